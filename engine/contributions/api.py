@@ -1,0 +1,218 @@
+"""The partners' way in: payments one by one or many at once, and what lies in suspense."""
+
+from datetime import date
+from typing import Annotated
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from engine.access.rules import Caller
+from engine.contributions import errors, service
+from engine.contributions.rules import Payment, Receipt, Suspended
+from engine.contributions.service import Intake
+from engine.kernel.errors import EngineError, NotFound
+from engine.kernel.permissions import Permission
+from engine.runtime.database import Database
+from engine.runtime.http import Problem, problem_of, refuses
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.service import Tenant
+
+MOST_ITEMS = 1000
+
+Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+Key = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        required=False,
+        max_length=66,
+        description="Your own name for this payment: the same key and body are answered alike for ever.",
+    ),
+]
+
+
+class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A payment that your channel has collected for a member, in major units of the scheme's currency."""
+
+    member: Annotated[Word, Meta(description="The member number the payer gave.", examples=["100000000008"])]
+    amount: Annotated[
+        str,
+        Meta(max_length=24, description="A decimal with no more digits than the currency has.", examples=["500.00"]),
+    ]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$", examples=["INR"])]
+    channel: Annotated[Word, Meta(description="The collection channel, as the scheme names it.", examples=["upi"])]
+    reference: Annotated[
+        Word,
+        Meta(description="The provider's transaction id; it posts once, for ever.", examples=["UPI-20230403-000017"]),
+    ]
+    paid_on: Annotated[date | None, Meta(description="The day the payer paid; today if absent.")] = None
+
+
+class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A payment of a batch, with its own key."""
+
+    key: Word | None = None
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 payments; each is answered on its own and never fails its neighbours."""
+
+    items: Annotated[list[BatchItem], Meta(min_length=1, max_length=MOST_ITEMS)]
+
+
+class ItemAnswer(Struct, frozen=True, omit_defaults=True):
+    """What became of one payment of a batch: a receipt, or a problem."""
+
+    index: int
+    status: int
+    receipt: Receipt | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Struct, frozen=True):
+    """The answers, in the order of the payments."""
+
+    items: list[ItemAnswer]
+
+
+class ResolveRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose the suspended payment is."""
+
+    member: Word
+
+
+def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> Payment:
+    return Payment(
+        member=request.member,
+        amount=request.amount,
+        currency=request.currency,
+        channel=request.channel,
+        reference=request.reference,
+        sent_by=caller.actor,
+        key=key,
+        paid_on=request.paid_on,
+    )
+
+
+def _bare(key: str | None) -> str:
+    """Return the key without the quotes of a structured field: most clients send it bare, the draft wants it quoted."""
+    if key and len(key) > 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or not key.isascii() or not key.isprintable():
+        raise errors.KeyMissing
+    return key
+
+
+def _status(receipt: Receipt) -> int:
+    return 202 if receipt.state == "suspended" else 201
+
+
+class ContributionController(Controller):
+    """Payments in."""
+
+    path = "/v1/contributions"
+    tags = ("Contributions",)
+
+    @post(
+        operation_id="ReceiveContribution",
+        opt={"permission": Permission.CONTRIBUTIONS_RECEIVE},
+        responses=refuses(
+            errors.KeyMissing,
+            errors.WrongCurrency,
+            errors.AmountNotWhole,
+            errors.AmountNotPositive,
+            errors.UnknownChannel,
+            errors.PaidInFuture,
+            errors.KeyReused,
+            errors.BelowMinimum,
+            errors.AboveMaximum,
+            errors.NotAMultiple,
+            errors.NoTerms,
+        ),
+    )
+    async def receive(
+        self,
+        data: JSONBody[ContributionRequest],
+        idempotency_key: Key,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        intake: NamedDependency[Intake],
+    ) -> Response[Receipt]:
+        """Credit one payment to its member, once for its reference and its Idempotency-Key.
+
+        201 with a receipt; 202 where no member answers to the number: the money is held in suspense until it is known
+        whose it is. The same request gets the same answer, for ever.
+        """
+        answer = await intake.receive(tenant, _payment(data, caller, _bare(idempotency_key)))
+        if isinstance(answer, EngineError):
+            raise answer
+        return Response(answer, status_code=_status(answer))
+
+    @post(
+        "/batch",
+        operation_id="ReceiveContributions",
+        status_code=200,
+        opt={"permission": Permission.CONTRIBUTIONS_RECEIVE},
+    )
+    async def receive_batch(
+        self,
+        data: JSONBody[BatchRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        intake: NamedDependency[Intake],
+    ) -> BatchAnswer:
+        """Credit many payments; each is answered on its own."""
+        payments = [_payment(item, caller, item.key) for item in data.items]
+        answers = await intake.receive_many(tenant, payments)
+        return BatchAnswer(
+            [
+                ItemAnswer(index, answer.status, problem=problem_of(answer))
+                if isinstance(answer, EngineError)
+                else ItemAnswer(index, _status(answer), receipt=answer)
+                for index, answer in enumerate(answers)
+            ]
+        )
+
+
+class SuspenseController(Controller):
+    """Payments whose owner is not known yet."""
+
+    path = "/v1/suspense"
+    tags = ("Suspense",)
+
+    @get(operation_id="ListSuspense", opt={"permission": Permission.CONTRIBUTIONS_READ})
+    async def list_suspense(
+        self,
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        after: Annotated[
+            int, QueryParameter(ge=0, le=2**63 - 1, description="The last receipt of the page before.")
+        ] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    ) -> list[Suspended]:
+        """Return unresolved payments, oldest first, with reason and age."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.list_suspense(session, tenant, after=after, most=limit)
+
+    @post(
+        "/{receipt:int}/resolution",
+        operation_id="ResolveSuspense",
+        opt={"permission": Permission.SUSPENSE_RESOLVE},
+        responses=refuses(errors.UnknownSuspense, errors.AlreadyResolved, NotFound),
+    )
+    async def resolve(
+        self,
+        receipt: FromPath[int],
+        data: JSONBody[ResolveRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Receipt:
+        """Give a suspended payment to a member, once."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.resolve_suspense(
+                session, keys, tenant, receipt, member=data.member, actor=caller.actor
+            )

@@ -1,0 +1,109 @@
+"""What the receiving of contributions refuses."""
+
+from engine.kernel.errors import Invalid, Malformed, NotFound, Refused
+from engine.kernel.text import N_
+
+
+class WrongCurrency(Invalid):
+    """The money is not in the scheme's currency."""
+
+    code = "contributions.wrong-currency"
+    message = N_("The scheme counts in {allowed}, not in {currency}.")
+
+
+class AmountNotWhole(Invalid):
+    """The amount is no plain number, or finer than the smallest unit of money."""
+
+    code = "contributions.amount-not-whole"
+    message = N_("The amount must be a number with at most {scale} decimals.")
+
+
+class AmountNotPositive(Invalid):
+    """The amount is zero, negative, or too large to be real."""
+
+    code = "contributions.amount-not-positive"
+    message = N_("The amount must be more than zero.")
+
+
+class UnknownChannel(Invalid):
+    """The scheme has no such collection channel."""
+
+    code = "contributions.unknown-channel"
+    message = N_("There is no collection channel {channel}. The scheme has: {allowed}.")
+
+
+class PaidInFuture(Invalid):
+    """The payment is dated after the scheme's today."""
+
+    code = "contributions.paid-in-future"
+    message = N_("The payment is dated {paid_on}, after today, {today}.")
+
+
+class BelowMinimum(Refused):
+    """Less was paid than the product accepts in one contribution."""
+
+    code = "contributions.below-minimum"
+    message = N_("The smallest contribution is {minimum}.")
+
+
+class AboveMaximum(Refused):
+    """More was paid than the product accepts in one contribution."""
+
+    code = "contributions.above-maximum"
+    message = N_("The largest contribution is {maximum}.")
+
+
+class NotAMultiple(Refused):
+    """The amount is no multiple of what the product asks for."""
+
+    code = "contributions.not-a-multiple"
+    message = N_("A contribution must be a multiple of {multiple}.")
+
+
+class NoTerms(Refused):
+    """No rule of the product is in force on the payment's date."""
+
+    code = "contributions.no-terms"
+    message = N_("The product has no contribution rules on {day}.")
+
+
+class KeyReused(Invalid):
+    """The idempotency key, or the provider's transaction id, was used for another payment."""
+
+    code = "contributions.key-reused"
+    message = N_("This key or payment reference was already used for a different payment.")
+
+
+class KeyMissing(Malformed):
+    """The request has no Idempotency-Key header."""
+
+    code = "contributions.key-missing"
+    message = N_("Send an Idempotency-Key header: your own name for this payment.")
+
+
+class BatchTooLarge(Invalid):
+    """More items came in one request than are taken."""
+
+    code = "contributions.batch-too-large"
+    message = N_("At most {most} payments can be sent at once.")
+
+
+class UnknownSuspense(NotFound):
+    """There is no such payment in suspense."""
+
+    code = "contributions.unknown-suspense"
+    message = N_("There is no such payment in suspense.")
+
+
+class AlreadyResolved(Refused):
+    """The suspended payment has been given to a member already."""
+
+    code = "contributions.already-resolved"
+    message = N_("This payment has already been given to a member.")
+
+
+class UnreadableFile(Invalid):
+    """A file of contributions cannot be taken as it is; nothing of it was posted."""
+
+    code = "contributions.unreadable-file"
+    message = N_("{file}, row {row}, {field}: {reason}.")

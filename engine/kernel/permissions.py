@@ -1,0 +1,21 @@
+"""Every permission there is, named `thing:act`. Who holds them is the business of `access`."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a route may require. A route that declares none is closed."""
+
+    PUBLIC = "public"
+    MEMBERS_ENROL = "members:enrol"
+    MEMBERS_READ = "members:read"
+    CONTRIBUTIONS_RECEIVE = "contributions:receive"
+    CONTRIBUTIONS_READ = "contributions:read"
+    SUSPENSE_RESOLVE = "suspense:resolve"
+    STATEMENTS_READ = "statements:read"
+    STATEMENTS_IMPORT = "statements:import"
+    PRICES_IMPORT = "prices:import"
+    PRICES_APPROVE = "prices:approve"
+    DEALING_RUN = "dealing:run"
+    OPERATIONS_READ = "operations:read"
+    AUDIT_READ = "audit:read"

@@ -1,0 +1,140 @@
+"""The ledger's words: kinds of events, accounts, entries to post and what became of them, and laws of the books."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import IntEnum
+from uuid import UUID
+
+MEMBERS_KINDS = frozenset({"cash", "units"})
+CREDIT_KINDS = frozenset({"suspense", "cash", "units", "residue"})
+MEMBERS_BIT = 2048
+BATCH_MASK = ~4095
+MAX_BATCH = 4096
+
+
+class EventKind(IntEnum):
+    """Every sort of business fact. The number is stored and, like the name, never changes its meaning."""
+
+    MEMBER_ENROLLED = 1
+    CONSENT_GIVEN = 2
+    NOMINEES_NAMED = 3
+    MEMBER_ERASED = 4
+    CONTRIBUTION_RECEIVED = 10
+    CONTRIBUTION_SUSPENDED = 11
+    SUSPENSE_RESOLVED = 12
+    CONTRIBUTION_REVERSED = 13
+    STATEMENT_MATCHED = 20
+    PRICE_FILE_IMPORTED = 30
+    PRICE_ACCEPTED = 31
+    PRICE_HELD = 32
+    PRICE_APPROVED = 33
+    PRICE_REJECTED = 34
+    DEALING_CLOSED = 40
+    ORDER_PLACED = 41
+    UNITS_ALLOTTED = 42
+    PACK_ACTIVATED = 50
+    CLOCK_ADVANCED = 51
+    EXPORT_MADE = 60
+    PARTNER_CREATED = 70
+    STAFF_CREATED = 71
+    STAFF_SIGNED_IN = 72
+
+    @property
+    def label(self) -> str:
+        """Return the name as it stands in leaves and exports: "contribution-received"."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A named place in a tenant's chart: what it is, in which asset, and what tells it from its neighbours."""
+
+    kind: str
+    asset: str
+    product: str = ""
+    pot: str = ""
+    origin: str = ""
+    fund: str = ""
+    party: str = ""
+
+    @property
+    def is_members(self) -> bool:
+        """Return whether each member has one of their own."""
+        return self.kind in MEMBERS_KINDS
+
+    @property
+    def name(self) -> str:
+        """Return the readable name, unique in the chart for one asset: "cash:nps-lite:retirement:own"."""
+        return ":".join(
+            part for part in (self.kind, self.product, self.pot, self.origin, self.fund, self.party) if part
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """`amount` smallest units (> 0) moved: code `debit` is debited, code `credit` credited; both of one asset."""
+
+    amount: int
+    debit: int
+    credit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event to post, with its claims and transfers: written whole or not at all.
+
+    `member_id` is the member whose accounts the transfers touch, or the house. `body` holds strings, numbers below
+    2^53 and lists and mappings of them; amounts are decimal strings; nothing personal. `body_digest` tells a retry
+    (same claims, same digest) from another request under the same key.
+    """
+
+    member_id: int
+    kind: EventKind
+    business_date: date
+    actor: int
+    pack: int = 0
+    decision: int = 0
+    body: Mapping[str, object] = field(default_factory=dict)
+    body_digest: int = 0
+    claims: Sequence[UUID] = ()
+    transfers: Sequence[Transfer] = ()
+
+
+class Outcome(IntEnum):
+    """What became of an entry."""
+
+    POSTED = 0
+    CLAIMED = 1
+    OVERDRAWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """An entry's fate: the event written now, or the one that claimed its key before; or the account it would overdraw."""
+
+    event_id: int
+    outcome: Outcome
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A statement about the books that is always true. `sql` selects what breaks it as (item, expected, found), as text.
+
+    It runs with `app.tenant` set and may use no function of the code it checks.
+    """
+
+    name: str
+    says: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """One thing that breaks a law."""
+
+    law: str
+    item: str
+    expected: str
+    found: str

@@ -1,0 +1,301 @@
+"""A member's statement: what came in, what it bought, what it is worth. Pure: no clock, no database.
+
+Money is in smallest units of the scheme's currency, fund units in smallest units of the fund. Two roundings, both
+named: a fund's value is floored to the smallest money unit once a fund (`kernel.prices.value_of`) and the value of the
+whole is the sum of those floors; the yearly return is rounded half to even to a whole basis point.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
+
+from msgspec import Struct
+
+from engine.kernel.prices import Price, value_of
+
+SHORTEST_RETURN_DAYS = 30
+"""A yearly rate is told from this many days after the first payment on: before, a year's rate says nothing."""
+LARGEST_RETURN_BP = 10_000_000
+"""A yearly rate beyond a thousandfold is not told: it is a sign of a tiny first payment, not of growth."""
+
+
+class LineState(StrEnum):
+    """How far a payment has come."""
+
+    RECEIVED = "received"
+    RECONCILED = "reconciled"
+    INVESTED = "invested"
+    REVERSED = "reversed"
+
+
+class NoReturn(StrEnum):
+    """Why a statement tells no yearly return."""
+
+    NO_PAYMENTS = "no-payments"
+    TOO_SHORT = "too-short"
+    NOTHING_INVESTED = "nothing-invested"
+    UNDEFINED = "undefined"
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """What one payment put into one pot, and what it bought of one fund; a reversal has a negative amount.
+
+    A payment that is split over pots or funds has a line for each. `price` and `units` are there once it is invested.
+    """
+
+    receipt: int
+    paid_on: date
+    amount_minor: int
+    pot: str
+    origin: str
+    state: LineState
+    fund: str = ""
+    price_on: date | None = None
+    price: Price | None = None
+    units: int | None = None
+    unit_scale: int = 0
+
+
+class Holding(Struct, frozen=True, kw_only=True):
+    """The units held of one fund, at its last accepted price on or before the statement's day."""
+
+    fund: str
+    units: int
+    unit_scale: int
+    price: Price
+    price_on: date
+    value_minor: int
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """The sums of a statement. gain = value - contributed; charges are what was taken for costs, already out of value."""
+
+    contributed_minor: int
+    charges_minor: int
+    value_minor: int
+    gain_minor: int
+    return_bp: int | None
+    no_return: NoReturn | None
+
+
+class Statement(Struct, frozen=True, kw_only=True):
+    """A member's account at the end of the business day `as_of`.
+
+    `log_size` says what was known: the entries that stood in the audit log of that size; None, all there are now.
+    `uninvested_minor` is cash that has bought no units yet; of a product without units, the whole balance.
+    """
+
+    member: str
+    product: str
+    joined_on: date
+    as_of: date
+    log_size: int | None
+    currency: str
+    scale: int
+    is_unitised: bool
+    lines: tuple[Line, ...]
+    holdings: tuple[Holding, ...]
+    uninvested_minor: int
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One transfer's effect on one account of the member: `amount` > 0 put in, < 0 taken out.
+
+    `paid_in` tells whether it is a payment (or its reversal), and not a change of cash into units.
+    """
+
+    event_id: int
+    line: int
+    amount: int
+    code: int
+    business_date: date
+    is_payment: bool
+    account: str
+    pot: str
+    origin: str
+    fund: str
+    scale: int
+    dealing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The part of a payment that went into a dealing, to buy one fund."""
+
+    event_id: int
+    code: int
+    amount: int
+    dealing: int
+    fund: str
+    price_on: date | None = None
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A member's books as they stood: movements in the order of the books, what was matched, at which prices."""
+
+    movements: Sequence[Movement]
+    allocations: Sequence[Allocation]
+    reconciled: frozenset[int]
+    prices: Mapping[str, tuple[date, Price]]
+
+
+class Unpriced(LookupError):
+    """Units are held of a fund without a price; the argument is its code."""
+
+
+def lines_of(account: Account) -> tuple[Line, ...]:
+    """Return the statement's lines, by day and then in the order of the books.
+
+    An allotment takes a member's allocations of one dealing and fund in the order of (receipt, account), each by one
+    transfer of cash, so the books themselves say which units each payment bought. Raises ValueError where they differ.
+    """
+    spent = _spent(account)
+    lines: list[Line] = []
+    for move in account.movements:
+        if not move.is_payment or move.account != "cash":
+            continue
+        bought = spent.get((move.event_id, move.code), [])
+        left = move.amount - sum(line.amount_minor for line in bought)
+        lines.extend(bought)
+        if left:
+            lines.append(
+                Line(
+                    receipt=move.event_id,
+                    paid_on=move.business_date,
+                    amount_minor=left,
+                    pot=move.pot,
+                    origin=move.origin,
+                    state=_state(move, account.reconciled),
+                )
+            )
+    return tuple(sorted(lines, key=lambda line: line.paid_on))  # stable: the order of the books within a day
+
+
+def _state(move: Movement, reconciled: frozenset[int]) -> LineState:
+    if move.amount < 0:
+        return LineState.REVERSED
+    return LineState.RECONCILED if move.event_id in reconciled else LineState.RECEIVED
+
+
+def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
+    """Return the invested lines of each (receipt, cash account)."""
+    paid = {(m.event_id, m.code): m for m in account.movements if m.is_payment and m.account == "cash"}
+    units = {(m.event_id, m.line): m for m in account.movements if m.account == "units"}
+    orders: dict[tuple[int, int, str], list[Movement]] = {}
+    for move in account.movements:
+        if move.account == "cash" and not move.is_payment and move.amount < 0:
+            orders.setdefault((move.event_id, move.dealing, move.fund), []).append(move)
+    waiting: dict[tuple[int, str], list[Allocation]] = {}
+    for allocation in sorted(account.allocations, key=lambda a: (a.event_id, a.code)):
+        waiting.setdefault((allocation.dealing, allocation.fund), []).append(allocation)
+    found: dict[tuple[int, int], list[Line]] = {}
+    for (_, dealing, fund), moves in orders.items():
+        allocations = waiting.get((dealing, fund), [])
+        if [(-m.amount, m.code) for m in moves] != [(a.amount, a.code) for a in allocations]:
+            raise ValueError(f"the allotment of dealing {dealing}, fund {fund} is not what was allocated to it")
+        for move, allocation in zip(moves, allocations, strict=True):
+            receipt = paid[allocation.event_id, allocation.code]
+            got = units.get((move.event_id, move.line + 1))
+            found.setdefault((allocation.event_id, allocation.code), []).append(
+                Line(
+                    receipt=allocation.event_id,
+                    paid_on=receipt.business_date,
+                    amount_minor=allocation.amount,
+                    pot=receipt.pot,
+                    origin=receipt.origin,
+                    state=LineState.INVESTED,
+                    fund=fund,
+                    price_on=allocation.price_on,
+                    price=allocation.price,
+                    units=0 if got is None else got.amount,
+                    unit_scale=0 if got is None else got.scale,
+                )
+            )
+    return found
+
+
+def holdings_of(account: Account, *, money_scale: int) -> tuple[Holding, ...]:
+    """Return what is held of each fund, by code, valued at its last price; each value floored once.
+
+    Raises:
+        Unpriced: a fund has no price.
+    """
+    units: dict[str, int] = {}
+    scales: dict[str, int] = {}
+    for move in account.movements:
+        if move.account == "units":
+            units[move.fund] = units.get(move.fund, 0) + move.amount
+            scales[move.fund] = move.scale
+    held = []
+    for fund, count in sorted(units.items()):
+        if not count:
+            continue
+        if fund not in account.prices:
+            raise Unpriced(fund)
+        price_on, price = account.prices[fund]
+        value = value_of(count, amount_scale=money_scale, price=price, unit_scale=scales[fund])
+        held.append(
+            Holding(
+                fund=fund,
+                units=count,
+                unit_scale=scales[fund],
+                price=price,
+                price_on=price_on,
+                value_minor=value,
+            )
+        )
+    return tuple(held)
+
+
+def cash_of(account: Account) -> int:
+    """Return the member's cash that bought nothing yet."""
+    return sum(move.amount for move in account.movements if move.account == "cash")
+
+
+def flows_of(account: Account) -> tuple[tuple[date, int], ...]:
+    """Return (day, net amount paid in) of each day with payments, by day; days that net to nothing are left out."""
+    by_day: dict[date, int] = {}
+    for move in account.movements:
+        if move.is_payment and move.account == "cash":
+            by_day[move.business_date] = by_day.get(move.business_date, 0) + move.amount
+    return tuple(sorted((day, amount) for day, amount in by_day.items() if amount))
+
+
+def why_no_return(flows: Sequence[tuple[date, int]], *, as_of: date, has_holdings: bool) -> NoReturn | None:
+    """Return why no yearly return can be told, or None where it can."""
+    if not flows:
+        return NoReturn.NO_PAYMENTS
+    if not has_holdings:
+        return NoReturn.NOTHING_INVESTED
+    if (as_of - flows[0][0]).days < SHORTEST_RETURN_DAYS:
+        return NoReturn.TOO_SHORT
+    return None
+
+
+def basis_points(rate: float | None) -> int | None:
+    """Return a yearly rate (0.1 is ten per cent) in whole basis points, rounded half to even; None if there is none."""
+    if rate is None or rate != rate or abs(rate) * 10_000 > LARGEST_RETURN_BP:  # noqa: PLR0124 - NaN alone differs from itself
+        return None
+    return int((Decimal(repr(rate)) * 10_000).to_integral_value(ROUND_HALF_EVEN))
+
+
+def totals_of(
+    lines: Iterable[Line], holdings: Iterable[Holding], *, cash_minor: int, return_bp: int | None, no_return: NoReturn | None
+) -> Totals:
+    """Return the sums. No product charges a member's account yet, so charges are nothing."""
+    contributed = sum(line.amount_minor for line in lines)
+    value = cash_minor + sum(holding.value_minor for holding in holdings)
+    return Totals(
+        contributed_minor=contributed,
+        charges_minor=0,
+        value_minor=value,
+        gain_minor=value - contributed,
+        return_bp=return_bp,
+        no_return=no_return if return_bp is None else None,
+    )

@@ -1,0 +1,1 @@
+"""How a process runs: its database, settings, secrets, logs and languages. No pension words."""

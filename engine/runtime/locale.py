@@ -1,0 +1,180 @@
+"""Texts, money, units and dates in the reader's language.
+
+How a language writes numbers comes from CLDR, through Babel. How many decimals a currency has never does: CLDR and
+ISO 4217 disagree for several currencies, so every amount arrives with its own scale.
+"""
+
+import copy
+import re
+import unicodedata
+from datetime import date
+from decimal import Decimal, localcontext
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date as babel_format_date
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import NumberPattern, get_currency_symbol
+from babel.support import Translations
+
+DOMAIN = "engine"
+ENGINE_LOCALES = Path(__file__).resolve().parents[2] / "locales"
+_BASIS_POINT_SCALE = 4
+_PRECISION = 60  # digits; far more than any amount or price has
+
+
+def translator(language: str, pack_locales: Path | None = None) -> Translations:
+    """Return the catalogue of a language: the tenant's words where it has its own, else the engine's.
+
+    A text that neither has stays as it is written in the code, in English. `fr-RW` finds `fr_RW` and, for what
+    that lacks, `fr`. Compiled catalogues (.mo) are used where present, others (.po) are compiled in memory.
+
+    Args:
+        language: a BCP 47 tag or its spelling with `_`.
+        pack_locales: the pack's folder of catalogues, `<language>/LC_MESSAGES/engine.po`.
+
+    Raises:
+        ValueError: the tag is malformed.
+
+    """
+    names = _names(find_locale(language))
+    folders = [folder for folder in (pack_locales, ENGINE_LOCALES) if folder is not None]
+    files = [
+        (path, path.stat().st_mtime_ns) for folder in folders for name in names if (path := _catalogue(folder, name))
+    ]
+    return _chain(tuple(files))
+
+
+def find_locale(language: str) -> Locale:
+    """Return what CLDR knows of a language, without its country if CLDR does not know the pair.
+
+    Raises:
+        ValueError: the tag is malformed or the language unknown.
+
+    """
+    tag = language.replace("-", "_")
+    try:
+        return Locale.parse(tag)
+    except UnknownLocaleError:
+        try:
+            return Locale.parse(tag.partition("_")[0])
+        except UnknownLocaleError as error:
+            raise ValueError(f"{language!r} is not a language CLDR knows") from error
+
+
+def format_money(amount_minor: int, currency: str, scale: int, locale: str) -> str:
+    """Write an amount as the locale writes money, with exactly `scale` decimals.
+
+    Args:
+        amount_minor: whole minor units; may be negative.
+        currency: its ISO 4217 code.
+        scale: decimals of the currency in our own table; >= 0.
+        locale: a language tag, with its country where that matters.
+
+    """
+    found = find_locale(locale)
+    pattern = _pattern(found.currency_formats["standard"], scale, scale)
+    return _apply(pattern, _scaled(amount_minor, scale), found, currency)
+
+
+def format_units(units: int, scale: int, locale: str) -> str:
+    """Write a number of fund units, given in the fund's smallest unit, with exactly `scale` decimals."""
+    found = find_locale(locale)
+    return _apply(_pattern(found.decimal_formats[None], scale, scale), _scaled(units, scale), found)
+
+
+def format_price(price: Decimal, currency: str, locale: str) -> str:
+    """Write an exact price of one unit with all the decimals it is given with, two at least; nothing is rounded."""
+    assert isinstance(price, Decimal), price
+    assert price.is_finite(), price
+    exponent = price.as_tuple().exponent
+    decimals = max(2, -int(exponent))
+    found = find_locale(locale)
+    pattern = _pattern(found.currency_formats["standard"], decimals, decimals)
+    return _apply(pattern, price, found, currency)
+
+
+def format_percent(rate_bp: int, locale: str) -> str:
+    """Write a rate given in basis points as a percentage, with the decimals it needs, two at most."""
+    found = find_locale(locale)
+    return _apply(_pattern(found.percent_formats[None], 0, 2), _scaled(rate_bp, _BASIS_POINT_SCALE), found)
+
+
+def format_date(value: date, locale: str, length: Literal["full", "long", "medium", "short"] = "medium") -> str:
+    """Write a business date as the locale does."""
+    return babel_format_date(value, format=length, locale=find_locale(locale))
+
+
+def _scaled(smallest_units: int, scale: int) -> Decimal:
+    assert isinstance(smallest_units, int), smallest_units
+    assert not isinstance(smallest_units, bool), smallest_units
+    assert scale >= 0, scale
+    with localcontext() as context:
+        context.prec = _PRECISION
+        return Decimal(smallest_units).scaleb(-scale)
+
+
+def _pattern(pattern: NumberPattern, least: int, most: int) -> NumberPattern:
+    changed = copy.copy(pattern)
+    changed.frac_prec = (least, most)
+    return changed
+
+
+def _apply(pattern: NumberPattern, value: Decimal, locale: Locale, currency: str | None = None) -> str:
+    with localcontext() as context:
+        context.prec = _PRECISION
+        written: str = pattern.apply(value, locale, currency=currency, currency_digits=False)
+    return written if currency is None else _space_symbol(written, get_currency_symbol(currency, locale))
+
+
+def _space_symbol(written: str, symbol: str) -> str:
+    """Part a currency symbol that ends in a letter from the digit beside it; Babel leaves this rule out.
+
+    Source:
+        Unicode Technical Standard 35, Numbers, `currencySpacing`.
+
+    """
+    if unicodedata.category(symbol[-1])[0] not in "SZ":
+        written = re.sub(rf"({re.escape(symbol)})(?=\d)", "\\1\xa0", written)
+    if unicodedata.category(symbol[0])[0] not in "SZ":
+        written = re.sub(rf"(?<=\d)({re.escape(symbol)})", "\xa0\\1", written)
+    return written
+
+
+def _names(locale: Locale) -> list[str]:
+    """Return the folder names to look in, the most particular first."""
+    full = str(locale)
+    particular = [full, *([f"{locale.language}_{locale.territory}"] if locale.territory else [])]
+    return list(dict.fromkeys([*particular, locale.language]))
+
+
+def _catalogue(folder: Path, name: str) -> Path | None:
+    found = (folder / name / "LC_MESSAGES" / f"{DOMAIN}.{kind}" for kind in ("mo", "po"))
+    return next((path for path in found if path.is_file()), None)
+
+
+@lru_cache(maxsize=256)
+def _chain(files: tuple[tuple[Path, int], ...]) -> Translations:
+    first = Translations(domain=DOMAIN)
+    for index, (path, _modified) in enumerate(files):
+        catalogue = _read(path)
+        if index == 0:
+            first = catalogue
+        else:
+            first.add_fallback(catalogue)
+    return first
+
+
+def _read(path: Path) -> Translations:
+    if path.suffix == ".mo":
+        with path.open("rb") as file:
+            return Translations(file, domain=DOMAIN)
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=path.parents[1].name, domain=DOMAIN, abort_invalid=True))
+    compiled.seek(0)
+    return Translations(compiled, domain=DOMAIN)

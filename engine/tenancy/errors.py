@@ -1,0 +1,104 @@
+"""What tenancy refuses, and what can be wrong with a pack."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from engine.kernel.errors import NotFound, Refused, Unavailable
+from engine.kernel.text import N_
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PackProblem:
+    """One thing wrong with a pack: in which file (relative to the pack), at which key, and why.
+
+    `key` is dotted, rows count from 1: "channels[2].code"; it is "" for a file as a whole.
+    """
+
+    file: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return one line for people: "pack.toml: channels[2].code: ..."."""
+        return ": ".join(part for part in (self.file, self.key, self.reason) if part)
+
+
+class PackErrors(Exception):
+    """A pack, or several, cannot be used; `problems` says everything that is wrong with each, by the pack's name."""
+
+    def __init__(self, problems: Iterable[tuple[str, PackProblem]]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__(self.problems)
+
+    @classmethod
+    def of(cls, pack: str, problems: Iterable[PackProblem]) -> Self:
+        """Return the errors of one pack."""
+        return cls((pack, problem) for problem in problems)
+
+    def __str__(self) -> str:
+        """Return a line for each problem."""
+        return "\n".join(f"{pack}/{problem}" for pack, problem in self.problems)
+
+
+class UnknownTenant(NotFound):
+    """No tenant of that code, number or host name is served here."""
+
+    code = "tenancy.unknown-tenant"
+    message = N_("No scheme is served under this name.")
+
+
+class UnknownProduct(NotFound):
+    """The tenant has no product of that code."""
+
+    code = "tenancy.unknown-product"
+    message = N_("The scheme has no product {product}. It has: {allowed}.")
+
+
+class UnknownPack(NotFound):
+    """No pack of that code was loaded."""
+
+    code = "tenancy.unknown-pack"
+    message = N_("There is no pack {pack}. The packs loaded are: {allowed}.")
+
+
+class TenantExists(Refused):
+    """The tenant was created before."""
+
+    code = "tenancy.tenant-exists"
+    message = N_("The tenant {tenant} exists already.")
+
+
+class CurrencyChanged(Refused):
+    """The pack counts in another currency than the tenant's books."""
+
+    code = "tenancy.currency-changed"
+    message = N_("The books of {tenant} are kept in {booked}; the pack says {currency}.")
+
+
+class PackNotStored(Unavailable):
+    """A decision names a pack version that is not stored whole."""
+
+    code = "tenancy.pack-not-stored"
+    message = N_("The pack version {pack} is not stored, so the decision cannot be explained.")
+
+
+class ClockRefused(Refused):
+    """A production tenant keeps the time of its database."""
+
+    code = "tenancy.clock-refused"
+    message = N_("The clock of a scheme in production cannot be set.")
+
+
+class ClockBackwards(Refused):
+    """The scheme clock only goes forward."""
+
+    code = "tenancy.clock-backwards"
+    message = N_("The scheme clock stands at {now} and only goes forward; {to} is not after it.")
+
+
+class ClockInUse(Refused):
+    """The scheme has members whose records bear the database's time, so its clock cannot be taken over."""
+
+    code = "tenancy.clock-in-use"
+    message = N_("The scheme already has members' records under real time, so its clock cannot be set.")

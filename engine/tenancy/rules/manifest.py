@@ -1,0 +1,203 @@
+"""`pack.toml`: who a scheme is. Types, and what must hold between their values."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Meta, Struct
+
+from engine.kernel.amounts import Asset
+from engine.tenancy.errors import PackProblem
+from engine.tenancy.rules.decoding import CHECK, shown, under, unknown
+
+PACK_CODE = re.compile(r"^[a-z]{2}-[a-z0-9-]{1,40}$")
+ORIGINS = ("own", "employer", "state-match", "gift", "insurer", "operator")
+"""The colours of money the ledger keeps apart to the end; a product names those it takes."""
+
+
+def _currency_problem(code: str) -> str | None:
+    try:
+        Asset.currency(code)
+    except KeyError:
+        return f"{shown(code)} is not a currency of ISO 4217, such as KES"
+    return None
+
+
+def _zone_problem(name: str) -> str | None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return f"{shown(name)} is not a time zone of the IANA database, such as Africa/Nairobi"
+    return None
+
+
+def _year_start_problem(text: str) -> str | None:
+    try:
+        date.fromisoformat(f"2023-{text}")  # a common year: a scheme year starts every year
+    except ValueError:
+        return f"{shown(text)} is not a day that every year has, as MM-DD"
+    return None
+
+
+Code = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="a short name of lower-case letters, digits and -")
+]
+Name = Annotated[str, Meta(min_length=1, max_length=120, description="text of 1 to 120 characters")]
+Source = Annotated[str, Meta(min_length=3, description="where the figures are from, in words")]
+Language = Annotated[
+    str, Meta(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", description="a language tag such as en or pt-BR")
+]
+LocaleName = Annotated[
+    str, Meta(pattern=r"^[a-z]{2,3}(_[A-Z][a-z]{3})?_[A-Z]{2}$", description="a locale such as en_KE")
+]
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
+        max_length=253,
+        description="a host name in lower case without port, such as pension.example",
+    ),
+]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="a country of ISO 3166-1 in two capitals")]
+LogOrigin = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+$",
+        max_length=120,
+        description="the name of the audit log: a host and a path without scheme, such as pension.example/log",
+    ),
+]
+Port = Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]{1,40}$", description="the name of a port such as FundManager")]
+Currency = Annotated[
+    str,
+    Meta(pattern=r"^[A-Z]{3}$", description="a currency of ISO 4217, such as KES", extra={CHECK: _currency_problem}),
+]
+TimeZone = Annotated[str, Meta(min_length=1, extra={CHECK: _zone_problem})]
+YearStart = Annotated[
+    str, Meta(pattern=r"^\d\d-\d\d$", description="a day as MM-DD, such as 04-01", extra={CHECK: _year_start_problem})
+]
+
+
+class Regulator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who supervises the scheme."""
+
+    name: Name
+    short_name: Name
+
+
+class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A way money is collected: the account it arrives in, as the account's statements name it."""
+
+    code: Code
+    name: Name
+    account: Name
+
+
+class MemberNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The shape of member numbers: `digits` in all, the last a Luhn check digit, beginning with `prefix`."""
+
+    digits: Annotated[int, Meta(ge=8, le=20)]
+    prefix: Annotated[str, Meta(pattern=r"^\d{0,6}$", description="up to 6 digits")] = ""
+    source: Source
+
+
+class Pot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of a member's account with rules of its own."""
+
+    code: Code
+    name: Name
+
+
+class Product(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a member joins: pots, the colours of money it takes, its scheme year and the day it opened."""
+
+    code: Code
+    name: Name
+    pots: Annotated[tuple[Pot, ...], Meta(min_length=1)]
+    origins: Annotated[
+        tuple[Literal["own", "employer", "state-match", "gift", "insurer", "operator"], ...], Meta(min_length=1)
+    ]
+    scheme_year_start: YearStart
+    opened_on: date
+    source: Source
+
+    @property
+    def pot_codes(self) -> tuple[str, ...]:
+        """Return the codes of the pots, in their order."""
+        return tuple(pot.code for pot in self.pots)
+
+    def scheme_year(self, day: date) -> tuple[date, date]:
+        """Return the scheme year that `day` lies in: its first day, and the first day of the next."""
+        month, first = (int(part) for part in self.scheme_year_start.split("-"))
+        start = date(day.year, month, first)
+        if day < start:
+            start = date(day.year - 1, month, first)
+        return start, date(start.year + 1, month, first)
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who a scheme is. `languages` are in the scheme's order of preference, the first is what it falls back to."""
+
+    name: Name
+    short_name: Name
+    country: Country
+    currency: Currency
+    time_zone: TimeZone
+    calendar: Country
+    phone_country: Country
+    languages: Annotated[tuple[Language, ...], Meta(min_length=1)]
+    locales: Mapping[Language, LocaleName]
+    hosts: Annotated[tuple[Host, ...], Meta(min_length=1)]
+    log_origin: LogOrigin
+    regulator: Regulator
+    roles: Mapping[Code, Name]
+    adapters: Mapping[Port, Code] = {}
+    channels: Annotated[tuple[Channel, ...], Meta(min_length=1)]
+    member_number: MemberNumber
+    products: Annotated[tuple[Product, ...], Meta(min_length=1)]
+
+
+def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProblem]:
+    """Return what does not fit together in a manifest whose every value is allowed by itself."""
+
+    def problem(key: str, reason: str) -> None:
+        found.append(PackProblem(file, key, reason))
+
+    found: list[PackProblem] = []
+    if not PACK_CODE.match(pack):
+        problem("", f"the pack's folder {shown(pack)} is not named <country>-<scheme> in lower case, such as ke-mbao")
+    elif not pack.startswith(f"{manifest.country.lower()}-"):
+        problem("country", f"{shown(manifest.country)} is not the country in the folder's name {pack}")
+    for key, values in {
+        "languages": manifest.languages,
+        "hosts": manifest.hosts,
+        "channels": [channel.code for channel in manifest.channels],
+        "products": [product.code for product in manifest.products],
+        **{f"products[{row}].pots": one.pot_codes for row, one in enumerate(manifest.products, 1)},
+        **{f"products[{row}].origins": one.origins for row, one in enumerate(manifest.products, 1)},
+    }.items():
+        found.extend(PackProblem(file, f"{key}[{row}]", reason) for row, reason in _repeated(values))
+    for language in manifest.languages:
+        if language not in manifest.locales:
+            problem(under("locales", language), "is missing: the locale by which the language writes money and dates")
+    for language, name in manifest.locales.items():
+        if language not in manifest.languages:
+            problem(under("locales", language), unknown(language, manifest.languages, what="a language of the pack"))
+        elif name.partition("_")[0] != language.partition("-")[0]:
+            problem(under("locales", language), f"{shown(name)} is a locale of another language")
+    number = manifest.member_number
+    if number.digits - len(number.prefix) - 1 < 6:
+        problem("member_number.prefix", "leaves fewer than 6 digits besides the check digit")
+    return found
+
+
+def _repeated(values: Iterable[str]) -> list[tuple[int, str]]:
+    seen: dict[str, int] = {}
+    found = []
+    for row, value in enumerate(values, 1):
+        if value in seen:
+            found.append((row, f"{shown(value)} stands in row {seen[value]} already"))
+        seen.setdefault(value, row)
+    return found

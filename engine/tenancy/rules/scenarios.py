@@ -1,0 +1,100 @@
+"""Worked examples of a pack: what is given, what the rules must make of it, and the page that says so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from engine.tenancy.errors import PackProblem
+from engine.tenancy.rules.books import read_toml
+from engine.tenancy.rules.decoding import decode, shown
+from engine.tenancy.rules.manifest import Code, Manifest, Source
+
+REFUSED = "refused"
+
+
+class _Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: Annotated[str, Meta(min_length=5, max_length=160, description="a sentence of 5 to 160 characters")]
+    kind: Code
+    product: Code
+    on: date
+    joined_on: date | None = None
+    given: Mapping[str, object]
+    expect: Annotated[Mapping[str, object], Meta(min_length=1, description="a table with at least one outcome")]
+    source: Source
+
+
+class _ScenarioFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    scenario: Annotated[tuple[_Scenario, ...], Meta(min_length=1, description="a list of [[scenario]]")]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A worked example. `expect` is flat: nested tables become dotted keys, values the text that TOML writes."""
+
+    file: str
+    row: int
+    name: str
+    kind: str
+    product: str
+    on: date
+    joined_on: date | None
+    given: Mapping[str, object]
+    expect: Mapping[str, str]
+    source: str
+
+
+def flat_text(value: object) -> str:
+    """Return a TOML value as text: dates in ISO 8601, true and false in lower case."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def decode_scenarios(
+    files: Mapping[str, bytes], manifest: Manifest | None
+) -> tuple[tuple[Scenario, ...], list[PackProblem]]:
+    """Return the examples of `scenarios/*.toml`, and everything that is wrong with how they are written."""
+    problems: list[PackProblem] = []
+    found: list[Scenario] = []
+    names: dict[str, str] = {}
+    products = {one.code: one for one in manifest.products} if manifest else None
+    for file, content in sorted(files.items()):
+        table = read_toml(file, content, problems)
+        if table is None:
+            continue
+        decoded, reasons = decode(table, _ScenarioFile, file=file)
+        problems.extend(reasons)
+        for row, one in enumerate(decoded.scenario if decoded else (), 1):
+            key = f"scenario[{row}]"
+            if one.name in names:
+                problems.append(
+                    PackProblem(file, f"{key}.name", f"{shown(one.name)} stands in {names[one.name]} already")
+                )
+            names.setdefault(one.name, file)
+            if products is not None and one.product not in products:
+                allowed = ", ".join(sorted(products))
+                problems.append(
+                    PackProblem(file, f"{key}.product", f"{shown(one.product)} is not a product; allowed: {allowed}")
+                )
+            expect: dict[str, str] = {}
+            _flatten(one.expect, "", expect)
+            if REFUSED in expect and len(expect) > 1:
+                problems.append(PackProblem(file, f"{key}.expect", "what is refused has no other outcome"))
+            found.append(
+                Scenario(
+                    file, row, one.name, one.kind, one.product, one.on, one.joined_on, one.given, expect, one.source
+                )
+            )
+    return tuple(found), problems
+
+
+def _flatten(table: Mapping[str, object], above: str, flat: dict[str, str]) -> None:
+    for name, value in table.items():
+        key = f"{above}.{name}" if above else name
+        if isinstance(value, Mapping):
+            _flatten(value, key, flat)
+        else:
+            flat[key] = flat_text(value)

@@ -1,0 +1,377 @@
+"""The tenants that one process serves: each a row of the database, a pack, and the rules in force."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from babel.support import Translations
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.kernel.amounts import Asset
+from engine.kernel.clock import business_date
+from engine.kernel.ids import claim_digest, house_member
+from engine.kernel.rules import Rule
+from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind
+from engine.runtime.database import Database, retry_transaction
+from engine.runtime.locale import translator
+from engine.runtime.logging import get_logger
+from engine.tenancy import queries
+from engine.tenancy.errors import (
+    ClockBackwards,
+    ClockInUse,
+    ClockRefused,
+    CurrencyChanged,
+    PackErrors,
+    PackNotStored,
+    PackProblem,
+    TenantExists,
+    UnknownPack,
+    UnknownProduct,
+    UnknownTenant,
+)
+from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
+from engine.tenancy.rules.explaining import Explanation, explain
+from engine.tenancy.rules.manifest import Product
+from engine.tenancy.rules.packs import MANIFEST, Pack
+from engine.tenancy.rules.proving import Runner
+from engine.tenancy.service.checking import checked_pack
+from engine.tenancy.service.folders import decode_stored, pack_folders
+
+PRODUCTION = "production"
+OPERATOR = "operator"
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as it is served: its number, its pack and the number of the pack's version in the books."""
+
+    tenant_id: int
+    code: str
+    pack: Pack
+    pack_id: int
+    locales: Path | None = field(default=None, compare=False)
+
+    @property
+    def currency(self) -> Asset:
+        """Return the scheme's money."""
+        return self.pack.currency
+
+    @property
+    def time_zone(self) -> str:
+        """Return the IANA name of the zone by which the scheme counts its days."""
+        return self.pack.time_zone
+
+    def product(self, code: str) -> Product:
+        """Return the product.
+
+        Raises:
+            UnknownProduct: the scheme has none of that code.
+
+        """
+        return self.pack.product(code)
+
+    def book(self, product: str) -> RuleBook:
+        """Return the rule book of a product.
+
+        Raises:
+            UnknownProduct: the scheme has none of that code.
+
+        """
+        if product not in self.pack.books:
+            raise UnknownProduct(field="product", product=product, allowed=", ".join(self.pack.books))
+        return self.pack.books[product]
+
+    def rule(
+        self, kind: type[AnyRule], *, product: str, on: date, joined_on: date | None = None
+    ) -> InForce[AnyRule] | None:
+        """Return the one rule of `kind` that decides an event of business date `on`, or None.
+
+        `joined_on` is when the member joined the product; it may be None where no version applies by joining.
+
+        Raises:
+            UnknownProduct: the scheme has no such product.
+            ValueError: a version applies by joining and `joined_on` is None.
+
+        """
+        return self.book(product).in_force(kind, on=on, joined_on=joined_on)
+
+    def rules(
+        self, kind: type[AnyRule], *, product: str, on: date, joined_on: date | None = None
+    ) -> tuple[InForce[AnyRule], ...]:
+        """Return every rule of a kind of many that decides an event of business date `on`, by id; else as `rule`."""
+        return self.book(product).all_in_force(kind, on=on, joined_on=joined_on)
+
+    def translator(self, language: str | None) -> Translations:
+        """Return the words to speak to someone who wants `language`: the scheme's own where it has any."""
+        return translator(self.pack.locale(language), self.locales)
+
+
+class Tenants:
+    """The packs of a process, and the tenants of its database that run on them."""
+
+    def __init__(self, packs: Mapping[str, tuple[Pack, Path]], kinds: Sequence[type[Rule]]) -> None:
+        """Keep packs that were checked; `load` makes them from folders. No tenant is served before `activate`."""
+        self._packs = packs
+        self._kinds = tuple(kinds)
+        self._by_id: dict[int, Tenant] = {}
+        self._by_code: dict[str, Tenant] = {}
+        self._by_host: dict[str, Tenant] = {}
+
+    @classmethod
+    def load(cls, folders: Sequence[Path], kinds: Sequence[type[Rule]], runners: Mapping[str, Runner]) -> "Tenants":
+        """Load every pack in the folders and run its examples.
+
+        Args:
+            folders: each a pack, or a folder of packs.
+            kinds: the kinds of rules that the engine knows.
+            runners: who makes each kind of decision that examples may ask for.
+
+        Raises:
+            PackErrors: a pack fails, or two packs claim one code, host or log; nothing is served then.
+
+        """
+        packs: dict[str, tuple[Pack, Path]] = {}
+        problems: list[tuple[str, PackProblem]] = []
+        for path in pack_folders(folders):
+            pack, report = checked_pack(path, kinds, runners)
+            problems.extend((report.code, problem) for problem in report.problems)
+            if pack is None:
+                continue
+            if pack.code in packs:
+                problems.append(
+                    (pack.code, PackProblem("", "", f"{packs[pack.code][1]} is a pack of this name already"))
+                )
+            packs[pack.code] = (pack, path)
+        problems.extend(_shared(pack for pack, _ in packs.values()))
+        if problems:
+            raise PackErrors(problems)
+        return cls(packs, kinds)
+
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        """Return the packs that were loaded, by code, whether or not a tenant runs on them."""
+        return tuple(pack for _, (pack, _) in sorted(self._packs.items()))
+
+    def __iter__(self) -> Iterator[Tenant]:
+        """Iterate over the tenants served, by number."""
+        return iter([tenant for _, tenant in sorted(self._by_id.items())])
+
+    def by_id(self, tenant_id: int) -> Tenant:
+        """Return the tenant; UnknownTenant if none of that number is served."""
+        return _found(self._by_id.get(tenant_id))
+
+    def by_code(self, code: str) -> Tenant:
+        """Return the tenant; UnknownTenant if none of that code is served."""
+        return _found(self._by_code.get(code))
+
+    def by_host(self, host: str) -> Tenant:
+        """Return the tenant that a request's Host header names, with or without port; UnknownTenant if none."""
+        name = host.strip().lower().partition(":")[0].rstrip(".")
+        return _found(self._by_host.get(name))
+
+    async def activate(self, db: Database) -> tuple[Tenant, ...]:
+        """Serve every tenant of the database whose pack was loaded; return those served, by number.
+
+        A pack version that is new to a tenant is stored whole and put on record. May be called again, to serve
+        tenants that were created since.
+
+        Raises:
+            CurrencyChanged: a pack counts in another currency than its tenant's books.
+
+        """
+        async with db.unit_of_work(None) as session:
+            rows = await queries.tenants(session)
+        for row in rows:
+            loaded = self._packs.get(row.code)
+            if loaded is None:
+                _log.warning("a tenant has no pack here and is not served", tenant=row.code)
+            elif row.tenant_id not in self._by_id:
+                pack, path = loaded
+
+                async def run(tenant_id: int = row.tenant_id, pack: Pack = pack) -> int:
+                    async with db.unit_of_work(tenant_id) as session:
+                        return await activate_pack(session, pack)
+
+                self._serve(row.tenant_id, pack, path, await retry_transaction(run))
+        return tuple(tenant for _, tenant in sorted(self._by_id.items()))
+
+    async def create_tenant(self, db: Database, code: str, *, actor: str = OPERATOR) -> Tenant:
+        """Create the tenant of a loaded pack, and serve it.
+
+        Raises:
+            UnknownPack: no pack of that code was loaded.
+            TenantExists: it was created before.
+
+        """
+        if code not in self._packs:
+            raise UnknownPack(pack=code, allowed=", ".join(sorted(self._packs)) or "none")
+        pack, path = self._packs[code]
+
+        async def run() -> tuple[int, int]:
+            async with db.unit_of_work(None) as session:
+                return await create_tenant(session, pack, actor=actor)
+
+        tenant_id, pack_id = await retry_transaction(run)
+        return self._serve(tenant_id, pack, path, pack_id)
+
+    async def explain(self, session: AsyncSession, *, decision_id: int, pack_id: int) -> tuple[Explanation, ...]:
+        """Return why a decision came out as it did, by the pack version that made it, however long ago.
+
+        Raises:
+            PackNotStored: the version is not stored, or cannot be read by this engine.
+
+        """
+        trace = await queries.decision_trace(session, decision_id)
+        if not trace:
+            return ()
+        return explain(trace, await stored_pack(session, pack_id, self._kinds))
+
+    def _serve(self, tenant_id: int, pack: Pack, path: Path, pack_id: int) -> Tenant:
+        locales = path / "locales"
+        tenant = Tenant(tenant_id, pack.code, pack, pack_id, locales if locales.is_dir() else None)
+        self._by_id[tenant_id] = tenant
+        self._by_code[tenant.code] = tenant
+        for host in pack.manifest.hosts:
+            self._by_host[host] = tenant
+        _log.info("a tenant is served", tenant=tenant.code, pack_version=pack.sha256)
+        return tenant
+
+
+async def create_tenant(session: AsyncSession, pack: Pack, *, actor: str = OPERATOR) -> tuple[int, int]:
+    """Add the tenant of a pack: its number, its money, its first pack version. Returns (tenant_id, pack_id).
+
+    Args:
+        session: opened for no tenant; from here on it is the new tenant's.
+        pack: a pack that was checked.
+        actor: on whose behalf; nothing personal.
+
+    Raises:
+        TenantExists: the code is taken.
+
+    """
+    tenant_id = await queries.add_tenant(session, pack.code)
+    if tenant_id is None:
+        raise TenantExists(tenant=pack.code)
+    await queries.become_tenant(session, tenant_id)
+    await ledger.open_asset(session, pack.currency.symbol, pack.currency.scale, kind="money")
+    return tenant_id, await activate_pack(session, pack, actor=actor)
+
+
+async def activate_pack(session: AsyncSession, pack: Pack, *, actor: str = OPERATOR) -> int:
+    """Store a pack version whole and put it on record, if it is new to the tenant. Returns its number.
+
+    Raises:
+        CurrencyChanged: the tenant's books are kept in another currency.
+
+    """
+    booked = await queries.money_symbol(session)
+    if booked != pack.currency.symbol:
+        raise CurrencyChanged(tenant=pack.code, booked=str(booked), currency=pack.currency.symbol)
+    tenant_id: int = session.info["tenant_id"]
+    files = {path: content.decode() for path, content in pack.files.items()}
+    pack_id = await ledger.pack_id(session, pack.sha256, {"code": pack.code, "files": files})
+    await ledger.post(
+        session,
+        [
+            Entry(
+                member_id=house_member(tenant_id),
+                kind=EventKind.PACK_ACTIVATED,
+                business_date=business_date(await ledger.scheme_now(session), pack.time_zone),
+                actor=await ledger.actor_id(session, actor),
+                pack=pack_id,
+                body={"pack": pack.code, "version": pack.sha256},
+                # Processes that start together all try; the claim lets one of them record it.
+                claims=(claim_digest(tenant_id, "pack", pack.sha256),),
+            )
+        ],
+    )
+    return pack_id
+
+
+async def stored_pack(session: AsyncSession, pack_id: int, kinds: Sequence[type[Rule]]) -> Pack:
+    """Return a pack version as it was stored when it was activated.
+
+    Raises:
+        PackNotStored: there is none of that number, or this engine cannot read it.
+
+    """
+    body = await queries.stored_pack_body(session, pack_id)
+    files = body.get("files") if body else None
+    if not body or not isinstance(files, dict):
+        raise PackNotStored(pack=pack_id)
+    contents = {str(path): str(content).encode() for path, content in files.items()}
+    pack, _problems = decode_stored(str(body.get("code", "")), contents, kinds)
+    if pack is None:
+        raise PackNotStored(pack=pack_id)
+    return pack
+
+
+async def advance_clock(
+    session: AsyncSession, tenant: Tenant, to: datetime, profile: str, *, actor: str = OPERATOR
+) -> datetime:
+    """Set the scheme clock forward, and put it on record. Returns the instant it now shows.
+
+    Business dates and recorded times of the tenant follow this clock from its first setting on; before, they follow
+    the database's. The first setting may be to any instant, as long as no member has a record under real time.
+
+    Args:
+        session: the tenant's.
+        tenant: whose clock.
+        to: an aware instant, after the present one of the clock.
+        profile: how this process runs; "production" keeps real time.
+        actor: on whose behalf; nothing personal.
+
+    Raises:
+        ClockRefused: the process is in production.
+        ClockBackwards: `to` is not after what the clock shows.
+        ClockInUse: members have records under real time.
+
+    """
+    assert to.tzinfo is not None, to
+    if profile == PRODUCTION:
+        raise ClockRefused
+    to = to.astimezone(UTC)
+    before = await queries.lock_clock(session)
+    if before is not None and to <= before:
+        raise ClockBackwards(now=before.astimezone(UTC).isoformat(), to=to.isoformat())
+    if before is None and await queries.has_members_events(session):
+        raise ClockInUse
+    await queries.set_clock(session, to)
+    body = {"to": to.isoformat(), **({"from": before.astimezone(UTC).isoformat()} if before else {})}
+    await ledger.post(
+        session,
+        [
+            Entry(
+                member_id=house_member(tenant.tenant_id),
+                kind=EventKind.CLOCK_ADVANCED,
+                business_date=business_date(to, tenant.time_zone),
+                actor=await ledger.actor_id(session, actor),
+                pack=tenant.pack_id,
+                body=body,
+            )
+        ],
+    )
+    return to
+
+
+def _found(tenant: Tenant | None) -> Tenant:
+    if tenant is None:
+        raise UnknownTenant
+    return tenant
+
+
+def _shared(packs: Iterable[Pack]) -> list[tuple[str, PackProblem]]:
+    """Return what two packs both claim though only one can have it."""
+    owners: dict[tuple[str, str], str] = {}
+    problems = []
+    for pack in sorted(packs, key=lambda one: one.code):
+        claims = [("hosts", host) for host in pack.manifest.hosts] + [("log_origin", pack.manifest.log_origin)]
+        for claim in claims:
+            if claim in owners:
+                reason = f'"{claim[1]}" belongs to the pack {owners[claim]} already'
+                problems.append((pack.code, PackProblem(MANIFEST, claim[0], reason)))
+            owners.setdefault(claim, pack.code)
+    return problems

@@ -1,0 +1,1 @@
+"""Fund managers, custodians and recordkeepers: prices in, orders out."""

@@ -1,0 +1,1 @@
+"""Migrations: the single description of the tables."""
