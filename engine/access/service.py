@@ -245,7 +245,7 @@ class Gate:
 
 
 async def create_partner(
-    session: AsyncSession, *, code: str, name: str, scopes: Collection[str], actor: str = "operator:command-line"
+    session: AsyncSession, *, code: str, name: str, scopes: Collection[str], actor: str = "operator"
 ) -> NewPartner:
     """Let a partner in: a client id and a random secret, which is stored only as its argon2id hash.
 
@@ -335,7 +335,7 @@ async def bootstrap(
     *,
     roles: Sequence[str] = FIRST_ROLES,
     clock: Clock | None = None,
-    actor: str = "operator:command-line",
+    actor: str = "operator",
 ) -> str:
     """Return the token of a one-time link for the member of staff with that label, added if new.
 

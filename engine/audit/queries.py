@@ -39,6 +39,14 @@ class StoredCheckpoint:
     signed_at: datetime
 
 
+async def tenant_code(session: AsyncSession) -> str:
+    """Return the code of the session's tenant."""
+    found: str = await session.scalar(
+        text("select code from tenants where tenant_id = :t"), {"t": session.info["tenant_id"]}
+    )
+    return found
+
+
 async def tenant_of(session: AsyncSession, code: str) -> int | None:
     """Return the number of the tenant with this code."""
     found = await session.scalar(text("select tenant_id from tenants where code = :code"), {"code": code})
@@ -207,9 +215,7 @@ async def chart(session: AsyncSession) -> dict[int, NamedAccount]:
                   from chart c join assets a on a.tenant_id = c.tenant_id and a.asset_id = c.code >> 12""")
     )
     return {
-        r.code: NamedAccount.of(
-            r.code, Account(r.kind, r.symbol, r.product, r.pot, r.origin, r.fund, r.party), r.scale
-        )
+        r.code: NamedAccount.of(r.code, Account(r.kind, r.symbol, r.product, r.pot, r.origin, r.fund, r.party), r.scale)
         for r in rows
     }
 
@@ -346,7 +352,7 @@ select case when code & 2048 = 0 then 0 else member_id end as holder, code,
        coalesce(sum(debited - credited) filter (where not in_period), 0)::bigint,
        coalesce(sum(debited) filter (where in_period), 0)::bigint,
        coalesce(sum(credited) filter (where in_period), 0)::bigint
-  from sides group by 1, 2 order by 1, 2
+  from sides group by code & 2048, 1, 2 order by code & 2048, 1, 2
 """
 """Every account with movements before `until` as (holder or 0, code, opening, debited, credited), control accounts first."""
 

@@ -16,13 +16,16 @@ from engine.contributions.errors import (
     AmountNotWhole,
     BelowMinimum,
     NotAMultiple,
+    NoTerms,
     PaidInFuture,
     UnknownChannel,
     WrongCurrency,
 )
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.ids import body_digest, claim_digest
+from engine.identity.rules import compact_reference
 from engine.kernel.rules import Rule
+from engine.tenancy.rules.proving import ScenarioContext
 
 Money = Annotated[str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
 MOST_UNITS = 10**15  # no single payment is larger; keeps every sum of a batch inside 64 bits
@@ -118,7 +121,7 @@ def _plain(amount: str) -> str:
 
 def lane_of(member: str) -> int:
     """Return the posting lane of whoever pays under this member reference."""
-    return crc32(member.encode()) % LANES
+    return crc32(compact_reference(member).encode()) % LANES
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +196,23 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioInput:
-    """A worked example of a contribution: what was paid, on which terms."""
+def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
+    """Decide a pack's worked example of a contribution: given `amount`, return each pot's part as "pots.<pot>".
 
-    amount: str
-    terms: ContributionTerms
-    asset: Asset
-
-
-def run_scenario(example: ScenarioInput) -> Mapping[str, str]:
-    """Return what becomes of the example's payment: the amount of each pot, "pots.<pot>"."""
-    parts = split_contribution(Amount.parse(example.amount, example.asset), example.terms)
-    return {f"pots.{pot}": _fixed(part) for pot, part in parts}
+    Raises:
+        NoTerms, AmountNotWhole, BelowMinimum, AboveMaximum, NotAMultiple: as the payment would be refused.
+    """
+    amount, split = context.rule(AmountRule), context.rule(SplitRule)
+    if amount is None or split is None:
+        raise NoTerms(day=context.on.isoformat())
+    terms = ContributionTerms.of(amount.rule, split.rule, context.currency, (amount.ref, split.ref))
+    try:
+        paid = Amount.parse(context.text("amount"), context.currency)
+    except NotWholeUnits as error:
+        raise AmountNotWhole(field="amount", scale=context.currency.scale) from error
+    if paid.units <= 0:
+        raise AmountNotPositive(field="amount")
+    return {f"pots.{pot}": _fixed(part) for pot, part in split_contribution(paid, terms)}
 
 
 def _fixed(amount: Amount) -> str:

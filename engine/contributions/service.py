@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -35,9 +34,9 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
-from engine.enrolment import service as enrolment
-from engine.enrolment.rules import MemberRef
-from engine.kernel.amounts import Amount, Asset
+from engine.identity import service as identity
+from engine.identity.rules import MemberRef, compact_reference
+from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.ids import claim_digest, house_member, is_member_number
@@ -110,7 +109,7 @@ class _Batch:
     ) -> None:
         self._session, self._keys, self._tenant = session, keys, tenant
         self._payments, self._now = payments, now
-        self._asset = Asset.currency(tenant.pack.currency)
+        self._asset = tenant.currency
         self._answers: list[Answer | None] = [None] * len(payments)
 
     async def post(self, *, careful: bool) -> list[Answer]:
@@ -129,12 +128,12 @@ class _Batch:
         return [answer for answer in self._answers if answer is not None]
 
     async def _decide(self) -> list[_Decided]:
-        today = business_date(self._now, self._tenant.pack.time_zone)
-        scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.channels))
-        members = await enrolment.members_by_number(
+        today = business_date(self._now, self._tenant.time_zone)
+        scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.manifest.channels))
+        members = await identity.members_by_number(
             self._session,
             self._keys,
-            [payment.member for payment in self._payments if is_member_number(payment.member)],
+            [payment.member for payment in self._payments if _is_number(payment.member)],
         )
         decided = []
         for index, payment in enumerate(self._payments):
@@ -150,7 +149,7 @@ class _Batch:
         amount, day = check_payment(payment, scheme, today=today)
         item = _Decided(index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member)
         if member is None:
-            item.reason = "unknown-member" if is_member_number(payment.member) else "bad-check-digit"
+            item.reason = "unknown-member" if _is_number(payment.member) else "bad-check-digit"
         elif member.status != "active":
             item.member, item.reason = None, "member-not-active"
         else:
@@ -212,7 +211,7 @@ class _Batch:
                     EventKind.CONTRIBUTION_SUSPENDED,
                     item.reason,
                 )
-                transfers = (
+                transfers: tuple[Transfer, ...] = (
                     Transfer(
                         item.amount.units, collections, accounts[Account("suspense", asset, party=payment.channel)]
                     ),
@@ -324,6 +323,10 @@ def _receipt(
     )
 
 
+def _is_number(text: str) -> bool:
+    return is_member_number(compact_reference(text))
+
+
 def _fixed(amount: Amount) -> str:
     return f"{amount.decimal():.{amount.asset.scale}f}"
 
@@ -358,13 +361,8 @@ class Intake:
         return await receive(self._db, self._keys, tenant, [payment for _, payment in items], lane=lane[1])
 
 
-@lru_cache(maxsize=4096)
-def _terms(tenant: Tenant, product: str, on: date, joined_on: date) -> ContributionTerms:
-    amount = tenant.rule(AmountRule, product=product, on=on, joined_on=joined_on)
-    split = tenant.rule(SplitRule, product=product, on=on, joined_on=joined_on)
-    if amount is None or split is None:
-        raise NoTerms(day=on.isoformat())
-    return ContributionTerms.of(amount.rule, split.rule, Asset.currency(tenant.pack.currency), (amount.ref, split.ref))
+_terms: dict[tuple[str, str, date, date], ContributionTerms] = {}
+_MOST_TERMS = 10_000
 
 
 def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> ContributionTerms:
@@ -373,7 +371,16 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
     Raises:
         NoTerms: no rule is in force then.
     """
-    return _terms(tenant, product, on, joined_on)
+    key = (tenant.pack.sha256, product, on, joined_on)
+    if key not in _terms:
+        amount = tenant.rule(AmountRule, product=product, on=on, joined_on=joined_on)
+        split = tenant.rule(SplitRule, product=product, on=on, joined_on=joined_on)
+        if amount is None or split is None:
+            raise NoTerms(day=on.isoformat())
+        if len(_terms) >= _MOST_TERMS:
+            _terms.clear()
+        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.currency, (amount.ref, split.ref))
+    return _terms[key]
 
 
 @dataclass(slots=True)
@@ -494,8 +501,8 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
 
 async def list_suspense(session: AsyncSession, tenant: Tenant, *, after: int = 0, most: int = 100) -> list[Suspended]:
     """Return the unresolved payments in suspense after receipt `after`, oldest first, with their age in days."""
-    asset = Asset.currency(tenant.pack.currency)
-    today = business_date(await ledger.scheme_now(session), tenant.pack.time_zone)
+    asset = tenant.currency
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     return [
         Suspended(
             receipt=str(row.event_id),
@@ -522,12 +529,12 @@ async def resolve_suspense(
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    found = await enrolment.members_by_number(session, keys, [member])
+    found = await identity.members_by_number(session, keys, [member])
     if member not in found:
         raise NotFound
     ref = found[member]
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
-    asset = Asset.currency(tenant.pack.currency)
+    asset = tenant.currency
     terms = terms_for(tenant, ref.product, row.received_on, ref.joined_on)
     parts = split_contribution(Amount(row.amount, asset), terms)
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
@@ -537,7 +544,7 @@ async def resolve_suspense(
     entry = Entry(
         member_id=ref.member_id,
         kind=EventKind.SUSPENSE_RESOLVED,
-        business_date=business_date(now, tenant.pack.time_zone),
+        business_date=business_date(now, tenant.time_zone),
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
         decision=await ledger.decision_id(session, {"rules": list(terms.rules)}),

@@ -12,13 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.ledger.rules import BATCH_MASK, Account, Entry, Law, Outcome, Posted
+from engine.runtime.arrays import BigInts, Dates, Ints, JSONs, SmallInts, UUIDs
 from engine.runtime.database import driver
 
-_POST = """
-select item, outcome, event_id, code from post_batch(%s, %s, %s,
-  %b::bigint[], %b::bigint[], %b::date[], %b::int[], %b::int[], %b::int[], %b::smallint[], %s::jsonb[],
-  %b::int[], %b::uuid[], %b::int[], %b::int[], %b::bigint[], %b::int[], %b::int[])
-"""
+_POST = f"select item, outcome, event_id, code from post_batch({', '.join(['%s'] * 3 + ['%b'] * 15)})"
 
 
 async def post_batch(
@@ -34,21 +31,21 @@ async def post_batch(
             tenant_id,
             recorded_at,
             careful,
-            [entry.member_id for entry in entries],
-            [entry.body_digest for entry in entries],
-            [entry.business_date for entry in entries],
-            [entry.actor for entry in entries],
-            [entry.pack for entry in entries],
-            [entry.decision for entry in entries],
-            [int(entry.kind) for entry in entries],
-            [encode(entry.body).decode() for entry in entries],
-            [i for i, _ in claims],
-            [claim for _, claim in claims],
-            [i for i, _, _ in moves],
-            [line for _, line, _ in moves],
-            [t.amount for _, _, t in moves],
-            [t.debit for _, _, t in moves],
-            [t.credit for _, _, t in moves],
+            BigInts([entry.member_id for entry in entries]),
+            BigInts([entry.body_digest for entry in entries]),
+            Dates([entry.business_date for entry in entries]),
+            Ints([entry.actor for entry in entries]),
+            Ints([entry.pack for entry in entries]),
+            Ints([entry.decision for entry in entries]),
+            SmallInts([entry.kind for entry in entries]),
+            JSONs([encode(entry.body) for entry in entries]),
+            Ints([i for i, _ in claims]),
+            UUIDs([claim for _, claim in claims]),
+            Ints([i for i, _, _ in moves]),
+            Ints([line for _, line, _ in moves]),
+            BigInts([t.amount for _, _, t in moves]),
+            Ints([t.debit for _, _, t in moves]),
+            Ints([t.credit for _, _, t in moves]),
         ),
     )
     fates: list[Posted] = [Posted(0, Outcome.POSTED)] * len(entries)

@@ -105,7 +105,8 @@ class Statement(Struct, frozen=True, kw_only=True):
 class Movement:
     """One transfer's effect on one account of the member: `amount` > 0 put in, < 0 taken out.
 
-    `paid_in` tells whether it is a payment (or its reversal), and not a change of cash into units.
+    `is_payment` tells a payment (or its reversal) from a change of cash into units. `dealing` is set where cash bought
+    units; `resolves` names the suspended payment that this one is.
     """
 
     event_id: int
@@ -120,6 +121,7 @@ class Movement:
     fund: str
     scale: int
     dealing: int = 0
+    resolves: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +159,7 @@ def lines_of(account: Account) -> tuple[Line, ...]:
     """
     spent = _spent(account)
     lines: list[Line] = []
-    for move in account.movements:
-        if not move.is_payment or move.account != "cash":
-            continue
+    for move in _payments(account):
         bought = spent.get((move.event_id, move.code), [])
         left = move.amount - sum(line.amount_minor for line in bought)
         lines.extend(bought)
@@ -174,18 +174,23 @@ def lines_of(account: Account) -> tuple[Line, ...]:
                     state=_state(move, account.reconciled),
                 )
             )
-    return tuple(sorted(lines, key=lambda line: line.paid_on))  # stable: the order of the books within a day
+    # A stable sort: within a day the order of the books stays.
+    return tuple(sorted(lines, key=lambda line: line.paid_on))
 
 
 def _state(move: Movement, reconciled: frozenset[int]) -> LineState:
     if move.amount < 0:
         return LineState.REVERSED
-    return LineState.RECONCILED if move.event_id in reconciled else LineState.RECEIVED
+    return LineState.RECONCILED if reconciled & {move.event_id, move.resolves} else LineState.RECEIVED
+
+
+def _payments(account: Account) -> list[Movement]:
+    return [move for move in account.movements if move.is_payment and move.account == "cash"]
 
 
 def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
     """Return the invested lines of each (receipt, cash account)."""
-    paid = {(m.event_id, m.code): m for m in account.movements if m.is_payment and m.account == "cash"}
+    paid = {(receipt, m.code): m for m in _payments(account) for receipt in (m.event_id, m.resolves) if receipt}
     units = {(m.event_id, m.line): m for m in account.movements if m.account == "units"}
     orders: dict[tuple[int, int, str], list[Movement]] = {}
     for move in account.movements:
@@ -202,9 +207,9 @@ def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
         for move, allocation in zip(moves, allocations, strict=True):
             receipt = paid[allocation.event_id, allocation.code]
             got = units.get((move.event_id, move.line + 1))
-            found.setdefault((allocation.event_id, allocation.code), []).append(
+            found.setdefault((receipt.event_id, receipt.code), []).append(
                 Line(
-                    receipt=allocation.event_id,
+                    receipt=receipt.event_id,
                     paid_on=receipt.business_date,
                     amount_minor=allocation.amount,
                     pot=receipt.pot,
@@ -261,9 +266,8 @@ def cash_of(account: Account) -> int:
 def flows_of(account: Account) -> tuple[tuple[date, int], ...]:
     """Return (day, net amount paid in) of each day with payments, by day; days that net to nothing are left out."""
     by_day: dict[date, int] = {}
-    for move in account.movements:
-        if move.is_payment and move.account == "cash":
-            by_day[move.business_date] = by_day.get(move.business_date, 0) + move.amount
+    for move in _payments(account):
+        by_day[move.business_date] = by_day.get(move.business_date, 0) + move.amount
     return tuple(sorted((day, amount) for day, amount in by_day.items() if amount))
 
 
@@ -286,7 +290,12 @@ def basis_points(rate: float | None) -> int | None:
 
 
 def totals_of(
-    lines: Iterable[Line], holdings: Iterable[Holding], *, cash_minor: int, return_bp: int | None, no_return: NoReturn | None
+    lines: Iterable[Line],
+    holdings: Iterable[Holding],
+    *,
+    cash_minor: int,
+    return_bp: int | None,
+    no_return: NoReturn | None,
 ) -> Totals:
     """Return the sums. No product charges a member's account yet, so charges are nothing."""
     contributed = sum(line.amount_minor for line in lines)

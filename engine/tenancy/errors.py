@@ -1,5 +1,6 @@
 """What tenancy refuses, and what can be wrong with a pack."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -8,7 +9,7 @@ from engine.kernel.errors import NotFound, Refused, Unavailable
 from engine.kernel.text import N_
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class PackProblem:
     """One thing wrong with a pack: in which file (relative to the pack), at which key, and why.
 
@@ -24,11 +25,24 @@ class PackProblem:
         return ": ".join(part for part in (self.file, self.key, self.reason) if part)
 
 
+def in_reading_order(problems: Iterable[PackProblem]) -> tuple[PackProblem, ...]:
+    """Return the problems, each once, by file and key, row 10 after row 9."""
+
+    def order(problem: PackProblem) -> tuple[object, ...]:
+        rows = tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", problem.key))
+        return problem.file, rows, problem.reason
+
+    return tuple(sorted(set(problems), key=order))
+
+
 class PackErrors(Exception):
     """A pack, or several, cannot be used; `problems` says everything that is wrong with each, by the pack's name."""
 
     def __init__(self, problems: Iterable[tuple[str, PackProblem]]) -> None:
-        self.problems = tuple(sorted(set(problems)))
+        by_pack: dict[str, list[PackProblem]] = {}
+        for pack, problem in problems:
+            by_pack.setdefault(pack, []).append(problem)
+        self.problems = tuple((pack, one) for pack in sorted(by_pack) for one in in_reading_order(by_pack[pack]))
         super().__init__(self.problems)
 
     @classmethod

@@ -7,7 +7,7 @@ create table members (
   status text not null default 'active' check (status in ('active', 'erased')),
   primary key (member_id)
 );
-create index members_by_event on members (enrolled_event);
+create index members_by_event on members (tenant_id, enrolled_event);
 create index members_by_product on members (tenant_id, product, joined_on);
 
 create table member_keys (

@@ -28,14 +28,16 @@ def upgrade() -> None:
     op.execute("""
     create trigger never_changed before update on allocations for each row execute function refuse_change();
     create trigger never_truncated before truncate on allocations for each statement execute function refuse_change();
-    create trigger released_while_open before delete on allocations for each row execute function refuse_dealt_release();
+    create trigger into_open_dealings after insert on allocations referencing new table as changed
+      for each statement execute function require_open_dealing();
+    create trigger out_of_open_dealings after delete on allocations referencing old table as changed
+      for each statement execute function require_open_dealing();
     """)
-    grant("funds", app="select, insert", jobs="select, insert")
-    grant("price_files", app="select, insert, update")
-    grant("prices", app="select, insert, update")
+    for table in ("funds", "allocations"):
+        grant(table, app="select, insert", jobs="select, insert")
+    for table in ("price_files", "prices", "orders", "allotments"):
+        grant(table, app="select, insert, update", jobs="select, insert")
     grant("dealings", app="select, insert, update", jobs="select, insert, update")
-    grant("orders", app="select, insert, update", jobs="select")
-    grant("allocations", app="select, insert", jobs="select, insert, delete")
-    grant("allotments", app="select, insert, update", jobs="select")
+    grant("allocations", jobs="delete")
     for role in (app_role(), JOBS):
         op.execute(f"grant usage on sequence dealing_numbers to {role}")

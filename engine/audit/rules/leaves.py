@@ -68,6 +68,11 @@ class NamedAccount:
     asset: str
     scale: int
 
+    @property
+    def is_members(self) -> bool:
+        """Return whether each member has one of their own."""
+        return self.code & MEMBERS_BIT != 0
+
     def name(self, member: str) -> str:
         """Return the account's name: that of a member's own account ends in the member's pseudonym."""
         return f"{self.stem}:{member}" if self.code & MEMBERS_BIT else self.stem
@@ -143,7 +148,7 @@ def kind_name(kind: int) -> str:
         return f"kind-{kind}"
 
 
-def transfer_leaf(line: int, member: str, debit: str, credit: str, asset: str, amount: str) -> bytes:
+def transfer_leaf(line: int | str, member: str, debit: str, credit: str, asset: str, amount: str) -> bytes:
     """Return a transfer's canonical row. Names hold no character that JSON would escape; the asset's may."""
     return (
         f'{{"amount":"{amount}","asset":{_quoted(asset)},"credit":"{credit}","debit":"{debit}",'
@@ -172,9 +177,7 @@ def _render_1(event: EventRow, transfers: Iterable[TransferRow], chart: Mapping[
         member = member_name(row.member_id)
         asset, scales[debit.asset] = debit.asset, debit.scale
         amount = decimal_text(row.amount, debit.scale)
-        frontier.add(
-            leaf_hash(transfer_leaf(row.line, member, debit.name(member), credit.name(member), asset, amount))
-        )
+        frontier.add(leaf_hash(transfer_leaf(row.line, member, debit.name(member), credit.name(member), asset, amount)))
         totals[asset] = totals.get(asset, 0) + row.amount
     return Rendered(
         event=str(event.event_id),
@@ -199,6 +202,6 @@ def _quoted(text: str) -> str:
 RENDERINGS: Mapping[int, int] = MappingProxyType({int(kind): 1 for kind in EventKind})
 """The rendering of each kind of event; a kind that is not here has version 1."""
 
-_RENDERERS: Mapping[
-    int, Callable[[EventRow, Iterable[TransferRow], Mapping[int, NamedAccount]], Rendered]
-] = MappingProxyType({1: _render_1})
+_RENDERERS: Mapping[int, Callable[[EventRow, Iterable[TransferRow], Mapping[int, NamedAccount]], Rendered]] = (
+    MappingProxyType({1: _render_1})
+)

@@ -201,5 +201,3 @@ def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, pro
 def _split(size: int) -> int:
     """Return the largest power of two below `size`, which is at least 2."""
     return 1 << ((size - 1).bit_length() - 1)
-
-

@@ -6,7 +6,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-
 from engine.audit.rules.leaves import instant_text, member_name
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "datetime", "member"]
@@ -54,10 +53,10 @@ class ExportTable:
     foreign_keys: tuple[ForeignKey, ...] = ()
 
 
-def cell(value: object, type_: ColumnType) -> str:
-    """Return a value as it stands in CSV: "" for None; text that a spreadsheet would run as a formula after an apostrophe."""
+def plain(value: object, type_: ColumnType) -> str | None:
+    """Return a value as text, before it is guarded; None stays None."""
     if value is None:
-        return ""
+        return None
     if type_ == "member":
         assert isinstance(value, int), value
         return member_name(value)
@@ -67,9 +66,7 @@ def cell(value: object, type_: ColumnType) -> str:
         return f"{value:f}"
     if isinstance(value, datetime):
         return instant_text(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    return guarded(value) if isinstance(value, str) and type_ == "string" else str(value)
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def guarded(text: str) -> str:
@@ -116,7 +113,12 @@ def describe_table(table: ExportTable, *, size_bytes: int, sha256: str) -> dict[
 
 
 def describe_package(
-    name: str, resources: Iterable[Mapping[str, Any]], *, created: datetime, log: Mapping[str, Any], period: Mapping[str, Any]
+    name: str,
+    resources: Iterable[Mapping[str, Any]],
+    *,
+    created: datetime,
+    log: Mapping[str, Any],
+    period: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the content of datapackage.json. `created` is when the checkpoint was signed, so that bytes repeat."""
     return {

@@ -15,7 +15,9 @@ WIDTH = 256
 HEIGHT = 8
 MAX_ENTRY_BYTES = 65_535
 _LENGTH = struct.Struct(">H")
-_PATH = re.compile(r"(?P<level>entries|0|[1-9][0-9]?)/(?P<number>(?:x[0-9]{3}/)*[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?")
+_PATH = re.compile(
+    r"(?P<level>entries|0|[1-9][0-9]?)/(?P<number>(?:x[0-9]{3}/)*[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
+)
 _LAST_LEVEL = 63
 
 
@@ -185,7 +187,7 @@ def bundle(entries: Iterable[bytes]) -> bytes:
         BadTile: an entry is longer than 65,535 bytes.
 
     """
-    parts = []
+    parts: list[bytes] = []
     for entry in entries:
         if len(entry) > MAX_ENTRY_BYTES:
             raise BadTile(f"an entry has {len(entry)} bytes; {MAX_ENTRY_BYTES} is the most")

@@ -58,7 +58,7 @@ def _of_rule(version: InForce[Rule]) -> Explanation:
     parameters = {
         name: value
         for name in rule.__struct_fields__
-        if name not in common and (value := getattr(rule, name)) is not None
+        if name not in common and (value := getattr(rule, name)) not in (None, (), {})
     }
     return Explanation(
         BY_RULE if rule.applies_by == "event" else BY_JOINING,

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from engine.kernel.amounts import Asset
@@ -13,7 +13,7 @@ from engine.tenancy.rules.books import RuleBook, decode_book, opening_problems, 
 from engine.tenancy.rules.branding import Theme, contrast_problems, logo_problems
 from engine.tenancy.rules.consents import Consents, ConsentText, decode_consents
 from engine.tenancy.rules.decoding import decode
-from engine.tenancy.rules.manifest import Manifest, Product, manifest_problems
+from engine.tenancy.rules.manifest import Channel, Manifest, MemberNumber, Product, Regulator, manifest_problems
 from engine.tenancy.rules.scenarios import Scenario, decode_scenarios
 
 MANIFEST = "pack.toml"
@@ -35,17 +35,17 @@ PackFiles = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack, decoded. `sha256` names this version; `files` are what it was decoded from."""
+    """A pack, decoded. `sha256` names this version, and stands for all the rest; `files` are what was decoded."""
 
     code: str
     sha256: str
-    manifest: Manifest
-    books: Mapping[str, RuleBook]
-    theme: Theme
-    logo_svg: str
-    consents: Consents
-    scenarios: tuple[Scenario, ...]
-    files: PackFiles
+    manifest: Manifest = field(compare=False, repr=False)
+    books: Mapping[str, RuleBook] = field(compare=False, repr=False)
+    theme: Theme = field(compare=False, repr=False)
+    logo: str = field(compare=False, repr=False)
+    consents: Consents = field(compare=False, repr=False)
+    scenarios: tuple[Scenario, ...] = field(compare=False, repr=False)
+    files: PackFiles = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -58,9 +58,14 @@ class Pack:
         return self.manifest.short_name
 
     @property
-    def currency(self) -> Asset:
-        """Return the scheme's money, with ISO 4217's scale."""
-        return Asset.currency(self.manifest.currency)
+    def country(self) -> str:
+        """Return the scheme's country, ISO 3166-1 in two capitals."""
+        return self.manifest.country
+
+    @property
+    def currency(self) -> str:
+        """Return the ISO 4217 code of the scheme's money."""
+        return self.manifest.currency
 
     @property
     def time_zone(self) -> str:
@@ -68,14 +73,64 @@ class Pack:
         return self.manifest.time_zone
 
     @property
+    def calendar(self) -> str:
+        """Return the country whose public holidays the scheme keeps."""
+        return self.manifest.calendar
+
+    @property
+    def phone_country(self) -> str:
+        """Return the country that telephone numbers without a prefix are of."""
+        return self.manifest.phone_country
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """Return the languages the scheme speaks, the one it falls back to first."""
         return self.manifest.languages
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the host names the scheme's pages are served under."""
+        return self.manifest.hosts
+
+    @property
+    def log_origin(self) -> str:
+        """Return the name of the scheme's audit log."""
+        return self.manifest.log_origin
+
+    @property
+    def regulator(self) -> Regulator:
+        """Return who supervises the scheme."""
+        return self.manifest.regulator
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """Return who plays which part in the scheme, by the part."""
+        return self.manifest.roles
+
+    @property
+    def adapters(self) -> Mapping[str, str]:
+        """Return which adapter answers which port."""
+        return self.manifest.adapters
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Return the ways money is collected, in the pack's order."""
+        return self.manifest.channels
+
+    @property
+    def member_number(self) -> MemberNumber:
+        """Return the shape of member numbers."""
+        return self.manifest.member_number
+
+    @property
     def products(self) -> tuple[Product, ...]:
         """Return the products, in the pack's order."""
         return self.manifest.products
+
+    @property
+    def asset(self) -> Asset:
+        """Return the scheme's money, with ISO 4217's scale."""
+        return Asset.currency(self.manifest.currency)
 
     def product(self, code: str) -> Product:
         """Return the product.

@@ -45,9 +45,14 @@ class ScenarioContext:
         return self.pack.product(self.scenario.product)
 
     @property
-    def currency(self) -> Asset:
+    def asset(self) -> Asset:
         """Return the money of the scheme."""
-        return self.pack.currency
+        return self.pack.asset
+
+    @property
+    def currency(self) -> Asset:
+        """Return the money of the scheme; another name of `asset`."""
+        return self.pack.asset
 
     def text(self, name: str) -> str:
         """Return a given value as text; "" where it is not given."""

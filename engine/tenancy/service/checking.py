@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.kernel.errors import EngineError
 from engine.kernel.rules import Rule
-from engine.tenancy.errors import PackProblem
+from engine.tenancy.errors import PackProblem, in_reading_order
 from engine.tenancy.rules.packs import Pack
 from engine.tenancy.rules.proving import MissingInput, Runner, ScenarioContext, outcome_reasons, unknown_kinds
 from engine.tenancy.rules.scenarios import REFUSED, Scenario
@@ -20,7 +20,7 @@ class ScenarioResult:
     file: str
     name: str
     kind: str
-    passed: bool
+    ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def checked_pack(
     code = path.resolve().name
     pack, problems = read_pack(path, kinds)
     if pack is None:
-        return None, PackReport(code, None, tuple(sorted(set(problems))))
+        return None, PackReport(code, None, in_reading_order(problems))
     problems = unknown_kinds(pack.scenarios, runners)
     results: list[ScenarioResult] = []
     proven: set[str] = set()
@@ -70,7 +70,7 @@ def checked_pack(
             results.append(ScenarioResult(scenario.file, scenario.name, scenario.kind, not found))
     versions = (f"{product}/{one.ref}" for product, book in pack.books.items() for one in book.versions())
     unproven = tuple(sorted(set(versions) - proven))
-    report = PackReport(code, pack.sha256, tuple(sorted(problems)), tuple(results), unproven)
+    report = PackReport(code, pack.sha256, in_reading_order(problems), tuple(results), unproven)
     return (pack if report.ok else None), report
 
 

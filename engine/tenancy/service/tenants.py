@@ -55,9 +55,9 @@ class Tenant:
     locales: Path | None = field(default=None, compare=False)
 
     @property
-    def currency(self) -> Asset:
-        """Return the scheme's money."""
-        return self.pack.currency
+    def asset(self) -> Asset:
+        """Return the scheme's money, with ISO 4217's scale."""
+        return self.pack.asset
 
     @property
     def time_zone(self) -> str:
@@ -256,7 +256,7 @@ async def create_tenant(session: AsyncSession, pack: Pack, *, actor: str = OPERA
     if tenant_id is None:
         raise TenantExists(tenant=pack.code)
     await queries.become_tenant(session, tenant_id)
-    await ledger.open_asset(session, pack.currency.symbol, pack.currency.scale, kind="money")
+    await ledger.open_asset(session, pack.asset.symbol, pack.asset.scale, kind="money")
     return tenant_id, await activate_pack(session, pack, actor=actor)
 
 
@@ -268,8 +268,8 @@ async def activate_pack(session: AsyncSession, pack: Pack, *, actor: str = OPERA
 
     """
     booked = await queries.money_symbol(session)
-    if booked != pack.currency.symbol:
-        raise CurrencyChanged(tenant=pack.code, booked=str(booked), currency=pack.currency.symbol)
+    if booked != pack.currency:
+        raise CurrencyChanged(tenant=pack.code, booked=str(booked), currency=pack.currency)
     tenant_id: int = session.info["tenant_id"]
     files = {path: content.decode() for path, content in pack.files.items()}
     pack_id = await ledger.pack_id(session, pack.sha256, {"code": pack.code, "files": files})

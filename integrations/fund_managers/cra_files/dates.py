@@ -17,7 +17,7 @@ Readings = Mapping[Order, date | None]
 """For each order a text's shape allows, the day it means, or None where that is no day of the calendar."""
 
 ORDERS: tuple[Order, ...] = ("mdy", "dmy", "ymd")  # the recordkeeper's present order first
-DATE_CHARACTERS_MAX = 40
+DATE_CHARACTERS_MIN, DATE_CHARACTERS_MAX = 6, 40  # 1/2/23; a written-out month with a time and many blanks
 YEAR_MIN, YEAR_MAX = 2000, 2099  # no NPS price is older than 2008
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -46,7 +46,7 @@ def readings_of(text: str) -> Readings | None:  # noqa: PLR0911 - one return a s
 
     A year has four digits, or two after 2000. A time of day behind the date is left out.
     """
-    if len(text) > DATE_CHARACTERS_MAX:
+    if not DATE_CHARACTERS_MIN <= len(text) <= DATE_CHARACTERS_MAX:
         return None
     text = _TIME.sub("", text.strip())
     if match := _YEAR_FIRST.fullmatch(text):

@@ -121,7 +121,7 @@ def _split_at(delimiter: str, text: str) -> list[str] | None:
 
     Strict, since a lenient reader joins what stands around such a quote: 14.62"60 must not become a price.
     """
-    text = re.sub(rf'"[{_BLANKS}]+(?={re.escape(delimiter)}|$)', '"', text.strip(" "))
+    text = re.sub(rf'(?<!")"[{_BLANKS}]+(?={re.escape(delimiter)}|$)', '"', text.strip(" "))
     try:
         [fields] = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
     except csv.Error:

@@ -19,7 +19,7 @@ Client = AsyncTestClient[Litestar]
 async def partner(db: Database, tenant_id: int) -> NewPartner:
     async with db.unit_of_work(tenant_id) as session:
         return await service.create_partner(
-            session, code="wallet", name="A wallet", scopes=["members:read", "operations:read"][:1] + ["members:enrol"]
+            session, code="wallet", name="A wallet", scopes=["members:read", "members:enrol"]
         )
 
 

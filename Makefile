@@ -1,0 +1,46 @@
+# Every command sets up what it needs: the virtual environment and the pinned dependencies.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean texts postgres16
+
+help:  ## Explain every command.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Akiba needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## Run the main job: two schemes on real prices, then serve. ONCE=1 reports and stops.
+	$(BIN)/akiba demo run $(if $(ONCE),--once)
+
+test: $(STAMP)  ## Run the tests. ARGS="tests/engine/ledger -k overdraw" chooses.
+	$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMP)  ## Check style, types, layers and migrations.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/squawk --version >/dev/null && $(BIN)/squawk --config .squawk.toml migrations/versions/*.sql
+
+postgres16: $(STAMP)
+	$(BIN)/python -m tests.second_server tests/engine/ledger tests/engine/audit tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy
+
+bench: $(STAMP)  ## Measure speed as ratios in one run; prints JSON. NAME=posting SCALE=0.1 chooses.
+	@$(BIN)/akiba bench $(NAME) --scale $(or $(SCALE),1)
+
+texts: $(STAMP)  ## Extract texts and update the catalogues.
+	$(BIN)/pybabel extract -q -F locales/babel.cfg -k N_ -k _ --no-location --sort-output -o locales/engine.pot engine
+	$(BIN)/pybabel update -q -N -D engine -i locales/engine.pot -d locales
+
+clean:  ## Remove what the commands made: environment, data, caches.
+	rm -rf $(VENV) .akiba .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,281 @@
+"""Composition: the one place, with `worker` and `cli`, that knows every capability. Builds the deployment and its HTTP face."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from babel import negotiate_locale
+from litestar import Litestar, Request, Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, Receive, Scope, Send
+from sqlalchemy import create_engine, make_url, pool, text
+
+from engine import __version__
+from engine.access.api import StaffController, TokenController, authorize, provide_caller
+from engine.access.rules import Caller
+from engine.access.service import Gate, Tokens
+from engine.audit.api import LogController
+from engine.audit.queries import LAWS as AUDIT_LAWS
+from engine.channels.operations import OperationsController
+from engine.contributions import queries as contribution_queries
+from engine.contributions import rules as contribution_rules
+from engine.contributions.api import ContributionController, SuspenseController
+from engine.contributions.service import Intake
+from engine.enrolment import rules as enrolment_rules
+from engine.enrolment.api import MemberController
+from engine.funds import queries as fund_queries
+from engine.funds import rules as fund_rules
+from engine.funds.api import DealingController, PriceController
+from engine.kernel.permissions import Permission
+from engine.kernel.rules import Rule
+from engine.ledger import queries as ledger_queries
+from engine.ledger.rules import Law
+from engine.reconciliation import queries as reconciliation_queries
+from engine.reconciliation.api import ReconciliationController
+from engine.reports.api import StatementController
+from engine.runtime.database import Database, driver_url
+from engine.runtime.embedded_postgres import EmbeddedServer, provision
+from engine.runtime.http import exception_handlers
+from engine.runtime.key_file import FileKeyStore
+from engine.runtime.locale import ENGINE_LOCALES, translator
+from engine.runtime.logging import get_logger
+from engine.runtime.settings import Settings
+from engine.tenancy.rules.proving import Runner
+from engine.tenancy.service import Tenant, Tenants
+from engine.web.pages import WEB_HANDLERS, html_errors
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_BODY_BYTES = 2_000_000
+
+KINDS: Sequence[type[Rule]] = (
+    *contribution_rules.RULE_KINDS,
+    *enrolment_rules.RULE_KINDS,
+    *fund_rules.RULE_KINDS,
+)
+RUNNERS: Mapping[str, Runner] = {
+    "contribution": contribution_rules.run_scenario,
+    "enrolment": enrolment_rules.run_scenario,
+    "allotment": fund_rules.run_scenario,
+}
+LAWS: Sequence[Law] = (
+    *ledger_queries.LAWS,
+    *AUDIT_LAWS,
+    *contribution_queries.LAWS,
+    *fund_queries.LAWS,
+    *reconciliation_queries.LAWS,
+)
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One process's share of a deployment: its settings, database, keys and tenants."""
+
+    settings: Settings
+    db: Database
+    keys: FileKeyStore
+    tenants: Tenants
+
+    @property
+    def base_url(self) -> str:
+        """Return how others reach us."""
+        return self.settings.base_url or f"http://{self.settings.host}:{self.settings.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseURLs:
+    """The application's URL and, where this process may migrate, the owner's."""
+
+    app: str
+    owner: str | None
+
+
+@contextmanager
+def running_database(settings: Settings) -> Iterator[DatabaseURLs]:
+    """Return the URLs of the database; without DATABASE_URL, of the embedded server, which runs as long as it is used."""
+    if settings.database_url is not None:
+        yield DatabaseURLs(settings.database_url, settings.database_owner_url)
+        return
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with EmbeddedServer(settings.data_dir / "postgres", settings.postgres_port) as server:
+        urls = provision(server, "akiba")
+        yield DatabaseURLs(urls.app, urls.owner)
+
+
+def upgrade(urls: DatabaseURLs, settings: Settings) -> None:
+    """Bring the database to the newest schema, as the owner; nothing happens where it is there."""
+    config = _alembic()
+    config.attributes["owner_url"] = urls.owner or settings.owner_url()
+    config.attributes["app_role"] = make_url(urls.app).username
+    command.upgrade(config, "head")
+
+
+def is_at_head(app_url: str) -> bool:
+    """Return whether the database's schema is this version's."""
+    engine = create_engine(driver_url(app_url), poolclass=pool.NullPool)
+    try:
+        with engine.connect() as connection:
+            if connection.scalar(text("select to_regclass('alembic_version') is null")):
+                return False
+            heads = set(MigrationContext.configure(connection).get_current_heads())
+    finally:
+        engine.dispose()
+    return heads == set(ScriptDirectory.from_config(_alembic()).get_heads())
+
+
+def _alembic() -> Config:
+    return Config(str(ROOT / "alembic.ini"))
+
+
+@asynccontextmanager
+async def open_deployment(settings: Settings, urls: DatabaseURLs) -> AsyncIterator[Deployment]:
+    """Open the database and the keys, check the packs, and serve the tenants there are."""
+    tenants = Tenants.load(settings.packs, KINDS, RUNNERS)
+    db = Database(urls.app, pool_size=settings.pool_size)
+    try:
+        deployment = Deployment(settings, db, FileKeyStore(settings.keys_file, settings.profile), tenants)
+        await tenants.activate(db)
+        yield deployment
+    finally:
+        await db.dispose()
+
+
+def adapter(port: str, name: str) -> Any:
+    """Return the adapter that packs call `name`, installed for `port`.
+
+    Raises:
+        KeyError: none of that name is installed; the message lists those that are.
+    """
+    installed = {point.name: point for point in entry_points(group=f"akiba.{port}")}
+    if name not in installed:
+        raise KeyError(f"no {port} adapter is called {name}; installed: {', '.join(sorted(installed)) or 'none'}")
+    return installed[name].load()()
+
+
+@get("/livez", opt={"permission": Permission.PUBLIC}, include_in_schema=False)
+async def livez() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+@get("/readyz", opt={"permission": Permission.PUBLIC}, include_in_schema=False)
+async def readyz(db: NamedDependency[Database], app_url: NamedDependency[str]) -> Response[dict[str, str]]:
+    """Say whether requests can be served: the database answers and its schema is ours."""
+    try:
+        async with db.unit_of_work(None) as session:
+            await session.execute(text("select 1"))
+        ready = await asyncio.to_thread(is_at_head, app_url)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is: not ready
+        _log.warning("not ready", kind=type(error).__name__)
+        return Response({"status": "database unavailable"}, status_code=503)
+    return Response({"status": "ok" if ready else "schema is not this version's"}, status_code=200 if ready else 503)
+
+
+class _RequestContext:
+    """Gives each request an id, bound to every log line of it; the caller's own X-Request-Id if it is a plain one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            structlog.contextvars.clear_contextvars()
+            structlog.contextvars.bind_contextvars(method=scope["method"])
+        await self._app(scope, receive, send)
+
+
+def translate(request: Request[Any, Any, Any], message: str) -> str:
+    """Return an engine text in the language the request asks for, among those with a catalogue; else in English."""
+    wanted = [part.partition(";")[0].strip() for part in request.headers.get("accept-language", "").split(",")]
+    available = ["en", *(path.name for path in ENGINE_LOCALES.iterdir() if path.is_dir())]
+    language = negotiate_locale([tag for tag in wanted if tag], available, sep="-") or "en"
+    return str(translator(language).gettext(message))
+
+
+def create_app(deployment: Deployment, urls: DatabaseURLs) -> Litestar:
+    """Return the HTTP application of a deployment."""
+    intake = Intake(deployment.db, deployment.keys)
+    gate = Gate(
+        deployment.db,
+        Tokens(deployment.keys.token_signing_key, issuer=deployment.base_url),
+        secure=deployment.base_url.startswith("https:"),
+        home="/staff",
+    )
+
+    async def provide_tenant(request: Request[Any, Any, Any], caller: NamedDependency[Caller]) -> Tenant:
+        if caller.kind == "public":
+            return deployment.tenants.by_host(request.headers.get("host", ""))
+        return deployment.tenants.by_id(caller.tenant_id)
+
+    def given(value: Any) -> Provide:
+        return Provide(lambda: value, sync_to_thread=False)
+
+    async def stop() -> None:
+        await intake.drained()
+
+    app = Litestar(
+        route_handlers=[
+            livez,
+            readyz,
+            TokenController,
+            StaffController,
+            MemberController,
+            ContributionController,
+            SuspenseController,
+            PriceController,
+            DealingController,
+            ReconciliationController,
+            StatementController,
+            LogController,
+            OperationsController,
+            *WEB_HANDLERS,
+        ],
+        guards=[authorize],
+        dependencies={
+            "caller": Provide(provide_caller),
+            "tenant": Provide(provide_tenant),
+            "db": given(deployment.db),
+            "keys": given(deployment.keys),
+            "tenants": given(deployment.tenants),
+            "intake": given(intake),
+            "settings": given(deployment.settings),
+            "app_url": given(urls.app),
+            "adapters": given(adapter),
+        },
+        exception_handlers=html_errors(exception_handlers(translate)),
+        middleware=[DefineMiddleware(_RequestContext)],
+        openapi_config=OpenAPIConfig(
+            title="Akiba",
+            version=__version__,
+            description="Micro-pension administration: enrolment, contributions, prices, statements.",
+            render_plugins=[JsonRenderPlugin()],
+            openapi_router=Router("/schema", route_handlers=[], opt={"permission": Permission.PUBLIC}),
+            components=Components(
+                security_schemes={
+                    "partner": SecurityScheme(type="http", scheme="bearer", description="A token from /oauth/token.")
+                }
+            ),
+            security=[{"partner": []}],
+        ),
+        request_max_body_size=MOST_BODY_BYTES,
+        on_shutdown=[stop],
+        logging_config=None,
+        debug=False,
+    )
+    app.state["gate"] = gate
+    app.state["intake"] = intake
+    return app

@@ -1,0 +1,1 @@
+"""How people and machines reach us beyond the capabilities' own routes."""

@@ -1,0 +1,139 @@
+"""The operator's day over HTTP: the scheme clock, price files, statements, dealing days. Each route calls one use case."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from litestar import Controller, Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from engine.access.rules import Caller
+from engine.funds import service as funds
+from engine.kernel.errors import Invalid
+from engine.kernel.permissions import Permission
+from engine.reconciliation import service as reconciliation
+from engine.runtime.database import Database
+from engine.runtime.http import refuses
+from engine.runtime.key_file import FileKeyStore
+from engine.runtime.settings import Settings
+from engine.tenancy.errors import ClockBackwards, ClockInUse, ClockRefused
+from engine.tenancy.service import Tenant, advance_clock
+
+MOST_FILE_BYTES = 6_000_000
+Adapters = Callable[[str, str], Any]
+FileName = Annotated[str, QueryParameter(min_length=1, max_length=200, description="The file's name.")]
+
+
+class ClockRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to set the scheme clock."""
+
+    to: Annotated[datetime, Meta(tz=True, examples=["2023-04-03T09:00:00+05:30"])]
+
+
+class DealingDayRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The dealing day to run."""
+
+    date: Annotated[date, Meta(examples=["2023-04-03"])]
+
+
+class SessionAnswer(Struct, frozen=True):
+    """Who is signed in, and the token that changes in their name must carry (X-CSRF-Token)."""
+
+    actor: str
+    csrf_token: str
+    permissions: list[str]
+
+
+class OperationsController(Controller):
+    """What an operator does in a day."""
+
+    path = "/v1/operations"
+    tags = ("Operations",)
+
+    @get("/session", operation_id="ReadSession", opt={"permission": Permission.OPERATIONS_READ})
+    async def session(self, caller: NamedDependency[Caller]) -> SessionAnswer:
+        """Say who is signed in."""
+        return SessionAnswer(caller.actor, caller.csrf, sorted(caller.permissions))
+
+    @post(
+        "/clock",
+        operation_id="AdvanceClock",
+        status_code=200,
+        opt={"permission": Permission.DEALING_RUN},
+        responses=refuses(ClockRefused, ClockBackwards, ClockInUse),
+    )
+    async def clock(
+        self,
+        data: JSONBody[ClockRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+    ) -> dict[str, str]:
+        """Set the scheme clock forward; refused in production."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            now = await advance_clock(session, tenant, data.to, settings.profile, actor=caller.actor)
+        return {"now": now.isoformat()}
+
+    @post(
+        "/prices",
+        operation_id="ImportPrices",
+        status_code=200,
+        opt={"permission": Permission.PRICES_IMPORT},
+        request_max_body_size=MOST_FILE_BYTES,
+    )
+    async def prices(
+        self,
+        request: Request[Any, Any, Any],
+        name: FileName,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        adapters: NamedDependency[Adapters],
+        day: Annotated[
+            date | None, QueryParameter(query="date", required=False, description="Else the date in the name.")
+        ] = None,
+    ) -> funds.PriceImport:
+        """Import a fund manager's price file; the body is the file as it is."""
+        configured = tenant.pack.manifest.adapters
+        if "FundManager" not in configured:
+            raise Invalid(field="tenant", reason="the scheme has no fund manager")
+        reader = adapters("FundManager", configured["FundManager"])
+        return await funds.import_prices(
+            db, tenant, reader, await request.body(), name=name, day=day, actor=caller.actor
+        )
+
+    @post(
+        "/statements",
+        operation_id="ImportStatement",
+        status_code=200,
+        opt={"permission": Permission.STATEMENTS_IMPORT},
+        request_max_body_size=MOST_FILE_BYTES,
+    )
+    async def statements(
+        self,
+        request: Request[Any, Any, Any],
+        account: Annotated[str, QueryParameter(min_length=1, max_length=64, description="The collection channel.")],
+        name: FileName,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> reconciliation.StatementReport:
+        """Import a statement of a collection account (CSV) and match its lines; the body is the file as it is."""
+        return await reconciliation.import_statement(
+            db, tenant, keys, await request.body(), name=name, account=account, actor=caller.actor
+        )
+
+    @post("/dealing-days", operation_id="RunDealingDay", status_code=200, opt={"permission": Permission.DEALING_RUN})
+    async def dealing_days(
+        self,
+        data: JSONBody[DealingDayRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> funds.DealingReport:
+        """Run a dealing day: close, order, price, allot. Running it again does nothing new."""
+        return await funds.run_dealing(db, tenant, data.date, actor=caller.actor)

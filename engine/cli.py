@@ -1,0 +1,628 @@
+"""Composition of the command line: `akiba`. Exit codes: 0 ok, 1 failed, 2 usage, 3 partly done.
+
+People's words go to standard error, results to standard output; with `--json` the result is one JSON document.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+import psycopg
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from engine import __version__
+from engine.access import service as access
+from engine.access.rules import FIRST_ROLES, PARTNER_SCOPES
+from engine.app import (
+    KINDS,
+    LAWS,
+    RUNNERS,
+    DatabaseURLs,
+    Deployment,
+    adapter,
+    create_app,
+    export_tables,
+    is_at_head,
+    open_deployment,
+    running_database,
+    upgrade,
+)
+from engine.audit import service as audit
+from engine.audit.errors import PackageRefused
+from engine.contributions import service as contributions
+from engine.enrolment import service as enrolment
+from engine.funds import service as funds
+from engine.kernel.errors import EngineError
+from engine.kernel.price_files import PriceFileRefused
+from engine.ledger import service as ledger
+from engine.reconciliation import service as reconciliation
+from engine.reports import service as reports
+from engine.runtime.embedded_postgres import ServerError
+from engine.runtime.key_file import KeysUnavailable
+from engine.runtime.logging import configure_logging
+from engine.runtime.settings import Settings, SettingsError, load_settings
+from engine.tenancy.errors import PackErrors
+from engine.tenancy.service import Tenant, advance_clock, check_pack
+from engine.worker import work as run_worker
+
+OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+ACTOR = "operator:command-line"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Akiba: a white-label micro-pension administration engine.",
+)
+_groups = {
+    name: typer.Typer(no_args_is_help=True, help=text)
+    for name, text in {
+        "demo": "A deployment with believable data.",
+        "admin": "Staff.",
+        "partner": "Partners: wallets and aggregators.",
+        "db": "The database.",
+        "pack": "Packs: schemes as data.",
+        "tenant": "Tenants.",
+        "clock": "The scheme clock, outside production.",
+        "import": "Files in.",
+        "dealing": "Dealing days.",
+        "price": "Prices that wait for a second person.",
+        "audit": "The tamper-evident log.",
+    }.items()
+}
+for _name, _group in _groups.items():
+    app.add_typer(_group, name=_name)
+
+TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant's code, such as in-nps-lite.")]
+Result = TypeVar("Result")
+console = Console(stderr=True)
+
+
+@dataclass(slots=True)
+class Context:
+    """What the options before the command said."""
+
+    json: bool
+    settings: Settings
+
+
+def main() -> None:
+    """Run the command line; every refusal ends in a sentence and an exit code, never in a traceback."""
+    try:
+        app(standalone_mode=True)
+    except (EngineError, PriceFileRefused, PackageRefused) as refusal:
+        _fail(str(refusal))
+    except PackErrors as errors:
+        _fail(str(errors))
+    except (SettingsError, ServerError, KeysUnavailable) as error:
+        _fail(str(error))
+    except psycopg.OperationalError as error:
+        _fail(f"the database cannot be reached: {str(error).splitlines()[0]}")
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        _fail(f"{error.filename}: {error.strerror}", USAGE)
+
+
+def _fail(message: str, code: int = FAILED) -> NoReturn:
+    console.print(message, style="red", markup=False, highlight=False)
+    raise SystemExit(code)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    packs: Annotated[list[Path] | None, typer.Option("--packs", help="A folder of packs; may be given again.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Read the options that stand before the command."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    settings = load_settings({"packs": tuple(packs) if packs else None})
+    configure_logging(settings.log_level, stream=sys.stderr)
+    context.obj = Context(as_json, settings)
+
+
+def _show(context: typer.Context, result: object, lines: Callable[[], None] | None = None) -> None:
+    """Print the result: as JSON where asked, else in words."""
+    if context.obj.json or lines is None:
+        typer.echo(msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=2).decode())
+    else:
+        lines()
+
+
+def _run(context: typer.Context, use: Callable[[Deployment], Awaitable[Result]]) -> Result:
+    """Open the deployment and run `use` in it."""
+
+    async def inside(urls: DatabaseURLs) -> Result:
+        async with open_deployment(context.obj.settings, urls) as deployment:
+            return await use(deployment)
+
+    with running_database(context.obj.settings) as urls:
+        if not is_at_head(urls.app):
+            _fail("the database's schema is not this version's: run `akiba db upgrade` first")
+        return asyncio.run(inside(urls))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+# -- database, packs, tenants, clock
+
+
+@_groups["db"].command("upgrade")
+def db_upgrade(context: typer.Context) -> None:
+    """Bring the database to the newest schema."""
+    with running_database(context.obj.settings) as urls:
+        upgrade(urls, context.obj.settings)
+    _show(context, {"schema": "newest"}, lambda: typer.echo("The schema is the newest."))
+
+
+@_groups["pack"].command("check")
+def pack_check(context: typer.Context, folder: Path) -> None:
+    """Check a pack and run its worked examples."""
+    report = check_pack(folder, KINDS, RUNNERS)
+
+    def lines() -> None:
+        for scenario in report.scenarios:
+            typer.echo(f"{'ok  ' if scenario.ok else 'FAIL'} {scenario.name}")
+        for problem in report.problems:
+            typer.echo(str(problem))
+        typer.echo(f"{report.code}: {'good' if report.ok else 'not good'}, {len(report.scenarios)} examples")
+
+    _show(context, report, lines)
+    if not report.ok:
+        raise typer.Exit(FAILED)
+
+
+@_groups["tenant"].command("create")
+def tenant_create(context: typer.Context, code: str) -> None:
+    """Create the tenant of a pack."""
+
+    async def use(deployment: Deployment) -> Tenant:
+        return await deployment.tenants.create_tenant(deployment.db, code, actor=ACTOR)
+
+    tenant = _run(context, use)
+    result = {"tenant": tenant.code, "tenant_id": tenant.tenant_id, "pack": tenant.pack.sha256}
+    _show(context, result, lambda: typer.echo(f"{tenant.code} is tenant {tenant.tenant_id}."))
+
+
+@_groups["clock"].command("advance")
+def clock_advance(
+    context: typer.Context,
+    to: Annotated[datetime, typer.Option("--to", help="An instant with its offset, such as 2023-04-03T18:00:00+05:30.", formats=["%Y-%m-%dT%H:%M:%S%z"])],
+    tenant: TenantOption,
+) -> None:
+    """Set a scheme's clock forward; refused in production."""
+
+    async def use(deployment: Deployment) -> datetime:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await advance_clock(session, served, to, deployment.settings.profile, actor=ACTOR)
+
+    now = _run(context, use)
+    _show(context, {"now": now.isoformat()}, lambda: typer.echo(f"The scheme clock shows {now.isoformat()}."))
+
+
+# -- people and partners
+
+
+@_groups["admin"].command("bootstrap")
+def admin_bootstrap(
+    context: typer.Context,
+    tenant: TenantOption,
+    name: Annotated[str, typer.Option("--name", help="A label for the person, not their name.")] = "first",
+    role: Annotated[list[str] | None, typer.Option("--role", help="May be given again.")] = None,
+) -> None:
+    """Print a one-time link by which a member of staff signs in; it lasts 15 minutes."""
+    roles = role or [one.value for one in FIRST_ROLES]
+
+    async def use(deployment: Deployment) -> str:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            token = await access.bootstrap(session, name, roles=roles)
+        host = served.pack.manifest.hosts[0]
+        port = f":{deployment.settings.port}" if not deployment.settings.base_url else ""
+        scheme = "https" if deployment.base_url.startswith("https:") else "http"
+        return f"{scheme}://{host}{port}/staff/enter/{token}"
+
+    link = _run(context, use)
+    _show(context, {"link": link}, lambda: typer.echo(link))
+
+
+@_groups["partner"].command("create")
+def partner_create(
+    context: typer.Context,
+    code: str,
+    tenant: TenantOption,
+    name: Annotated[str, typer.Option("--name")] = "",
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="May be given again; all if absent.")] = None,
+) -> None:
+    """Let a partner in; print its client id and secret, which is shown this once."""
+
+    async def use(deployment: Deployment) -> access.NewPartner:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await access.create_partner(
+                session, code=code, name=name or code, scopes=scope or sorted(PARTNER_SCOPES), actor=ACTOR
+            )
+
+    partner = _run(context, use)
+    result = {"client_id": partner.client_id, "client_secret": partner.client_secret}
+    _show(context, result, lambda: typer.echo(f"client_id     {partner.client_id}\nclient_secret {partner.client_secret}"))
+
+
+# -- running
+
+
+@app.command()
+def serve(context: typer.Context) -> None:
+    """Serve the API and the pages."""
+    settings: Settings = context.obj.settings
+    with running_database(settings) as urls:
+        if not is_at_head(urls.app):
+            _fail("the database's schema is not this version's: run `akiba db upgrade` first")
+        asyncio.run(_serve(settings, urls))
+
+
+async def _serve(settings: Settings, urls: DatabaseURLs) -> None:
+    async with open_deployment(settings, urls) as deployment:
+        config = uvicorn.Config(
+            create_app(deployment, urls),
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=20,
+        )
+        console.print(f"Serving on {deployment.base_url}", highlight=False)
+        await uvicorn.Server(config).serve()
+
+
+@app.command()
+def work(
+    context: typer.Context,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop when nothing waits.")] = False,
+) -> None:
+    """Run the background: the log's appender and the jobs."""
+    settings: Settings = context.obj.settings
+
+    async def inside(urls: DatabaseURLs) -> None:
+        async with open_deployment(settings, urls) as deployment:
+            await run_worker(deployment, urls, until_idle=until_idle)
+
+    with running_database(settings) as urls:
+        if not is_at_head(urls.app):
+            _fail("the database's schema is not this version's: run `akiba db upgrade` first")
+        asyncio.run(inside(urls))
+
+
+# -- files in
+
+
+@_groups["import"].command("contributions")
+def import_contributions(context: typer.Context, files: list[Path], tenant: TenantOption) -> None:
+    """Receive the payments of CSV files; rows that cannot be taken are listed."""
+
+    async def use(deployment: Deployment) -> list[contributions.ImportReport]:
+        reports_: list[contributions.ImportReport] = []
+        with _progress() as progress:
+            for path in files:
+                raw = path.read_bytes()
+                task = progress.add_task(path.name, total=max(0, raw.count(b"\n") - 1))
+                report = await contributions.import_file(
+                    deployment.db,
+                    deployment.keys,
+                    deployment.tenants.by_code(tenant),
+                    raw,
+                    name=path.name,
+                    actor=ACTOR,
+                    progress=lambda done, task=task: progress.advance(task, done),  # type: ignore[misc]
+                )
+                reports_.append(report)
+        return reports_
+
+    found = _run(context, use)
+
+    def lines() -> None:
+        for report in found:
+            if report.first_imported_at:
+                typer.echo(f"{report.file}: the same bytes first came at {report.first_imported_at.isoformat()}")
+            typer.echo(
+                f"{report.file}: {report.rows} rows, {report.received} received, {report.suspended} in suspense, "
+                f"{len(report.refused)} refused"
+            )
+            for bad in report.refused:
+                typer.echo(f"{report.file}, row {bad.row}, {bad.field}: {bad.reason}")
+
+    _show(context, found, lines)
+    if any(report.refused for report in found):
+        raise typer.Exit(PARTLY if any(report.received or report.suspended for report in found) else FAILED)
+
+
+@_groups["import"].command("members")
+def import_members(context: typer.Context, files: list[Path], tenant: TenantOption) -> None:
+    """Enrol the people of CSV files."""
+
+    async def use(deployment: Deployment) -> list[enrolment.ImportReport]:
+        return [
+            await enrolment.import_members(
+                deployment.db,
+                deployment.keys,
+                deployment.tenants.by_code(tenant),
+                path.read_bytes(),
+                name=path.name,
+                actor=ACTOR,
+            )
+            for path in files
+        ]
+
+    found = _run(context, use)
+
+    def lines() -> None:
+        for report in found:
+            typer.echo(f"{report.file}: {report.enrolled} enrolled, {len(report.refused)} refused")
+            for bad in report.refused:
+                typer.echo(str(bad))
+
+    _show(context, found, lines)
+    if any(report.refused for report in found):
+        raise typer.Exit(PARTLY if any(report.enrolled for report in found) else FAILED)
+
+
+@_groups["import"].command("prices")
+def import_prices(
+    context: typer.Context,
+    files: list[Path],
+    tenant: TenantOption,
+    day: Annotated[datetime | None, typer.Option("--date", help="The files' day; else the date in their names.", formats=["%Y-%m-%d"])] = None,
+) -> None:
+    """Import the fund managers' daily price files."""
+
+    async def use(deployment: Deployment) -> list[funds.PriceImport]:
+        served = deployment.tenants.by_code(tenant)
+        reader = adapter("FundManager", served.pack.manifest.adapters["FundManager"])
+        found = []
+        with _progress() as progress:
+            for path in progress.track(files, description="prices"):
+                found.append(
+                    await funds.import_prices(
+                        deployment.db,
+                        served,
+                        reader,
+                        path.read_bytes(),
+                        name=path.name,
+                        day=day.date() if day else None,
+                        actor=ACTOR,
+                    )
+                )
+        return found
+
+    found = _run(context, use)
+
+    def lines() -> None:
+        for report in found:
+            for line in report.lines():
+                typer.echo(line)
+
+    _show(context, found, lines)
+    if any(report.is_refused for report in found):
+        raise typer.Exit(PARTLY if any(not report.is_refused for report in found) else FAILED)
+
+
+@_groups["import"].command("statement")
+def import_statement(
+    context: typer.Context,
+    files: list[Path],
+    tenant: TenantOption,
+    account: Annotated[str, typer.Option("--account", help="The collection channel whose account it is.")],
+) -> None:
+    """Import statements of a collection account and match their lines to receipts."""
+
+    async def use(deployment: Deployment) -> list[reconciliation.StatementReport]:
+        served = deployment.tenants.by_code(tenant)
+        return [
+            await reconciliation.import_statement(
+                deployment.db,
+                served,
+                deployment.keys,
+                path.read_bytes(),
+                name=path.name,
+                account=account,
+                actor=ACTOR,
+            )
+            for path in files
+        ]
+
+    found = _run(context, use)
+
+    def lines() -> None:
+        for report in found:
+            for line in report.lines():
+                typer.echo(line)
+
+    _show(context, found, lines)
+    if any(report.unmatched or report.breaks for report in found):
+        raise typer.Exit(PARTLY)
+
+
+# -- dealing
+
+
+@_groups["dealing"].command("run")
+def dealing_run(
+    context: typer.Context,
+    tenant: TenantOption,
+    day: Annotated[datetime, typer.Option("--date", help="The dealing day.", formats=["%Y-%m-%d"])],
+) -> None:
+    """Close the day's dealing, place its orders, and allot units for every order whose price has come."""
+
+    async def use(deployment: Deployment) -> funds.DealingReport:
+        served = deployment.tenants.by_code(tenant)
+        return await funds.run_dealing(deployment.db, served, day.date(), actor=ACTOR)
+
+    report = _run(context, use)
+
+    def lines() -> None:
+        for line in report.lines():
+            typer.echo(line)
+
+    _show(context, report, lines)
+
+
+# -- reading
+
+
+@app.command()
+def statement(
+    context: typer.Context,
+    member: str,
+    tenant: TenantOption,
+    as_of: Annotated[datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"])] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write the statement as a PDF.")] = None,
+    language: Annotated[str | None, typer.Option("--language")] = None,
+) -> None:
+    """Print a member's statement at a date."""
+
+    async def use(deployment: Deployment) -> tuple[reports.Statement, bytes | None]:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            found = await reports.statement_of(
+                session, deployment.keys, served, member, as_of=as_of.date() if as_of else None
+            )
+            document = None
+            if pdf is not None:
+                document = await reports.statement_pdf(session, deployment.keys, served, found, language=language)
+        return found, document
+
+    found, document = _run(context, use)
+    if pdf is not None and document is not None:
+        pdf.write_bytes(document)
+        console.print(f"{pdf}: {len(document)} bytes", highlight=False)
+    _show(context, found, lambda: _statement_lines(found))
+
+
+def _statement_lines(found: reports.Statement) -> None:
+    table = Table(title=f"{found.member} · {found.as_of}", show_header=False)
+    for name, value in reports.summary(found):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="One tenant; all if absent.")] = None,
+) -> None:
+    """Re-derive every balance and total, and test every law of the books."""
+
+    async def use(deployment: Deployment) -> dict[str, list[Any]]:
+        served = [deployment.tenants.by_code(tenant)] if tenant else list(deployment.tenants)
+        found: dict[str, list[Any]] = {}
+        with _progress() as progress:
+            task = progress.add_task("laws", total=len(served) * len(LAWS))
+            for one in served:
+                found[one.code] = []
+                for law in LAWS:
+                    async with deployment.db.unit_of_work(one.tenant_id) as session:
+                        found[one.code] += await ledger.check(session, [law])
+                    progress.advance(task)
+        return found
+
+    found = _run(context, use)
+
+    def lines() -> None:
+        for code, offences in found.items():
+            for offence in offences:
+                typer.echo(f"{code}: {offence.law}: {offence.item}: expected {offence.expected}, found {offence.found}")
+            typer.echo(f"{code}: {len(LAWS)} laws, {len(offences)} broken" if offences else f"{code}: {len(LAWS)} laws hold")
+
+    _show(context, found, lines)
+    if any(found.values()):
+        raise typer.Exit(FAILED)
+
+
+@_groups["audit"].command("export")
+def audit_export(
+    context: typer.Context,
+    tenant: TenantOption,
+    out: Annotated[Path, typer.Option("--out", help="A folder that is new or empty.")],
+    since: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"])] = None,
+    until: Annotated[datetime | None, typer.Option("--until", formats=["%Y-%m-%d"])] = None,
+) -> None:
+    """Write the regulator's package: data, books, log, proofs and a verifier."""
+
+    def day(value: datetime | None) -> date | None:
+        return value.date() if value else None
+
+    async def use(deployment: Deployment) -> Any:
+        served = deployment.tenants.by_code(tenant)
+        while await audit.append(deployment.db, deployment.keys, served.tenant_id, served.pack.manifest.log_origin):
+            pass
+        return await audit.export(
+            deployment.db,
+            deployment.keys,
+            served.tenant_id,
+            out,
+            tenant=served.code,
+            title=served.pack.name,
+            origin=served.pack.manifest.log_origin,
+            tables=export_tables(served),
+            since=day(since),
+            until=day(until),
+        )
+
+    result = _run(context, use)
+    _show(context, result, lambda: typer.echo(f"{out}: {result.events} events, checkpoint of size {result.size}"))
+
+
+@_groups["audit"].command("verify")
+def audit_verify(context: typer.Context, folder: Path) -> None:
+    """Verify a package without the database."""
+    report = audit.verify_package(folder)
+    _show(context, report, lambda: typer.echo("\n".join(report.lines())))
+    if not report.ok:
+        raise typer.Exit(FAILED)
+
+
+# -- the main job and its speed
+
+
+@_groups["demo"].command("run")
+def demo_run(
+    context: typer.Context, once: Annotated[bool, typer.Option("--once", help="Do the work, report, stop.")] = False
+) -> None:
+    """Start everything, load believable data through the API and the jobs, check it, and serve."""
+    from demo.run import run  # noqa: PLC0415 - the demo is no part of the engine
+
+    raise typer.Exit(run(context.obj.settings, once=once, as_json=context.obj.json))
+
+
+@app.command()
+def bench(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all if absent.")] = None,
+    scale: Annotated[float, typer.Option("--scale", help="1 is the full size.")] = 1.0,
+) -> None:
+    """Measure speed as ratios in one run; prints JSON."""
+    from benchmarks.run import run  # noqa: PLC0415 - the benchmarks are no part of the engine
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(run(context.obj.settings, name=name, scale=scale)), indent=2).decode())

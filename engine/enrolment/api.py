@@ -1,0 +1,301 @@
+"""The partners' way in for people: enrol one or many, see what joining needs, look a member up by number."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from engine.access.rules import Caller
+from engine.enrolment import errors, service
+from engine.enrolment.rules import Application, plain_words
+from engine.enrolment.service import LONGEST_KEY, Answer, Enrolled, Enrolment
+from engine.identity import errors as identity_errors
+from engine.kernel.clock import business_date
+from engine.kernel.errors import EngineError
+from engine.kernel.permissions import Permission
+from engine.ledger import service as ledger
+from engine.runtime.database import Database
+from engine.runtime.http import Problem, problem_of, refuses
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.errors import UnknownProduct
+from engine.tenancy.service import Tenant
+
+MOST_ITEMS = 1_000
+
+Key = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        required=False,
+        max_length=LONGEST_KEY + 2,
+        description="Your own name for this enrolment: the same key and body are answered alike for ever.",
+    ),
+]
+
+
+class MemberAnswer(Struct, frozen=True, omit_defaults=True):
+    """A member as partners see them: nothing personal."""
+
+    number: Annotated[str, Meta(examples=["500000000009"])]
+    product: Annotated[str, Meta(examples=["nps-lite"])]
+    joined_on: Annotated[date, Meta(examples=["2023-04-03"])]
+    status: Annotated[str, Meta(examples=["active"])]
+    group: Annotated[str, Meta(examples=["sahyog"])] = ""
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 enrolments; each is answered on its own and never fails its neighbours, not even by its form."""
+
+    items: Annotated[
+        list[dict[str, Any]],
+        Meta(
+            min_length=1,
+            max_length=MOST_ITEMS,
+            description="Each as the body of a single enrolment, and `key`: what its Idempotency-Key would be.",
+        ),
+    ]
+
+
+class ItemAnswer(Struct, frozen=True, omit_defaults=True):
+    """What became of one enrolment of a batch: a member, or a problem."""
+
+    index: int
+    status: int
+    member: MemberAnswer | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Struct, frozen=True):
+    """The answers, in the order of the enrolments."""
+
+    items: list[ItemAnswer]
+
+
+class DocumentTerms(Struct, frozen=True):
+    """A kind of identity document that is accepted."""
+
+    document: str
+
+
+class GroupTerms(Struct, frozen=True):
+    """A group through which people join."""
+
+    code: str
+    name: str
+
+
+class ConsentTerms(Struct, frozen=True):
+    """A consent that joining needs, in the words to show; `version` is to be sent back."""
+
+    consent: str
+    language: str
+    version: str
+    title: str
+    text: str
+
+
+class TermsAnswer(Struct, frozen=True, kw_only=True):
+    """What joining a product needs today."""
+
+    product: str
+    on: date
+    age_minimum: int | None
+    age_maximum: int | None
+    documents: list[DocumentTerms]
+    group_required: bool
+    groups: list[GroupTerms]
+    nominee_required: bool
+    nominees_at_most: int | None
+    consents: list[ConsentTerms]
+
+
+def _bare(key: object) -> str:
+    """Return the key without the quotes of a structured field: most clients send it bare, the draft wants it quoted."""
+    if isinstance(key, str) and len(key) > 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise errors.KeyMissing(most=LONGEST_KEY)
+    return key
+
+
+def _read(item: dict[str, Any]) -> Enrolment:
+    """Return one enrolment of a batch.
+
+    Raises:
+        KeyMissing: it has no usable key.
+        ItemUnreadable: a field is missing, unknown, or of another type.
+    """
+    key = _bare(item.get("key"))
+    try:
+        application = msgspec.convert({name: value for name, value in item.items() if name != "key"}, Application)
+    except msgspec.ValidationError as error:
+        field, reason = plain_words(error)
+        raise errors.ItemUnreadable(field=field, reason=reason) from None
+    return Enrolment(key, application)
+
+
+def _shown(member: Enrolled) -> MemberAnswer:
+    return MemberAnswer(member.number, member.product, member.joined_on, "active", member.group_code)
+
+
+class MemberController(Controller):
+    """People who join, and members."""
+
+    path = "/v1/members"
+    tags = ("Members",)
+
+    @post(
+        operation_id="EnrolMember",
+        opt={"permission": Permission.MEMBERS_ENROL},
+        responses=refuses(
+            UnknownProduct,
+            errors.KeyMissing,
+            errors.KeyReused,
+            errors.NotOpen,
+            errors.TooYoung,
+            errors.TooOld,
+            errors.BirthDateImplausible,
+            errors.DocumentMissing,
+            errors.DocumentNotAccepted,
+            errors.DocumentRepeated,
+            errors.DocumentContradicts,
+            errors.GroupMissing,
+            errors.UnknownGroup,
+            errors.NomineesMissing,
+            errors.TooManyNominees,
+            errors.SharesDoNotAddUp,
+            errors.ConsentMissing,
+            errors.ConsentOutdated,
+            errors.UnknownConsent,
+            errors.UnknownLanguage,
+            errors.AlreadyMember,
+            errors.UnknownMember,
+            identity_errors.UnusableName,
+            identity_errors.UnusablePhone,
+            identity_errors.DocumentMalformed,
+            identity_errors.CheckDigitWrong,
+        ),
+    )
+    async def enrol(
+        self,
+        data: JSONBody[Application],
+        idempotency_key: Key,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Response[MemberAnswer]:
+        """Take a person in, once for each Idempotency-Key, and once for each person and product.
+
+        What is personal goes to the encrypted vault and never comes back from here; the answer holds the member number.
+        """
+        (answer,) = await service.enrol(
+            db, tenant, keys, [Enrolment(_bare(idempotency_key), data)], actor=caller.actor
+        )
+        if isinstance(answer, EngineError):
+            raise answer
+        return Response(_shown(answer), status_code=201, headers={"Location": f"/v1/members/{answer.number}"})
+
+    @post(
+        "/batch",
+        operation_id="EnrolMembers",
+        status_code=200,
+        opt={"permission": Permission.MEMBERS_ENROL},
+        responses=refuses(errors.KeyMissing, errors.ItemUnreadable),
+    )
+    async def enrol_batch(
+        self,
+        data: JSONBody[BatchRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> BatchAnswer:
+        """Take many people in; each is answered on its own."""
+        answers: dict[int, Answer] = {}
+        readable: dict[int, Enrolment] = {}
+        for index, item in enumerate(data.items):
+            try:
+                readable[index] = _read(item)
+            except EngineError as error:
+                answers[index] = error
+        came = await service.enrol(db, tenant, keys, list(readable.values()), actor=caller.actor)
+        answers.update(zip(readable, came, strict=True))
+        return BatchAnswer(
+            [
+                ItemAnswer(index, answer.status, problem=problem_of(answer))
+                if isinstance(answer, EngineError)
+                else ItemAnswer(index, 201, member=_shown(answer))
+                for index, answer in sorted(answers.items())
+            ]
+        )
+
+    @get(
+        "/{number:str}",
+        operation_id="GetMember",
+        opt={"permission": Permission.MEMBERS_READ},
+        responses=refuses(errors.UnknownMember),
+    )
+    async def show(
+        self,
+        number: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> MemberAnswer:
+        """Return the member of that number; another scheme's member, a mistyped and an unused number look the same."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.find_member(session, keys, number)
+        return MemberAnswer(number, found.product, found.joined_on, found.status.value, found.group_code)
+
+
+class EnrolmentTermsController(Controller):
+    """What joining needs, for those who enrol people in pages of their own."""
+
+    path = "/v1/enrolment-terms"
+    tags = ("Members",)
+
+    @get(
+        "/{product:str}",
+        operation_id="GetEnrolmentTerms",
+        opt={"permission": Permission.MEMBERS_ENROL},
+        responses=refuses(UnknownProduct, errors.NotOpen),
+    )
+    async def terms(
+        self,
+        product: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        language: Annotated[
+            str, QueryParameter(max_length=20, description="The language of the consents' words.")
+        ] = "",
+    ) -> TermsAnswer:
+        """Return who may join the product today, what they must show, and the words they must agree to."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        terms = service.terms_of(tenant, product, today)
+        age = terms.age.rule if terms.age else None
+        groups = terms.groups.rule if terms.groups else None
+        nominees = terms.nominees.rule if terms.nominees else None
+        texts = [
+            tenant.pack.consent(purpose, language or None)
+            for purpose in (terms.consents.rule.purposes if terms.consents else ())
+        ]
+        return TermsAnswer(
+            product=product,
+            on=today,
+            age_minimum=age.minimum if age else None,
+            age_maximum=age.maximum if age else None,
+            documents=[DocumentTerms(one.rule.document) for one in terms.documents],
+            group_required=groups.required if groups else False,
+            groups=[GroupTerms(one.code, one.name) for one in groups.groups] if groups else [],
+            nominee_required=nominees.required if nominees else False,
+            nominees_at_most=nominees.maximum if nominees else None,
+            consents=[
+                ConsentTerms(one.id, one.language, one.version, one.title, one.text) for one in texts if one is not None
+            ],
+        )

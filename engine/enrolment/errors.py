@@ -1,0 +1,172 @@
+"""What enrolment refuses. No refusal repeats what a person gave, nor tells who else is a member."""
+
+from engine.kernel.errors import Invalid, Malformed, NotFound, Refused
+from engine.kernel.text import N_
+
+
+class NotOpen(Refused):
+    """The product had not opened on that day, or has no rules for joining."""
+
+    code = "enrolment.not-open"
+    message = N_("Nobody can join {product} on {day}.")
+
+
+class TooYoung(Refused):
+    """The person is younger than the product takes."""
+
+    code = "enrolment.too-young"
+    message = N_("A person must be at least {minimum} years old to join.")
+
+
+class TooOld(Refused):
+    """The person is older than the product takes."""
+
+    code = "enrolment.too-old"
+    message = N_("A person may be at most {maximum} years old to join.")
+
+
+class BirthDateImplausible(Invalid):
+    """The birth date lies in the future, or further back than anyone has lived."""
+
+    code = "enrolment.birth-date-implausible"
+    message = N_("The birth date cannot be right.")
+
+
+class DocumentMissing(Refused):
+    """No identity document was given, and the product asks for one."""
+
+    code = "enrolment.document-missing"
+    message = N_("An identity document is needed. Accepted: {allowed}.")
+
+
+class DocumentNotAccepted(Invalid):
+    """A document of a kind was given that the product does not take."""
+
+    code = "enrolment.document-not-accepted"
+    message = N_("Documents of this kind are not accepted. Accepted: {allowed}.")
+
+
+class DocumentRepeated(Invalid):
+    """Two documents of one kind were given."""
+
+    code = "enrolment.document-repeated"
+    message = N_("Two documents of the kind {document} were given; give one.")
+
+
+class DocumentContradicts(Invalid):
+    """The document's number says another birth year or sex of its holder than the application."""
+
+    code = "enrolment.document-contradicts"
+    message = N_("The number of the {document} does not fit the birth date or the sex that was given.")
+
+
+class GroupMissing(Refused):
+    """The product is joined through a group, and none was named."""
+
+    code = "enrolment.group-missing"
+    message = N_("This product is joined through a group. Groups: {allowed}.")
+
+
+class UnknownGroup(Invalid):
+    """There is no such group."""
+
+    code = "enrolment.unknown-group"
+    message = N_("There is no such group. Groups: {allowed}.")
+
+
+class NomineesMissing(Refused):
+    """The product asks for nominees, and none was named."""
+
+    code = "enrolment.nominees-missing"
+    message = N_("Name at least one nominee.")
+
+
+class TooManyNominees(Refused):
+    """More nominees were named than the product takes."""
+
+    code = "enrolment.too-many-nominees"
+    message = N_("At most {maximum} nominees can be named.")
+
+
+class SharesDoNotAddUp(Invalid):
+    """The nominees' shares are not one whole."""
+
+    code = "enrolment.shares-do-not-add-up"
+    message = N_("The shares of the nominees must add up to 10000 basis points (100 %); they add up to {total}.")
+
+
+class ConsentMissing(Refused):
+    """The person has not agreed to something that joining needs."""
+
+    code = "enrolment.consent-missing"
+    message = N_("Joining needs the person's consent to: {missing}.")
+
+
+class ConsentOutdated(Refused):
+    """The person agreed to other words than the ones in use."""
+
+    code = "enrolment.consent-outdated"
+    message = N_("The text of the consent {consent} has another version now. Show it again; the versions are: {allowed}.")
+
+
+class UnknownConsent(Invalid):
+    """The product asks for no such consent."""
+
+    code = "enrolment.unknown-consent"
+    message = N_("There is no such consent. Consents: {allowed}.")
+
+
+class UnknownLanguage(Invalid):
+    """The scheme does not speak that language."""
+
+    code = "enrolment.unknown-language"
+    message = N_("The scheme does not speak this language. Languages: {allowed}.")
+
+
+class AlreadyMember(Refused):
+    """The person is a member of the product already."""
+
+    code = "enrolment.already-member"
+    message = N_("This person is already a member of {product}.")
+
+
+class KeyReused(Invalid):
+    """The idempotency key was used for another enrolment."""
+
+    code = "enrolment.key-reused"
+    message = N_("This key was already used for a different enrolment.")
+
+
+class KeyMissing(Malformed):
+    """The request has no usable Idempotency-Key header."""
+
+    code = "enrolment.key-missing"
+    message = N_("Send an Idempotency-Key header: your own name for this enrolment, of 1 to {most} visible characters.")
+
+
+class ItemUnreadable(Invalid):
+    """One enrolment of a batch cannot be read; the others can."""
+
+    code = "enrolment.item-unreadable"
+    message = N_("{field}: {reason}.")
+
+
+class BatchTooLarge(Invalid):
+    """More enrolments came in one request than are taken."""
+
+    code = "enrolment.batch-too-large"
+    message = N_("At most {most} people can be enrolled in one request.")
+
+
+class UnknownMember(NotFound):
+    """There is no such member for this caller."""
+
+    code = "enrolment.unknown-member"
+    message = N_("There is no such member.")
+
+
+class UnreadableFile(Invalid):
+    """A file of members cannot be read at all; nobody of it was enrolled."""
+
+    code = "enrolment.unreadable-file"
+    message = N_("{file} cannot be read: {reason}.")

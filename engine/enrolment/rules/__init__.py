@@ -1,0 +1,55 @@
+"""Who may join, what an application holds, how a file of them is read. Pure: no clock, no database."""
+
+from engine.enrolment.rules.applications import (
+    Application,
+    ConsentGiven,
+    DocumentGiven,
+    NomineeGiven,
+)
+from engine.enrolment.rules.files import MembersFile, MembersRow, RowProblem, plain_words, read_members_csv
+from engine.enrolment.rules.joining import (
+    RULE_KINDS,
+    AgeRule,
+    ConsentsRule,
+    DocumentRule,
+    EnrolmentTerms,
+    Group,
+    GroupsRule,
+    NomineesRule,
+    age_on,
+    check_age,
+    check_consents,
+    check_documents,
+    check_group,
+    check_language,
+    check_shares,
+    document_rule,
+)
+
+__all__ = [
+    "RULE_KINDS",
+    "AgeRule",
+    "Application",
+    "ConsentGiven",
+    "ConsentsRule",
+    "DocumentGiven",
+    "DocumentRule",
+    "EnrolmentTerms",
+    "Group",
+    "GroupsRule",
+    "MembersFile",
+    "MembersRow",
+    "NomineeGiven",
+    "NomineesRule",
+    "RowProblem",
+    "age_on",
+    "check_age",
+    "check_consents",
+    "check_documents",
+    "check_group",
+    "check_language",
+    "check_shares",
+    "document_rule",
+    "plain_words",
+    "read_members_csv",
+]

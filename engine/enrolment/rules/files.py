@@ -1,0 +1,165 @@
+"""Files of people to enrol: CSV with a header, in UTF-8, separated by commas or semicolons.
+
+Columns: key, product, full_name, born_on, sex, phone, document, document_number, group, language, address, consents,
+consent_language, consent_channel, and for each nominee N from 1 to 5: nominee_N_name, nominee_N_relationship,
+nominee_N_share_bp, nominee_N_born_on, nominee_N_phone. `consents` lists `id=version` separated by blanks. Dates are
+ISO 8601. Of these, product, full_name and born_on must be there; the others may be left out or left blank.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from engine.enrolment.errors import UnreadableFile
+from engine.enrolment.rules.applications import Application
+
+MOST_BYTES = 50_000_000
+MOST_ROWS = 100_000
+FILE_NOMINEES = 5
+_REQUIRED = ("product", "full_name", "born_on")
+_NOMINEE_PARTS = {"name": "full_name", "relationship": "relationship", "share_bp": "share_bp", "born_on": "born_on", "phone": "phone"}
+COLUMNS = (
+    *("key", *_REQUIRED, "sex", "phone", "document", "document_number", "group", "language", "address"),
+    *("consents", "consent_language", "consent_channel"),
+    *(f"nominee_{n}_{part}" for n in range(1, FILE_NOMINEES + 1) for part in _NOMINEE_PARTS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MembersRow:
+    """A row that can be read: its place in the file (the header is row 1), its key and the application."""
+
+    row: int
+    key: str
+    application: Application
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """Why a row cannot be read: where, and what is allowed there. Holds nothing of what the row says."""
+
+    file: str
+    row: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        return f"{self.file}, row {self.row}, {self.field}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class MembersFile:
+    """A file of people to enrol, read: every row that is not blank is in one of the two."""
+
+    sha256: str
+    rows: tuple[MembersRow, ...]
+    problems: tuple[RowProblem, ...]
+
+
+def read_members_csv(raw: bytes, file: str = "members.csv") -> MembersFile:
+    """Return the applications a file holds. A row without a key gets one of the file's bytes and the row's place.
+
+    Args:
+        raw: the file's bytes; a byte order mark is understood.
+        file: its name, for messages.
+
+    Raises:
+        UnreadableFile: it is not text in UTF-8, too large, empty, or its header lacks or doubles a column or has one
+            that nothing is known of.
+    """
+    if len(raw) > MOST_BYTES:
+        raise UnreadableFile(file=file, reason=f"it is larger than {MOST_BYTES} bytes")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(file=file, reason=f"byte {error.start + 1} is not UTF-8") from None
+    if "\0" in text:
+        raise UnreadableFile(file=file, reason="it holds NUL bytes") from None
+    first = text.lstrip("\r\n").partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",", strict=True)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    rows: list[MembersRow] = []
+    problems: list[RowProblem] = []
+    try:
+        header = _header(next((cells for cells in reader if any(cells)), []), file)
+        keys: dict[str, int] = {}
+        for cells in reader:
+            row = reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(rows) + len(problems) >= MOST_ROWS:
+                raise UnreadableFile(file=file, reason=f"it has more than {MOST_ROWS} rows")
+            found = _row(header, cells, file, row, f"{sha256[:32]}:{row}")
+            if isinstance(found, MembersRow) and found.key in keys:
+                found = RowProblem(file, row, "key", f"the key stands in row {keys[found.key]} already")
+            if isinstance(found, RowProblem):
+                problems.append(found)
+            else:
+                keys[found.key] = row
+                rows.append(found)
+    except csv.Error as error:
+        raise UnreadableFile(file=file, reason=f"line {reader.line_num}: {error}") from None
+    return MembersFile(sha256, tuple(rows), tuple(problems))
+
+
+def _header(cells: list[str], file: str) -> tuple[str, ...]:
+    names = tuple(cell.strip().lower() for cell in cells)
+    for name in names:
+        if name not in COLUMNS:
+            raise UnreadableFile(file=file, reason=f"the column {name[:40]!r} is not known; allowed: {', '.join(COLUMNS)}")
+        if names.count(name) > 1:
+            raise UnreadableFile(file=file, reason=f"the column {name} is there twice")
+    for name in _REQUIRED:
+        if name not in names:
+            raise UnreadableFile(file=file, reason=f"the column {name} is missing")
+    return names
+
+
+def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key: str) -> MembersRow | RowProblem:
+    if len(cells) != len(header):
+        return RowProblem(file, row, "row", f"it has {len(cells)} cells, and the header {len(header)}")
+    given = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    for name in _REQUIRED:
+        if name not in given:
+            return RowProblem(file, row, name, "it is blank")
+    key = given.pop("key", own_key)
+    if len(key) > 64 or not key.isascii() or not key.isprintable():
+        return RowProblem(file, row, "key", "allowed: 1 to 64 visible ASCII characters")
+    table: dict[str, object] = {
+        name: given[name]
+        for name in ("product", "full_name", "born_on", "sex", "phone", "group", "language", "address")
+        if name in given
+    }
+    if "document" in given or "document_number" in given:
+        table["documents"] = [{"document": given.get("document", ""), "number": given.get("document_number", "")}]
+    if "consents" in given:
+        pairs = [one.partition("=") for one in given["consents"].split()]
+        language = given.get("consent_language", given.get("language", ""))
+        channel = given.get("consent_channel", "file")
+        table["consents"] = [
+            {"consent": consent, "version": version, "language": language, "channel": channel}
+            for consent, _, version in pairs
+        ]
+    table["nominees"] = [nominee for n in range(1, FILE_NOMINEES + 1) if (nominee := _nominee(given, n))]
+    try:
+        return MembersRow(row, key, msgspec.convert(table, Application, strict=False))
+    except msgspec.ValidationError as error:
+        field, reason = plain_words(error)
+        return RowProblem(file, row, field, reason)
+
+
+def _nominee(given: Mapping[str, str], n: int) -> dict[str, str]:
+    return {
+        field: given[f"nominee_{n}_{part}"] for part, field in _NOMINEE_PARTS.items() if f"nominee_{n}_{part}" in given
+    }
+
+
+def plain_words(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return (field, reason) of what a decoder says; it names types and limits, never what was entered."""
+    reason, _, place = str(error).partition(" - at ")
+    return place.strip("`").removeprefix("$").lstrip(".") or "body", reason.replace("`", "")

@@ -1,0 +1,53 @@
+"""What dealing in funds refuses."""
+
+from engine.kernel.errors import Invalid, NotFound, Refused
+from engine.kernel.text import N_
+
+
+class UnknownFund(NotFound):
+    """The scheme has no such fund."""
+
+    code = "funds.unknown-fund"
+    message = N_("The scheme has no fund {fund}.")
+
+
+class UnknownPrice(NotFound):
+    """No price of that fund and day was ever received."""
+
+    code = "funds.unknown-price"
+    message = N_("There is no price of {fund} for {day}.")
+
+
+class PriceDecided(Refused):
+    """The price does not wait for anyone: it was accepted or rejected before."""
+
+    code = "funds.price-decided"
+    message = N_("The price of {fund} for {day} waits for nobody: it is {state}.")
+
+
+class UnitScaleChanged(Refused):
+    """A rule book counts a fund's units otherwise than the books already do."""
+
+    code = "funds.unit-scale-changed"
+    message = N_("Units of {fund} are kept to {kept} decimals; that cannot become {wanted}.")
+
+
+class DayNotReached(Invalid):
+    """A dealing is run for a day that has not come."""
+
+    code = "funds.day-not-reached"
+    message = N_("{day} has not come: the scheme's today is {today}.")
+
+
+class NoFundChoice(Refused):
+    """No rule says which fund a member's savings go to."""
+
+    code = "funds.no-fund-choice"
+    message = N_("No rule says on {day} which fund the savings of this member go to.")
+
+
+class PriceNotUsable(Invalid):
+    """A given price is no positive decimal number of at most eight decimals."""
+
+    code = "funds.price-not-usable"
+    message = N_("A price must be a positive number with at most {most} decimals.")

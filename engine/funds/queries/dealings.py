@@ -1,0 +1,501 @@
+"""SQL of dealings: allocations into the open one, its closing, orders, and allotment by ranges of members."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion
+from engine.kernel.prices import Price
+from engine.runtime.database import driver
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciledReceipt:
+    """A receipt whose money is reconciled: `collected` is the code of the collection account that holds it."""
+
+    member_id: int
+    event_id: int
+    collected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Savers for whom the same rules hold: of one product and group, who joined on one day."""
+
+    product: str
+    group: str
+    joined_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What part of a cohort's cash goes into which fund of which dealing; the first fund takes what rounding leaves."""
+
+    cohort: Cohort
+    fund_id: int
+    share_bp: int
+    is_first: bool
+    dealing_id: int
+    allocated_on: date
+
+
+_CASH = """
+with receipts as (select * from unnest(%(members)s::bigint[], %(events)s::bigint[], %(collected)s::int[])
+                    r(member_id, event_id, collected)),
+cash as materialized (
+  select r.member_id, r.event_id, r.collected, t.credit as code, sum(t.amount)::bigint as amount, c.product, m.group_code, m.joined_on
+    from receipts r
+    join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
+    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
+    join members m on m.member_id = r.member_id
+   where t.tenant_id = %(tenant)s
+   group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on)
+"""
+
+
+def _of(session: AsyncSession, receipts: Sequence[ReconciledReceipt]) -> dict[str, object]:
+    return {
+        "tenant": session.info["tenant_id"],
+        "members": [receipt.member_id for receipt in receipts],
+        "events": [receipt.event_id for receipt in receipts],
+        "collected": [receipt.collected for receipt in receipts],
+    }
+
+
+async def cohorts(session: AsyncSession, receipts: Sequence[ReconciledReceipt]) -> list[Cohort]:
+    """Return the cohorts of whoever the receipts' cash belongs to."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"{_CASH} select distinct product, group_code, joined_on from cash order by 1, 2, 3", _of(session, receipts)
+    )
+    return [Cohort(*row) for row in await cursor.fetchall()]
+
+
+async def open_dealing(session: AsyncSession, product: str, day: date) -> int:
+    """Return the product's open dealing, opening one of `day` if there is none; it stays open until the session ends."""
+    while True:
+        found = await session.scalar(
+            text("select dealing_id from dealings where product = :product and state = 'open' for share"),
+            {"product": product},
+        )
+        if found is not None:
+            return int(found)
+        await session.execute(
+            text("""insert into dealings (tenant_id, product, opened_on) values (:t, :product, :day)
+                    on conflict (tenant_id, product) where state = 'open' do nothing"""),
+            {"t": session.info["tenant_id"], "product": product, "day": day},
+        )
+
+
+async def allocate(
+    session: AsyncSession, receipts: Sequence[ReconciledReceipt], shares: Sequence[Share]
+) -> tuple[int, list[tuple[int, int]]]:
+    """Put the receipts' cash into dealings; return the sum, and which (member_id, event_id) no share was given for.
+
+    Each part is floor(amount × share ÷ 10,000), and the cohort's first fund also takes the rest.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""{_CASH},
+        shares as (select * from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(funds)s::int[], %(bps)s::int[],
+                     %(firsts)s::boolean[], %(dealings)s::int[], %(days)s::date[])
+                     s(product, group_code, joined_on, fund_id, share_bp, is_first, dealing_id, allocated_on)),
+        parts as (
+          select cash.member_id, cash.event_id, cash.code, cash.collected, cash.amount, s.fund_id, s.dealing_id, s.allocated_on, s.is_first,
+                 div(cash.amount::numeric * s.share_bp, 10000)::bigint as part
+            from cash join shares s using (product, group_code, joined_on)),
+        placed as (
+          insert into allocations (member_id, event_id, amount, tenant_id, dealing_id, code, collected, fund_id, allocated_on)
+          select member_id, event_id, amount, %(tenant)s, dealing_id, code, collected, fund_id, allocated_on from (
+            select parts.member_id, event_id, dealing_id, code, collected, fund_id, allocated_on,
+                   part + case when is_first then amount - (sum(part) over (partition by parts.member_id, event_id, code))::bigint
+                               else 0 end as amount from parts) whole
+           where amount > 0 order by member_id, event_id, code, fund_id
+          returning amount)
+        select 0::bigint, 0::bigint, coalesce(sum(amount), 0)::bigint from placed
+        union all
+        select distinct member_id, event_id, 0::bigint from cash
+         where not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
+                              and s.joined_on = cash.joined_on)""",
+        {
+            **_of(session, receipts),
+            "products": [share.cohort.product for share in shares],
+            "groups": [share.cohort.group for share in shares],
+            "joined": [share.cohort.joined_on for share in shares],
+            "funds": [share.fund_id for share in shares],
+            "bps": [share.share_bp for share in shares],
+            "firsts": [share.is_first for share in shares],
+            "dealings": [share.dealing_id for share in shares],
+            "days": [share.allocated_on for share in shares],
+        },
+    )
+    (_, _, total), *left_out = await cursor.fetchall()
+    return int(total), [(member, event) for member, event, _ in left_out]
+
+
+async def release(session: AsyncSession, receipts: Sequence[tuple[int, int]]) -> int:
+    """Take receipts' cash out of open dealings again; needs the jobs role. Returns the sum released."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with gone as (
+             delete from allocations a using unnest(%s::bigint[], %s::bigint[]) r(member_id, event_id)
+              where a.member_id = r.member_id and a.event_id = r.event_id returning a.amount)
+           select coalesce(sum(amount), 0)::bigint from gone""",
+        ([member for member, _ in receipts], [event for _, event in receipts]),
+    )
+    (total,) = (await cursor.fetchall())[0]
+    return int(total)
+
+
+async def allocation_state(session: AsyncSession, member_id: int, event_id: int) -> tuple[int, int, int] | None:
+    """Return how many allocations a receipt has, how many of them are ordered and how many priced; None if it has none."""
+    row = (
+        await session.execute(
+            text("""select count(*), count(o.dealing_id), count(*) filter (where o.state = 'priced')
+                      from allocations a left join orders o
+                        on o.tenant_id = a.tenant_id and o.dealing_id = a.dealing_id and o.fund_id = a.fund_id
+                     where a.member_id = :m and a.event_id = :e"""),
+            {"m": member_id, "e": event_id},
+        )
+    ).one()
+    return (row[0], row[1], row[2]) if row[0] else None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDealing:
+    """A dealing that gathers cash."""
+
+    dealing_id: int
+    product: str
+    opened_on: date
+
+
+async def hold_open_dealings(session: AsyncSession) -> list[OpenDealing]:
+    """Return the open dealings; nobody can put cash in until the session ends."""
+    rows = await session.execute(
+        text("select dealing_id, product, opened_on from dealings where state = 'open' order by dealing_id for update")
+    )
+    return [OpenDealing(*row) for row in rows]
+
+
+async def is_cut_off(session: AsyncSession, product: str, day: date) -> bool:
+    """Return whether a dealing of the product was closed at the cut-off of that day."""
+    return bool(
+        await session.scalar(
+            text("select exists (select from dealings where product = :product and cut_off_on = :day)"),
+            {"product": product, "day": day},
+        )
+    )
+
+
+async def gathered(session: AsyncSession, dealing_id: int, day: date) -> dict[tuple[int, str], dict[int, int]]:
+    """Return what a dealing holds of cash reconciled up to `day`: sums by collection account, by (fund_id, fund)."""
+    rows = await session.execute(
+        text("""select a.fund_id, f.code, a.collected, sum(a.amount)::bigint as amount
+                  from allocations a join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
+                 where a.dealing_id = :d and a.allocated_on <= :day group by 1, 2, 3 order by 2, 3"""),
+        {"d": dealing_id, "day": day},
+    )
+    found: dict[tuple[int, str], dict[int, int]] = {}
+    for row in rows:
+        found.setdefault((row.fund_id, row.code), {})[row.collected] = row.amount
+    return found
+
+
+async def close_dealing(session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int) -> None:
+    """Close a dealing at the cut-off of `day`; cash reconciled later moves to the next. Needs the jobs role."""
+    parameters = {"t": session.info["tenant_id"], "d": dealing.dealing_id, "day": day, "product": dealing.product}
+    await session.execute(
+        text("update dealings set state = 'closing', cut_off_on = :day, closed_event = :event where dealing_id = :d"),
+        {**parameters, "event": event_id},
+    )
+    later = await session.scalar(
+        text("select min(allocated_on) from allocations where dealing_id = :d and allocated_on > :day"), parameters
+    )
+    if later is not None:
+        following = await open_dealing(session, dealing.product, later)
+        await session.execute(
+            text("""with moved as (delete from allocations where dealing_id = :d and allocated_on > :day returning *)
+                    insert into allocations (member_id, event_id, amount, tenant_id, dealing_id, code, collected, fund_id, allocated_on)
+                    select member_id, event_id, amount, tenant_id, :following, code, collected, fund_id, allocated_on from moved"""),
+            {**parameters, "following": following},
+        )
+    await session.execute(text("update dealings set state = 'closed' where dealing_id = :d"), parameters)
+
+
+async def add_orders(session: AsyncSession, dealing_id: int, rows: Sequence[tuple[int, int, str, int]]) -> None:
+    """Add (fund_id, amount, reference, event_id) of the orders a closed dealing places."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into orders (tenant_id, dealing_id, fund_id, amount, reference, event_id)
+           select %s, %s, * from unnest(%s::int[], %s::bigint[], %s::text[], %s::bigint[])""",
+        (session.info["tenant_id"], dealing_id, *(list(column) for column in zip(*rows, strict=True))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One fund's part of a closed dealing. The price and the units are None until the order has taken a price."""
+
+    dealing_id: int
+    product: str
+    cut_off_on: date
+    fund_id: int
+    fund: str
+    unit_scale: int
+    amount: int
+    state: str
+    reference: str
+    price_on: date | None
+    price: Price | None
+    units_confirmed: int | None
+    units_due: int | None
+
+
+_ORDERS = """
+select o.dealing_id, d.product, d.cut_off_on, o.fund_id, f.code, f.unit_scale, o.amount, o.state, o.reference, o.price_on,
+       o.digits, o.scale, o.units_confirmed, o.units_due
+  from orders o
+  join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
+  join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id
+"""
+
+
+def _order(row: Sequence[object]) -> Order:
+    *facts, digits, scale, confirmed, due = row
+    price = None if digits is None else Price(digits, scale)  # type: ignore[arg-type]
+    return Order(*facts, price, confirmed, due)  # type: ignore[arg-type]
+
+
+async def placed_orders(session: AsyncSession) -> list[Order]:
+    """Return the orders that have not been allotted to the end, in the order of their cut-offs."""
+    rows = await session.execute(
+        text(f"{_ORDERS} where o.state = 'placed' order by d.cut_off_on, d.product, f.code, o.dealing_id")
+    )
+    return [_order(row) for row in rows]
+
+
+async def hold_order(session: AsyncSession, order: Order) -> Order:
+    """Return the order as it is now; nobody else can price or finish it until the session ends."""
+    row = (
+        await session.execute(
+            text(f"{_ORDERS} where o.dealing_id = :d and o.fund_id = :f for update of o"),
+            {"d": order.dealing_id, "f": order.fund_id},
+        )
+    ).one()
+    return _order(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The first accepted price after a cut-off, and the first that waits for a second person."""
+
+    price_on: date | None
+    price: Price | None
+    held_on: date | None
+
+
+async def first_price(session: AsyncSession, fund_id: int, *, after: date, until: date) -> Offer:
+    """Return what prices a fund has dated after `after` and up to `until`."""
+    row = (
+        await session.execute(
+            text("""select p.price_on, p.digits, p.scale,
+                           (select min(price_on) from prices
+                             where fund_id = :f and state = 'held' and price_on > :after and price_on <= :until) as held_on
+                      from (select 1) one left join lateral (
+                        select price_on, digits, scale from prices
+                         where fund_id = :f and state = 'accepted' and price_on > :after and price_on <= :until
+                         order by price_on limit 1) p on true"""),
+            {"f": fund_id, "after": after, "until": until},
+        )
+    ).one()
+    return Offer(row.price_on, None if row.digits is None else Price(row.digits, row.scale), row.held_on)
+
+
+async def units_due(session: AsyncSession, order: Order, conversion: Conversion) -> int:
+    """Return the sum of the units, each rounded down, that the order's allocations buy."""
+    value = await session.scalar(
+        text("""select coalesce(sum(floor_units(amount, :m, :v)), 0)::bigint from allocations
+                 where dealing_id = :d and fund_id = :f"""),
+        {"m": conversion.multiplier, "v": conversion.divisor, "d": order.dealing_id, "f": order.fund_id},
+    )
+    return int(value)
+
+
+async def plan_ranges(session: AsyncSession, order: Order, conversion: Conversion) -> tuple[int, int]:
+    """Lay an order out in ranges of at most 10,000 members; return the amounts and the units of all of them."""
+    row = (
+        await session.execute(
+            text("""with numbered as (
+                      select member_id, amount, floor_units(amount, :m, :v) as units, dense_rank() over (order by member_id) - 1 as n
+                        from allocations where dealing_id = :d and fund_id = :f),
+                    planned as (
+                      insert into allotments (tenant_id, dealing_id, fund_id, range_no, first_member, last_member, members, amount, units)
+                      select :t, :d, :f, n / :most + 1, min(member_id), max(member_id), count(distinct member_id), sum(amount), sum(units)
+                        from numbered group by n / :most
+                      returning amount, units)
+                    select coalesce(sum(amount), 0)::bigint, coalesce(sum(units), 0)::bigint from planned"""),
+            {
+                "t": session.info["tenant_id"],
+                "m": conversion.multiplier,
+                "v": conversion.divisor,
+                "d": order.dealing_id,
+                "f": order.fund_id,
+                "most": MOST_MEMBERS_IN_RANGE,
+            },
+        )
+    ).one()
+    return int(row[0]), int(row[1])
+
+
+async def take_price(
+    session: AsyncSession, order: Order, *, price_on: date, price: Price, confirmed: int, due: int
+) -> None:
+    """Fix the price an order is allotted at, the units its manager confirms and those its members are due."""
+    await session.execute(
+        text("""update orders set price_on = :on, digits = :digits, scale = :scale, units_confirmed = :confirmed, units_due = :due
+                 where dealing_id = :d and fund_id = :f"""),
+        {
+            "on": price_on,
+            "digits": price.digits,
+            "scale": price.scale,
+            "confirmed": confirmed,
+            "due": due,
+            "d": order.dealing_id,
+            "f": order.fund_id,
+        },
+    )
+
+
+async def cash_codes(session: AsyncSession, order: Order) -> list[int]:
+    """Return the members' cash codes that an order was made of."""
+    rows = await session.scalars(
+        text("select distinct code from allocations where dealing_id = :d and fund_id = :f order by code"),
+        {"d": order.dealing_id, "f": order.fund_id},
+    )
+    return list(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Members of an order in the order of their ids: the unit in which it is allotted and resumed."""
+
+    number: int
+    members: int
+    amount: int
+    units: int
+    is_done: bool
+
+
+async def ranges(session: AsyncSession, order: Order) -> list[Range]:
+    """Return an order's ranges by number."""
+    rows = await session.execute(
+        text("""select range_no, members, amount, units, event_id <> 0 from allotments
+                 where dealing_id = :d and fund_id = :f order by range_no"""),
+        {"d": order.dealing_id, "f": order.fund_id},
+    )
+    return [Range(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class AllotmentCodes:
+    """The accounts an order is allotted over; `cash` and `units` are the members', side by side."""
+
+    transit: int
+    issued: int
+    cash: Sequence[int]
+    units: Sequence[int]
+
+
+async def allot_range(
+    session: AsyncSession,
+    order: Order,
+    number: int,
+    *,
+    conversion: Conversion,
+    codes: AllotmentCodes,
+    business_date: date,
+    actor: int,
+    pack: int,
+    decision: int,
+    body: Mapping[str, object],
+) -> int:
+    """Allot one range in one statement; return its event, or 0 if it was done before."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select allot_range(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s::int[], %s::int[])",
+        (
+            session.info["tenant_id"],
+            order.dealing_id,
+            order.fund_id,
+            number,
+            business_date,
+            actor,
+            pack,
+            decision,
+            msgspec.json.encode(body).decode(),
+            conversion.multiplier,
+            conversion.divisor,
+            codes.transit,
+            codes.issued,
+            list(codes.cash),
+            list(codes.units),
+        ),
+    )
+    (event_id,) = (await cursor.fetchall())[0]
+    return int(event_id)
+
+
+async def finish_order(session: AsyncSession, order: Order, *, event_id: int, residue: int) -> None:
+    """Mark an order priced, and its dealing when it was the last."""
+    parameters = {"d": order.dealing_id, "f": order.fund_id}
+    await session.execute(
+        text("""update orders set state = 'priced', priced_event = :event, residue_units = :residue
+                 where dealing_id = :d and fund_id = :f"""),
+        {**parameters, "event": event_id, "residue": residue},
+    )
+    await session.execute(text("select from dealings where dealing_id = :d for update"), parameters)
+    await session.execute(
+        text("""update dealings set state = 'priced' where dealing_id = :d and state = 'closed'
+                   and not exists (select from orders where dealing_id = :d and state <> 'priced')"""),
+        parameters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DealingRow:
+    """A dealing with one of its orders; an open dealing has none yet. Amounts and units in smallest units."""
+
+    dealing_id: int
+    product: str
+    state: str
+    opened_on: date
+    cut_off_on: date | None
+    fund: str | None
+    unit_scale: int | None
+    amount: int | None
+    order_state: str | None
+    price_on: date | None
+    digits: int | None
+    scale: int | None
+    units_confirmed: int | None
+    residue_units: int | None
+
+
+async def list_dealings(session: AsyncSession, *, before: int | None, most: int) -> list[DealingRow]:
+    """Return at most `most` dealings, the newest first, below number `before`, each with its orders by fund."""
+    rows = await session.execute(
+        text("""select d.dealing_id, d.product, d.state, d.opened_on, d.cut_off_on, f.code, f.unit_scale, o.amount, o.state,
+                       o.price_on, o.digits, o.scale, o.units_confirmed, o.residue_units
+                  from (select * from dealings where cast(:before as int) is null or dealing_id < :before
+                         order by dealing_id desc limit :most) d
+                  left join orders o on o.tenant_id = d.tenant_id and o.dealing_id = d.dealing_id
+                  left join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id
+                 order by d.dealing_id desc, f.code"""),
+        {"before": before, "most": most},
+    )
+    return [DealingRow(*row) for row in rows]

@@ -1,0 +1,190 @@
+"""SQL of identity: set-based throughout, however many members a statement is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.identity.rules import MemberRef, MemberStatus
+from engine.ledger.rules import Law
+from engine.runtime.database import driver
+
+_PURPOSES = {"member-number": 1, "national-id": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class SealedMember:
+    """A member's rows, with what is personal encrypted."""
+
+    member_id: int
+    enrolled_event: int
+    product: str
+    joined_on: object
+    group_code: str
+    wrapped_dek: bytes
+    version: int
+    document: bytes
+
+
+async def reserve(
+    session: AsyncSession, purpose: str, wanted: Sequence[tuple[UUID, int]]
+) -> set[tuple[UUID, int]]:
+    """Write (digest, member_id) where the digest is free; return those written, of one digest the first.
+
+    Waits for whoever is writing the same digest; digests are written in order, so that two batches never deadlock.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """insert into person_indexes (digest, member_id, tenant_id, purpose)
+           select w.digest, w.member_id, %s, %s from unnest(%s::uuid[], %s::bigint[]) with ordinality w(digest, member_id, o)
+            order by w.digest, w.o on conflict (digest, purpose) do nothing returning digest, member_id""",
+        (session.info["tenant_id"], _PURPOSES[purpose], [one for one, _ in wanted], [member for _, member in wanted]),
+    )
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def release(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Free everything that those members could be found by."""
+    connection = await driver(session)
+    await connection.execute("delete from person_indexes where member_id = any(%s)", (list(member_ids),))
+
+
+async def insert_members(session: AsyncSession, members: Sequence[SealedMember]) -> None:
+    """Write the members, their wrapped keys and their documents in one statement."""
+    connection = await driver(session)
+    await connection.execute(
+        """with taken as materialized (
+             select * from unnest(%b::bigint[], %b::bigint[], %s::text[], %b::date[], %s::text[], %b::bytea[], %b::smallint[], %b::bytea[])
+               w(member_id, enrolled_event, product, joined_on, group_code, wrapped_dek, version, document)),
+           keyed as (insert into member_keys (member_id, tenant_id, wrapped_dek)
+                     select member_id, %b::int, wrapped_dek from taken),
+           kept as (insert into vault (member_id, tenant_id, version, document)
+                    select member_id, %b::int, version, document from taken)
+           insert into members (member_id, enrolled_event, tenant_id, joined_on, product, group_code)
+           select member_id, enrolled_event, %b::int, joined_on, product, group_code from taken""",
+        (
+            [one.member_id for one in members],
+            [one.enrolled_event for one in members],
+            [one.product for one in members],
+            [one.joined_on for one in members],
+            [one.group_code for one in members],
+            [one.wrapped_dek for one in members],
+            [one.version for one in members],
+            [one.document for one in members],
+            *[session.info["tenant_id"]] * 3,
+        ),
+    )
+
+
+async def members_by_digest(session: AsyncSession, digests: Sequence[UUID]) -> dict[UUID, MemberRef]:
+    """Return the members whose number has one of those digests."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select i.digest, m.member_id, m.product, m.joined_on, m.group_code, m.status
+             from unnest(%b::uuid[]) w(digest)
+             join person_indexes i on i.digest = w.digest and i.purpose = 1
+             join members m on m.member_id = i.member_id""",
+        (list(digests),),
+    )
+    return {row[0]: MemberRef(*row[1:5], MemberStatus(row[5])) for row in await cursor.fetchall()}
+
+
+async def members_by_event(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, MemberRef]:
+    """Return the members whom those events enrolled."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select m.enrolled_event, m.member_id, m.product, m.joined_on, m.group_code, m.status
+             from unnest(%b::bigint[]) w(event_id) join members m on m.enrolled_event = w.event_id""",
+        (list(event_ids),),
+    )
+    return {row[0]: MemberRef(*row[1:5], MemberStatus(row[5])) for row in await cursor.fetchall()}
+
+
+async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
+    """Return those of the members whom the tenant has."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select member_id, product, joined_on, group_code, status from members where member_id = any(%b::bigint[])""",
+        (list(member_ids),),
+    )
+    return {row[0]: MemberRef(*row[:4], MemberStatus(row[4])) for row in await cursor.fetchall()}
+
+
+async def sealed_documents(session: AsyncSession, member_ids: Sequence[int]) -> list[tuple[int, bytes, int, bytes]]:
+    """Return (member_id, wrapped key, version, ciphertext) of those members who were not erased."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select k.member_id, k.wrapped_dek, v.version, v.document
+             from member_keys k join vault v on v.member_id = k.member_id
+            where k.member_id = any(%b::bigint[]) and v.document is not null""",
+        (list(member_ids),),
+        binary=True,
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in await cursor.fetchall()]
+
+
+async def record_reading(session: AsyncSession, *, actor: str, reason: str, member_ids: Sequence[int]) -> None:
+    """Note who read the personal data of whom, and what for."""
+    connection = await driver(session)
+    await connection.execute(
+        "insert into vault_reads (tenant_id, actor, reason, member_ids) values (%s, %s, %s, %s)",
+        (session.info["tenant_id"], actor, reason, list(member_ids)),
+    )
+
+
+async def erase(session: AsyncSession, member_id: int) -> bool:
+    """Destroy a member's key, document and indexes; return whether there was someone to erase."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with gone as (update members set status = 'erased' where member_id = %(m)s and status <> 'erased' returning member_id),
+           unlocked as (delete from member_keys k using gone where k.member_id = gone.member_id),
+           unfound as (delete from person_indexes i using gone where i.member_id = gone.member_id),
+           emptied as (update vault v set document = null from gone where v.member_id = gone.member_id)
+           select count(*) from gone""",
+        {"m": member_id},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "members-were-enrolled",
+        "every member was enrolled by an event of the books, and every such event enrolled a member",
+        """
+        select format('member %s', to_hex(coalesce(m.member_id, e.member_id))), coalesce(e.event_id::text, 'an enrolment'),
+               coalesce(m.enrolled_event::text, 'none')
+          from members m full join (select member_id, event_id from events where kind = 1) e on e.member_id = m.member_id
+         where m.enrolled_event is distinct from e.event_id
+        """,
+    ),
+    Law(
+        "members-can-be-known",
+        "every member who was not erased has a key, a document and a number",
+        """
+        select format('member %s', to_hex(m.member_id)), 'key, document, number',
+               concat_ws(', ', case when k.member_id is not null then 'key' end,
+                               case when v.document is not null then 'document' end,
+                               case when i.member_id is not null then 'number' end)
+          from members m left join member_keys k on k.member_id = m.member_id left join vault v on v.member_id = m.member_id
+          left join person_indexes i on i.member_id = m.member_id and i.purpose = 1
+         where m.status <> 'erased' and (k.member_id is null or v.document is null or i.member_id is null)
+        """,
+    ),
+    Law(
+        "the-erased-are-gone",
+        "of a member whose erasure is in the books nothing is left by which to know them",
+        """
+        select format('member %s', to_hex(e.member_id)), 'nothing',
+               concat_ws(', ', m.status, case when k.member_id is not null then 'key' end,
+                               case when v.document is not null then 'document' end,
+                               case when i.member_id is not null then 'index' end)
+          from events e left join members m on m.member_id = e.member_id left join member_keys k on k.member_id = e.member_id
+          left join vault v on v.member_id = e.member_id left join person_indexes i on i.member_id = e.member_id
+         where e.kind = 4
+           and (m.status is distinct from 'erased' or k.member_id is not null or v.document is not null or i.member_id is not null)
+        """,
+    ),
+)

@@ -1,0 +1,153 @@
+"""The words of identity: persons, their documents, what the vault keeps, what a member is known by."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+from engine.identity.errors import UnusableName
+
+Sex = Literal["female", "male", "other", "unstated"]
+
+Validator = Literal[
+    "pattern",
+    "stdnum.br.cpf",
+    "stdnum.cn.ric",
+    "stdnum.ec.ci",
+    "stdnum.id.nik",
+    "stdnum.in_.aadhaar",
+    "stdnum.in_.epic",
+    "stdnum.in_.pan",
+    "stdnum.mu.nid",
+    "stdnum.mx.curp",
+    "stdnum.my.nric",
+    "stdnum.pe.cui",
+    "stdnum.pk.cnic",
+    "stdnum.th.pin",
+    "stdnum.za.idnr",
+]
+"""What can check a document number: a library's module by its name, or the pack's own pattern."""
+
+_SEPARATORS = str.maketrans("", "", " -/.\t\u00a0\u2010\u2011\u2012\u2013")
+LONGEST_NAME = 200
+LONGEST_DOCUMENT_NUMBER = 40
+VAULT_VERSION = 1
+"""The version of `VaultDocument` that is written; it is bound into what is encrypted."""
+
+
+class MemberStatus(StrEnum):
+    """Where a membership stands."""
+
+    ACTIVE = "active"
+    ERASED = "erased"
+
+
+class Purpose(StrEnum):
+    """What a person can be found by."""
+
+    MEMBER_NUMBER = "member-number"
+    NATIONAL_ID = "national-id"
+
+
+class IdentityDocument(Struct, frozen=True):
+    """A document by the pack's name for its kind, and its number in its one spelling."""
+
+    document: str
+    number: str
+
+
+class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person as they gave themselves. Names are kept as given; `phones` are E.164, the first one preferred."""
+
+    full_name: str
+    born_on: date
+    sex: Sex = "unstated"
+    phones: tuple[str, ...] = ()
+    documents: tuple[IdentityDocument, ...] = ()
+    language: str = ""
+    address: str = ""
+
+
+class NomineePerson(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody a member names to receive the death benefit, with a share in basis points."""
+
+    full_name: str
+    relationship: str
+    share_bp: int
+    born_on: date | None = None
+    phone: str = ""
+
+
+class VaultDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything personal that is kept of one member; nothing of it is anywhere else."""
+
+    member_number: str
+    person: Person
+    nominees: tuple[NomineePerson, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedNumber:
+    """A document number that passed its check.
+
+    `person_key` is the part that stays when a document is issued anew, by which the same person is recognised;
+    `birth_year` and `sex_mark` are what the number itself says, where the pack's pattern names those parts.
+    """
+
+    document: str
+    number: str
+    person_key: str
+    birth_year: int | None = None
+    sex_mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRef:
+    """A member as the books know them."""
+
+    member_id: int
+    product: str
+    joined_on: date
+    group_code: str
+    status: MemberStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NewMember:
+    """A member to be taken in, whose person and number were reserved and whose enrolment was posted."""
+
+    member_id: int
+    enrolled_event: int
+    product: str
+    joined_on: date
+    group_code: str
+    document: VaultDocument
+
+
+def clean_name(text: str, *, field: str) -> str:
+    """Return a name as given, without blanks around it.
+
+    Raises:
+        UnusableName: it is empty, longer than LONGEST_NAME, or holds control characters.
+    """
+    name = text.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UnusableName(field=field, most=LONGEST_NAME)
+    return name
+
+
+def ascii_digits(text: str) -> str:
+    """Return `text` with the decimal digits of every script written as 0 to 9."""
+    return "".join(str(int(char)) if char.isdecimal() else char for char in text)
+
+
+def compact_reference(text: str) -> str:
+    """Return a member number as it is indexed: digits of any script as 0 to 9, blanks and hyphens left out."""
+    return ascii_digits("".join(text.split()).replace("-", ""))
+
+
+def compact_number(text: str) -> str:
+    """Return a document number in its one spelling: capitals, digits as 0 to 9, without blanks, -, / and full stops."""
+    return ascii_digits(text.translate(_SEPARATORS)).upper()

@@ -1,0 +1,301 @@
+"""Use cases of identity: check what a person gives, reserve it, keep it encrypted, find, read and erase it."""
+
+import asyncio
+import importlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
+from typing import get_args
+
+import msgspec
+import phonenumbers
+from sqlalchemy.ext.asyncio import AsyncSession
+from stdnum.exceptions import InvalidChecksum, ValidationError
+
+from engine.identity import queries
+from engine.identity.errors import CheckDigitWrong, DocumentMalformed, UnknownMember, UnusablePhone
+from engine.identity.queries import SealedMember
+from engine.identity.rules import (
+    LONGEST_DOCUMENT_NUMBER,
+    VAULT_VERSION,
+    CheckedNumber,
+    MemberRef,
+    NewMember,
+    Purpose,
+    Validator,
+    VaultDocument,
+    compact_number,
+    compact_reference,
+)
+from engine.kernel.ids import new_member_number
+from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind
+from engine.runtime.key_file import FileKeyStore
+from engine.runtime.secrets import associated_data, blind_index, decrypt, encrypt, new_data_key
+
+LAWS = queries.LAWS
+_NUMBER_ATTEMPTS = 8
+_LONGEST_REFERENCE = 40
+_PATTERN = "pattern"
+_VALIDATORS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {name: importlib.import_module(name).validate for name in get_args(Validator) if name != _PATTERN}
+)
+
+
+class NumbersExhausted(RuntimeError):
+    """No free member number was found: the pack's numbers are too short for so many members."""
+
+
+# -- what a person gives
+
+
+def check_phone(text: str, country: str, *, field: str = "phone") -> str:
+    """Return a telephone number in E.164 ("+250788123456").
+
+    Args:
+        text: as written, with or without the country's code, with blanks and brackets.
+        country: the ISO 3166 code whose national spelling is understood; numbers of others need their +.
+        field: the name of the field in refusals.
+
+    Raises:
+        UnusablePhone: it cannot be a number that somebody has.
+    """
+    try:
+        parsed = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        raise UnusablePhone(field=field, country=country) from None
+    if not phonenumbers.is_valid_number(parsed):
+        raise UnusablePhone(field=field, country=country)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def check_document(
+    text: str, *, document: str, validator: Validator, pattern: str | None = None, field: str = "number"
+) -> CheckedNumber:
+    """Return a document number in its one spelling, checked as far as can be without asking its issuer.
+
+    Args:
+        text: as written; blanks, hyphens, slashes and digits of other scripts are understood.
+        document: the pack's name for the kind of document.
+        validator: a module of python-stdnum, or "pattern".
+        pattern: a regular expression that the whole number must match as well. Its groups `person`, `birth_year` and
+            `sex` name the part that stays when the document is issued anew, and what the number says of its holder.
+        field: the name of the field in refusals.
+
+    Raises:
+        CheckDigitWrong: the check digit does not fit.
+        DocumentMalformed: anything else is wrong with it.
+    """
+    number = compact_number(text)
+    if not number or len(number) > LONGEST_DOCUMENT_NUMBER:
+        raise DocumentMalformed(field=field, document=document)
+    if validator != _PATTERN:
+        try:
+            number = _VALIDATORS[validator](number)
+        except InvalidChecksum:
+            raise CheckDigitWrong(field=field, document=document) from None
+        except ValidationError:
+            raise DocumentMalformed(field=field, document=document) from None
+    if pattern is None:
+        return CheckedNumber(document, number, number)
+    found = re.fullmatch(pattern, number, re.ASCII)
+    if found is None:
+        raise DocumentMalformed(field=field, document=document)
+    parts = found.groupdict()
+    year = parts.get("birth_year")
+    return CheckedNumber(
+        document, number, parts.get("person") or number, int(year) if year else None, parts.get("sex") or ""
+    )
+
+
+# -- reserving, before a member is written
+
+
+async def reserve_persons(
+    session: AsyncSession, keys: FileKeyStore, persons: Iterable[tuple[int, str, Sequence[CheckedNumber]]]
+) -> set[int]:
+    """Reserve the persons for their product, each by all their documents; return the members that were free.
+
+    A person who is in the product already, or is being taken in at this moment by a transaction that then commits,
+    is not free; neither is the second of two in `persons`. Nothing of who is not free stays reserved.
+
+    Args:
+        session: one tenant's transaction.
+        keys: where the tenant's blind-index key is.
+        persons: (new member_id, product, documents).
+    """
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    purpose = Purpose.NATIONAL_ID.value
+    wanted: dict[int, set[object]] = {}
+    pairs = []
+    for member_id, product, documents in persons:
+        wanted[member_id] = set()
+        for one in documents:
+            digest = blind_index(key, f"{purpose}:{product}:{one.document}", one.person_key)
+            if digest not in wanted[member_id]:
+                wanted[member_id].add(digest)
+                pairs.append((digest, member_id))
+    if not pairs:
+        return set(wanted)
+    got: dict[int, set[object]] = {}
+    for digest, member_id in await queries.reserve(session, purpose, pairs):
+        got.setdefault(member_id, set()).add(digest)
+    free = {member_id for member_id, digests in wanted.items() if got.get(member_id, set()) == digests}
+    partly = got.keys() - free
+    if partly:
+        await queries.release(session, sorted(partly))
+    return free
+
+
+async def reserve_numbers(
+    session: AsyncSession, keys: FileKeyStore, member_ids: Sequence[int], *, digits: int, prefix: str
+) -> dict[int, str]:
+    """Reserve a new member number for each member; a number that is taken is drawn again.
+
+    Raises:
+        NumbersExhausted: the numbers of that length are nearly all taken.
+    """
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    purpose = Purpose.MEMBER_NUMBER.value
+    numbers: dict[int, str] = {}
+    for _ in range(_NUMBER_ATTEMPTS):
+        missing = [member_id for member_id in member_ids if member_id not in numbers]
+        if not missing:
+            return numbers
+        drawn = {member_id: new_member_number(digits, prefix) for member_id in missing}
+        pairs = [(blind_index(key, purpose, number), member_id) for member_id, number in drawn.items()]
+        for _digest, member_id in await queries.reserve(session, purpose, pairs):
+            numbers[member_id] = drawn[member_id]
+    if len(numbers) < len(member_ids):
+        raise NumbersExhausted(f"no free member number of {digits} digits with prefix {prefix!r}")
+    return numbers
+
+
+async def release(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Give back what was reserved for members who were not taken in after all."""
+    if member_ids:
+        await queries.release(session, member_ids)
+
+
+# -- the vault
+
+
+async def admit(session: AsyncSession, keys: FileKeyStore, members: Sequence[NewMember]) -> None:
+    """Write members, each with what is personal encrypted under a key of their own. One statement, however many."""
+    if not members:
+        return
+    tenant_id = session.info["tenant_id"]
+    sealed = await asyncio.to_thread(lambda: [_sealed(keys, tenant_id, one) for one in members])
+    await queries.insert_members(session, sealed)
+
+
+async def read_people(
+    session: AsyncSession, keys: FileKeyStore, member_ids: Sequence[int], *, actor: str, reason: str
+) -> dict[int, VaultDocument]:
+    """Return what the vault keeps of those members; the erased and the unknown are left out.
+
+    The one way to personal data: every call notes who read whose and what for.
+
+    Args:
+        session: one tenant's transaction.
+        keys: where the keys are wrapped.
+        member_ids: whose.
+        actor: who reads ("staff:1").
+        reason: what for, as a short constant ("statement").
+
+    Raises:
+        runtime.secrets.DecryptionFailed: a row was changed behind the engine's back.
+    """
+    if not member_ids:
+        return {}
+    tenant_id = session.info["tenant_id"]
+    rows = await queries.sealed_documents(session, member_ids)
+    if rows:
+        await queries.record_reading(session, actor=actor, reason=reason, member_ids=sorted(row[0] for row in rows))
+    return await asyncio.to_thread(lambda: {row[0]: _opened(keys, tenant_id, *row) for row in rows})
+
+
+async def erase(session: AsyncSession, member_id: int, *, actor: str, business_date: date, pack: int = 0) -> None:
+    """Erase a person for good: their key, documents and indexes; the books keep a member_id that leads to nobody.
+
+    Raises:
+        UnknownMember: there is none, or they were erased before.
+    """
+    if not await queries.erase(session, member_id):
+        raise UnknownMember
+    entry = Entry(
+        member_id=member_id,
+        kind=EventKind.MEMBER_ERASED,
+        business_date=business_date,
+        actor=await ledger.actor_id(session, actor),
+        pack=pack,
+    )
+    await ledger.post(session, [entry])
+
+
+# -- finding
+
+
+async def members_by_number(
+    session: AsyncSession, keys: FileKeyStore, numbers: Iterable[str]
+) -> dict[str, MemberRef]:
+    """Return the members of those numbers, as the numbers were written; unknown numbers are left out.
+
+    One statement, however many numbers. Blanks and hyphens in a number do not matter.
+    """
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    purpose = Purpose.MEMBER_NUMBER.value
+    digests = {
+        number: blind_index(key, purpose, compact)
+        for number in set(numbers)
+        if 0 < len(number) <= _LONGEST_REFERENCE and (compact := compact_reference(number)).isascii()
+    }
+    if not digests:
+        return {}
+    found = await queries.members_by_digest(session, list(set(digests.values())))
+    return {number: found[digest] for number, digest in digests.items() if digest in found}
+
+
+async def members_by_event(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, MemberRef]:
+    """Return the members whom those events enrolled, by event."""
+    return await queries.members_by_event(session, event_ids) if event_ids else {}
+
+
+async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
+    """Return those of the members whom the tenant has."""
+    return await queries.members_by_id(session, member_ids) if member_ids else {}
+
+
+def _place(tenant_id: int, member_id: int, version: int) -> bytes:
+    return associated_data(tenant_id, "vault", "document", f"{member_id}/{version}")
+
+
+def _key_place(tenant_id: int, member_id: int) -> bytes:
+    return associated_data(tenant_id, "member_keys", "wrapped_dek", member_id)
+
+
+def _sealed(keys: FileKeyStore, tenant_id: int, member: NewMember) -> SealedMember:
+    data_key = new_data_key()
+    return SealedMember(
+        member_id=member.member_id,
+        enrolled_event=member.enrolled_event,
+        product=member.product,
+        joined_on=member.joined_on,
+        group_code=member.group_code,
+        wrapped_dek=keys.wrap(tenant_id, data_key, aad=_key_place(tenant_id, member.member_id)),
+        version=VAULT_VERSION,
+        document=encrypt(
+            data_key,
+            msgspec.json.encode(member.document),
+            aad=_place(tenant_id, member.member_id, VAULT_VERSION),
+        ),
+    )
+
+
+def _opened(
+    keys: FileKeyStore, tenant_id: int, member_id: int, wrapped: bytes, version: int, document: bytes
+) -> VaultDocument:
+    data_key = keys.unwrap(tenant_id, wrapped, aad=_key_place(tenant_id, member_id))
+    plaintext = decrypt(data_key, document, aad=_place(tenant_id, member_id, version))
+    return msgspec.json.decode(plaintext, type=VaultDocument)

@@ -1,0 +1,241 @@
+"""Statements over HTTP: as figures in JSON, as a PDF in the member's language."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated
+
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.access.rules import Caller
+from engine.identity.rules import MemberRef, compact_reference
+from engine.kernel.clock import business_date
+from engine.kernel.permissions import Permission
+from engine.ledger import service as ledger
+from engine.reports import service
+from engine.reports.errors import DateInFuture, DateMalformed, NoPrice, UnknownLanguage, UnknownMember
+from engine.reports.rules import Statement
+from engine.runtime.database import Database
+from engine.runtime.http import refuses
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.service import Tenant
+
+PDF = "application/pdf"
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class StatementLine(Struct, frozen=True, omit_defaults=True):
+    """What a payment put into a pot, and what it bought. Amounts in major units, units and prices as exact decimals."""
+
+    receipt: str
+    paid_on: date
+    amount: str
+    pot: str
+    origin: str
+    state: str
+    fund: str | None = None
+    price_on: date | None = None
+    price: str | None = None
+    units: str | None = None
+
+
+class StatementHolding(Struct, frozen=True):
+    """The units held of a fund, at its last price by the statement's day; the value is rounded down."""
+
+    fund: str
+    units: str
+    price: str
+    price_on: date
+    value: str
+
+
+class StatementTotals(Struct, frozen=True):
+    """The sums. `return_a_year` is the money-weighted effective yearly rate: "0.1034" is 10.34 %.
+
+    It is null where none can be told; `no_return` then says why: no-payments, too-short, nothing-invested, undefined.
+    """
+
+    contributed: str
+    charges: str
+    uninvested: str
+    value: str
+    gain: str
+    return_a_year: str | None
+    no_return: str | None
+
+
+class StatementDocument(Struct, frozen=True):
+    """A member's account at the end of a business day."""
+
+    member: str
+    product: str
+    joined_on: date
+    as_of: date
+    log_size: int | None
+    currency: str
+    totals: StatementTotals
+    holdings: tuple[StatementHolding, ...]
+    lines: tuple[StatementLine, ...]
+
+
+def document_of(statement: Statement) -> StatementDocument:
+    """Return the statement as the API tells it: every figure a decimal string, nothing rounded again."""
+
+    def money(minor: int) -> str:
+        return _fixed(minor, statement.scale)
+
+    totals = statement.totals
+    return StatementDocument(
+        member=statement.member,
+        product=statement.product,
+        joined_on=statement.joined_on,
+        as_of=statement.as_of,
+        log_size=statement.log_size,
+        currency=statement.currency,
+        totals=StatementTotals(
+            contributed=money(totals.contributed_minor),
+            charges=money(totals.charges_minor),
+            uninvested=money(statement.uninvested_minor),
+            value=money(totals.value_minor),
+            gain=money(totals.gain_minor),
+            return_a_year=None if totals.return_bp is None else _fixed(totals.return_bp, 4),
+            no_return=None if totals.no_return is None else totals.no_return.value,
+        ),
+        holdings=tuple(
+            StatementHolding(
+                fund=holding.fund,
+                units=_fixed(holding.units, holding.unit_scale),
+                price=str(holding.price.decimal()),
+                price_on=holding.price_on,
+                value=money(holding.value_minor),
+            )
+            for holding in statement.holdings
+        ),
+        lines=tuple(
+            StatementLine(
+                receipt=str(line.receipt),
+                paid_on=line.paid_on,
+                amount=money(line.amount_minor),
+                pot=line.pot,
+                origin=line.origin,
+                state=line.state.value,
+                fund=line.fund or None,
+                price_on=line.price_on,
+                price=None if line.price is None else str(line.price.decimal()),
+                units=None if line.units is None else _fixed(line.units, line.unit_scale),
+            )
+            for line in statement.lines
+        ),
+    )
+
+
+def _fixed(smallest: int, scale: int) -> str:
+    return f"{Decimal(smallest).scaleb(-scale):.{scale}f}"
+
+
+AsOf = Annotated[
+    str | None,
+    QueryParameter(name="as_of", max_length=10, description="A day up to today, as 2024-03-31; today if left out."),
+]
+LogSize = Annotated[
+    int | None,
+    QueryParameter(
+        name="log_size",
+        ge=1,
+        le=2**53 - 1,
+        description="Only what stood in the audit log of this size; the same day and size give the same answer for ever.",
+    ),
+]
+Language = Annotated[
+    str | None,
+    QueryParameter(name="lang", max_length=12, description="A language of the scheme; the member's own if left out."),
+]
+
+
+async def day_of(session: AsyncSession, tenant: Tenant, as_of: str | None) -> date:
+    """Return the day asked for; the scheme's today where none is.
+
+    Raises:
+        DateMalformed: it is no day written as 2024-03-31.
+    """
+    if not as_of:
+        return business_date(await ledger.scheme_now(session), tenant.time_zone)
+    try:
+        day = date.fromisoformat(as_of)
+    except ValueError as error:
+        raise DateMalformed(field="as_of") from error
+    if day.isoformat() != as_of:
+        raise DateMalformed(field="as_of")
+    return day
+
+
+class StatementController(Controller):
+    """A member's statement."""
+
+    path = "/v1/members"
+    tags = ("Statements",)
+
+    @get(
+        "/{number:str}/statement",
+        operation_id="GetStatement",
+        opt={"permission": Permission.STATEMENTS_READ},
+        responses=refuses(UnknownMember, DateMalformed, DateInFuture, NoPrice),
+    )
+    async def show(
+        self,
+        number: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        as_of: AsOf = None,
+        log_size: LogSize = None,
+    ) -> Response[StatementDocument]:
+        """Tell a member's account at the end of a business day: payments, units, prices, value, return."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            _, statement = await _statement(session, tenant, keys, number, as_of, log_size)
+        return Response(document_of(statement), headers=_NO_STORE)
+
+    @get(
+        "/{number:str}/statement.pdf",
+        operation_id="GetStatementPDF",
+        opt={"permission": Permission.STATEMENTS_READ},
+        media_type=PDF,
+        responses=refuses(UnknownMember, DateMalformed, DateInFuture, NoPrice, UnknownLanguage),
+    )
+    async def print(
+        self,
+        number: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        caller: NamedDependency[Caller],
+        as_of: AsOf = None,
+        log_size: LogSize = None,
+        lang: Language = None,
+    ) -> Response[bytes]:
+        """Print a member's statement, in their own language unless another is asked for."""
+        if lang is not None and lang not in tenant.pack.languages:
+            raise UnknownLanguage(field="lang", allowed=", ".join(tenant.pack.languages))
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            member, statement = await _statement(session, tenant, keys, number, as_of, log_size)
+            made = await service.print_statement(
+                session, keys, tenant, member, statement, actor=caller.actor, language=lang
+            )
+        name = f"statement-{statement.as_of.isoformat()}.pdf"
+        return Response(
+            made, media_type=PDF, headers={**_NO_STORE, "Content-Disposition": f'inline; filename="{name}"'}
+        )
+
+
+async def _statement(
+    session: AsyncSession, tenant: Tenant, keys: FileKeyStore, number: str, as_of: str | None, log_size: int | None
+) -> tuple[MemberRef, Statement]:
+    member = await service.find_member(session, keys, number)
+    day = await day_of(session, tenant, as_of)
+    statement = await service.statement(
+        session, tenant, member, number=compact_reference(number), as_of=day, known_size=log_size
+    )
+    return member, statement

@@ -1,0 +1,128 @@
+"""A member's statement at any date, derived from the books in a small fixed number of queries."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import pyxirr
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds.rules import FundsRule
+from engine.identity import service as identity
+from engine.identity.rules import MemberRef
+from engine.kernel.clock import business_date
+from engine.ledger import service as ledger
+from engine.reports import queries
+from engine.reports.errors import DateInFuture, NoPrice, UnknownMember
+from engine.reports.rules import (
+    Account,
+    NoReturn,
+    Statement,
+    Unpriced,
+    basis_points,
+    cash_of,
+    flows_of,
+    holdings_of,
+    lines_of,
+    totals_of,
+    why_no_return,
+)
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.service import Tenant
+
+
+async def find_member(session: AsyncSession, keys: FileKeyStore, number: str) -> MemberRef:
+    """Return the tenant's member of that number.
+
+    Raises:
+        UnknownMember: there is none, whatever the reason: the answer is the same for another tenant's member.
+    """
+    found = await identity.members_by_number(session, keys, [number])
+    if number not in found:
+        raise UnknownMember
+    return found[number]
+
+
+async def statement(
+    session: AsyncSession,
+    tenant: Tenant,
+    member: MemberRef,
+    *,
+    number: str,
+    as_of: date,
+    known_size: int | None = None,
+) -> Statement:
+    """Return the member's account at the end of business day `as_of`, as known in the log of `known_size` entries.
+
+    The same day and size give the same statement for ever; without a size it holds all entries there are now.
+
+    Args:
+        session: the tenant's.
+        tenant: the scheme.
+        member: whose; `find_member` gives it.
+        number: the member's number, to stand on the statement.
+        as_of: today by the scheme's clock, or a day before.
+        known_size: a size that the audit log has, or had.
+
+    Raises:
+        DateInFuture: the day has not come.
+        NoPrice: units are held of a fund that had no accepted price by that day.
+    """
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    if as_of > today:
+        raise DateInFuture(field="as_of", day=as_of.isoformat(), today=today.isoformat())
+    movements = await queries.movements(session, member.member_id, as_of=as_of, log_size=known_size)
+    held = sorted({move.fund for move in movements if move.account == "units"})
+    account = Account(
+        movements=movements,
+        allocations=await queries.allocations(session, member.member_id),
+        reconciled=await queries.reconciled(session, member.member_id, as_of=as_of, log_size=known_size),
+        prices=await queries.last_prices(session, held, as_of=as_of, log_size=known_size) if held else {},
+    )
+    try:
+        holdings = holdings_of(account, money_scale=tenant.asset.scale)
+    except Unpriced as error:
+        raise NoPrice(fund=error.args[0], day=as_of.isoformat()) from error
+    lines = lines_of(account)
+    cash = cash_of(account)
+    flows = flows_of(account)
+    value = cash + sum(holding.value_minor for holding in holdings)
+    no_return = why_no_return(flows, as_of=as_of, has_holdings=bool(holdings))
+    rate = None if no_return else money_weighted_return(flows, value=value, as_of=as_of)
+    return Statement(
+        member=number,
+        product=member.product,
+        joined_on=member.joined_on,
+        as_of=as_of,
+        log_size=known_size,
+        currency=tenant.asset.symbol,
+        scale=tenant.asset.scale,
+        is_unitised=tenant.rule(FundsRule, product=member.product, on=as_of, joined_on=member.joined_on) is not None,
+        lines=lines,
+        holdings=holdings,
+        uninvested_minor=cash,
+        totals=totals_of(
+            lines,
+            holdings,
+            cash_minor=cash,
+            return_bp=rate,
+            no_return=no_return or NoReturn.UNDEFINED,
+        ),
+    )
+
+
+def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_of: date) -> int | None:
+    """Return the effective yearly rate at which the payments would have grown to `value`, in basis points.
+
+    The rate r that solves sum(amount × (1 + r)^(days to `as_of` / 365)) = value: the internal rate of return of dated
+    flows, rounded half to even. None where no rate does.
+
+    Args:
+        flows: (business date, net amount paid in) by date.
+        value: what the account is worth at the end of `as_of`.
+        as_of: the day of the statement.
+    """
+    if value <= 0:
+        return None
+    days = [day for day, _ in flows] + [as_of]
+    amounts = [float(-amount) for _, amount in flows] + [float(value)]
+    return basis_points(pyxirr.xirr(days, amounts, silent=True))

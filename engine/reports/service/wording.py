@@ -1,0 +1,286 @@
+"""A statement in a reader's language: every figure and label as text, for the page and for the printed sheet alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from babel.support import Translations
+from msgspec import Struct
+
+from engine.funds.rules import FundsRule
+from engine.kernel.text import N_
+from engine.reports.rules import Line, LineState, NoReturn, Statement
+from engine.runtime.locale import format_date, format_money, format_percent, format_price, format_units
+from engine.tenancy.service import Tenant
+
+STATES: Mapping[LineState, str] = {
+    LineState.RECEIVED: N_("received"),
+    LineState.RECONCILED: N_("confirmed"),
+    LineState.INVESTED: N_("invested"),
+    LineState.REVERSED: N_("reversed"),
+}
+ORIGINS: Mapping[str, str] = {
+    "own": N_("own savings"),
+    "employer": N_("employer"),
+    "state-match": N_("government match"),
+    "gift": N_("gift"),
+    "insurer": N_("insurer"),
+    "operator": N_("scheme operator"),
+}
+WHY_NO_RETURN: Mapping[NoReturn, str] = {
+    NoReturn.NO_PAYMENTS: N_("There is no yearly return to show: nothing has been paid in yet."),
+    NoReturn.TOO_SHORT: N_("The yearly return is shown from 30 days after the first payment on."),
+    NoReturn.NOTHING_INVESTED: N_("There is no yearly return to show: no money is invested yet."),
+    NoReturn.UNDEFINED: N_("No yearly return can be worked out from these payments."),
+}
+NO_INTEREST = N_("There is no yearly return to show: no interest has been added yet.")
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Whose paper a statement is on, and in which language: names, colours, logo, words, the locale of figures."""
+
+    scheme: str
+    language: str
+    locale: str
+    words: Translations = field(compare=False, repr=False)
+    product_names: Mapping[str, str]
+    pot_names: Mapping[tuple[str, str], str]
+    fund_names: Mapping[str, str]
+    brand: str
+    muted: str
+    line: str
+    surface: str
+    logo: str = field(repr=False)
+
+    @classmethod
+    def of(cls, tenant: Tenant, language: str | None) -> "Letterhead":
+        """Return the tenant's letterhead in `language`, or in the scheme's first if it does not write in that."""
+        pack = tenant.pack
+        words = tenant.translator(language)
+        colours = pack.theme.colours
+        return cls(
+            scheme=words.gettext(pack.name),
+            language=pack.language(language),
+            locale=pack.locale(language),
+            words=words,
+            product_names={product.code: words.gettext(product.name) for product in pack.products},
+            pot_names={
+                (product.code, pot.code): words.gettext(pot.name) for product in pack.products for pot in product.pots
+            },
+            fund_names={
+                fund.code: words.gettext(fund.name)
+                for product in pack.products
+                for version in tenant.book(product.code).versions()
+                if isinstance(version.rule, FundsRule)
+                for fund in version.rule.funds
+            },
+            brand=colours.brand,
+            muted=colours.muted,
+            line=colours.line,
+            surface=colours.surface,
+            logo=pack.logo_svg,
+        )
+
+
+class Figure(Struct, frozen=True):
+    """A label and its value. `note` says what to make of it, or why there is none."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Column(Struct, frozen=True):
+    """A column of a table; figures stand at the end of the line."""
+
+    title: str
+    is_figure: bool = False
+
+
+class Table(Struct, frozen=True):
+    """A table with a caption; every row has a text for each column. `empty` stands where there are no rows."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: str = ""
+    note: str = ""
+
+
+class Sheet(Struct, frozen=True, kw_only=True):
+    """A statement as it is read: everything is text in one language."""
+
+    language: str
+    scheme: str
+    title: str
+    subtitle: str
+    person: tuple[Figure, ...]
+    balance: Figure
+    figures: tuple[Figure, ...]
+    holdings: Table | None
+    payments: Table
+    notes: tuple[str, ...]
+    page: str
+
+
+def sheet_of(statement: Statement, letterhead: Letterhead, *, person_name: str = "") -> Sheet:
+    """Return the statement in the letterhead's language. `person_name` stands on it where it is given."""
+    return _Writer(statement, letterhead).sheet(person_name)
+
+
+class _Writer:
+    def __init__(self, statement: Statement, letterhead: Letterhead) -> None:
+        self._statement, self._head = statement, letterhead
+        self._say: Callable[[str], str] = letterhead.words.gettext
+
+    def sheet(self, person_name: str) -> Sheet:
+        statement, _ = self._statement, self._say
+        day = self._day(statement.as_of)
+        return Sheet(
+            language=self._head.language,
+            scheme=self._head.scheme,
+            title=_("Statement of your savings"),
+            subtitle=_("At the end of {day}").format(day=day),
+            person=(
+                *([Figure(_("Name"), person_name)] if person_name else []),
+                Figure(_("Member number"), statement.member),
+                Figure(_("Product"), self._head.product_names.get(statement.product, statement.product)),
+                Figure(_("Member since"), self._day(statement.joined_on)),
+            ),
+            balance=Figure(_("Value of your savings"), self._money(statement.totals.value_minor)),
+            figures=self._figures(),
+            holdings=self._holdings(),
+            payments=self._payments(),
+            notes=self._notes(),
+            page=_("Page {page} of {pages}"),
+        )
+
+    def _figures(self) -> tuple[Figure, ...]:
+        totals, _ = self._statement.totals, self._say
+        figures = [Figure(_("Paid in"), self._money(totals.contributed_minor))]
+        if self._statement.is_unitised:
+            figures.append(Figure(_("Gain or loss"), self._money(totals.gain_minor)))
+        figures.append(Figure(_("Charges taken"), self._money(totals.charges_minor)))
+        if totals.return_bp is not None:
+            rate = format_percent(totals.return_bp, self._head.locale)
+            figures.append(Figure(_("Return a year"), rate))
+        else:
+            figures.append(Figure(_("Return a year"), NONE, self._why_no_return()))
+        return tuple(figures)
+
+    def _why_no_return(self) -> str:
+        reason = self._statement.totals.no_return
+        assert reason is not None
+        if not self._statement.is_unitised and reason is NoReturn.NOTHING_INVESTED:
+            return self._say(NO_INTEREST)
+        return self._say(WHY_NO_RETURN[reason])
+
+    def _holdings(self) -> Table | None:
+        statement, _ = self._statement, self._say
+        if not statement.is_unitised:
+            return None
+        rows = [
+            (
+                self._head.fund_names.get(holding.fund, holding.fund),
+                format_units(holding.units, holding.unit_scale, self._head.locale),
+                format_price(holding.price.decimal(), statement.currency, self._head.locale),
+                self._day(holding.price_on),
+                self._money(holding.value_minor),
+            )
+            for holding in statement.holdings
+        ]
+        if statement.uninvested_minor or not rows:
+            rows.append((_("Not invested yet"), NONE, NONE, NONE, self._money(statement.uninvested_minor)))
+        return Table(
+            caption=_("What you hold"),
+            columns=(
+                Column(_("Fund")),
+                Column(_("Units"), is_figure=True),
+                Column(_("Price of a unit"), is_figure=True),
+                Column(_("Price of"), is_figure=True),
+                Column(_("Value"), is_figure=True),
+            ),
+            rows=tuple(rows),
+        )
+
+    def _payments(self) -> Table:
+        """Columns that would say the same in every row (one pot, one origin) are left to the note above the table."""
+        statement, _ = self._statement, self._say
+        lines = statement.lines
+        pots = {line.pot for line in lines}
+        origins = {line.origin for line in lines}
+        shown: list[tuple[Column, Callable[[Line], str]]] = [
+            (Column(_("Paid on")), lambda line: self._day(line.paid_on))
+        ]
+        if len(pots) > 1:
+            shown.append((Column(_("Pot")), lambda line: self._pot(line.pot)))
+        if len(origins) > 1:
+            shown.append((Column(_("From")), lambda line: self._origin(line.origin)))
+        shown.append((Column(_("Amount"), is_figure=True), lambda line: self._money(line.amount_minor)))
+        shown.append((Column(_("State")), lambda line: _(STATES[line.state])))
+        if statement.is_unitised:
+            shown += [
+                (
+                    Column(_("Price of"), is_figure=True),
+                    lambda line: NONE if line.price_on is None else self._day(line.price_on),
+                ),
+                (Column(_("Price of a unit"), is_figure=True), self._price),
+                (Column(_("Units"), is_figure=True), self._units),
+            ]
+        note = ""
+        if len(pots) == len(origins) == 1:
+            (pot,), (origin,) = pots, origins
+            note = _("All of it went into: {pot}. It came from: {origin}.").format(
+                pot=self._pot(pot), origin=self._origin(origin)
+            )
+        payments = len({line.receipt for line in lines if line.state is not LineState.REVERSED})
+        return Table(
+            caption=self._head.words.ngettext("{count} payment", "{count} payments", payments).format(
+                count=format_units(payments, 0, self._head.locale)
+            ),
+            columns=tuple(column for column, _value in shown),
+            rows=tuple(tuple(value(line) for _column, value in shown) for line in lines),
+            empty=_("Nothing was paid in by this day."),
+            note=note,
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        _ = self._say
+        states = _(
+            "Received: the payment has reached the scheme. Confirmed: it is on the statement of the bank or wallet."
+        )
+        if not self._statement.is_unitised:
+            return (states,)
+        return (
+            " ".join((states, _("Invested: it has bought units."))),
+            _(
+                "The value of a fund is its units times the last price by this day, rounded down. Prices rise and fall; "
+                "the value is not guaranteed."
+            ),
+            _(
+                "The return a year takes into account when each payment came in (money-weighted). The past does not "
+                "tell the future."
+            ),
+        )
+
+    def _day(self, day: date) -> str:
+        return format_date(day, self._head.locale)
+
+    def _money(self, minor: int) -> str:
+        return format_money(minor, self._statement.currency, self._statement.scale, self._head.locale)
+
+    def _pot(self, pot: str) -> str:
+        return self._head.pot_names.get((self._statement.product, pot), pot)
+
+    def _origin(self, origin: str) -> str:
+        return self._say(ORIGINS[origin]) if origin in ORIGINS else origin
+
+    def _price(self, line: Line) -> str:
+        if line.price is None:
+            return NONE
+        return format_price(line.price.decimal(), self._statement.currency, self._head.locale)
+
+    def _units(self, line: Line) -> str:
+        return NONE if line.units is None else format_units(line.units, line.unit_scale, self._head.locale)

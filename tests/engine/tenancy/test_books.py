@@ -1,0 +1,215 @@
+"""Which version of which rule decides: by date, by joining cohort, through replacement and repeal."""
+
+from datetime import date, timedelta
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.kernel.rules import Rule
+from engine.tenancy.rules.books import RuleBook, decode_book
+
+D = date.fromisoformat
+Changes = dict[date, dict[str, int | None]]
+
+
+class Amount(Rule, tag="amount", frozen=True, kw_only=True):
+    value: int
+
+
+class Document(Rule, tag="document", frozen=True, kw_only=True):
+    many: ClassVar[bool] = True
+    value: int
+
+
+KINDS = (Amount, Document)
+
+
+def book(**files: str) -> RuleBook:
+    """Make a book from d2020_01_01="..." and its kin; it must be sound."""
+    contents = {f"main/rules/{name[1:].replace('_', '-')}.toml": text.encode() for name, text in files.items()}
+    made, problems = decode_book("main", contents, KINDS)
+    assert problems == []
+    return made
+
+
+def rule(value: int, applies_by: str = "event", kind: str = "amount", id: str = "one") -> str:
+    return (
+        f'[[rule]]\nkind = "{kind}"\nid = "{id}"\nvalue = {value}\napplies_by = "{applies_by}"\nsource = "p. {value}"\n'
+    )
+
+
+def repeal(id: str = "one", applies_by: str | None = None) -> str:
+    return f'[[repeal]]\nid = "{id}"\nsource = "end"\n' + (f'applies_by = "{applies_by}"\n' if applies_by else "")
+
+
+def value_of(made: RuleBook, on: str, joined_on: str | None = None) -> int | None:
+    found = made.in_force(Amount, on=D(on), joined_on=D(joined_on) if joined_on else None)
+    return found.rule.value if found else None
+
+
+def test_before_the_first_day_nothing_is_in_force() -> None:
+    made = book(d2020_01_01=rule(1))
+    assert made.in_force(Amount, on=D("2019-12-31")) is None
+    assert value_of(made, "2020-01-01") == 1
+
+
+def test_a_later_file_replaces_from_its_day_on() -> None:
+    made = book(d2020_01_01=rule(1), d2022_04_01=rule(2))
+    assert value_of(made, "2022-03-31") == 1
+    assert value_of(made, "2022-04-01") == 2
+
+
+def test_a_version_says_since_when_and_how_it_is_called() -> None:
+    made = book(d2020_01_01=rule(1) + rule(5, kind="document", id="two"), d2022_04_01=rule(2))
+    found = made.in_force(Amount, on=D("2023-01-01"))
+    assert found is not None
+    assert (found.effective_from, found.ref) == (D("2022-04-01"), "one@2022-04-01")
+    untouched = made.all_in_force(Document, on=D("2023-01-01"))
+    assert [one.ref for one in untouched] == ["two@2020-01-01"]
+    first = made.version("one@2020-01-01")
+    assert first is not None
+    assert first.rule == Amount(id="one", source="p. 1", value=1)
+    assert made.version("one@2021-01-01") is None
+
+
+def test_a_repeal_ends_a_rule() -> None:
+    made = book(d2020_01_01=rule(1), d2022_04_01=repeal())
+    assert value_of(made, "2022-03-31") == 1
+    assert value_of(made, "2022-04-01") is None
+
+
+def test_a_rule_may_come_back_after_its_repeal() -> None:
+    made = book(d2020_01_01=rule(1), d2022_04_01=repeal(), d2023_01_01=rule(3))
+    assert value_of(made, "2022-12-31") is None
+    assert value_of(made, "2023-01-01") == 3
+
+
+def test_another_rule_of_the_kind_may_take_over_in_one_file() -> None:
+    made = book(d2020_01_01=rule(1), d2022_04_01=repeal() + rule(2, id="two"))
+    assert value_of(made, "2022-03-31") == 1
+    assert value_of(made, "2022-04-01") == 2
+
+
+def test_by_joining_the_cohort_keeps_its_version() -> None:
+    made = book(d2020_01_01=rule(1, "joining"), d2022_04_01=rule(2, "joining"))
+    assert value_of(made, "2025-01-01", "2022-03-31") == 1
+    assert value_of(made, "2025-01-01", "2022-04-01") == 2
+
+
+def test_a_match_for_one_joining_window_lives_on_for_its_cohort() -> None:
+    made = book(d2015_06_01=rule(1, "joining"), d2016_04_01=repeal())
+    assert value_of(made, "2019-01-01", "2015-05-31") is None
+    assert value_of(made, "2019-01-01", "2015-06-01") == 1
+    assert value_of(made, "2019-01-01", "2016-03-31") == 1
+    assert value_of(made, "2019-01-01", "2016-04-01") is None
+
+
+def test_a_repeal_by_event_ends_the_cohorts_rule_too() -> None:
+    made = book(d2015_06_01=rule(1, "joining"), d2016_04_01=repeal(applies_by="event"))
+    assert value_of(made, "2016-03-31", "2015-06-01") == 1
+    assert value_of(made, "2016-04-01", "2015-06-01") is None
+
+
+def test_a_new_version_for_newcomers_leaves_others_what_they_had() -> None:
+    made = book(d2010_01_01=rule(1), d2015_01_01=rule(2, "joining"))
+    assert value_of(made, "2016-01-01", "2012-01-01") == 1
+    assert value_of(made, "2016-01-01", "2015-01-01") == 2
+
+
+def test_a_version_for_everyone_ends_the_cohorts() -> None:
+    made = book(d2010_01_01=rule(1, "joining"), d2015_01_01=rule(2), d2018_01_01=rule(3, "joining"))
+    assert value_of(made, "2014-12-31", "2010-01-01") == 1
+    assert value_of(made, "2015-01-01", "2010-01-01") == 2
+    assert value_of(made, "2019-01-01", "2010-01-01") == 2
+    assert value_of(made, "2019-01-01", "2018-01-01") == 3
+
+
+def test_by_joining_without_the_day_of_joining_is_an_error() -> None:
+    made = book(d2020_01_01=rule(1), d2022_01_01=rule(2, "joining"))
+    assert value_of(made, "2021-12-31") == 1
+    with pytest.raises(ValueError, match="say when the member joined"):
+        value_of(made, "2022-01-01")
+
+
+def test_a_kind_of_many_gives_all_by_id_and_a_kind_of_one_refuses_to_choose() -> None:
+    made = book(
+        d2020_01_01=rule(1, kind="document", id="passport") + rule(2, kind="document", id="card"),
+        d2021_01_01=rule(3, kind="document", id="card") + repeal("passport"),
+    )
+    assert [one.ref for one in made.all_in_force(Document, on=D("2020-06-01"))] == [
+        "card@2020-01-01",
+        "passport@2020-01-01",
+    ]
+    assert [one.ref for one in made.all_in_force(Document, on=D("2021-06-01"))] == ["card@2021-01-01"]
+    with pytest.raises(AssertionError, match="kind of many"):
+        made.in_force(Document, on=D("2020-06-01"))
+
+
+START = D("2020-01-01")
+DAYS = st.integers(-20, 400).map(lambda n: START + timedelta(days=n))
+CHANGES = st.dictionaries(
+    st.integers(0, 300).map(lambda n: START + timedelta(days=n)),
+    st.dictionaries(st.sampled_from(["aa", "bb", "cc"]), st.one_of(st.none(), st.integers(0, 9)), min_size=1),
+    min_size=1,
+    max_size=6,
+)
+
+
+def pages(changes: Changes, applies_by: str) -> dict[str, bytes]:
+    """Write changes as files, leaving out repeals of what is not in force."""
+    standing: set[str] = set()
+    files = {}
+    for day, change in sorted(changes.items()):
+        text = ""
+        for name, value in change.items():
+            if value is not None:
+                text += rule(value, applies_by, "document", name)
+                standing.add(name)
+            elif name in standing:
+                text += repeal(name)
+                standing.discard(name)
+        if text:
+            files[f"main/rules/{day}.toml"] = text.encode()
+    return files
+
+
+def folded(changes: Changes, until: date) -> dict[str, int]:
+    """Fold the changes up to and including a day, the plain way."""
+    standing: dict[str, int | None] = {}
+    for _, change in sorted((day, change) for day, change in changes.items() if day <= until):
+        standing.update(change)
+    return {name: value for name, value in standing.items() if value is not None}
+
+
+def in_force(made: RuleBook, on: date, joined_on: date | None) -> dict[str, int]:
+    return {one.rule.id: one.rule.value for one in made.all_in_force(Document, on=on, joined_on=joined_on)}
+
+
+@given(CHANGES, DAYS, st.one_of(st.none(), DAYS))
+def test_by_event_the_files_up_to_the_day_decide_whenever_the_member_joined(
+    changes: Changes, on: date, joined_on: date | None
+) -> None:
+    made, problems = decode_book("main", pages(changes, "event"), KINDS)
+    assert problems == []
+    assert in_force(made, on, joined_on) == folded(changes, on)
+
+
+@given(CHANGES, DAYS, st.integers(0, 400))
+def test_by_joining_the_files_up_to_joining_decide_for_ever(
+    changes: Changes, joined_on: date, days_later: int
+) -> None:
+    made, problems = decode_book("main", pages(changes, "joining"), KINDS)
+    assert problems == []
+    assert in_force(made, joined_on + timedelta(days=days_later), joined_on) == folded(changes, joined_on)
+
+
+@given(CHANGES, DAYS, DAYS)
+def test_what_is_in_force_depends_on_no_later_file(changes: Changes, on: date, joined_on: date | None) -> None:
+    """A file of tomorrow changes no decision of today: history can be replayed."""
+    for applies_by in ("event", "joining"):
+        known = {day: change for day, change in changes.items() if day <= on}
+        whole, _ = decode_book("main", pages(changes, applies_by), KINDS)
+        part, _ = decode_book("main", pages(known, applies_by), KINDS)
+        assert in_force(whole, on, joined_on) == in_force(part, on, joined_on)
