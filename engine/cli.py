@@ -238,7 +238,7 @@ def admin_bootstrap(
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             token = await access.bootstrap(session, name, roles=roles)
-        host = served.pack.manifest.hosts[0]
+        host = served.pack.hosts[0]
         port = f":{deployment.settings.port}" if not deployment.settings.base_url else ""
         scheme = "https" if deployment.base_url.startswith("https:") else "http"
         return f"{scheme}://{host}{port}/staff/enter/{token}"
@@ -399,7 +399,7 @@ def import_prices(
 
     async def use(deployment: Deployment) -> list[funds.PriceImport]:
         served = deployment.tenants.by_code(tenant)
-        reader = adapter("FundManager", served.pack.manifest.adapters["FundManager"])
+        reader = adapter("FundManager", served.pack.adapters["FundManager"])
         found = []
         with _progress() as progress:
             for path in progress.track(files, description="prices"):
@@ -575,7 +575,7 @@ def audit_export(
 
     async def use(deployment: Deployment) -> Any:
         served = deployment.tenants.by_code(tenant)
-        while await audit.append(deployment.db, deployment.keys, served.tenant_id, served.pack.manifest.log_origin):
+        while await audit.append(deployment.db, deployment.keys, served.tenant_id, served.pack.log_origin):
             pass
         return await audit.export(
             deployment.db,
@@ -584,7 +584,7 @@ def audit_export(
             out,
             tenant=served.code,
             title=served.pack.name,
-            origin=served.pack.manifest.log_origin,
+            origin=served.pack.log_origin,
             tables=export_tables(served),
             since=day(since),
             until=day(until),

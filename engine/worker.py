@@ -61,7 +61,7 @@ async def append_all(deployment: Deployment) -> None:
     """Give every committed batch of every tenant its place in the log, and sign."""
     for tenant in deployment.tenants:
         while await audit.append(
-            deployment.db, deployment.keys, tenant.tenant_id, tenant.pack.manifest.log_origin
+            deployment.db, deployment.keys, tenant.tenant_id, tenant.pack.log_origin
         ):
             pass
 

@@ -17,6 +17,7 @@ from sqlalchemy import URL, make_url
 
 from engine.runtime.database import Database
 from engine.runtime.embedded_postgres import ephemeral_server
+from engine.runtime.key_file import FileKeyStore
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,3 +89,9 @@ def tenant_id(database_urls: tuple[str, str]) -> int:
         connection.execute("select set_config('app.tenant', %s, true)", (str(row[0]),))
         connection.execute("insert into assets values (%s, 1, 2, 'INR', 'money')", (row[0],))
     return int(row[0])
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> FileKeyStore:
+    """Keys of this session's own."""
+    return FileKeyStore(tmp_path_factory.mktemp("keys") / "keys.toml")

@@ -7,7 +7,8 @@ its dependencies as `caller`, and registers the two controllers.
 import base64
 import binascii
 import html
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import unquote_plus
 
 from litestar import Controller, Request, Response, get, post
@@ -184,7 +185,9 @@ class TokenController(Controller):
         opt={"permission": Permission.PUBLIC},
         exception_handlers={ValidationException: _unreadable},
         responses={
-            400: ResponseSpec(data_container=TokenRefusal, description="invalid_request, invalid_scope, unsupported_grant_type"),
+            400: ResponseSpec(
+                data_container=TokenRefusal, description="invalid_request, invalid_scope, unsupported_grant_type"
+            ),
             401: ResponseSpec(data_container=TokenRefusal, description="invalid_client"),
             429: ResponseSpec(data_container=TokenRefusal, description="temporarily_unavailable"),
         },
@@ -273,7 +276,7 @@ class StaffController(Controller):
 
     path = "/staff"
     include_in_schema = False
-    opt = {"permission": Permission.PUBLIC}
+    opt: ClassVar[Mapping[str, Any]] = {"permission": Permission.PUBLIC}  # type: ignore[misc,assignment]
     response_headers = (
         ResponseHeader(name="Cache-Control", value="no-store"),
         ResponseHeader(name="Referrer-Policy", value="no-referrer"),
@@ -292,7 +295,9 @@ class StaffController(Controller):
             return _page(request, _SPENT, LinkUnusable.message, status=LinkUnusable.status)
         return _page(request, _ENTER, _ENTER_TEXT, button=_ENTER)
 
-    @post("/enter/{token:str}", status_code=303, operation_id="Enter", responses=refuses(ForgedRequest, TooManyAttempts))
+    @post(
+        "/enter/{token:str}", status_code=303, operation_id="Enter", responses=refuses(ForgedRequest, TooManyAttempts)
+    )
     async def enter(self, request: _Request, token: FromPath[str]) -> Response[Any]:
         """Use the link up, begin a session, and go to the first page."""
         gate = gate_of(request)

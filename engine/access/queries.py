@@ -59,7 +59,17 @@ async def partner_by_client_id(session: AsyncSession, client_id: str) -> StoredP
             {"client_id": client_id},
         )
     ).first()
-    return None if row is None else StoredPartner(*row[:5], tuple(row.scopes), row.status)
+    if row is None:
+        return None
+    return StoredPartner(
+        partner_id=row.partner_id,
+        code=row.code,
+        name=row.name,
+        client_id=row.client_id,
+        secret_hash=row.secret_hash,
+        scopes=tuple(row.scopes),
+        status=row.status,
+    )
 
 
 async def partner_codes(session: AsyncSession) -> list[tuple[int, str, str]]:
@@ -100,7 +110,9 @@ async def insert_link(session: AsyncSession, *, staff_id: int, digest: bytes, ex
         {"staff": staff_id, "expires": expires_at},
     )
     await session.execute(
-        text("insert into staff_links (tenant_id, staff_id, digest, expires_at) values (:t, :staff, :digest, :expires)"),
+        text(
+            "insert into staff_links (tenant_id, staff_id, digest, expires_at) values (:t, :staff, :digest, :expires)"
+        ),
         {"t": session.info["tenant_id"], "staff": staff_id, "digest": digest, "expires": expires_at},
     )
 
@@ -130,9 +142,7 @@ async def use_link(session: AsyncSession, digest: bytes, *, now: datetime) -> in
 
 async def insert_session(session: AsyncSession, *, staff_id: int, digest: bytes, now: datetime) -> None:
     """Begin a session; those that ended long ago are forgotten."""
-    await session.execute(
-        text("delete from staff_sessions where created_at < :now - interval '30 days'"), {"now": now}
-    )
+    await session.execute(text("delete from staff_sessions where created_at < :now - interval '30 days'"), {"now": now})
     await session.execute(
         text("""insert into staff_sessions (tenant_id, staff_id, digest, created_at, last_seen_at)
                 values (:t, :staff, :digest, :now, :now)"""),

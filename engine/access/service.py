@@ -314,9 +314,7 @@ async def authenticate_partner(db: Database, *, client_id: str, client_secret: s
     is_right = await asyncio.to_thread(_is_right, secret_hash, client_secret)
     if named is None or stored is None or not is_right or stored.status != "active":
         raise WrongCredentials
-    return Partner(
-        int(named[1]), stored.partner_id, client_id, frozenset(Permission(name) for name in stored.scopes)
-    )
+    return Partner(int(named[1]), stored.partner_id, client_id, frozenset(Permission(name) for name in stored.scopes))
 
 
 def _is_right(secret_hash: str, secret: str) -> bool:
@@ -343,6 +341,7 @@ async def bootstrap(
     for LINK_LIFE; a newer one ends it. Someone who exists keeps the roles they have.
 
     Args:
+        session: the tenant's.
         label: a name for the post ("first operator"), never a person's; it stands outside the vault.
         roles: what a new member of staff holds.
         clock: the wall clock.

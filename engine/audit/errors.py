@@ -18,6 +18,13 @@ class LogForked(EngineError):
     message = N_("The log of {origin} cannot be continued at size {size}: {reason}. Nothing was signed.")
 
 
+class UnknownName(EngineError):
+    """An event names an actor, a pack or a decision that does not exist, so its entry cannot be written."""
+
+    code = "audit.unknown-name"
+    message = N_("Event {event_id} names number {number} of {table}, which does not exist. The log stands still.")
+
+
 class EntryDiffers(EngineError):
     """The rows of an event no longer give the entry that was hashed into the log."""
 

@@ -97,7 +97,7 @@ class OperationsController(Controller):
         ] = None,
     ) -> funds.PriceImport:
         """Import a fund manager's price file; the body is the file as it is."""
-        configured = tenant.pack.manifest.adapters
+        configured = tenant.pack.adapters
         if "FundManager" not in configured:
             raise Invalid(field="tenant", reason="the scheme has no fund manager")
         reader = adapters("FundManager", configured["FundManager"])

@@ -205,11 +205,11 @@ def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
     amount, split = context.rule(AmountRule), context.rule(SplitRule)
     if amount is None or split is None:
         raise NoTerms(day=context.on.isoformat())
-    terms = ContributionTerms.of(amount.rule, split.rule, context.currency, (amount.ref, split.ref))
+    terms = ContributionTerms.of(amount.rule, split.rule, context.asset, (amount.ref, split.ref))
     try:
-        paid = Amount.parse(context.text("amount"), context.currency)
+        paid = Amount.parse(context.text("amount"), context.asset)
     except NotWholeUnits as error:
-        raise AmountNotWhole(field="amount", scale=context.currency.scale) from error
+        raise AmountNotWhole(field="amount", scale=context.asset.scale) from error
     if paid.units <= 0:
         raise AmountNotPositive(field="amount")
     return {f"pots.{pot}": _fixed(part) for pot, part in split_contribution(paid, terms)}

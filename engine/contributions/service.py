@@ -109,7 +109,7 @@ class _Batch:
     ) -> None:
         self._session, self._keys, self._tenant = session, keys, tenant
         self._payments, self._now = payments, now
-        self._asset = tenant.currency
+        self._asset = tenant.asset
         self._answers: list[Answer | None] = [None] * len(payments)
 
     async def post(self, *, careful: bool) -> list[Answer]:
@@ -129,7 +129,7 @@ class _Batch:
 
     async def _decide(self) -> list[_Decided]:
         today = business_date(self._now, self._tenant.time_zone)
-        scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.manifest.channels))
+        scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.channels))
         members = await identity.members_by_number(
             self._session,
             self._keys,
@@ -379,7 +379,7 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
             raise NoTerms(day=on.isoformat())
         if len(_terms) >= _MOST_TERMS:
             _terms.clear()
-        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.currency, (amount.ref, split.ref))
+        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.asset, (amount.ref, split.ref))
     return _terms[key]
 
 
@@ -501,7 +501,7 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
 
 async def list_suspense(session: AsyncSession, tenant: Tenant, *, after: int = 0, most: int = 100) -> list[Suspended]:
     """Return the unresolved payments in suspense after receipt `after`, oldest first, with their age in days."""
-    asset = tenant.currency
+    asset = tenant.asset
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     return [
         Suspended(
@@ -534,7 +534,7 @@ async def resolve_suspense(
         raise NotFound
     ref = found[member]
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
-    asset = tenant.currency
+    asset = tenant.asset
     terms = terms_for(tenant, ref.product, row.received_on, ref.joined_on)
     parts = split_contribution(Amount(row.amount, asset), terms)
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from engine.access.rules import Caller
 from engine.enrolment import errors, service
-from engine.enrolment.rules import Application, plain_words
+from engine.enrolment.rules import Application, plain_words, terms_of
 from engine.enrolment.service import LONGEST_KEY, Answer, Enrolled, Enrolment
 from engine.identity import errors as identity_errors
 from engine.kernel.clock import business_date
@@ -193,9 +193,7 @@ class MemberController(Controller):
 
         What is personal goes to the encrypted vault and never comes back from here; the answer holds the member number.
         """
-        (answer,) = await service.enrol(
-            db, tenant, keys, [Enrolment(_bare(idempotency_key), data)], actor=caller.actor
-        )
+        (answer,) = await service.enrol(db, tenant, keys, [Enrolment(_bare(idempotency_key), data)], actor=caller.actor)
         if isinstance(answer, EngineError):
             raise answer
         return Response(_shown(answer), status_code=201, headers={"Location": f"/v1/members/{answer.number}"})
@@ -277,7 +275,7 @@ class EnrolmentTermsController(Controller):
         """Return who may join the product today, what they must show, and the words they must agree to."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-        terms = service.terms_of(tenant, product, today)
+        terms = terms_of(tenant.pack, product, today)
         age = terms.age.rule if terms.age else None
         groups = terms.groups.rule if terms.groups else None
         nominees = terms.nominees.rule if terms.nominees else None

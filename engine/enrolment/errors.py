@@ -106,7 +106,9 @@ class ConsentOutdated(Refused):
     """The person agreed to other words than the ones in use."""
 
     code = "enrolment.consent-outdated"
-    message = N_("The text of the consent {consent} has another version now. Show it again; the versions are: {allowed}.")
+    message = N_(
+        "The text of the consent {consent} has another version now. Show it again; the versions are: {allowed}."
+    )
 
 
 class UnknownConsent(Invalid):

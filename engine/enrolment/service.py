@@ -1,8 +1,8 @@
-"""Use cases of enrolment: take people in, one or thousands at once; find a member; try a pack's examples."""
+"""Use cases of enrolment: take people in, one or thousands at once, from the API or a file; find a member."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
@@ -10,39 +10,11 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment import queries
-from engine.enrolment.errors import AlreadyMember, KeyReused, NotOpen, UnknownMember
-from engine.enrolment.queries import EarlierEnrolment, MemberCount, MemberRow
-from engine.enrolment.rules import (
-    AgeRule,
-    Application,
-    ConsentGiven,
-    ConsentsRule,
-    DocumentGiven,
-    DocumentRule,
-    EnrolmentTerms,
-    GroupsRule,
-    NomineeGiven,
-    NomineesRule,
-    check_age,
-    check_consents,
-    check_documents,
-    check_group,
-    check_language,
-    check_shares,
-    document_rule,
-)
-from engine.enrolment.rules.applications import WHOLE_BP
+from engine.enrolment.errors import AlreadyMember, KeyReused, UnknownMember
+from engine.enrolment.queries import EarlierEnrolment
+from engine.enrolment.rules import Accepted, Application, RowProblem, decide, read_members_csv, terms_of
 from engine.identity import service as identity
-from engine.identity.rules import (
-    CheckedNumber,
-    IdentityDocument,
-    MemberRef,
-    NewMember,
-    NomineePerson,
-    Person,
-    VaultDocument,
-    clean_name,
-)
+from engine.identity.rules import MemberRef, NewMember, VaultDocument
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import claim_digest, new_member_id
@@ -51,7 +23,7 @@ from engine.ledger.rules import MAX_BATCH, Entry, EventKind, Outcome
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.secrets import keyed_digest
-from engine.tenancy.rules import MissingInput, Pack, ScenarioContext
+from engine.tenancy.rules import Pack
 from engine.tenancy.service import Tenant
 
 CHUNK = 1_000
@@ -83,17 +55,20 @@ Answer = Enrolled | EngineError
 """What became of one enrolment: each is taken in or refused on its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """An application that meets the terms."""
+@dataclass(slots=True)
+class ImportReport:
+    """What became of a file of people to enrol. `numbers` are the member numbers by row of the file."""
 
-    terms: EnrolmentTerms
-    group_code: str
-    person: Person
-    numbers: tuple[CheckedNumber, ...]
-    nominees: tuple[NomineePerson, ...]
-    consents: tuple[ConsentGiven, ...]
-    age: int
+    file: str
+    sha256: str
+    rows: int = 0
+    numbers: dict[int, str] = field(default_factory=dict)
+    refused: list[RowProblem] = field(default_factory=list)
+
+    @property
+    def enrolled(self) -> int:
+        """Return how many rows have a member now, those of an earlier import of the file among them."""
+        return len(self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +79,7 @@ class _Item:
     claim: UUID
     body_digest: int
     member_id: int
-    checked: _Checked
+    checked: Accepted
 
 
 async def enrol(
@@ -155,15 +130,15 @@ async def enrol_chunk(
 
     unanswered = {index: first for index, first in firsts.items() if index not in answers}
     checked = await asyncio.to_thread(
-        lambda: {index: _try(tenant.pack, enrolments[index].application, today) for index in unanswered}
+        lambda: {index: _decided(tenant.pack, enrolments[index].application, today) for index in unanswered}
     )
     items = []
     for index, (claim, digest) in unanswered.items():
-        one = checked[index]
-        if isinstance(one, EngineError):
-            answers[index] = one
+        decided = checked[index]
+        if isinstance(decided, EngineError):
+            answers[index] = decided
         else:
-            items.append(_Item(index, claim, digest, new_member_id(), one))
+            items.append(_Item(index, claim, digest, new_member_id(), decided))
 
     free = await identity.reserve_persons(
         session, keys, [(one.member_id, one.checked.terms.product, one.checked.numbers) for one in items]
@@ -184,6 +159,47 @@ async def enrol_chunk(
     return [answers[index] for index in range(len(enrolments))]
 
 
+async def import_members(
+    db: Database,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    raw: bytes,
+    *,
+    name: str,
+    actor: str,
+    progress: Callable[[int], None] = lambda _: None,
+) -> ImportReport:
+    """Enrol the people of a CSV file, exactly as the API would; rows that cannot be taken are listed, not lost.
+
+    A file that was cut off half way is simply imported again: who is enrolled stays enrolled once.
+
+    Args:
+        db: the application's database.
+        keys: where the scheme's keys are.
+        tenant: the scheme.
+        raw: the file's bytes; `rules.read_members_csv` says what they hold.
+        name: the file's name, for messages.
+        actor: on whose behalf; nothing personal.
+        progress: told how many more rows were answered.
+
+    Raises:
+        UnreadableFile: nobody of it was enrolled.
+    """
+    read = read_members_csv(raw, name)
+    report = ImportReport(name, read.sha256, rows=len(read.rows) + len(read.problems), refused=list(read.problems))
+    for start in range(0, len(read.rows), CHUNK):
+        chunk = read.rows[start : start + CHUNK]
+        answers = await enrol(db, tenant, keys, [Enrolment(row.key, row.application) for row in chunk], actor=actor)
+        for row, answer in zip(chunk, answers, strict=True):
+            if isinstance(answer, EngineError):
+                report.refused.append(RowProblem(name, row.row, str(answer.details.get("field", "row")), str(answer)))
+            else:
+                report.numbers[row.row] = answer.number
+        progress(len(chunk))
+    report.refused.sort(key=lambda problem: problem.row)
+    return report
+
+
 async def find_member(session: AsyncSession, keys: FileKeyStore, number: str) -> MemberRef:
     """Return the member of that number.
 
@@ -194,77 +210,6 @@ async def find_member(session: AsyncSession, keys: FileKeyStore, number: str) ->
     if number not in found:
         raise UnknownMember
     return found[number]
-
-
-async def count_members(session: AsyncSession) -> list[MemberCount]:
-    """Return how many members there are by product, group and status."""
-    return await queries.counts(session)
-
-
-async def list_members(session: AsyncSession, *, before: int | None = None, most: int = 100) -> list[MemberRow]:
-    """Return members in the order they enrolled, the latest first; `before` is the last one's event on the page before."""
-    return await queries.newest(session, before=2**63 - 1 if before is None else before, most=most)
-
-
-def terms_of(tenant: Tenant, product: str, on: date) -> EnrolmentTerms:
-    """Return the rules by which people join a product on a day.
-
-    Raises:
-        UnknownProduct: the scheme has no such product.
-        NotOpen: it opens later.
-    """
-    return _terms(tenant.pack, product, on)
-
-
-def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
-    """Decide a pack's example of kind `enrolment`: may this person join on this day?
-
-    `given` holds what an application holds (`born_on`, `sex`, `phone`, `group`, `language`, `documents`, `nominees`),
-    and `consents` as a list of ids, each taken as given to the words in use. Names need not be given.
-
-    Returns:
-        age (completed years), joined_on, and group where there is one.
-
-    Raises:
-        EngineError: the refusal.
-        MissingInput: `born_on` is missing, or something given is no part of an application.
-    """
-    given = dict(context.given)
-    if "born_on" not in given:
-        raise MissingInput("born_on")
-    agreed = given.pop("consents", [])
-    language = context.pack.languages[0]
-    texts = [context.pack.consent(str(one), language) for one in (agreed if isinstance(agreed, list) else [])]
-    nominees = given.pop("nominees", [])
-    table = {
-        "product": context.product.code,
-        "full_name": "Example",
-        **given,
-        "nominees": [
-            {"full_name": "Example", "relationship": "relative", **one}
-            for one in (nominees if isinstance(nominees, list) else [])
-        ],
-        "consents": [
-            {"consent": one.id, "language": one.language, "version": one.version, "channel": "example"}
-            for one in texts
-            if one is not None
-        ],
-    }
-    try:
-        application = msgspec.convert(table, Application)
-    except msgspec.ValidationError as error:
-        raise MissingInput(str(error)) from None
-    terms = EnrolmentTerms(
-        product=context.product.code,
-        age=context.rule(AgeRule),
-        documents=context.rules(DocumentRule),
-        groups=context.rule(GroupsRule),
-        nominees=context.rule(NomineesRule),
-        consents=context.rule(ConsentsRule),
-    )
-    checked = _check(context.pack, application, terms, context.on)
-    outcome = {"age": str(checked.age), "joined_on": context.on.isoformat()}
-    return {**outcome, "group": checked.group_code} if checked.group_code else outcome
 
 
 # -- inside
@@ -414,71 +359,8 @@ def _nominees_body(one: _Item) -> dict[str, object]:
     return {"count": len(one.checked.nominees), "shares_bp": [nominee.share_bp for nominee in one.checked.nominees]}
 
 
-def _terms(pack: Pack, product: str, on: date) -> EnrolmentTerms:
-    if pack.product(product).opened_on > on:
-        raise NotOpen(product=product, day=on.isoformat())
-    book = pack.books[product]
-    return EnrolmentTerms(
-        product=product,
-        age=book.in_force(AgeRule, on=on, joined_on=on),
-        documents=book.all_in_force(DocumentRule, on=on, joined_on=on),
-        groups=book.in_force(GroupsRule, on=on, joined_on=on),
-        nominees=book.in_force(NomineesRule, on=on, joined_on=on),
-        consents=book.in_force(ConsentsRule, on=on, joined_on=on),
-    )
-
-
-def _try(pack: Pack, application: Application, on: date) -> _Checked | EngineError:
+def _decided(pack: Pack, application: Application, today: date) -> Accepted | EngineError:
     try:
-        return _check(pack, application, _terms(pack, application.product, on), on)
+        return decide(pack, application, terms_of(pack, application.product, today), today)
     except EngineError as error:
         return error
-
-
-def _check(pack: Pack, application: Application, terms: EnrolmentTerms, on: date) -> _Checked:
-    """Return the application in its one spelling, if it meets the terms on that day; else raise its first refusal."""
-    name = clean_name(application.full_name, field="full_name")
-    age = check_age(application.born_on, on=on, rule=terms.age.rule if terms.age else None)
-    rules = [one.rule for one in terms.documents]
-    numbers = tuple(_number(one, rules, index) for index, one in enumerate(application.documents))
-    check_documents(numbers, rules=rules, born_on=application.born_on, sex=application.sex)
-    group_code = check_group(application.group, terms.groups.rule if terms.groups else None)
-    check_shares([one.share_bp for one in application.nominees], terms.nominees.rule if terms.nominees else None)
-    nominees = tuple(_nominee(one, pack, index, on) for index, one in enumerate(application.nominees))
-    versions = {place: one.version for place, one in pack.consents.items()}
-    check_consents(application.consents, rule=terms.consents.rule if terms.consents else None, versions=versions)
-    person = Person(
-        full_name=name,
-        born_on=application.born_on,
-        sex=application.sex,
-        phones=(identity.check_phone(application.phone, pack.phone_country),) if application.phone else (),
-        documents=tuple(IdentityDocument(one.document, one.number) for one in numbers),
-        language=check_language(application.language, pack.languages),
-        address=application.address.strip(),
-    )
-    return _Checked(terms, group_code, person, numbers, nominees, application.consents, age)
-
-
-def _number(given: DocumentGiven, rules: Sequence[DocumentRule], index: int) -> CheckedNumber:
-    rule = document_rule(given.document, rules, field=f"documents[{index}].document")
-    return identity.check_document(
-        given.number,
-        document=rule.document,
-        validator=rule.validator,
-        pattern=rule.pattern,
-        field=f"documents[{index}].number",
-    )
-
-
-def _nominee(given: NomineeGiven, pack: Pack, index: int, on: date) -> NomineePerson:
-    field = f"nominees[{index}]"
-    if given.born_on is not None:
-        check_age(given.born_on, on=on, rule=None, field=f"{field}.born_on")
-    assert 0 < given.share_bp <= WHOLE_BP, given.share_bp
-    return NomineePerson(
-        full_name=clean_name(given.full_name, field=f"{field}.full_name"),
-        relationship=clean_name(given.relationship, field=f"{field}.relationship"),
-        share_bp=given.share_bp,
-        born_on=given.born_on,
-        phone=identity.check_phone(given.phone, pack.phone_country, field=f"{field}.phone") if given.phone else "",
-    )

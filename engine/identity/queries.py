@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,16 +22,14 @@ class SealedMember:
     member_id: int
     enrolled_event: int
     product: str
-    joined_on: object
+    joined_on: date
     group_code: str
     wrapped_dek: bytes
     version: int
     document: bytes
 
 
-async def reserve(
-    session: AsyncSession, purpose: str, wanted: Sequence[tuple[UUID, int]]
-) -> set[tuple[UUID, int]]:
+async def reserve(session: AsyncSession, purpose: str, wanted: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
     """Write (digest, member_id) where the digest is free; return those written, of one digest the first.
 
     Waits for whoever is writing the same digest; digests are written in order, so that two batches never deadlock.
@@ -87,7 +87,7 @@ async def members_by_digest(session: AsyncSession, digests: Sequence[UUID]) -> d
              join members m on m.member_id = i.member_id""",
         (list(digests),),
     )
-    return {row[0]: MemberRef(*row[1:5], MemberStatus(row[5])) for row in await cursor.fetchall()}
+    return {row[0]: _member(row[1:]) for row in await cursor.fetchall()}
 
 
 async def members_by_event(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, MemberRef]:
@@ -98,7 +98,7 @@ async def members_by_event(session: AsyncSession, event_ids: Sequence[int]) -> d
              from unnest(%b::bigint[]) w(event_id) join members m on m.enrolled_event = w.event_id""",
         (list(event_ids),),
     )
-    return {row[0]: MemberRef(*row[1:5], MemberStatus(row[5])) for row in await cursor.fetchall()}
+    return {row[0]: _member(row[1:]) for row in await cursor.fetchall()}
 
 
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
@@ -108,7 +108,7 @@ async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dic
         """select member_id, product, joined_on, group_code, status from members where member_id = any(%b::bigint[])""",
         (list(member_ids),),
     )
-    return {row[0]: MemberRef(*row[:4], MemberStatus(row[4])) for row in await cursor.fetchall()}
+    return {row[0]: _member(row) for row in await cursor.fetchall()}
 
 
 async def sealed_documents(session: AsyncSession, member_ids: Sequence[int]) -> list[tuple[int, bytes, int, bytes]]:
@@ -147,6 +147,11 @@ async def erase(session: AsyncSession, member_id: int) -> bool:
     row = await cursor.fetchone()
     assert row is not None
     return bool(row[0])
+
+
+def _member(row: Sequence[Any]) -> MemberRef:
+    member_id, product, joined_on, group_code, status = row
+    return MemberRef(member_id, product, joined_on, group_code, MemberStatus(status))
 
 
 LAWS: tuple[Law, ...] = (

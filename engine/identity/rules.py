@@ -1,13 +1,19 @@
-"""The words of identity: persons, their documents, what the vault keeps, what a member is known by."""
+"""The words of identity, and the checks of what a person gives: names, telephone numbers, documents. Pure."""
 
+import importlib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
+import phonenumbers
 from msgspec import Struct
+from stdnum.exceptions import InvalidChecksum, ValidationError
 
-from engine.identity.errors import UnusableName
+from engine.identity.errors import CheckDigitWrong, DocumentMalformed, UnusableName, UnusablePhone
 
 Sex = Literal["female", "male", "other", "unstated"]
 
@@ -33,6 +39,10 @@ Validator = Literal[
 _SEPARATORS = str.maketrans("", "", " -/.\t\u00a0\u2010\u2011\u2012\u2013")
 LONGEST_NAME = 200
 LONGEST_DOCUMENT_NUMBER = 40
+_PATTERN = "pattern"
+_VALIDATORS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {name: importlib.import_module(name).validate for name in get_args(Validator) if name != _PATTERN}
+)
 VAULT_VERSION = 1
 """The version of `VaultDocument` that is written; it is bound into what is encrypted."""
 
@@ -151,3 +161,62 @@ def compact_reference(text: str) -> str:
 def compact_number(text: str) -> str:
     """Return a document number in its one spelling: capitals, digits as 0 to 9, without blanks, -, / and full stops."""
     return ascii_digits(text.translate(_SEPARATORS)).upper()
+
+
+def check_phone(text: str, country: str, *, field: str = "phone") -> str:
+    """Return a telephone number in E.164 ("+250788123456").
+
+    Args:
+        text: as written, with or without the country's code, with blanks and brackets.
+        country: the ISO 3166 code whose national spelling is understood; numbers of others need their +.
+        field: the name of the field in refusals.
+
+    Raises:
+        UnusablePhone: it cannot be a number that somebody has.
+    """
+    try:
+        parsed = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        raise UnusablePhone(field=field, country=country) from None
+    if not phonenumbers.is_valid_number(parsed):
+        raise UnusablePhone(field=field, country=country)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def check_document(
+    text: str, *, document: str, validator: Validator, pattern: str | None = None, field: str = "number"
+) -> CheckedNumber:
+    """Return a document number in its one spelling, checked as far as can be without asking its issuer.
+
+    Args:
+        text: as written; blanks, hyphens, slashes and digits of other scripts are understood.
+        document: the pack's name for the kind of document.
+        validator: a module of python-stdnum, or "pattern".
+        pattern: a regular expression that the whole number must match as well. Its groups `person`, `birth_year` and
+            `sex` name the part that stays when the document is issued anew, and what the number says of its holder.
+        field: the name of the field in refusals.
+
+    Raises:
+        CheckDigitWrong: the check digit does not fit.
+        DocumentMalformed: anything else is wrong with it.
+    """
+    number = compact_number(text)
+    if not number or len(number) > LONGEST_DOCUMENT_NUMBER:
+        raise DocumentMalformed(field=field, document=document)
+    if validator != _PATTERN:
+        try:
+            number = _VALIDATORS[validator](number)
+        except InvalidChecksum:
+            raise CheckDigitWrong(field=field, document=document) from None
+        except ValidationError:
+            raise DocumentMalformed(field=field, document=document) from None
+    if pattern is None:
+        return CheckedNumber(document, number, number)
+    found = re.fullmatch(pattern, number, re.ASCII)
+    if found is None:
+        raise DocumentMalformed(field=field, document=document)
+    parts = found.groupdict()
+    year = parts.get("birth_year")
+    return CheckedNumber(
+        document, number, parts.get("person") or number, int(year) if year else None, parts.get("sex") or ""
+    )

@@ -1,31 +1,22 @@
-"""Use cases of identity: check what a person gives, reserve it, keep it encrypted, find, read and erase it."""
+"""Use cases of identity: reserve a person, keep what is personal encrypted, find, read and erase it."""
 
 import asyncio
-import importlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from types import MappingProxyType
-from typing import get_args
 
 import msgspec
-import phonenumbers
 from sqlalchemy.ext.asyncio import AsyncSession
-from stdnum.exceptions import InvalidChecksum, ValidationError
 
 from engine.identity import queries
-from engine.identity.errors import CheckDigitWrong, DocumentMalformed, UnknownMember, UnusablePhone
+from engine.identity.errors import UnknownMember
 from engine.identity.queries import SealedMember
 from engine.identity.rules import (
-    LONGEST_DOCUMENT_NUMBER,
     VAULT_VERSION,
     CheckedNumber,
     MemberRef,
     NewMember,
     Purpose,
-    Validator,
     VaultDocument,
-    compact_number,
     compact_reference,
 )
 from engine.kernel.ids import new_member_number
@@ -37,76 +28,10 @@ from engine.runtime.secrets import associated_data, blind_index, decrypt, encryp
 LAWS = queries.LAWS
 _NUMBER_ATTEMPTS = 8
 _LONGEST_REFERENCE = 40
-_PATTERN = "pattern"
-_VALIDATORS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {name: importlib.import_module(name).validate for name in get_args(Validator) if name != _PATTERN}
-)
 
 
 class NumbersExhausted(RuntimeError):
     """No free member number was found: the pack's numbers are too short for so many members."""
-
-
-# -- what a person gives
-
-
-def check_phone(text: str, country: str, *, field: str = "phone") -> str:
-    """Return a telephone number in E.164 ("+250788123456").
-
-    Args:
-        text: as written, with or without the country's code, with blanks and brackets.
-        country: the ISO 3166 code whose national spelling is understood; numbers of others need their +.
-        field: the name of the field in refusals.
-
-    Raises:
-        UnusablePhone: it cannot be a number that somebody has.
-    """
-    try:
-        parsed = phonenumbers.parse(text, country)
-    except phonenumbers.NumberParseException:
-        raise UnusablePhone(field=field, country=country) from None
-    if not phonenumbers.is_valid_number(parsed):
-        raise UnusablePhone(field=field, country=country)
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-
-
-def check_document(
-    text: str, *, document: str, validator: Validator, pattern: str | None = None, field: str = "number"
-) -> CheckedNumber:
-    """Return a document number in its one spelling, checked as far as can be without asking its issuer.
-
-    Args:
-        text: as written; blanks, hyphens, slashes and digits of other scripts are understood.
-        document: the pack's name for the kind of document.
-        validator: a module of python-stdnum, or "pattern".
-        pattern: a regular expression that the whole number must match as well. Its groups `person`, `birth_year` and
-            `sex` name the part that stays when the document is issued anew, and what the number says of its holder.
-        field: the name of the field in refusals.
-
-    Raises:
-        CheckDigitWrong: the check digit does not fit.
-        DocumentMalformed: anything else is wrong with it.
-    """
-    number = compact_number(text)
-    if not number or len(number) > LONGEST_DOCUMENT_NUMBER:
-        raise DocumentMalformed(field=field, document=document)
-    if validator != _PATTERN:
-        try:
-            number = _VALIDATORS[validator](number)
-        except InvalidChecksum:
-            raise CheckDigitWrong(field=field, document=document) from None
-        except ValidationError:
-            raise DocumentMalformed(field=field, document=document) from None
-    if pattern is None:
-        return CheckedNumber(document, number, number)
-    found = re.fullmatch(pattern, number, re.ASCII)
-    if found is None:
-        raise DocumentMalformed(field=field, document=document)
-    parts = found.groupdict()
-    year = parts.get("birth_year")
-    return CheckedNumber(
-        document, number, parts.get("person") or number, int(year) if year else None, parts.get("sex") or ""
-    )
 
 
 # -- reserving, before a member is written
@@ -237,9 +162,7 @@ async def erase(session: AsyncSession, member_id: int, *, actor: str, business_d
 # -- finding
 
 
-async def members_by_number(
-    session: AsyncSession, keys: FileKeyStore, numbers: Iterable[str]
-) -> dict[str, MemberRef]:
+async def members_by_number(session: AsyncSession, keys: FileKeyStore, numbers: Iterable[str]) -> dict[str, MemberRef]:
     """Return the members of those numbers, as the numbers were written; unknown numbers are left out.
 
     One statement, however many numbers. Blanks and hyphens in a number do not matter.

@@ -106,3 +106,12 @@ async def last_prices(
         {**_parameters(session, log_size), "funds": list(funds), "as_of": as_of},
     )
     return {row.code: (row.price_on, Price(row.digits, row.scale)) for row in rows}
+
+
+async def reconciled(session: AsyncSession, member_id: int, *, as_of: date, log_size: int | None) -> frozenset[int]:
+    """PROVISIONAL."""
+    rows = await session.execute(
+        text("select distinct event_id from allocations where member_id = :member and allocated_on <= :as_of"),
+        {"member": member_id, "as_of": as_of},
+    )
+    return frozenset(row.event_id for row in rows)

@@ -50,7 +50,7 @@ async def waiting_in_suspense(session: AsyncSession) -> Waiting:
             {"t": session.info["tenant_id"]},
         )
     ).one()
-    return Waiting(row.count, row.amount, row.oldest_on)
+    return Waiting(*row)
 
 
 async def last_checkpoint(session: AsyncSession) -> Checkpoint | None:
@@ -110,7 +110,7 @@ async def payments_since(session: AsyncSession, since: datetime) -> Count:
             await _since(session, since),
         )
     ).one()
-    return Count(row.count, row.amount)
+    return Count(*row)
 
 
 async def list_payments(session: AsyncSession, since: datetime, *, before: int | None, most: int) -> list[PaymentRow]:
@@ -263,7 +263,7 @@ async def unpriced_orders(session: AsyncSession) -> Count:
             {"t": session.info["tenant_id"]},
         )
     ).one()
-    return Count(row.count, row.amount)
+    return Count(*row)
 
 
 async def list_orders(session: AsyncSession, *, is_priced: bool, most: int) -> list[OrderRow]:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.audit import queries
-from engine.audit.errors import EntryTooLarge, LogForked
+from engine.audit.errors import EntryDiffers, EntryTooLarge, LogForked, UnknownName
 from engine.audit.queries import StoredCheckpoint
 from engine.audit.rules.merkle import leaf_hash
 from engine.audit.rules.notes import BadNote, Checkpoint, open_checkpoint, sign_note, verifier_key
@@ -60,14 +60,14 @@ async def append(
 
     Raises:
         LogForked: what would be signed does not continue what was signed. Nothing is signed.
-        EntryTooLarge: an event cannot be an entry of the log. Nothing is signed.
+        EntryTooLarge, UnknownName, EntryDiffers: an event cannot be an entry of the log. Nothing is signed.
 
     """
     batches = events = 0
     while True:
         try:
             done, note = await _append_once(db, keys, tenant_id, origin, limit_batches, published)
-        except (LogForked, EntryTooLarge) as error:
+        except (LogForked, EntryTooLarge, EntryDiffers, UnknownName) as error:
             _log.error("The audit log stands still", tenant_id=tenant_id, code=error.code)
             raise
         if published is not None and note is not None:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.audit import queries
-from engine.audit.errors import EntryDiffers, EntryTooLarge, NothingLogged, NotLogged
+from engine.audit.errors import EntryDiffers, EntryTooLarge, NothingLogged, NotLogged, UnknownName
 from engine.audit.queries import Batch, RawEvent, StoredCheckpoint
 from engine.audit.rules.leaves import NamedAccount, Rendered, TransferRow, render
 from engine.audit.rules.merkle import Range, plan_consistency, plan_inclusion, range_root, subtrees
@@ -76,15 +76,21 @@ class LogReader:
 
     def _render(self, index: int, event: RawEvent, transfers: Sequence[TransferRow]) -> Logged:
         named = event.named(
-            self._names["actors"][event.actor],
-            self._names["packs"][event.pack],
-            self._names["decisions"][event.decision],
+            self._name(event, "actors", event.actor),
+            self._name(event, "packs", event.pack),
+            self._name(event, "decisions", event.decision),
         )
         rendered = render(named, transfers, self.chart)
         entry = rendered.entry
         if len(entry) > MAX_ENTRY_BYTES:
             raise EntryTooLarge(event_id=event.event_id, size=len(entry), most=MAX_ENTRY_BYTES)
         return Logged(index, entry, rendered, event.business_date, transfers)
+
+    def _name(self, event: RawEvent, table: str, number: int) -> str:
+        found = self._names[table].get(number)
+        if found is None:
+            raise UnknownName(event_id=event.event_id, number=number, table=table)
+        return found
 
     async def _learn(self, lot: Sequence[RawEvent], transfers: dict[int, list[TransferRow]]) -> None:
         """Look up the names that these events are the first to use."""

@@ -6,6 +6,7 @@ from engine.enrolment.rules.applications import (
     DocumentGiven,
     NomineeGiven,
 )
+from engine.enrolment.rules.deciding import Accepted, decide, run_scenario, terms_of
 from engine.enrolment.rules.files import MembersFile, MembersRow, RowProblem, plain_words, read_members_csv
 from engine.enrolment.rules.joining import (
     RULE_KINDS,
@@ -28,6 +29,7 @@ from engine.enrolment.rules.joining import (
 
 __all__ = [
     "RULE_KINDS",
+    "Accepted",
     "AgeRule",
     "Application",
     "ConsentGiven",
@@ -49,7 +51,10 @@ __all__ = [
     "check_group",
     "check_language",
     "check_shares",
+    "decide",
     "document_rule",
     "plain_words",
     "read_members_csv",
+    "run_scenario",
+    "terms_of",
 ]

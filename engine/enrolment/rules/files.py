@@ -21,7 +21,13 @@ MOST_BYTES = 50_000_000
 MOST_ROWS = 100_000
 FILE_NOMINEES = 5
 _REQUIRED = ("product", "full_name", "born_on")
-_NOMINEE_PARTS = {"name": "full_name", "relationship": "relationship", "share_bp": "share_bp", "born_on": "born_on", "phone": "phone"}
+_NOMINEE_PARTS = {
+    "name": "full_name",
+    "relationship": "relationship",
+    "share_bp": "share_bp",
+    "born_on": "born_on",
+    "phone": "phone",
+}
 COLUMNS = (
     *("key", *_REQUIRED, "sex", "phone", "document", "document_number", "group", "language", "address"),
     *("consents", "consent_language", "consent_channel"),
@@ -81,7 +87,9 @@ def read_members_csv(raw: bytes, file: str = "members.csv") -> MembersFile:
     if "\0" in text:
         raise UnreadableFile(file=file, reason="it holds NUL bytes") from None
     first = text.lstrip("\r\n").partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",", strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",", strict=True
+    )
     sha256 = hashlib.sha256(raw).hexdigest()
     rows: list[MembersRow] = []
     problems: list[RowProblem] = []
@@ -111,7 +119,9 @@ def _header(cells: list[str], file: str) -> tuple[str, ...]:
     names = tuple(cell.strip().lower() for cell in cells)
     for name in names:
         if name not in COLUMNS:
-            raise UnreadableFile(file=file, reason=f"the column {name[:40]!r} is not known; allowed: {', '.join(COLUMNS)}")
+            raise UnreadableFile(
+                file=file, reason=f"the column {name[:40]!r} is not known; allowed: {', '.join(COLUMNS)}"
+            )
         if names.count(name) > 1:
             raise UnreadableFile(file=file, reason=f"the column {name} is there twice")
     for name in _REQUIRED:

@@ -35,7 +35,9 @@ OLDEST = 120
 _PARTS = frozenset({"person", "birth_year", "sex"})
 
 Age = Annotated[int, Meta(ge=0, le=OLDEST)]
-Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="a short name of lower-case letters, digits and -")]
+Code = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="a short name of lower-case letters, digits and -")
+]
 Name = Annotated[str, Meta(min_length=1, max_length=120, description="text of 1 to 120 characters")]
 
 
@@ -72,7 +74,7 @@ class DocumentRule(Rule, tag="identity-document", frozen=True, kw_only=True):
         """Check that the pattern is one, and names no part that means nothing."""
         if self.pattern is None:
             if self.validator == "pattern":
-                raise ValueError("validator \"pattern\" needs a pattern")
+                raise ValueError('validator "pattern" needs a pattern')
             return
         try:
             parts = set(re.compile(self.pattern, re.ASCII).groupindex)

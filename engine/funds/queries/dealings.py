@@ -1,6 +1,6 @@
 """SQL of dealings: allocations into the open one, its closing, orders, and allotment by ranges of members."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,11 +24,11 @@ class ReconciledReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Savers for whom the same rules hold: of one product and group, who joined on one day."""
+    """Savers for whom the same rules hold: of one product and group, and where rules go by joining, of one joining day."""
 
     product: str
     group: str
-    joined_on: date
+    joined_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ _CASH = """
 with receipts as (select * from unnest(%(members)s::bigint[], %(events)s::bigint[], %(collected)s::int[])
                     r(member_id, event_id, collected)),
 cash as materialized (
-  select r.member_id, r.event_id, r.collected, t.credit as code, sum(t.amount)::bigint as amount, c.product, m.group_code, m.joined_on
+  select r.member_id, r.event_id, r.collected, t.credit as code, sum(t.amount)::bigint as amount, c.product, m.group_code,
+         case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end as joined_on
     from receipts r
     join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
     join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
@@ -57,20 +58,26 @@ cash as materialized (
 """
 
 
-def _of(session: AsyncSession, receipts: Sequence[ReconciledReceipt]) -> dict[str, object]:
+def _of(
+    session: AsyncSession, receipts: Sequence[ReconciledReceipt], by_joining: Collection[str]
+) -> dict[str, object]:
     return {
         "tenant": session.info["tenant_id"],
+        "by_joining": list(by_joining),
         "members": [receipt.member_id for receipt in receipts],
         "events": [receipt.event_id for receipt in receipts],
         "collected": [receipt.collected for receipt in receipts],
     }
 
 
-async def cohorts(session: AsyncSession, receipts: Sequence[ReconciledReceipt]) -> list[Cohort]:
-    """Return the cohorts of whoever the receipts' cash belongs to."""
+async def cohorts(
+    session: AsyncSession, receipts: Sequence[ReconciledReceipt], *, by_joining: Collection[str]
+) -> list[Cohort]:
+    """Return the cohorts of whoever the receipts' cash belongs to; joining days count in the products `by_joining`."""
     connection = await driver(session)
     cursor = await connection.execute(
-        f"{_CASH} select distinct product, group_code, joined_on from cash order by 1, 2, 3", _of(session, receipts)
+        f"{_CASH} select distinct product, group_code, nullif(joined_on, '-infinity') from cash order by 1, 2, 3",
+        _of(session, receipts, by_joining),
     )
     return [Cohort(*row) for row in await cursor.fetchall()]
 
@@ -92,7 +99,11 @@ async def open_dealing(session: AsyncSession, product: str, day: date) -> int:
 
 
 async def allocate(
-    session: AsyncSession, receipts: Sequence[ReconciledReceipt], shares: Sequence[Share]
+    session: AsyncSession,
+    receipts: Sequence[ReconciledReceipt],
+    shares: Sequence[Share],
+    *,
+    by_joining: Collection[str],
 ) -> tuple[int, list[tuple[int, int]]]:
     """Put the receipts' cash into dealings; return the sum, and which (member_id, event_id) no share was given for.
 
@@ -101,7 +112,9 @@ async def allocate(
     connection = await driver(session)
     cursor = await connection.execute(
         f"""{_CASH},
-        shares as (select * from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(funds)s::int[], %(bps)s::int[],
+        shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, fund_id, share_bp, is_first,
+                          dealing_id, allocated_on
+                     from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(funds)s::int[], %(bps)s::int[],
                      %(firsts)s::boolean[], %(dealings)s::int[], %(days)s::date[])
                      s(product, group_code, joined_on, fund_id, share_bp, is_first, dealing_id, allocated_on)),
         parts as (
@@ -122,7 +135,7 @@ async def allocate(
          where not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
                               and s.joined_on = cash.joined_on)""",
         {
-            **_of(session, receipts),
+            **_of(session, receipts, by_joining),
             "products": [share.cohort.product for share in shares],
             "groups": [share.cohort.group for share in shares],
             "joined": [share.cohort.joined_on for share in shares],

@@ -19,7 +19,7 @@ from engine.reports.service.wording import Letterhead, sheet_of
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 
-_FONTS = [Path(str(package.__file__)).parent / "files" for package in (fontpkg_noto_sans, fontpkg_noto_sans_devanagari)]
+_FONT_PACKAGES = (fontpkg_noto_sans, fontpkg_noto_sans_devanagari)
 
 
 async def print_statement(

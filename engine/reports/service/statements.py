@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.funds.rules import FundsRule
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef
+from engine.kernel.amounts import Asset
 from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
 from engine.reports import queries
@@ -67,6 +68,7 @@ async def statement(
         DateInFuture: the day has not come.
         NoPrice: units are held of a fund that had no accepted price by that day.
     """
+    money = Asset.currency(tenant.pack.manifest.currency)
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     if as_of > today:
         raise DateInFuture(field="as_of", day=as_of.isoformat(), today=today.isoformat())
@@ -79,7 +81,7 @@ async def statement(
         prices=await queries.last_prices(session, held, as_of=as_of, log_size=known_size) if held else {},
     )
     try:
-        holdings = holdings_of(account, money_scale=tenant.asset.scale)
+        holdings = holdings_of(account, money_scale=money.scale)
     except Unpriced as error:
         raise NoPrice(fund=error.args[0], day=as_of.isoformat()) from error
     lines = lines_of(account)
@@ -94,8 +96,8 @@ async def statement(
         joined_on=member.joined_on,
         as_of=as_of,
         log_size=known_size,
-        currency=tenant.asset.symbol,
-        scale=tenant.asset.scale,
+        currency=money.symbol,
+        scale=money.scale,
         is_unitised=tenant.rule(FundsRule, product=member.product, on=as_of, joined_on=member.joined_on) is not None,
         lines=lines,
         holdings=holdings,

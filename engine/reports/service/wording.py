@@ -80,7 +80,7 @@ class Letterhead:
             muted=colours.muted,
             line=colours.line,
             surface=colours.surface,
-            logo=pack.logo_svg,
+            logo=pack.logo,
         )
 
 

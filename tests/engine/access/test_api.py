@@ -8,7 +8,7 @@ from litestar.testing import AsyncTestClient
 
 from engine.access import service
 from engine.access.rules import LINK_LIFE, SESSION_IDLE, TOKEN_LIFE
-from engine.access.service import Gate, NewPartner
+from engine.access.service import NewPartner
 from engine.kernel.clock import FixedClock
 from engine.runtime.database import Database
 
@@ -207,9 +207,7 @@ async def test_an_old_link_and_an_idle_session_are_no_good(client: Client, link:
 
 
 async def test_another_site_cannot_sign_anyone_in(client: Client, link: str) -> None:
-    answer = await client.post(
-        f"/staff/enter/{link}", headers={"Sec-Fetch-Site": "cross-site"}, follow_redirects=False
-    )
+    answer = await client.post(f"/staff/enter/{link}", headers={"Sec-Fetch-Site": "cross-site"}, follow_redirects=False)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "access.forged-request")
     assert (await client.get(f"/staff/enter/{link}")).status_code == 200, "and the link is still good"
@@ -238,8 +236,8 @@ async def test_links_are_guessed_slowly(client: Client) -> None:
     assert codes == [403] * 20 + [429]
 
 
-async def test_the_cookie_of_https_can_be_planted_by_no_other_host(client: Client, gate: Gate, link: str) -> None:
-    client.base_url = "https://akiba.example"  # type: ignore[assignment]
+async def test_the_cookie_of_https_can_be_planted_by_no_other_host(client: Client, link: str) -> None:
+    client.base_url = "https://akiba.example"
     entered = await client.post(f"/staff/enter/{link}", follow_redirects=False)
 
     cookie = entered.headers["set-cookie"]

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.access import rules
-from engine.access.errors import ConflictingRoles, ForgedRequest, MissingPermission, SamePerson, ScopeNotAllowed, UnknownRole
+from engine.access.errors import (
+    ConflictingRoles,
+    ForgedRequest,
+    MissingPermission,
+    SamePerson,
+    ScopeNotAllowed,
+    UnknownRole,
+)
 from engine.access.rules import CONFLICTS, FIRST_ROLES, PARTNER_SCOPES, ROLES, Caller, Role
 from engine.kernel.permissions import Permission
 
@@ -33,7 +40,7 @@ def test_the_first_member_of_staff_may_hold_all_first_roles() -> None:
     assert rules.check_roles(FIRST_ROLES) == frozenset(FIRST_ROLES)
 
 
-@pytest.mark.parametrize("pair", sorted(CONFLICTS, key=sorted), ids=lambda pair: "+".join(sorted(pair)))
+@pytest.mark.parametrize("pair", sorted(CONFLICTS, key=lambda pair: sorted(pair)), ids="+".join)
 def test_conflicting_roles_are_refused(pair: frozenset[Role]) -> None:
     with pytest.raises(ConflictingRoles) as refused:
         rules.check_roles(pair)

@@ -72,7 +72,7 @@ async def test_a_partner_gets_in_with_its_secret_alone(db: Database, tenant_id: 
 
 
 async def test_secrets_are_stored_as_argon2id_and_links_and_cookies_as_digests(
-    db: Database, tenant_id: int, clock: FixedClock, superuser_url: str, database_urls: tuple[str, str]
+    db: Database, tenant_id: int, clock: FixedClock
 ) -> None:
     made = await _partner(db, tenant_id)
     link = await _link(db, tenant_id, clock)
@@ -180,9 +180,7 @@ async def test_nonsense_is_no_link(db: Database, clock: FixedClock, link: str) -
     assert await service.session_caller(db, link, now=clock.now()) is None
 
 
-async def test_a_link_opens_no_other_tenant(
-    db: Database, tenant_id: int, other_tenant: int, clock: FixedClock
-) -> None:
+async def test_a_link_opens_no_other_tenant(db: Database, tenant_id: int, other_tenant: int, clock: FixedClock) -> None:
     link = await _link(db, tenant_id, clock)
     moved = f"{other_tenant}.{link.partition('.')[2]}"
 
@@ -270,7 +268,14 @@ def test_tokens_are_checked_in_full(clock: FixedClock) -> None:
         Tokens(Ed25519PrivateKey.generate(), issuer="https://akiba.example", clock=clock),
         Tokens(key, issuer="https://other.example", clock=clock),
     ]
-    for bad in ("", "x", "a.b.c", f"{header}.{claims}.", f"{header}.{claims}.{signature[:-4]}AAAA", f"{header}..{signature}"):
+    for bad in (
+        "",
+        "x",
+        "a.b.c",
+        f"{header}.{claims}.",
+        f"{header}.{claims}.{signature[:-4]}AAAA",
+        f"{header}..{signature}",
+    ):
         with pytest.raises(TokenRefused):
             tokens.caller_of(bad)
     for stranger in strangers:

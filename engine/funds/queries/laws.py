@@ -1,0 +1,147 @@
+"""The laws of dealing, each derived from the transfers and the prices by SQL of its own."""
+
+from engine.ledger.rules import Law
+
+# What an allocation buys at its order's price, in the arithmetic of numeric: trunc() of a positive quotient rounds down.
+_DUE = "trunc(a.amount * power(10::numeric, f.unit_scale + o.scale - m.scale) / o.digits, 0)"
+
+_MONEY_OF_CODE = "join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.code / 4096"
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "units-are-confirmed-units",
+        "in every fund, members' units and residue are the units issued, and those are the units managers confirmed",
+        """
+        with moved as (
+          select c.fund, c.kind, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
+            from chart c join transfers t on t.credit = c.code or t.debit = c.code
+           where c.kind in ('units', 'units-issued') or (c.kind = 'residue' and c.fund <> '') group by c.fund, c.kind),
+        held as (
+          select fund, coalesce(sum(units) filter (where kind in ('units', 'residue')), 0) as held,
+                 -coalesce(sum(units) filter (where kind = 'units-issued'), 0) as issued from moved group by fund),
+        confirmed as (
+          select f.code as fund, sum(case when o.state = 'priced' then o.units_confirmed
+                                          else (select coalesce(sum(r.units), 0) from allotments r
+                                                 where r.dealing_id = o.dealing_id and r.fund_id = o.fund_id and r.event_id <> 0) end) as units
+            from orders o join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id group by f.code)
+        select format('fund %s', fund), coalesce(c.units, 0)::text, format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
+          from held h full join confirmed c using (fund)
+         where coalesce(h.held, 0) <> coalesce(h.issued, 0) or coalesce(h.issued, 0) <> coalesce(c.units, 0)
+        """,
+    ),
+    Law(
+        "orders-are-their-allocations",
+        "every order's amount is the sum of the allocations it was made of, and only closed dealings have orders",
+        """
+        with summed as (
+          select a.dealing_id, a.fund_id, sum(a.amount) as amount from allocations a
+            join dealings d on d.tenant_id = a.tenant_id and d.dealing_id = a.dealing_id and d.state <> 'open' group by 1, 2)
+        select format('dealing %s, fund %s', dealing_id, fund_id), coalesce(s.amount, 0)::text, coalesce(o.amount, 0)::text
+          from summed s full join orders o using (dealing_id, fund_id) where s.amount is distinct from o.amount
+        """,
+    ),
+    Law(
+        "in-transit-is-unpriced",
+        "the cash in transit to a product's fund is what its orders hold that was not allotted yet",
+        """
+        with moved as (
+          select c.product, c.fund, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
+            from chart c join transfers t on t.debit = c.code or t.credit = c.code
+           where c.kind = 'orders-in-transit' group by c.product, c.fund),
+        waiting as (
+          select d.product, f.code as fund, sum(o.amount - (select coalesce(sum(r.amount), 0) from allotments r
+                   where r.dealing_id = o.dealing_id and r.fund_id = o.fund_id and r.event_id <> 0)) as amount
+            from orders o join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
+            join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id group by d.product, f.code)
+        select format('orders in transit of %s to %s', product, fund), coalesce(w.amount, 0)::text, coalesce(m.amount, 0)::text
+          from moved m full join waiting w using (product, fund) where coalesce(w.amount, 0) <> coalesce(m.amount, 0)
+        """,
+    ),
+    Law(
+        "orders-move-their-cash",
+        "an order's event takes its cash from the collection accounts its allocations came in by",
+        """
+        with due as (
+          select o.event_id, a.collected, sum(a.amount) as amount from orders o
+            join allocations a on a.dealing_id = o.dealing_id and a.fund_id = o.fund_id group by 1, 2),
+        booked as (
+          select o.event_id, t.credit as collected, sum(t.amount) as amount from orders o
+            join transfers t on t.member_id = -o.tenant_id and t.event_id = o.event_id group by 1, 2)
+        select format('order of event %s from account %s', event_id, collected), coalesce(d.amount, 0)::text, coalesce(b.amount, 0)::text
+          from due d full join booked b using (event_id, collected) where d.amount is distinct from b.amount
+        """,
+    ),
+    Law(
+        "units-follow-the-formula",
+        "each member's allotted units and cash in every allotment are what the order's price makes of their allocations",
+        f"""
+        with due as (
+          select a.member_id, r.event_id, c.product, c.pot, c.origin, f.code as fund, sum(a.amount) as amount, sum({_DUE}) as units
+            from allotments r
+            join orders o on o.tenant_id = r.tenant_id and o.dealing_id = r.dealing_id and o.fund_id = r.fund_id
+            join funds f on f.tenant_id = r.tenant_id and f.fund_id = r.fund_id
+            join allocations a on a.dealing_id = r.dealing_id and a.fund_id = r.fund_id
+                              and a.member_id >= r.first_member and a.member_id <= r.last_member
+            join chart c on c.tenant_id = a.tenant_id and c.code = a.code
+            {_MONEY_OF_CODE}
+           where r.event_id <> 0 group by 1, 2, 3, 4, 5, 6),
+        booked as (
+          select t.member_id, t.event_id, c.product, c.pot, c.origin, coalesce(nullif(c.fund, ''), x.fund) as fund,
+                 sum(t.amount) filter (where c.kind = 'cash') as amount, sum(t.amount) filter (where c.kind = 'units') as units
+            from events e
+            join transfers t on t.event_id = e.event_id and t.member_id <> e.member_id
+            join chart c on c.tenant_id = t.tenant_id and c.code in (t.debit, t.credit) and c.kind in ('cash', 'units')
+            join chart x on x.tenant_id = t.tenant_id and x.code in (t.debit, t.credit) and x.kind in ('orders-in-transit', 'units-issued')
+           where e.kind = 42 group by 1, 2, 3, 4, 5, 6)
+        select format('member %s in event %s, %s %s %s %s', to_hex(member_id), event_id, product, pot, origin, fund),
+               format('%s for %s', coalesce(d.units, 0), coalesce(d.amount, 0)), format('%s for %s', coalesce(b.units, 0), coalesce(b.amount, 0))
+          from due d full join booked b using (member_id, event_id, product, pot, origin, fund)
+         where coalesce(d.units, 0) <> coalesce(b.units, 0) or coalesce(d.amount, 0) <> coalesce(b.amount, 0)
+        """,
+    ),
+    Law(
+        "residue-is-what-rounding-left",
+        "a priced order's residue is what its manager confirmed beyond the sum of its members' units",
+        f"""
+        with due as (
+          select o.tenant_id, o.dealing_id, o.fund_id, o.priced_event, o.units_confirmed - coalesce(sum({_DUE}), 0) as units
+            from orders o
+            join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id
+            join allocations a on a.dealing_id = o.dealing_id and a.fund_id = o.fund_id
+            {_MONEY_OF_CODE}
+           where o.state = 'priced' group by 1, 2, 3, 4, o.units_confirmed)
+        select format('dealing %s, fund %s', d.dealing_id, d.fund_id), d.units::text, coalesce(sum(t.amount), 0)::text
+          from due d left join transfers t on t.member_id = -d.tenant_id and t.event_id = d.priced_event
+         group by d.dealing_id, d.fund_id, d.units having d.units <> coalesce(sum(t.amount), 0)
+        """,
+    ),
+    Law(
+        "allocations-are-whole-receipts",
+        "what was allocated of a receipt is the cash it credited, and it lies in one dealing",
+        """
+        select format('event %s of member %s', a.event_id, to_hex(a.member_id)),
+               format('%s in one dealing', (select coalesce(sum(t.amount), 0) from transfers t
+                        join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
+                       where t.member_id = a.member_id and t.event_id = a.event_id)),
+               format('%s in %s dealings', sum(a.amount), count(distinct a.dealing_id))
+          from allocations a group by a.member_id, a.event_id
+        having count(distinct a.dealing_id) <> 1
+            or sum(a.amount) <> (select coalesce(sum(t.amount), 0) from transfers t
+                        join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
+                       where t.member_id = a.member_id and t.event_id = a.event_id)
+        """,
+    ),
+    Law(
+        "orders-take-a-published-price",
+        "every price an order took is an accepted price of its fund, dated after its cut-off",
+        """
+        select format('dealing %s, fund %s', o.dealing_id, o.fund_id), 'an accepted price after ' || d.cut_off_on,
+               format('%s of %s', o.digits * power(10::numeric, -o.scale), o.price_on)
+          from orders o join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
+         where o.price_on is not null
+           and (o.price_on <= d.cut_off_on or not exists (
+                 select from prices p where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
+                    and p.digits * power(10::numeric, -p.scale) = o.digits * power(10::numeric, -o.scale)))
+        """,
+    ),
+)

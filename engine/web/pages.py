@@ -1,0 +1,9 @@
+"""Every page there is, for composition to serve."""
+
+from engine.web.failures import html_errors
+from engine.web.public import PublicPages
+from engine.web.staff import StaffPages
+
+WEB_HANDLERS = (PublicPages, StaffPages)
+
+__all__ = ["WEB_HANDLERS", "html_errors"]

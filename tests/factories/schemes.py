@@ -1,0 +1,82 @@
+"""Tenants on the real packs, each under a code of its own, and people enrolled in them."""
+
+import itertools
+import re
+import secrets
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from stdnum import verhoeff
+
+from engine.contributions import rules as contribution_rules
+from engine.enrolment import rules as enrolment_rules
+from engine.enrolment import service as enrolment
+from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven, NomineeGiven
+from engine.enrolment.service import Enrolled, Enrolment
+from engine.funds import rules as fund_rules
+from engine.runtime.database import Database
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.service import Tenant, Tenants, advance_clock
+
+PACKS = Path(__file__).parents[2] / "tenants"
+KINDS = (*contribution_rules.RULE_KINDS, *enrolment_rules.RULE_KINDS, *fund_rules.RULE_KINDS)
+START = datetime(2023, 4, 3, 4, 0, tzinfo=UTC)
+_serial = itertools.count(secrets.randbelow(10**6) * 1000)
+
+
+async def serve(db: Database, folder: Path, pack: str = "in-nps-lite", *, start: datetime | None = START) -> Tenant:
+    """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`."""
+    code = f"{pack[:2]}-t{secrets.token_hex(5)}"
+    copy = folder / code
+    shutil.copytree(PACKS / pack, copy, ignore=shutil.ignore_patterns("demo*"))
+    manifest = copy / "pack.toml"
+    manifest.write_text(re.sub(rf"{pack}\.localhost", f"{code}.localhost", manifest.read_text()))
+    tenants = Tenants.load([copy], KINDS, {"contribution": contribution_rules.run_scenario, "enrolment": enrolment_rules.run_scenario, "allotment": fund_rules.run_scenario})
+    tenant = await tenants.create_tenant(db, code, actor="operator:test")
+    if start is not None:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            await advance_clock(session, tenant, start, "development")
+    return tenant
+
+
+def aadhaar() -> str:
+    """Return a number with a right check digit that no person has: the tests' own series."""
+    body = f"99{next(_serial) % 10**9:09d}"
+    return body + str(verhoeff.calc_check_digit(body))
+
+
+def application(tenant: Tenant, *, group: str = "sahyog", name: str = "Asha Example") -> Application:
+    """Return an application that the Indian pack accepts."""
+    texts = {consent: tenant.pack.consent(consent, "en") for consent in ("scheme-rules", "personal-data")}
+    return Application(
+        product="nps-lite",
+        full_name=name,
+        born_on=date(1990, 5, 1),
+        sex="female",
+        phone="+91 98765 43210",
+        documents=(DocumentGiven("aadhaar", aadhaar()),),
+        group=group,
+        language="hi",
+        nominees=(NomineeGiven(full_name="Meera Example", relationship="daughter", share_bp=10_000),),
+        consents=tuple(
+            ConsentGiven(consent=consent, language="en", version=text.version, channel="agent")
+            for consent, text in texts.items()
+            if text is not None
+        ),
+    )
+
+
+async def enrol(db: Database, keys: FileKeyStore, tenant: Tenant, groups: Sequence[str]) -> list[Enrolled]:
+    """Enrol one person into each group named; all must be accepted."""
+    answers = await enrolment.enrol(
+        db,
+        tenant,
+        keys,
+        [Enrolment(secrets.token_hex(8), application(tenant, group=group)) for group in groups],
+        actor="partner:1",
+    )
+    for answer in answers:
+        assert isinstance(answer, Enrolled), answer
+    return [answer for answer in answers if isinstance(answer, Enrolled)]
