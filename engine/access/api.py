@@ -276,7 +276,7 @@ class StaffController(Controller):
 
     path = "/staff"
     include_in_schema = False
-    opt: ClassVar[Mapping[str, Any]] = {"permission": Permission.PUBLIC}  # type: ignore[misc,assignment]
+    opt: ClassVar[Mapping[str, Any]] = {"permission": Permission.PUBLIC}  # type: ignore[misc]
     response_headers = (
         ResponseHeader(name="Cache-Control", value="no-store"),
         ResponseHeader(name="Referrer-Policy", value="no-referrer"),

@@ -319,13 +319,9 @@ async def read_events(
 async def _stream(
     connection: AsyncConnection[Any], name: str, statement: str, parameters: Mapping[str, object]
 ) -> AsyncIterator[Any]:
-    cursor = connection.cursor(name=name, binary=True)
-    try:
+    async with connection.cursor(name=name, binary=True) as cursor:
         await cursor.execute(statement, parameters)
         yield cursor
-    finally:
-        if not connection.closed and connection.info.transaction_status.name == "INTRANS":
-            await cursor.close()
 
 
 async def stream_rows(

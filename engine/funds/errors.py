@@ -51,3 +51,10 @@ class PriceNotUsable(Invalid):
 
     code = "funds.price-not-usable"
     message = N_("A price must be a positive number with at most {most} decimals.")
+
+
+class NoDealingRule(Refused):
+    """A product's cash is dealt, but no rule says when a dealing closes and who owns what rounding leaves."""
+
+    code = "funds.no-dealing-rule"
+    message = N_("No dealing rule of {product} is in force on {day}.")

@@ -188,13 +188,15 @@ class _Export:
     async def write_books(self) -> dict[str, int]:
         """Write tables of the books, journal and log; return the number of rows by table."""
         self._reader.chart = await queries.chart(self._session)
-        balances = TableFile(self._folder, BALANCES)
-        async for row in self._balances():
-            balances.add(row)
-        balances.close()
-        with (self._folder.path / "books.journal").open("w", encoding="utf-8", newline="\n") as book:
+        with TableFile(self._folder, BALANCES) as balances:
+            async for row in self._balances():
+                balances.add(row)
+        with (
+            (self._folder.path / "books.journal").open("w", encoding="utf-8", newline="\n") as book,
+            TableFile(self._folder, EVENTS) as events,
+            TableFile(self._folder, TRANSFERS) as transfers,
+        ):
             self._open_journal(book)
-            events, transfers = TableFile(self._folder, EVENTS), TableFile(self._folder, TRANSFERS)
             totals = _ControlTotals(self._reader.chart)
             tree = TreeFiles(self._folder)
             async for logged in self._reader.entries(0, self._checkpoint.size):
@@ -206,11 +208,9 @@ class _Export:
                     self._progress(tree.size, self._checkpoint.size)
         if tree.close() != self._checkpoint.root:
             raise EntryDiffers(index=await self._first_difference())
-        control = TableFile(self._folder, CONTROL_TOTALS)
-        for row in totals.rows():
-            control.add(row)
-        for file in (events, transfers, control):
-            file.close()
+        with TableFile(self._folder, CONTROL_TOTALS) as control:
+            for row in totals.rows():
+                control.add(row)
         return {file.table.name: file.rows for file in (events, transfers, balances, control)}
 
     def _write_event(self, logged: Logged, events: TableFile, transfers: TableFile, book: TextIO) -> None:
@@ -278,16 +278,15 @@ class _Export:
 
     async def write_table(self, table: ExportTable) -> int:
         """Write a table of another capability; return its number of rows."""
-        file = TableFile(self._folder, table)
         types = [column.type for column in table.columns]
         rows = (
             queries.stream_rows(self._session, table.source, self._parameters)
             if isinstance(table.source, str)
             else table.source(self._session)
         )
-        async for row in rows:
-            file.add([plain(value, type_) for value, type_ in zip(row, types, strict=True)])
-        file.close()
+        with TableFile(self._folder, table) as file:
+            async for row in rows:
+                file.add([plain(value, type_) for value, type_ in zip(row, types, strict=True)])
         return file.rows
 
     async def write_proofs(self, previous_size: int | None) -> None:

@@ -113,11 +113,15 @@ class TableFile:
         if len(self._waiting) == _ROWS_AT_ONCE:
             self._flush()
 
-    def close(self) -> None:
-        """Write what is left."""
-        self._flush()
-        self._file.close()
-        self._parquet.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file, self._parquet:
+            if kind is None:
+                self._flush()
 
     def _flush(self) -> None:
         if not self._waiting:

@@ -5,9 +5,10 @@ from engine.enrolment.rules.applications import (
     ConsentGiven,
     DocumentGiven,
     NomineeGiven,
+    plain_words,
 )
 from engine.enrolment.rules.deciding import Accepted, decide, run_scenario, terms_of
-from engine.enrolment.rules.files import MembersFile, MembersRow, RowProblem, plain_words, read_members_csv
+from engine.enrolment.rules.files import MembersFile, MembersRow, RowProblem, read_members_csv
 from engine.enrolment.rules.joining import (
     RULE_KINDS,
     AgeRule,

@@ -1,8 +1,10 @@
 """What a person's application to join holds, as partners and files send it."""
 
+import re
 from datetime import date
-from typing import Annotated
+from typing import Annotated, get_args
 
+import msgspec
 from msgspec import Meta, Struct
 
 from engine.identity.rules import Sex
@@ -53,3 +55,28 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
     address: Annotated[str, Meta(max_length=500)] = ""
     nominees: Annotated[tuple[NomineeGiven, ...], Meta(max_length=MOST_NOMINEES)] = ()
     consents: Annotated[tuple[ConsentGiven, ...], Meta(max_length=20)] = ()
+
+
+_ALLOWED = {
+    "born_on": "allowed: a date as YYYY-MM-DD",
+    "sex": f"allowed: {', '.join(get_args(Sex))}",
+    "share_bp": f"allowed: a whole number from 1 to {WHOLE_BP}",
+    "version": "allowed: the 16 hexadecimal digits that name the version of the text",
+    "channel": "allowed: a short name of lower-case letters, digits and -",
+}
+
+
+def plain_words(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return (field, reason) of why something is no application, without repeating what was given.
+
+    A field is written as in `nominees[0].share_bp`; it is "body" where the whole is at fault.
+    """
+    said, _, place = str(error).partition(" - at ")
+    field = place.strip("`").removeprefix("$").lstrip(".")
+    if named := re.fullmatch(r"Object (missing required|contains unknown) field `(\w{1,40})`", said):
+        field = f"{field}.{named[2]}" if field else named[2]
+        return field, "is missing" if named[1].startswith("missing") else "is not a known field"
+    allowed = _ALLOWED.get(field.rpartition(".")[2])
+    if allowed is None:
+        allowed = said.replace("`", "") if said.startswith("Expected") else "is not allowed here"
+    return field or "body", allowed

@@ -9,13 +9,14 @@ ISO 8601. Of these, product, full_name and born_on must be there; the others may
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from engine.enrolment.errors import UnreadableFile
-from engine.enrolment.rules.applications import Application
+from engine.enrolment.rules.applications import Application, plain_words
 
 MOST_BYTES = 50_000_000
 MOST_ROWS = 100_000
@@ -155,12 +156,15 @@ def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key
             {"consent": consent, "version": version, "language": language, "channel": channel}
             for consent, _, version in pairs
         ]
-    table["nominees"] = [nominee for n in range(1, FILE_NOMINEES + 1) if (nominee := _nominee(given, n))]
+    named = [_nominee(given, n) for n in range(1, FILE_NOMINEES + 1)]
+    while named and not named[-1]:
+        named.pop()
+    table["nominees"] = named
     try:
         return MembersRow(row, key, msgspec.convert(table, Application, strict=False))
     except msgspec.ValidationError as error:
         field, reason = plain_words(error)
-        return RowProblem(file, row, field, reason)
+        return RowProblem(file, row, _column(field), reason)
 
 
 def _nominee(given: Mapping[str, str], n: int) -> dict[str, str]:
@@ -169,7 +173,13 @@ def _nominee(given: Mapping[str, str], n: int) -> dict[str, str]:
     }
 
 
-def plain_words(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Return (field, reason) of what a decoder says; it names types and limits, never what was entered."""
-    reason, _, place = str(error).partition(" - at ")
-    return place.strip("`").removeprefix("$").lstrip(".") or "body", reason.replace("`", "")
+def _column(field: str) -> str:
+    """Return the column that a field of an application was read from."""
+    if found := re.fullmatch(r"nominees\[(\d+)\](?:\.(\w+))?", field):
+        parts = {name: part for part, name in _NOMINEE_PARTS.items()}
+        return f"nominee_{int(found[1]) + 1}_{parts.get(found[2] or '', 'name')}"
+    if field.startswith("documents"):
+        return "document_number" if field.endswith("number") else "document"
+    if field.startswith("consents"):
+        return {"language": "consent_language", "channel": "consent_channel"}.get(field.partition(".")[2], "consents")
+    return field

@@ -58,9 +58,7 @@ cash as materialized (
 """
 
 
-def _of(
-    session: AsyncSession, receipts: Sequence[ReconciledReceipt], by_joining: Collection[str]
-) -> dict[str, object]:
+def _of(session: AsyncSession, receipts: Sequence[ReconciledReceipt], by_joining: Collection[str]) -> dict[str, object]:
     return {
         "tenant": session.info["tenant_id"],
         "by_joining": list(by_joining),
@@ -104,8 +102,11 @@ async def allocate(
     shares: Sequence[Share],
     *,
     by_joining: Collection[str],
+    waiting: Collection[str],
 ) -> tuple[int, list[tuple[int, int]]]:
     """Put the receipts' cash into dealings; return the sum, and which (member_id, event_id) no share was given for.
+
+    Only receipts of the products in `waiting` are returned so: cash of products that deal in no fund waits for nothing.
 
     Each part is floor(amount × share ÷ 10,000), and the cohort's first fund also takes the rest.
     """
@@ -132,10 +133,11 @@ async def allocate(
         select 0::bigint, 0::bigint, coalesce(sum(amount), 0)::bigint from placed
         union all
         select distinct member_id, event_id, 0::bigint from cash
-         where not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
+         where product = any(%(waiting)s::text[]) and not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
                               and s.joined_on = cash.joined_on)""",
         {
             **_of(session, receipts, by_joining),
+            "waiting": list(waiting),
             "products": [share.cohort.product for share in shares],
             "groups": [share.cohort.group for share in shares],
             "joined": [share.cohort.joined_on for share in shares],

@@ -1,13 +1,14 @@
 """Use cases of the funds: import and decide prices, allocate reconciled cash, run a dealing day."""
 
 from engine.funds.queries.dealings import ReconciledReceipt
-from engine.funds.service.allocating import Allocated, allocate, allocation_state, release
+from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
 from engine.funds.service.dealing import DealingReport, OrderReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices
 from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
 
 __all__ = [
     "Allocated",
+    "AllocationState",
     "DealingReport",
     "OrderReport",
     "PriceImport",

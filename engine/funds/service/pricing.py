@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -86,7 +86,11 @@ class PriceImport:
             )
         held = [
             f"  {one.fund} {one.price} waits for a second person: "
-            + (f"the last price was {one.last}" if one.held_for == "moved" else "orders took a later price before it came")
+            + (
+                f"the last price was {one.last}"
+                if one.held_for == "moved"
+                else "orders took a later price before it came"
+            )
             for one in self.held
         ]
         return [
@@ -206,11 +210,11 @@ async def _import(
 
     held = [one for one in news if one.held_for]
     counts = {
-        "accepted": str(len(news) - len(held)),
-        "held": str(len(held)),
-        "unchanged": str(unchanged),
-        "not_ours": str(len(file.prices) - len(ours)),
-        "refused": str(len(refused)),
+        "accepted": len(news) - len(held),
+        "held": len(held),
+        "unchanged": unchanged,
+        "not_ours": len(file.prices) - len(ours),
+        "refused": len(refused),
     }
     posted = await ledger.post(
         session,
@@ -270,9 +274,7 @@ async def _import(
     )
 
 
-def _judge(
-    row: PublishedPrice, fund: Fund, around: Neighbourhood, move_bp: int | None
-) -> _News | RowRefusal | None:
+def _judge(row: PublishedPrice, fund: Fund, around: Neighbourhood, move_bp: int | None) -> _News | RowRefusal | None:
     """Return what a row of one of our funds is: news, a refusal, or None for a price that is known."""
     if row.manager_code != fund.manager:
         return RowRefusal(row.row, "manager_code", ANOTHER_MANAGER, _REASONS[ANOTHER_MANAGER], row.manager_code)
@@ -365,9 +367,7 @@ async def _decide(
         recorded_at=now,
     )
     await queries.decide_price(session, price, state=state, checker=checker, event_id=posted.event_id)
-    decided = await queries.undecided_price(session, fund, price_on)
-    assert decided is not None
-    return decided
+    return replace(price, state=state)
 
 
 def _stored(bad: RowRefusal) -> dict[str, object]:

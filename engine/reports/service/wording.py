@@ -217,7 +217,7 @@ class _Writer:
         if len(pots) > 1:
             shown.append((Column(_("Pot")), lambda line: self._pot(line.pot)))
         if len(origins) > 1:
-            shown.append((Column(_("From")), lambda line: self._origin(line.origin)))
+            shown.append((Column(_("Source of the money")), lambda line: self._origin(line.origin)))
         shown.append((Column(_("Amount"), is_figure=True), lambda line: self._money(line.amount_minor)))
         shown.append((Column(_("State")), lambda line: _(STATES[line.state])))
         if statement.is_unitised:

@@ -38,7 +38,7 @@ PRICES = ExportTable(
         Column("note", "string", "A remark"),
     ),
     """select * from (values ('SM001009', date '2023-04-03', 32.6034, '=1+1'), ('SM001009', '2023-04-04', 32.7, null),
-         ('SM002009', '2023-04-03', 30, '''quoted''')) p where price_on < %(until)s order by 1, 2""",
+         ('SM002009', '2023-04-03', 30, '''quoted''')) p(fund, price_on, price, note) where price_on < %(until)s order by 1, 2""",
     ("fund", "price_on"),
 )
 MEMBERS = ExportTable(

@@ -197,9 +197,7 @@ def test_by_event_the_files_up_to_the_day_decide_whenever_the_member_joined(
 
 
 @given(CHANGES, DAYS, st.integers(0, 400))
-def test_by_joining_the_files_up_to_joining_decide_for_ever(
-    changes: Changes, joined_on: date, days_later: int
-) -> None:
+def test_by_joining_the_files_up_to_joining_decide_for_ever(changes: Changes, joined_on: date, days_later: int) -> None:
     made, problems = decode_book("main", pages(changes, "joining"), KINDS)
     assert problems == []
     assert in_force(made, joined_on + timedelta(days=days_later), joined_on) == folded(changes, joined_on)

@@ -1,0 +1,328 @@
+"""A tenant's days, one after the other, as its operator and its partners live them: everything over HTTP or by command.
+
+The morning: the scheme clock is set, people join, payments come. The evening: the clock again, then each collection
+account's statement of the day, the recordkeeper's price file, and the dealing day.
+"""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+from demo.client import DemoFailed, Operator, Partner, chunks, expect
+from demo.people import Person
+from demo.plan import Payment, Plan
+from demo.processes import Machine
+from demo.scenario import Pack, Way
+from engine.kernel.price_files import PublishedPrice
+from integrations.fund_managers.cra_files.adapter import CraFiles
+
+MOST_ITEMS = 1000
+_COLUMNS = ("member", "amount", "currency", "channel", "reference", "paid_on")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done, to be told at the end. `seconds` is by phase, of this tenant's own thread."""
+
+    members: int = 0
+    payments: Counter[Way] = field(default_factory=Counter)
+    received: Decimal = Decimal(0)
+    suspended: int = 0
+    suspended_amount: Decimal = Decimal(0)
+    sent_again: int = 0
+    files: int = 0
+    days: int = 0
+    statement_lines: int = 0
+    matched: int = 0
+    prices: int = 0
+    dealing_days: int = 0
+    orders: int = 0
+    orders_priced: int = 0
+    ordered: Decimal = Decimal(0)
+    invested: Decimal = Decimal(0)
+    units: Decimal = Decimal(0)
+    residue_units: Decimal = Decimal(0)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """A payment that was taken, as its channel's bank will report it."""
+
+    payment: Payment
+    state: str
+
+
+class Year:
+    """One tenant's demo, from its first day to its last."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        prices: Mapping[date, Sequence[PublishedPrice]],
+        *,
+        machine: Machine,
+        partner: Partner,
+        operator: Operator,
+        files: Path,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.plan, self.prices = plan, prices
+        self.tally = Tally()
+        self.numbers: dict[int, str] = {}
+        self._pack: Pack = plan.pack
+        self._machine, self._partner, self._operator = machine, partner, operator
+        self._files, self._progress = files, progress
+        self._consents: dict[str, list[dict[str, str]]] = {}
+        self._sent_files: list[Path] = []
+        self._lock = Lock()
+
+    def run(self) -> None:
+        """Live through all days.
+
+        Raises:
+            DemoFailed: something went otherwise than planned.
+        """
+        self._files.mkdir(parents=True, exist_ok=True)
+        for day in self.plan.days:
+            payments = self.plan.sending.get(day, ())
+            self._advance(day, self._pack.scenario.morning)
+            self._enrol(self.plan.joining.get(day, ()))
+            taken = self._send(day, payments)
+            if taken or day in self.prices:
+                self._advance(day, self._pack.scenario.evening)
+            self._reconcile(day, taken)
+            self._deal(day)
+            self._machine.check()
+            self.tally.days += 1
+            self._progress(1 + len(payments))
+
+    def _advance(self, day: date, at: str) -> None:
+        with self._timed("clock"):
+            instant = datetime.combine(day, time.fromisoformat(at), self._pack.zone)
+            self._operator.post("/v1/operations/clock", {"to": instant.isoformat()})
+
+    # -- people
+
+    def _enrol(self, people: Sequence[Person]) -> None:
+        with self._timed("enrolment"):
+            for chunk in chunks(people, MOST_ITEMS):
+                items = [
+                    {"key": f"join-{person.index}", **person.application(self._pack.scenario.product, self._terms(person))}
+                    for person in chunk
+                ]
+                answer = expect(self._partner.post("/v1/members/batch", {"items": items}), 200, "enrolment").json
+                for person, item in zip(chunk, answer["items"], strict=True):
+                    if item["status"] != 201:
+                        raise DemoFailed(f"person {person.index} was not enrolled: {item}")
+                    self.numbers[person.index] = item["member"]["number"]
+                    self.tally.members += 1
+
+    def _terms(self, person: Person) -> dict[str, list[dict[str, str]]]:
+        """Return the consents that joining needs, in the person's language, as the partner's page showed them."""
+        if person.language not in self._consents:
+            path = f"/v1/enrolment-terms/{self._pack.scenario.product}"
+            shown = self._partner.get(path, language=person.language)["consents"]
+            self._consents[person.language] = [
+                {name: one[name] for name in ("consent", "language", "version")} | {"channel": "partner"} for one in shown
+            ]
+        return self._consents
+
+    # -- payments
+
+    def _send(self, day: date, payments: Sequence[Payment]) -> list[_Paid]:
+        taken: list[_Paid] = []
+        with self._timed("payments one by one"):
+            singles = [one for one in payments if one.way == "single"]
+            taken += self._partner.together(self._send_one, singles)
+        with self._timed("payments in batches"):
+            batch = [one for one in payments if one.way == "batch"]
+            for chunk in chunks(batch, MOST_ITEMS):
+                taken += self._send_batch(chunk)
+        with self._timed("payments by file"):
+            by_file = [one for one in payments if one.way == "file"]
+            if by_file:
+                taken += self._send_file(day, by_file)
+        for paid in taken:
+            self._count(paid)
+        return taken
+
+    def _count(self, paid: _Paid) -> None:
+        expected = "suspended" if paid.payment.mishap else "received"
+        if paid.state != expected:
+            raise DemoFailed(f"payment {paid.payment.reference} should be {expected} and is {paid.state}")
+        self.tally.payments[paid.payment.way] += 1
+        amount = Decimal(paid.payment.amount)
+        if paid.payment.mishap:
+            self.tally.suspended += 1
+            self.tally.suspended_amount += amount
+        else:
+            self.tally.received += amount
+
+    def _body(self, payment: Payment) -> dict[str, str]:
+        return {
+            "member": payment.member(self.numbers, self._pack),
+            "amount": payment.amount,
+            "currency": self._pack.currency,
+            "channel": payment.channel,
+            "reference": payment.reference,
+            "paid_on": payment.paid_on.isoformat(),
+        }
+
+    def _send_one(self, payment: Payment) -> _Paid:
+        body, key = self._body(payment), f"key-{payment.reference}"
+        answer = self._partner.post("/v1/contributions", body, key=key)
+        status = 202 if payment.mishap else 201
+        receipt = expect(answer, status, f"payment {payment.reference}").json
+        if payment.sent_again:
+            again = expect(self._partner.post("/v1/contributions", body, key=key), status, "the same payment again").json
+            self._same(payment, receipt, again)
+        return _Paid(payment, receipt["state"])
+
+    def _send_batch(self, payments: Sequence[Payment]) -> list[_Paid]:
+        again = [one for one in payments if one.sent_again]
+        items = [self._body(one) | {"key": f"key-{one.reference}"} for one in payments]
+        answers = self._batch(items)
+        if again:
+            later = self._batch([item for item, one in zip(items, payments, strict=True) if one.sent_again])
+            first = {item["receipt"]["receipt"]: item["receipt"] for item in answers}
+            for one, item in zip(again, later, strict=True):
+                self._same(one, first.get(item["receipt"]["receipt"]), item["receipt"])
+        return [_Paid(one, item["receipt"]["state"]) for one, item in zip(payments, answers, strict=True)]
+
+    def _batch(self, items: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        answer = expect(self._partner.post("/v1/contributions/batch", {"items": items}), 200, "a batch of payments")
+        found: list[dict[str, Any]] = answer.json["items"]
+        for item, sent in zip(found, items, strict=True):
+            if "receipt" not in item:
+                raise DemoFailed(f"payment {sent['reference']} was refused: {item.get('problem')}")
+        return found
+
+    def _same(self, payment: Payment, first: object, again: object) -> None:
+        if first != again:
+            raise DemoFailed(f"payment {payment.reference} was sent twice and answered otherwise: {first}, {again}")
+        with self._lock:
+            self.tally.sent_again += 1
+
+    def _send_file(self, day: date, payments: Sequence[Payment]) -> list[_Paid]:
+        """Import the day's files by the command, one a group; the last one sent may come along once more."""
+        by_group: dict[str, list[Payment]] = defaultdict(list)
+        for payment in payments:
+            by_group[self.plan.people[payment.person].group or "all"].append(payment)
+        paths = []
+        for group, own in sorted(by_group.items()):
+            path = self._files / f"{group}-{day:%Y%m%d}.csv"
+            path.write_bytes(_csv(_COLUMNS, ([self._body(one)[name] for name in _COLUMNS] for one in own)))
+            paths.append(path)
+        twice = self._sent_files[-1:] if self._pack.scenario.mishaps.file_sent_twice and len(self._sent_files) < 6 else []
+        reports = self._machine.akiba("import", "contributions", "--tenant", self._pack.code, *map(str, [*paths, *twice]))
+        for path, own, report in zip(paths, (own for _, own in sorted(by_group.items())), reports, strict=False):
+            expected = (len(own), sum(not one.mishap for one in own), sum(bool(one.mishap) for one in own))
+            if (report["rows"], report["received"], report["suspended"]) != expected or report["refused"]:
+                raise DemoFailed(f"{path.name}: expected {expected}, got {report}")
+        for path, report in zip(twice, reports[len(paths) :], strict=True):
+            if not report.get("first_imported_at") or report["refused"]:
+                raise DemoFailed(f"{path.name} came twice, and that was not noticed: {report}")
+            self.tally.sent_again += report["rows"]
+        self._sent_files += paths
+        self.tally.files += len(paths) + len(twice)
+        return [_Paid(one, "suspended" if one.mishap else "received") for one in payments]
+
+    # -- the evening
+
+    def _reconcile(self, day: date, taken: Sequence[_Paid]) -> None:
+        """Import what each collection account's bank reports: every payment that came, known member or not."""
+        with self._timed("statements"):
+            for channel in sorted({paid.payment.channel for paid in taken}):
+                own = [paid.payment for paid in taken if paid.payment.channel == channel]
+                raw = _csv(
+                    ("date", "reference", "amount", "currency"),
+                    ([day.isoformat(), one.reference, one.amount, self._pack.currency] for one in own),
+                )
+                report = self._operator.upload(
+                    "/v1/operations/statements", raw, account=channel, name=f"{channel}-{day.isoformat()}.csv"
+                )
+                self._read_statement(channel, len(own), report)
+
+    def _read_statement(self, channel: str, lines: int, report: Mapping[str, Any]) -> None:
+        if report["matched"] != lines:
+            raise DemoFailed(f"the statement of {channel} holds {lines} payments: {report}")
+        self.tally.statement_lines += lines
+        self.tally.matched += report["matched"]
+
+    def _deal(self, day: date) -> None:
+        """Import the day's price file in the recordkeeper's own layout, and run the dealing day."""
+        published = self.prices.get(day)
+        if not published:
+            return
+        with self._timed("prices"):
+            raw = CraFiles().write(published, day)
+            report = self._operator.upload("/v1/operations/prices", raw, name=f"NAV_File_{day:%d%m%Y}.out")
+            if len(report["accepted"]) != len(published) or report["refused"] or report["held"]:
+                raise DemoFailed(f"the prices of {day} were not all accepted: {report}")
+            self.tally.prices += len(published)
+        with self._timed("dealing"):
+            self._read_dealing(self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()}))
+
+    def _read_dealing(self, report: Mapping[str, Any]) -> None:
+        self.tally.dealing_days += 1
+
+    def _timed(self, phase: str) -> "_Stopwatch":
+        return _Stopwatch(self.tally.seconds, phase)
+
+
+class _Stopwatch:
+    """Adds the seconds spent inside to a phase."""
+
+    def __init__(self, seconds: dict[str, float], phase: str) -> None:
+        self._seconds, self._phase, self._began = seconds, phase, 0.0
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._phase] += perf_counter() - self._began
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def published_prices(pack: Pack) -> dict[date, list[PublishedPrice]]:
+    """Return the published prices of the pack's demo by day, from its first day to its last; none where it has none."""
+    scenario = pack.scenario
+    if scenario.prices is None or scenario.schemes is None:
+        return {}
+    schemes = {row["scheme_code"]: row for row in _rows(pack.folder / "demo" / scenario.schemes)}
+    found: dict[date, list[PublishedPrice]] = defaultdict(list)
+    for row in _rows(pack.folder / "demo" / scenario.prices):
+        day, scheme = date.fromisoformat(row["date"]), schemes[row["scheme_code"]]
+        if scenario.first_day <= day <= scenario.last_day:
+            found[day].append(
+                PublishedPrice(
+                    fund_code=row["scheme_code"],
+                    manager_code=scheme["pfm_code"],
+                    manager_name=scheme["pfm_name"],
+                    name=scheme["scheme_name"],
+                    price_on=day,
+                    price=Decimal(row["price"]),
+                    row=len(found[day]) + 1,
+                )
+            )
+    return dict(found)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

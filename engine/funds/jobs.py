@@ -1,0 +1,23 @@
+"""Background work of the funds. Each job can run twice without a second effect."""
+
+from engine.funds import service
+from engine.kernel.clock import business_date
+from engine.ledger import service as ledger
+from engine.runtime.database import Database
+from engine.runtime.jobs import Jobs
+from engine.runtime.secrets import KeyStore
+from engine.tenancy.service import Tenants
+
+PRICE_ORDERS = "funds.price_orders"
+_ACTOR = "system:dealing"
+
+
+async def price_orders(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Allot the orders that were waiting for prices which have come by the scheme's today."""
+    tenant = tenants.by_id(tenant_id)
+    async with db.unit_of_work(tenant_id) as session:
+        today = business_date(await ledger.scheme_now(session), tenant.pack.time_zone)
+    await service.price_orders(db, tenant, today, _ACTOR)
+
+
+JOBS: Jobs = {PRICE_ORDERS: price_orders}

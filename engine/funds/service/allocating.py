@@ -1,0 +1,109 @@
+"""Putting reconciled cash into open dealings, and taking it out again before they close."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds.queries import dealings as queries
+from engine.funds.queries import prices as price_queries
+from engine.funds.queries.dealings import ReconciledReceipt, Share
+from engine.funds.rules import DealingRule, FundChoiceRule, FundsRule, dealing_day
+from engine.kernel.clock import business_date
+from engine.ledger import service as ledger
+from engine.tenancy.service import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """What went into dealings: the sum in smallest units of money, and the rules that said where.
+
+    `without_choice` names the receipts, as (member_id, event_id), whose members no rule gives a fund: try them again.
+    Receipts of products that deal in no fund are in neither.
+    """
+
+    amount: int = 0
+    without_choice: tuple[tuple[int, int], ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+class AllocationState(StrEnum):
+    """How far a receipt's cash has come; derived, never stored."""
+
+    ALLOCATED = "allocated"
+    ORDERED = "ordered"
+    PRICED = "priced"
+
+
+async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[ReconciledReceipt]) -> Allocated:
+    """Put the cash of reconciled receipts into the open dealings of their products, in the caller's transaction.
+
+    Each cash account's amount is split over the funds chosen for the member's group: each share rounded down, the rest
+    to the first fund by code. Call it once for each receipt: a second time is an error of the database.
+
+    Args:
+        session: of the application's or the jobs role; the dealings stay open until it ends.
+        tenant: whose receipts they are.
+        receipts: at most some 20,000, each with cash transfers of its own member.
+
+    """
+    if not receipts:
+        return Allocated()
+    now = await ledger.scheme_now(session)
+    today = business_date(now, tenant.pack.time_zone)
+    by_joining = [product.code for product in tenant.pack.products if _goes_by_joining(tenant, product.code)]
+    shares: list[Share] = []
+    unchosen_products: set[str] = set()
+    rules: set[str] = set()
+    dealings: dict[str, tuple[int, date]] = {}
+    for cohort in await queries.cohorts(session, receipts, by_joining=by_joining):
+        funds = tenant.rule(FundsRule, product=cohort.product, on=today)
+        dealing = tenant.rule(DealingRule, product=cohort.product, on=today)
+        if funds is None or dealing is None:
+            continue
+        choice = tenant.rule(FundChoiceRule, product=cohort.product, on=today, joined_on=cohort.joined_on)
+        chosen = None if choice is None else choice.rule.shares_for(cohort.group)
+        if choice is None or chosen is None:
+            unchosen_products.add(cohort.product)
+            continue
+        rules.update((funds.ref, choice.ref))
+        numbers = await price_queries.intern_funds(session, [funds.rule.fund(code) for code in chosen])
+        if cohort.product not in dealings:
+            day = dealing_day(now, tenant.pack.time_zone, dealing.rule.cut_off)
+            dealings[cohort.product] = (await queries.open_dealing(session, cohort.product, day), day)
+        number, day = dealings[cohort.product]
+        shares.extend(
+            Share(cohort, numbers[code], share, code == min(chosen), number, day) for code, share in chosen.items()
+        )
+    amount, without = await queries.allocate(
+        session, receipts, shares, by_joining=by_joining, waiting=sorted(unchosen_products)
+    )
+    return Allocated(amount, tuple(without), tuple(sorted(rules)))
+
+
+def _goes_by_joining(tenant: Tenant, product: str) -> bool:
+    return any(
+        isinstance(version.rule, FundChoiceRule) and version.rule.applies_by == "joining"
+        for version in tenant.book(product).versions()
+    )
+
+
+async def release(session: AsyncSession, receipts: Sequence[tuple[int, int]]) -> int:
+    """Take the cash of receipts, as (member_id, event_id), out of open dealings; needs the jobs role.
+
+    Returns the sum released, in smallest units of money. The database refuses it for a dealing that was closed.
+    """
+    return await queries.release(session, receipts)
+
+
+async def allocation_state(session: AsyncSession, member_id: int, event_id: int) -> AllocationState | None:
+    """Return how far a receipt's cash has come, or None if it is in no dealing: not reconciled, suspended, or not dealt."""
+    found = await queries.allocation_state(session, member_id, event_id)
+    if found is None:
+        return None
+    allocated, ordered, priced = found
+    if priced == allocated:
+        return AllocationState.PRICED
+    return AllocationState.ORDERED if ordered else AllocationState.ALLOCATED

@@ -1,0 +1,434 @@
+"""A dealing day: the cut-off closes the dealing, orders take prices, units are allotted. It can stop anywhere and go on."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+import holidays
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds.errors import DayNotReached, NoDealingRule
+from engine.funds.queries import dealings as queries
+from engine.funds.queries import prices as price_queries
+from engine.funds.queries.dealings import AllotmentCodes, OpenDealing, Order, Range
+from engine.funds.rules import Conversion, DealingRule, business_days_between
+from engine.kernel.clock import business_date
+from engine.kernel.ids import house_member
+from engine.kernel.prices import Price, units_for
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.runtime.database import Database, Role, retry_transaction
+from engine.runtime.logging import get_logger
+from engine.tenancy.service import Tenant
+
+SESSIONS = 2
+NO_PRICE, PRICE_HELD, CONFIRMED_TOO_FEW, IN_PROGRESS = "no-price", "price-held", "confirmed-too-few", "in-progress"
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """An order that was not finished before this run. Amount, price and units in major units, as decimal strings.
+
+    `waiting` says why it is not priced now: "no-price", "price-held", "confirmed-too-few", "in-progress"; "" if it is.
+    `days_without_price` are business days after its cut-off that its fund published no price for.
+    """
+
+    dealing: int
+    product: str
+    fund: str
+    cut_off_on: date
+    amount: str
+    waiting: str
+    price_on: date | None = None
+    price: str | None = None
+    members: int = 0
+    units: str | None = None
+    residue: str | None = None
+    days_without_price: tuple[date, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCash:
+    """An open dealing that was not closed: "later-cash" came after the day, "cut-off-before": the day was dealt already."""
+
+    product: str
+    opened_on: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DealingReport:
+    """What a run of a dealing day did, and what still waits. Orders that were finished before are not in it."""
+
+    day: date
+    closed: tuple[int, ...]
+    orders: tuple[OrderReport, ...]
+    not_closed: tuple[WaitingCash, ...]
+
+    def lines(self) -> list[str]:
+        """Return the report in sentences, for the command line."""
+        found = [f"{self.day}: {len(self.closed)} dealings closed, {len(self.orders)} orders to price"]
+        for order in self.orders:
+            head = f"  dealing {order.dealing}, {order.fund}, {order.amount} of the cut-off of {order.cut_off_on}: "
+            if order.waiting:
+                found.append(f"{head}waits ({order.waiting})")
+            else:
+                found.append(
+                    f"{head}{order.units} units for {order.members} members at {order.price} of {order.price_on}, "
+                    f"residue {order.residue}"
+                )
+            if order.days_without_price:
+                found.append(f"    no price on {', '.join(day.isoformat() for day in order.days_without_price)}")
+        found.extend(f"  {one.product}: cash since {one.opened_on} waits ({one.reason})" for one in self.not_closed)
+        return found
+
+
+async def run_dealing(
+    db: Database,
+    tenant: Tenant,
+    day: date,
+    actor: str,
+    *,
+    sessions: int = SESSIONS,
+    progress: Callable[[int], None] = lambda _members: None,
+) -> DealingReport:
+    """Close the dealings of `day`, and allot every order for which a price has come.
+
+    The cut-off takes what was reconciled up to `day`; later cash goes on to the next dealing. Each order takes the
+    first accepted price of its fund dated after its cut-off and up to `day`, and waits while an earlier one waits for
+    a second person. Running it again for the day does nothing new; it may be stopped anywhere, and run twice at once.
+
+    Args:
+        db: the database; every step is a transaction of its own.
+        tenant: whose dealing it is.
+        day: the day; not after the scheme's today.
+        actor: who runs it.
+        sessions: how many ranges are allotted at a time; >= 1.
+        progress: told the members of each range that was allotted.
+
+    Raises:
+        DayNotReached: the day has not come.
+    """
+    await _check_day(db, tenant, day)
+    closed, not_closed = await _close(db, tenant, day, actor)
+    orders = await price_orders(db, tenant, day, actor, sessions=sessions, progress=progress)
+    return DealingReport(day, closed, orders, not_closed)
+
+
+async def price_orders(
+    db: Database,
+    tenant: Tenant,
+    day: date,
+    actor: str,
+    *,
+    sessions: int = SESSIONS,
+    progress: Callable[[int], None] = lambda _members: None,
+) -> tuple[OrderReport, ...]:
+    """Allot every placed order that can take a price dated up to `day`; close no dealing. As `run_dealing` otherwise."""
+    await _check_day(db, tenant, day)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        placed = await queries.placed_orders(session)
+    return tuple([await _Allotment(db, tenant, order, day, actor, sessions, progress).run() for order in placed])
+
+
+async def _check_day(db: Database, tenant: Tenant, day: date) -> None:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        today = business_date(await ledger.scheme_now(session), tenant.pack.time_zone)
+    if day > today:
+        raise DayNotReached(field="date", day=day.isoformat(), today=today.isoformat())
+
+
+async def _close(
+    db: Database, tenant: Tenant, day: date, actor: str
+) -> tuple[tuple[int, ...], tuple[WaitingCash, ...]]:
+    async def once() -> tuple[tuple[int, ...], tuple[WaitingCash, ...]]:
+        closed, waiting = [], []
+        async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
+            for dealing in await queries.hold_open_dealings(session):
+                if dealing.opened_on > day:
+                    waiting.append(WaitingCash(dealing.product, dealing.opened_on, "later-cash"))
+                elif await queries.is_cut_off(session, dealing.product, day):
+                    waiting.append(WaitingCash(dealing.product, dealing.opened_on, "cut-off-before"))
+                elif cash := await queries.gathered(session, dealing.dealing_id, day):
+                    await _place_orders(session, tenant, dealing, day, cash, actor)
+                    closed.append(dealing.dealing_id)
+        return tuple(closed), tuple(waiting)
+
+    return await retry_transaction(once)
+
+
+async def _place_orders(
+    session: AsyncSession,
+    tenant: Tenant,
+    dealing: OpenDealing,
+    day: date,
+    cash: Mapping[tuple[int, str], Mapping[int, int]],
+    actor: str,
+) -> None:
+    money = tenant.asset
+    rule = _dealing_rule(tenant, dealing.product, day)
+    transit = {fund: Account("orders-in-transit", money.symbol, dealing.product, fund=fund) for _, fund in cash}
+    codes = await ledger.account_codes(session, transit.values())
+    actor_id = await ledger.actor_id(session, actor)
+    decision = await ledger.decision_id(session, {"rules": [rule[1]]})
+
+    def entry(kind: EventKind, body: Mapping[str, object], transfers: Sequence[Transfer] = ()) -> Entry:
+        facts = {"dealing": dealing.dealing_id, "product": dealing.product, "cut_off_on": day.isoformat()}
+        return Entry(
+            member_id=house_member(tenant.tenant_id),
+            kind=kind,
+            business_date=day,
+            actor=actor_id,
+            pack=tenant.pack_id,
+            decision=decision,
+            body={**facts, **body},
+            transfers=transfers,
+        )
+
+    amounts = {fund: sum(parts.values()) for (_, fund), parts in cash.items()}
+    references = {fund: f"{tenant.code}-{dealing.dealing_id}-{fund}" for fund in amounts}
+    first, *placed = await ledger.post(
+        session,
+        [
+            entry(EventKind.DEALING_CLOSED, {"amount": str(sum(amounts.values())), "orders": len(cash)}),
+            *(
+                entry(
+                    EventKind.ORDER_PLACED,
+                    {"fund": fund, "amount": str(amounts[fund]), "reference": references[fund]},
+                    [Transfer(part, codes[transit[fund]], collected) for collected, part in sorted(parts.items())],
+                )
+                for (_, fund), parts in cash.items()
+            ),
+        ],
+    )
+    await queries.close_dealing(session, dealing, day, event_id=first.event_id)
+    await queries.add_orders(
+        session,
+        dealing.dealing_id,
+        [
+            (fund_id, amounts[fund], references[fund], fate.event_id)
+            for (fund_id, fund), fate in zip(cash, placed, strict=True)
+        ],
+    )
+
+
+def _dealing_rule(tenant: Tenant, product: str, day: date) -> tuple[DealingRule, str]:
+    found = tenant.rule(DealingRule, product=product, on=day)
+    if found is None:
+        raise NoDealingRule(product=product, day=day.isoformat())
+    return found.rule, found.ref
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """An order that has taken its price, and what allotting it needs."""
+
+    order: Order
+    price: Price
+    price_on: date
+    conversion: Conversion
+    codes: AllotmentCodes
+    actor: int
+    decision: int
+    ranges: Sequence[Range]
+
+
+class _Allotment:
+    """The way of one order from its price to its members' units, each step a transaction that can be done again."""
+
+    def __init__(
+        self,
+        db: Database,
+        tenant: Tenant,
+        order: Order,
+        day: date,
+        actor: str,
+        sessions: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        assert sessions >= 1, sessions
+        self._db, self._tenant, self._order, self._day = db, tenant, order, day
+        self._actor, self._sessions, self._progress = actor, sessions, progress
+        self._money = tenant.asset
+
+    async def run(self) -> OrderReport:
+        """Go as far as prices allow; return how far that is."""
+        waiting = await retry_transaction(self._take_price)
+        if waiting:
+            return await self._report(waiting)
+        plan = await retry_transaction(self._plan)
+        numbers = iter([one for one in plan.ranges if not one.is_done])
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._sessions):
+                group.create_task(self._allot(plan, numbers))
+        done = await retry_transaction(lambda: self._finish(plan))
+        _log.info("order allotted" if done else "order in progress", tenant=self._tenant.code, count=len(plan.ranges))
+        return await self._report("" if done else IN_PROGRESS)
+
+    async def _take_price(self) -> str:
+        """Fix the order's price and lay out its ranges; return why not, if it must wait."""
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            await price_queries.hold_prices(session)
+            order = await queries.hold_order(session, self._order)
+            if order.price is not None:
+                return ""
+            offer = await queries.first_price(session, order.fund_id, after=order.cut_off_on, until=self._day)
+            if offer.held_on is not None and (offer.price_on is None or offer.held_on < offer.price_on):
+                return PRICE_HELD
+            if offer.price_on is None or offer.price is None:
+                return NO_PRICE
+            conversion = self._conversion(offer.price)
+            confirmed = order.units_confirmed
+            if confirmed is None:
+                # These managers confirm by the price they publish.
+                confirmed = units_for(
+                    order.amount,
+                    amount_scale=self._money.scale,
+                    price=offer.price,
+                    unit_scale=order.unit_scale,
+                )
+            if await queries.units_due(session, order, conversion) > confirmed:
+                return CONFIRMED_TOO_FEW
+            amount, due = await queries.plan_ranges(session, order, conversion)
+            assert amount == order.amount, (order.reference, amount, order.amount)
+            await queries.take_price(
+                session, order, price_on=offer.price_on, price=offer.price, confirmed=confirmed, due=due
+            )
+            return ""
+
+    async def _plan(self) -> _Plan:
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            order = await queries.hold_order(session, self._order)
+            assert order.price is not None, order
+            assert order.price_on is not None, order
+            cash = await queries.cash_codes(session, order)
+            chart = await ledger.accounts_by_code(session)
+            held = [
+                Account("units", order.fund, own.product, own.pot, own.origin, order.fund)
+                for own in (chart[code] for code in cash)
+            ]
+            transit = Account("orders-in-transit", self._money.symbol, order.product, fund=order.fund)
+            issued = Account("units-issued", order.fund, fund=order.fund)
+            codes = await ledger.account_codes(session, {transit, issued, *held})
+            _, rule = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            return _Plan(
+                order=order,
+                price=order.price,
+                price_on=order.price_on,
+                conversion=self._conversion(order.price),
+                codes=AllotmentCodes(codes[transit], codes[issued], cash, [codes[account] for account in held]),
+                actor=await ledger.actor_id(session, self._actor),
+                decision=await ledger.decision_id(session, {"rules": [rule]}),
+                ranges=await queries.ranges(session, order),
+            )
+
+    def _conversion(self, price: Price) -> Conversion:
+        return Conversion.at(price, amount_scale=self._money.scale, unit_scale=self._order.unit_scale)
+
+    async def _allot(self, plan: _Plan, numbers: Iterator[Range]) -> None:
+        for one in numbers:
+
+            async def once(one: Range = one) -> int:
+                async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+                    return await queries.allot_range(
+                        session,
+                        plan.order,
+                        one.number,
+                        conversion=plan.conversion,
+                        codes=plan.codes,
+                        business_date=plan.price_on,
+                        actor=plan.actor,
+                        pack=self._tenant.pack_id,
+                        decision=plan.decision,
+                        body=self._body(
+                            plan, range=one.number, members=one.members, amount=str(one.amount), units=str(one.units)
+                        ),
+                    )
+
+            if await retry_transaction(once):
+                self._progress(one.members)
+
+    def _body(self, plan: _Plan, **facts: object) -> dict[str, object]:
+        return {
+            "dealing": plan.order.dealing_id,
+            "product": plan.order.product,
+            "fund": plan.order.fund,
+            "price": _fixed(plan.price.digits, plan.price.scale),
+            "price_on": plan.price_on.isoformat(),
+            **facts,
+        }
+
+    async def _finish(self, plan: _Plan) -> bool:
+        """Book the residue and mark the order priced, once all ranges are done; return whether they are."""
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            order = await queries.hold_order(session, plan.order)
+            if order.state == "priced":
+                return True
+            done = await queries.ranges(session, order)
+            if not all(one.is_done for one in done):
+                return False
+            assert order.units_confirmed is not None, order
+            allotted = sum(one.units for one in done)
+            assert allotted == order.units_due, (order.reference, allotted, order.units_due)
+            residue = order.units_confirmed - allotted
+            rule, ref = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            issued = Account("units-issued", order.fund, fund=order.fund)
+            owed = Account("residue", order.fund, fund=order.fund, party=rule.residue_to)
+            codes = await ledger.account_codes(session, {issued, owed})
+            (posted,) = await ledger.post(
+                session,
+                [
+                    Entry(
+                        member_id=house_member(self._tenant.tenant_id),
+                        kind=EventKind.UNITS_ALLOTTED,
+                        business_date=plan.price_on,
+                        actor=plan.actor,
+                        pack=self._tenant.pack_id,
+                        decision=await ledger.decision_id(session, {"rules": [ref]}),
+                        body=self._body(
+                            plan,
+                            amount=str(order.amount),
+                            confirmed=str(order.units_confirmed),
+                            units=str(allotted),
+                            residue=str(residue),
+                            residue_to=rule.residue_to,
+                        ),
+                        transfers=[Transfer(residue, codes[issued], codes[owed])] if residue else (),
+                    )
+                ],
+            )
+            await queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
+            return True
+
+    async def _report(self, waiting: str) -> OrderReport:
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            order = await queries.hold_order(session, self._order)
+            done = [one for one in await queries.ranges(session, order) if one.is_done]
+            until = order.price_on - timedelta(days=1) if order.price_on else self._day
+            priced = await price_queries.priced_days(session, order.fund_id, after=order.cut_off_on, until=until)
+        years = range(order.cut_off_on.year, until.year + 1)
+        closed = holidays.country_holidays(self._tenant.pack.calendar, years=years) if years else ()
+        missing = [day for day in business_days_between(order.cut_off_on, until, closed) if day not in priced]
+        allotted = sum(one.units for one in done)
+        residue = None if order.state != "priced" or order.units_confirmed is None else order.units_confirmed - allotted
+        return OrderReport(
+            dealing=order.dealing_id,
+            product=order.product,
+            fund=order.fund,
+            cut_off_on=order.cut_off_on,
+            amount=_fixed(order.amount, self._money.scale),
+            waiting=waiting,
+            price_on=order.price_on,
+            price=None if order.price is None else _fixed(order.price.digits, order.price.scale),
+            members=sum(one.members for one in done),
+            units=_fixed(allotted, order.unit_scale) if done else None,
+            residue=None if residue is None else _fixed(residue, order.unit_scale),
+            days_without_price=tuple(missing),
+        )
+
+
+def _fixed(smallest: int, scale: int) -> str:
+    return f"{Decimal(smallest).scaleb(-scale):.{scale}f}"
