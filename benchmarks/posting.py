@@ -123,7 +123,7 @@ def _copy(where: Stage, batches: int) -> tuple[float, float]:
         start = time.time()
         for tables in rendered:
             for table, rows in tables.items():
-                with connection.cursor().copy(f"copy {table} from stdin") as copy:  # type: ignore[arg-type]
+                with connection.cursor().copy(f"copy {table} from stdin") as copy:
                     copy.write(rows)
             connection.commit()
         return start, time.time()

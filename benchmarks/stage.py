@@ -55,7 +55,7 @@ def prepare(server: EmbeddedServer, settings: Settings) -> Stage:
 
 
 def _one(connection: psycopg.Connection, statement: str, values: tuple[object, ...] = ()) -> int:
-    row = connection.execute(statement, values).fetchone()  # type: ignore[call-overload]
+    row = connection.execute(statement, values).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -88,7 +88,7 @@ def fill(where: Stage, contributions: int) -> None:
             f"""insert into balances select {who}, 0, 50000 * count(*), %(t)s, %(credit)s from {days} group by 1
                 on conflict (member_id, code) do update set credits = balances.credits + excluded.credits""",
         ):
-            connection.execute(statement, values)  # type: ignore[call-overload]
+            connection.execute(statement, values)
         for table in ("events", "transfers", "claims", "balances"):
             connection.execute(sql.SQL("vacuum analyze {}").format(sql.Identifier(table)))
         connection.execute("checkpoint")

@@ -48,7 +48,9 @@ class Site:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send one request over this thread's connection, once more where the server has closed it meanwhile."""
-        named = {"Host": f"{self._host}:{self._port}"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {"Host": f"{self._host}:{self._port}"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
         for is_last in (False, True):
             connection = self._connection(is_fresh=is_last)
             try:
@@ -157,7 +159,9 @@ class Operator:
 
     def page(self, path: str) -> str:
         """Return a page as the browser gets it."""
-        return expect(self._site.ask("GET", path, Cookie=self._cookie, Accept="text/html"), 200, f"GET {path}").body.decode()
+        return expect(
+            self._site.ask("GET", path, Cookie=self._cookie, Accept="text/html"), 200, f"GET {path}"
+        ).body.decode()
 
     def post(self, path: str, body: object) -> Any:
         """Send JSON and return the JSON that came back."""
@@ -186,7 +190,9 @@ def expect(answer: Answer, status: int, what: str) -> Answer:
         DemoFailed: it has another; the message holds the answer.
     """
     if answer.status != status:
-        raise DemoFailed(f"{what}: expected {status}, got {answer.status}: {answer.body[:600].decode(errors='replace')}")
+        raise DemoFailed(
+            f"{what}: expected {status}, got {answer.status}: {answer.body[:600].decode(errors='replace')}"
+        )
     return answer
 
 

@@ -65,7 +65,9 @@ class _Names:
     @classmethod
     def read(cls, path: Path) -> "_Names":
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        kinds = {kind: tuple(row["name"] for row in rows if row["kind"] == kind) for kind in ("female", "male", "family")}
+        kinds = {
+            kind: tuple(row["name"] for row in rows if row["kind"] == kind) for kind in ("female", "male", "family")
+        }
         return cls(**kinds)
 
     def draw(self, rng: Random, sex: str) -> str:

@@ -163,7 +163,9 @@ def _with_mishaps(pack: Pack, payments: list[Payment]) -> list[Payment]:
     """Return the payments and those beside them whose member reference is wrong, spread over the year."""
     mishaps = pack.scenario.mishaps
     kinds = ["unknown-member"] * mishaps.unknown_numbers + ["bad-check-digit"] * mishaps.wrong_digits
-    ordinary = sorted((one for one in payments if one.person >= len(pack.scenario.saver)), key=lambda one: one.reference)
+    ordinary = sorted(
+        (one for one in payments if one.person >= len(pack.scenario.saver)), key=lambda one: one.reference
+    )
     rng = Random(f"{pack.scenario.seed}:{pack.code}:mishaps")
     wrong = [
         Payment(

@@ -60,7 +60,9 @@ class Machine:
         }
         kept = {name: value for name, value in os.environ.items() if name not in _REPLACED}
         path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
-        self._environment = kept | {name: value for name, value in given.items() if value is not None} | {"PYTHONPATH": path}
+        self._environment = (
+            kept | {name: value for name, value in given.items() if value is not None} | {"PYTHONPATH": path}
+        )
 
     def akiba(self, *arguments: str, allow: frozenset[int] = frozenset({0})) -> Any:
         """Run one command and return its result.

@@ -6,8 +6,9 @@ account's statement of the day, the recordkeeper's price file, and the dealing d
 
 import csv
 import io
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -33,7 +34,7 @@ class Tally:
     """What was done, to be told at the end. `seconds` is by phase, of this tenant's own thread."""
 
     members: int = 0
-    payments: Counter[Way] = field(default_factory=Counter)
+    payments: dict[Way, int] = field(default_factory=dict)
     received: Decimal = Decimal(0)
     suspended: int = 0
     suspended_amount: Decimal = Decimal(0)
@@ -50,7 +51,7 @@ class Tally:
     invested: Decimal = Decimal(0)
     units: Decimal = Decimal(0)
     residue_units: Decimal = Decimal(0)
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,14 @@ class Year:
         operator: Operator,
         files: Path,
         progress: Callable[[int], None],
+        is_stopped: Callable[[], bool],
     ) -> None:
         self.plan, self.prices = plan, prices
         self.tally = Tally()
         self.numbers: dict[int, str] = {}
         self._pack: Pack = plan.pack
         self._machine, self._partner, self._operator = machine, partner, operator
-        self._files, self._progress = files, progress
+        self._files, self._progress, self._is_stopped = files, progress, is_stopped
         self._consents: dict[str, list[dict[str, str]]] = {}
         self._sent_files: list[Path] = []
         self._lock = Lock()
@@ -93,6 +95,8 @@ class Year:
         """
         self._files.mkdir(parents=True, exist_ok=True)
         for day in self.plan.days:
+            if self._is_stopped():
+                return
             payments = self.plan.sending.get(day, ())
             self._advance(day, self._pack.scenario.morning)
             self._enrol(self.plan.joining.get(day, ()))
@@ -101,7 +105,6 @@ class Year:
                 self._advance(day, self._pack.scenario.evening)
             self._reconcile(day, taken)
             self._deal(day)
-            self._machine.check()
             self.tally.days += 1
             self._progress(1 + len(payments))
 
@@ -116,7 +119,10 @@ class Year:
         with self._timed("enrolment"):
             for chunk in chunks(people, MOST_ITEMS):
                 items = [
-                    {"key": f"join-{person.index}", **person.application(self._pack.scenario.product, self._terms(person))}
+                    {
+                        "key": f"join-{person.index}",
+                        **person.application(self._pack.scenario.product, self._terms(person)),
+                    }
                     for person in chunk
                 ]
                 answer = expect(self._partner.post("/v1/members/batch", {"items": items}), 200, "enrolment").json
@@ -132,7 +138,8 @@ class Year:
             path = f"/v1/enrolment-terms/{self._pack.scenario.product}"
             shown = self._partner.get(path, language=person.language)["consents"]
             self._consents[person.language] = [
-                {name: one[name] for name in ("consent", "language", "version")} | {"channel": "partner"} for one in shown
+                {name: one[name] for name in ("consent", "language", "version")} | {"channel": "partner"}
+                for one in shown
             ]
         return self._consents
 
@@ -159,7 +166,7 @@ class Year:
         expected = "suspended" if paid.payment.mishap else "received"
         if paid.state != expected:
             raise DemoFailed(f"payment {paid.payment.reference} should be {expected} and is {paid.state}")
-        self.tally.payments[paid.payment.way] += 1
+        self.tally.payments[paid.payment.way] = self.tally.payments.get(paid.payment.way, 0) + 1
         amount = Decimal(paid.payment.amount)
         if paid.payment.mishap:
             self.tally.suspended += 1
@@ -183,7 +190,9 @@ class Year:
         status = 202 if payment.mishap else 201
         receipt = expect(answer, status, f"payment {payment.reference}").json
         if payment.sent_again:
-            again = expect(self._partner.post("/v1/contributions", body, key=key), status, "the same payment again").json
+            again = expect(
+                self._partner.post("/v1/contributions", body, key=key), status, "the same payment again"
+            ).json
             self._same(payment, receipt, again)
         return _Paid(payment, receipt["state"])
 
@@ -222,8 +231,12 @@ class Year:
             path = self._files / f"{group}-{day:%Y%m%d}.csv"
             path.write_bytes(_csv(_COLUMNS, ([self._body(one)[name] for name in _COLUMNS] for one in own)))
             paths.append(path)
-        twice = self._sent_files[-1:] if self._pack.scenario.mishaps.file_sent_twice and len(self._sent_files) < 6 else []
-        reports = self._machine.akiba("import", "contributions", "--tenant", self._pack.code, *map(str, [*paths, *twice]))
+        twice = (
+            self._sent_files[-1:] if self._pack.scenario.mishaps.file_sent_twice and len(self._sent_files) < 6 else []
+        )
+        reports = self._machine.akiba(
+            "import", "contributions", "--tenant", self._pack.code, *map(str, [*paths, *twice])
+        )
         for path, own, report in zip(paths, (own for _, own in sorted(by_group.items())), reports, strict=False):
             expected = (len(own), sum(not one.mishap for one in own), sum(bool(one.mishap) for one in own))
             if (report["rows"], report["received"], report["suspended"]) != expected or report["refused"]:
@@ -270,26 +283,30 @@ class Year:
                 raise DemoFailed(f"the prices of {day} were not all accepted: {report}")
             self.tally.prices += len(published)
         with self._timed("dealing"):
-            self._read_dealing(self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()}))
+            self._read_dealing(day, self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()}))
 
-    def _read_dealing(self, report: Mapping[str, Any]) -> None:
-        self.tally.dealing_days += 1
+    def _read_dealing(self, day: date, report: Mapping[str, Any]) -> None:
+        tally = self.tally
+        tally.dealing_days += bool(report["closed"])
+        for order in report["orders"]:
+            if order["cut_off_on"] == day.isoformat():
+                tally.orders += 1
+                tally.ordered += Decimal(order["amount"])
+            elif order["waiting"]:
+                raise DemoFailed(f"an order waits, and its price came: {order}")
+            else:
+                tally.orders_priced += 1
+                tally.invested += Decimal(order["amount"])
+                tally.units += Decimal(order["units"])
+                tally.residue_units += Decimal(order["residue"])
 
-    def _timed(self, phase: str) -> "_Stopwatch":
-        return _Stopwatch(self.tally.seconds, phase)
-
-
-class _Stopwatch:
-    """Adds the seconds spent inside to a phase."""
-
-    def __init__(self, seconds: dict[str, float], phase: str) -> None:
-        self._seconds, self._phase, self._began = seconds, phase, 0.0
-
-    def __enter__(self) -> None:
-        self._began = perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._phase] += perf_counter() - self._began
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.tally.seconds[phase] = self.tally.seconds.get(phase, 0.0) + perf_counter() - began
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:

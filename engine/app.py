@@ -8,7 +8,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -16,11 +15,9 @@ from alembic.script import ScriptDirectory
 from babel import negotiate_locale
 from litestar import Litestar, Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
-from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp, Receive, Scope, Send
 from sqlalchemy import create_engine, make_url, pool, text
 
 from engine import __version__
@@ -28,17 +25,18 @@ from engine.access.api import StaffController, TokenController, authorize, provi
 from engine.access.rules import Caller
 from engine.access.service import Gate, Tokens
 from engine.audit.api import LogController
-from engine.audit.queries import LAWS as AUDIT_LAWS
+from engine.audit.rules.tables import Column, ExportTable
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
 from engine.contributions.api import ContributionController, SuspenseController
-from engine.contributions.service import Intake
+from engine.contributions.service import CHUNK, Intake
 from engine.enrolment import rules as enrolment_rules
-from engine.enrolment.api import MemberController
-from engine.funds import queries as fund_queries
+from engine.enrolment.api import EnrolmentTermsController, MemberController
 from engine.funds import rules as fund_rules
 from engine.funds.api import DealingController, PriceController
+from engine.funds.queries.laws import LAWS as FUND_LAWS
+from engine.identity import queries as identity_queries
 from engine.kernel.permissions import Permission
 from engine.kernel.rules import Rule
 from engine.ledger import queries as ledger_queries
@@ -72,11 +70,43 @@ RUNNERS: Mapping[str, Runner] = {
 }
 LAWS: Sequence[Law] = (
     *ledger_queries.LAWS,
-    *AUDIT_LAWS,
+    *identity_queries.LAWS,
     *contribution_queries.LAWS,
-    *fund_queries.LAWS,
+    *FUND_LAWS,
     *reconciliation_queries.LAWS,
 )
+
+EXPORT_TABLES: Sequence[ExportTable] = (
+    ExportTable(
+        name="members",
+        title="Members, by pseudonym",
+        columns=(
+            Column("member", "member", "the pseudonym that stands in events and transfers"),
+            Column("product", "string", "the product joined"),
+            Column("joined_on", "date", "the business date of joining"),
+            Column("group", "string", "the aggregator or group, where the product has such"),
+            Column("status", "string", "active or erased"),
+        ),
+        source="""select member_id, product, joined_on, group_code, status from members
+                   where (%(until)s::date is null or joined_on < %(until)s) order by member_id""",
+        primary_key=("member",),
+    ),
+    ExportTable(
+        name="prices",
+        title="Unit prices accepted",
+        columns=(
+            Column("fund", "string", "the fund's code"),
+            Column("price_on", "date", "the day the price is of"),
+            Column("price", "number", "money per unit, exactly as published"),
+        ),
+        source="""select fund, price_on, digits::numeric / 10::numeric ^ scale::int from prices
+                   where state = 'accepted' and (%(since)s::date is null or price_on >= %(since)s)
+                     and (%(until)s::date is null or price_on < %(until)s) order by fund, price_on""",
+        primary_key=("fund", "price_on"),
+    ),
+)
+SERVED_SECONDS = 5
+"""How soon a serving process serves a tenant that another process created."""
 
 _log = get_logger(__name__)
 
@@ -185,17 +215,13 @@ async def readyz(db: NamedDependency[Database], app_url: NamedDependency[str]) -
     return Response({"status": "ok" if ready else "schema is not this version's"}, status_code=200 if ready else 503)
 
 
-class _RequestContext:
-    """Gives each request an id, bound to every log line of it; the caller's own X-Request-Id if it is a plain one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            structlog.contextvars.clear_contextvars()
-            structlog.contextvars.bind_contextvars(method=scope["method"])
-        await self._app(scope, receive, send)
+async def _follow_tenants(deployment: Deployment) -> None:
+    while True:
+        await asyncio.sleep(SERVED_SECONDS)
+        try:
+            await deployment.tenants.activate(deployment.db)
+        except Exception as error:  # noqa: BLE001 - tried again; what is served stays served
+            _log.warning("tenants could not be read", kind=type(error).__name__)
 
 
 def translate(request: Request[Any, Any, Any], message: str) -> str:
@@ -206,9 +232,9 @@ def translate(request: Request[Any, Any, Any], message: str) -> str:
     return str(translator(language).gettext(message))
 
 
-def create_app(deployment: Deployment, urls: DatabaseURLs) -> Litestar:
-    """Return the HTTP application of a deployment."""
-    intake = Intake(deployment.db, deployment.keys)
+def create_app(deployment: Deployment, urls: DatabaseURLs, *, most_in_commit: int = CHUNK) -> Litestar:
+    """Return the HTTP application of a deployment; at most `most_in_commit` contributions share a commit."""
+    intake = Intake(deployment.db, deployment.keys, most=most_in_commit)
     gate = Gate(
         deployment.db,
         Tokens(deployment.keys.token_signing_key, issuer=deployment.base_url),
@@ -224,8 +250,14 @@ def create_app(deployment: Deployment, urls: DatabaseURLs) -> Litestar:
     def given(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
-    async def stop() -> None:
-        await intake.drained()
+    @asynccontextmanager
+    async def serving(_: Litestar) -> AsyncIterator[None]:
+        follower = asyncio.create_task(_follow_tenants(deployment))
+        try:
+            yield
+        finally:
+            follower.cancel()
+            await intake.drained()
 
     app = Litestar(
         route_handlers=[
@@ -234,6 +266,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs) -> Litestar:
             TokenController,
             StaffController,
             MemberController,
+            EnrolmentTermsController,
             ContributionController,
             SuspenseController,
             PriceController,
@@ -257,7 +290,6 @@ def create_app(deployment: Deployment, urls: DatabaseURLs) -> Litestar:
             "adapters": given(adapter),
         },
         exception_handlers=html_errors(exception_handlers(translate)),
-        middleware=[DefineMiddleware(_RequestContext)],
         openapi_config=OpenAPIConfig(
             title="Akiba",
             version=__version__,
@@ -272,7 +304,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs) -> Litestar:
             security=[{"partner": []}],
         ),
         request_max_body_size=MOST_BODY_BYTES,
-        on_shutdown=[stop],
+        lifespan=[serving],
         logging_config=None,
         debug=False,
     )

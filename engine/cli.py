@@ -23,6 +23,7 @@ from engine import __version__
 from engine.access import service as access
 from engine.access.rules import FIRST_ROLES, PARTNER_SCOPES
 from engine.app import (
+    EXPORT_TABLES,
     KINDS,
     LAWS,
     RUNNERS,
@@ -30,28 +31,29 @@ from engine.app import (
     Deployment,
     adapter,
     create_app,
-    export_tables,
     is_at_head,
     open_deployment,
     running_database,
     upgrade,
 )
 from engine.audit import service as audit
-from engine.audit.errors import PackageRefused
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
+from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.price_files import PriceFileRefused
 from engine.ledger import service as ledger
 from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
+from engine.reports.api import StatementDocument, document_of
 from engine.runtime.embedded_postgres import ServerError
 from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
 from engine.runtime.settings import Settings, SettingsError, load_settings
 from engine.tenancy.errors import PackErrors
 from engine.tenancy.service import Tenant, advance_clock, check_pack
+from engine.worker import last_checkpoint
 from engine.worker import work as run_worker
 
 OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
@@ -99,7 +101,7 @@ def main() -> None:
     """Run the command line; every refusal ends in a sentence and an exit code, never in a traceback."""
     try:
         app(standalone_mode=True)
-    except (EngineError, PriceFileRefused, PackageRefused) as refusal:
+    except (EngineError, PriceFileRefused) as refusal:
         _fail(str(refusal))
     except PackErrors as errors:
         _fail(str(errors))
@@ -182,7 +184,7 @@ def pack_check(context: typer.Context, folder: Path) -> None:
 
     def lines() -> None:
         for scenario in report.scenarios:
-            typer.echo(f"{'ok  ' if scenario.ok else 'FAIL'} {scenario.name}")
+            typer.echo(f"{'ok  ' if scenario.ok else 'FAIL'} {scenario.file}: {scenario.name}")
         for problem in report.problems:
             typer.echo(str(problem))
         typer.echo(f"{report.code}: {'good' if report.ok else 'not good'}, {len(report.scenarios)} examples")
@@ -207,7 +209,14 @@ def tenant_create(context: typer.Context, code: str) -> None:
 @_groups["clock"].command("advance")
 def clock_advance(
     context: typer.Context,
-    to: Annotated[datetime, typer.Option("--to", help="An instant with its offset, such as 2023-04-03T18:00:00+05:30.", formats=["%Y-%m-%dT%H:%M:%S%z"])],
+    to: Annotated[
+        datetime,
+        typer.Option(
+            "--to",
+            help="An instant with its offset, such as 2023-04-03T18:00:00+05:30.",
+            formats=["%Y-%m-%dT%H:%M:%S%z"],
+        ),
+    ],
     tenant: TenantOption,
 ) -> None:
     """Set a scheme's clock forward; refused in production."""
@@ -266,7 +275,9 @@ def partner_create(
 
     partner = _run(context, use)
     result = {"client_id": partner.client_id, "client_secret": partner.client_secret}
-    _show(context, result, lambda: typer.echo(f"client_id     {partner.client_id}\nclient_secret {partner.client_secret}"))
+    _show(
+        context, result, lambda: typer.echo(f"client_id     {partner.client_id}\nclient_secret {partner.client_secret}")
+    )
 
 
 # -- running
@@ -393,7 +404,10 @@ def import_prices(
     context: typer.Context,
     files: list[Path],
     tenant: TenantOption,
-    day: Annotated[datetime | None, typer.Option("--date", help="The files' day; else the date in their names.", formats=["%Y-%m-%d"])] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option("--date", help="The files' day; else the date in their names.", formats=["%Y-%m-%d"]),
+    ] = None,
 ) -> None:
     """Import the fund managers' daily price files."""
 
@@ -502,29 +516,43 @@ def statement(
 ) -> None:
     """Print a member's statement at a date."""
 
-    async def use(deployment: Deployment) -> tuple[reports.Statement, bytes | None]:
+    async def use(deployment: Deployment) -> tuple[StatementDocument, reports.Sheet, bytes | None]:
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
-            found = await reports.statement_of(
-                session, deployment.keys, served, member, as_of=as_of.date() if as_of else None
-            )
-            document = None
+            who = await reports.find_member(session, deployment.keys, member)
+            day = as_of.date() if as_of else business_date(await ledger.scheme_now(session), served.time_zone)
+            found = await reports.statement(session, served, who, number=member, as_of=day)
+            printed = None
             if pdf is not None:
-                document = await reports.statement_pdf(session, deployment.keys, served, found, language=language)
-        return found, document
+                printed = await reports.print_statement(
+                    session, deployment.keys, served, who, found, actor=ACTOR, language=language
+                )
+        letterhead = reports.Letterhead.of(served, language or served.pack.languages[0])
+        return document_of(found), reports.sheet_of(found, letterhead), printed
 
-    found, document = _run(context, use)
-    if pdf is not None and document is not None:
-        pdf.write_bytes(document)
-        console.print(f"{pdf}: {len(document)} bytes", highlight=False)
-    _show(context, found, lambda: _statement_lines(found))
+    document, sheet, printed = _run(context, use)
+    if pdf is not None and printed is not None:
+        pdf.write_bytes(printed)
+        console.print(f"{pdf}: {len(printed)} bytes", highlight=False)
+    _show(context, document, lambda: _print_sheet(sheet))
 
 
-def _statement_lines(found: reports.Statement) -> None:
-    table = Table(title=f"{found.member} · {found.as_of}", show_header=False)
-    for name, value in reports.summary(found):
-        table.add_row(name, value)
-    Console().print(table)
+def _print_sheet(sheet: reports.Sheet) -> None:
+    out = Console()
+    out.print(f"{sheet.scheme} · {sheet.title}", style="bold")
+    out.print(sheet.subtitle)
+    summary = Table(show_header=False, box=None)
+    for figure in (*sheet.person, sheet.balance, *sheet.figures):
+        summary.add_row(figure.label, figure.value, figure.note)
+    out.print(summary)
+    for one in (sheet.holdings, sheet.payments):
+        if one is not None:
+            table = Table(title=one.caption)
+            for column in one.columns:
+                table.add_column(column.title, justify="right" if column.is_figure else "left")
+            for row in one.rows:
+                table.add_row(*row)
+            out.print(table)
 
 
 @app.command()
@@ -553,7 +581,9 @@ def check(
         for code, offences in found.items():
             for offence in offences:
                 typer.echo(f"{code}: {offence.law}: {offence.item}: expected {offence.expected}, found {offence.found}")
-            typer.echo(f"{code}: {len(LAWS)} laws, {len(offences)} broken" if offences else f"{code}: {len(LAWS)} laws hold")
+            typer.echo(
+                f"{code}: {len(LAWS)} laws, {len(offences)} broken" if offences else f"{code}: {len(LAWS)} laws hold"
+            )
 
     _show(context, found, lines)
     if any(found.values()):
@@ -573,33 +603,54 @@ def audit_export(
     def day(value: datetime | None) -> date | None:
         return value.date() if value else None
 
-    async def use(deployment: Deployment) -> Any:
+    async def use(deployment: Deployment) -> audit.Exported:
         served = deployment.tenants.by_code(tenant)
-        while await audit.append(deployment.db, deployment.keys, served.tenant_id, served.pack.log_origin):
-            pass
-        return await audit.export(
+        await audit.append(
             deployment.db,
             deployment.keys,
             served.tenant_id,
-            out,
-            tenant=served.code,
-            title=served.pack.name,
-            origin=served.pack.log_origin,
-            tables=export_tables(served),
-            since=day(since),
-            until=day(until),
+            served.pack.log_origin,
+            published=last_checkpoint(deployment, served.code),
         )
+        with _progress() as progress:
+            task = progress.add_task("entries", total=None)
+            return await audit.export(
+                deployment.db,
+                deployment.keys,
+                served.tenant_id,
+                out,
+                since=day(since),
+                until=day(until),
+                tables=EXPORT_TABLES,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
 
     result = _run(context, use)
-    _show(context, result, lambda: typer.echo(f"{out}: {result.events} events, checkpoint of size {result.size}"))
+    summary = {
+        "folder": str(out),
+        "size": result.size,
+        "root": result.root.hex(),
+        "rows": result.rows,
+        "files": result.files,
+    }
+    _show(context, summary, lambda: typer.echo(f"{out}: {result.files} files, a log of {result.size} entries"))
 
 
 @_groups["audit"].command("verify")
 def audit_verify(context: typer.Context, folder: Path) -> None:
     """Verify a package without the database."""
     report = audit.verify_package(folder)
-    _show(context, report, lambda: typer.echo("\n".join(report.lines())))
-    if not report.ok:
+
+    def lines() -> None:
+        for problem in report.problems:
+            typer.echo(f"{problem.file}: {problem.item}: {problem.what}")
+        if report.is_ok:
+            typer.echo(f"{folder} proves itself: {report.origin}, {report.size} entries")
+
+    _show(
+        context, {"ok": report.is_ok, "origin": report.origin, "size": report.size, "problems": report.problems}, lines
+    )
+    if not report.is_ok:
         raise typer.Exit(FAILED)
 
 
@@ -625,4 +676,6 @@ def bench(
     """Measure speed as ratios in one run; prints JSON."""
     from benchmarks.run import run  # noqa: PLC0415 - the benchmarks are no part of the engine
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(run(context.obj.settings, name=name, scale=scale)), indent=2).decode())
+    typer.echo(
+        msgspec.json.format(msgspec.json.encode(run(context.obj.settings, name=name, scale=scale)), indent=2).decode()
+    )

@@ -1,18 +1,18 @@
 """Composition of the background: the log's appender, the jobs that were promised, and those that come round."""
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import procrastinate
 from procrastinate import PsycopgConnector
 
-from engine.app import Deployment, DatabaseURLs
+from engine.app import DatabaseURLs, Deployment
 from engine.audit import service as audit
+from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
-from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.runtime.database import Role
 from engine.runtime.jobs import Jobs
 from engine.runtime.logging import get_logger
@@ -28,7 +28,9 @@ def job_app(deployment: Deployment, urls: DatabaseURLs) -> procrastinate.App:
     """Return procrastinate's application with every job registered under its name."""
     app = procrastinate.App(connector=PsycopgConnector(conninfo=urls.app, min_size=1, max_size=4))
     for name, job in JOBS.items():
-        app.task(name=name, retry=procrastinate.RetryStrategy(max_attempts=8, exponential_wait=2))(_bound(deployment, job))
+        app.task(name=name, retry=procrastinate.RetryStrategy(max_attempts=8, exponential_wait=2))(
+            _bound(deployment, job)
+        )
     return app
 
 
@@ -47,33 +49,45 @@ async def work(deployment: Deployment, urls: DatabaseURLs, *, until_idle: bool =
             await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
             await append_all(deployment)
             return
-        rounds = [asyncio.create_task(_roll_up_forever(deployment)), asyncio.create_task(_append_forever(deployment))]
+        stop = asyncio.Event()
+        appender = asyncio.create_task(_append_forever(deployment, stop))
+        folder = asyncio.create_task(_roll_up_forever(deployment))
         try:
-            await app.run_worker_async(concurrency=4, install_signal_handlers=False, shutdown_graceful_timeout=20)
+            await app.run_worker_async(concurrency=4, shutdown_graceful_timeout=20)
         finally:
-            for task in rounds:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*rounds)
+            stop.set()
+            folder.cancel()
+            await asyncio.gather(appender, folder, return_exceptions=True)
 
 
 async def append_all(deployment: Deployment) -> None:
     """Give every committed batch of every tenant its place in the log, and sign."""
     for tenant in deployment.tenants:
-        while await audit.append(
-            deployment.db, deployment.keys, tenant.tenant_id, tenant.pack.log_origin
-        ):
-            pass
+        await audit.append(
+            deployment.db,
+            deployment.keys,
+            tenant.tenant_id,
+            tenant.pack.log_origin,
+            published=last_checkpoint(deployment, tenant.code),
+        )
 
 
-async def _append_forever(deployment: Deployment) -> None:
-    while True:
-        try:
-            await append_all(deployment)
-        except Exception:
-            _log.exception("the appender failed and tries again")
-            await asyncio.sleep(5)
-        await asyncio.sleep(0.5)
+def last_checkpoint(deployment: Deployment, code: str) -> Path:
+    """Return the file, outside of the database, that keeps a tenant's last checkpoint: it shows a rolled-back database."""
+    return deployment.settings.data_dir / "checkpoints" / code
+
+
+async def _append_forever(deployment: Deployment, stop: asyncio.Event) -> None:
+    async def origins() -> Mapping[int, str]:
+        return {tenant.tenant_id: tenant.pack.log_origin for tenant in await deployment.tenants.activate(deployment.db)}
+
+    await audit.sequence_forever(
+        deployment.db,
+        deployment.keys,
+        origins,
+        stop=stop,
+        published=lambda tenant_id: last_checkpoint(deployment, deployment.tenants.by_id(tenant_id).code),
+    )
 
 
 async def _roll_up_forever(deployment: Deployment) -> None:
@@ -82,6 +96,6 @@ async def _roll_up_forever(deployment: Deployment) -> None:
             for tenant in deployment.tenants:
                 async with deployment.db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
                     await ledger.roll_up(session)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, the next round tries again
             _log.exception("the roll-up failed and tries again")
         await asyncio.sleep(ROLL_UP_SECONDS)

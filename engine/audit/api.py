@@ -13,7 +13,7 @@ from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 
-CHECKPOINT_TYPE = "text/plain; charset=utf-8"
+CHECKPOINT_TYPE = "text/plain"  # the framework adds "; charset=utf-8"
 TILE_TYPE = "application/octet-stream"
 _NEWEST = {"Cache-Control": "public, max-age=5"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}

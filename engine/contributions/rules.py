@@ -21,9 +21,9 @@ from engine.contributions.errors import (
     UnknownChannel,
     WrongCurrency,
 )
+from engine.identity.rules import compact_reference
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.ids import body_digest, claim_digest
-from engine.identity.rules import compact_reference
 from engine.kernel.rules import Rule
 from engine.tenancy.rules.proving import ScenarioContext
 

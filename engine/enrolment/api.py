@@ -115,7 +115,7 @@ class TermsAnswer(Struct, frozen=True, kw_only=True):
 
 def _bare(key: object) -> str:
     """Return the key without the quotes of a structured field: most clients send it bare, the draft wants it quoted."""
-    if isinstance(key, str) and len(key) > 2 and key[0] == key[-1] == '"':
+    if isinstance(key, str) and len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise errors.KeyMissing(most=LONGEST_KEY)

@@ -23,9 +23,11 @@ async def earlier_enrolments(session: AsyncSession, claims: Sequence[UUID]) -> d
     cursor = await connection.execute(
         """select c.digest, m.member_id, e.body_digest
              from unnest(%b::uuid[]) w(digest)
-             join claims c on c.digest = w.digest
-             join members m on m.enrolled_event = c.event_id
-             join events e on e.member_id = m.member_id and e.event_id = m.enrolled_event""",
+            cross join lateral (select digest, event_id from claims where digest = w.digest limit 1) c
+            cross join lateral (
+              select member_id, enrolled_event from members where enrolled_event = c.event_id limit 1) m
+            cross join lateral (
+              select body_digest from events where member_id = m.member_id and event_id = m.enrolled_event limit 1) e""",
         (list(claims),),
     )
     return {row[0]: EarlierEnrolment(row[1], row[2]) for row in await cursor.fetchall()}

@@ -118,7 +118,7 @@ def split_by_choice(amount: int, shares: Mapping[str, int]) -> dict[str, int]:
 def is_doubtful(price: Price, last: Price, move_bp: int) -> bool:
     """Return whether `price` moved from `last` by more than `move_bp` basis points of `last`; exactly that much is fine."""
     scale = max(price.scale, last.scale)
-    new, old = (one.digits * 10 ** (scale - one.scale) for one in (price, last))
+    new, old = (int(one.decimal().scaleb(scale)) for one in (price, last))
     return abs(new - old) * WHOLE_BP > old * move_bp
 
 

@@ -1,4 +1,8 @@
-"""SQL of identity: set-based throughout, however many members a statement is about."""
+"""SQL of identity: set-based throughout, however many members a statement is about.
+
+Look-ups are written as one probe of a unique index a member (LATERAL with LIMIT), which the planner cannot turn round: on
+tables just loaded and not yet analysed it would, and a thousand members out of a million then took half a minute.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +33,8 @@ class SealedMember:
     document: bytes
 
 
-async def reserve(session: AsyncSession, purpose: str, wanted: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
-    """Write (digest, member_id) where the digest is free; return those written, of one digest the first.
+async def reserve(session: AsyncSession, purpose: str, wanted: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+    """Write (digest, member_id) where the digest is free; return those written, in order, of one digest the first.
 
     Waits for whoever is writing the same digest; digests are written in order, so that two batches never deadlock.
     """
@@ -41,7 +45,7 @@ async def reserve(session: AsyncSession, purpose: str, wanted: Sequence[tuple[UU
             order by w.digest, w.o on conflict (digest, purpose) do nothing returning digest, member_id""",
         (session.info["tenant_id"], _PURPOSES[purpose], [one for one, _ in wanted], [member for _, member in wanted]),
     )
-    return {(row[0], row[1]) for row in await cursor.fetchall()}
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
 
 
 async def release(session: AsyncSession, member_ids: Sequence[int]) -> None:
@@ -83,20 +87,12 @@ async def members_by_digest(session: AsyncSession, digests: Sequence[UUID]) -> d
     cursor = await connection.execute(
         """select i.digest, m.member_id, m.product, m.joined_on, m.group_code, m.status
              from unnest(%b::uuid[]) w(digest)
-             join person_indexes i on i.digest = w.digest and i.purpose = 1
-             join members m on m.member_id = i.member_id""",
+            cross join lateral (
+              select digest, member_id from person_indexes where digest = w.digest and purpose = 1 limit 1) i
+            cross join lateral (
+              select member_id, product, joined_on, group_code, status from members
+               where member_id = i.member_id limit 1) m""",
         (list(digests),),
-    )
-    return {row[0]: _member(row[1:]) for row in await cursor.fetchall()}
-
-
-async def members_by_event(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, MemberRef]:
-    """Return the members whom those events enrolled."""
-    connection = await driver(session)
-    cursor = await connection.execute(
-        """select m.enrolled_event, m.member_id, m.product, m.joined_on, m.group_code, m.status
-             from unnest(%b::bigint[]) w(event_id) join members m on m.enrolled_event = w.event_id""",
-        (list(event_ids),),
     )
     return {row[0]: _member(row[1:]) for row in await cursor.fetchall()}
 
@@ -105,7 +101,11 @@ async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dic
     """Return those of the members whom the tenant has."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select member_id, product, joined_on, group_code, status from members where member_id = any(%b::bigint[])""",
+        """select m.member_id, m.product, m.joined_on, m.group_code, m.status
+             from unnest(%b::bigint[]) w(member_id)
+            cross join lateral (
+              select member_id, product, joined_on, group_code, status from members
+               where member_id = w.member_id limit 1) m""",
         (list(member_ids),),
     )
     return {row[0]: _member(row) for row in await cursor.fetchall()}
@@ -116,8 +116,12 @@ async def sealed_documents(session: AsyncSession, member_ids: Sequence[int]) -> 
     connection = await driver(session)
     cursor = await connection.execute(
         """select k.member_id, k.wrapped_dek, v.version, v.document
-             from member_keys k join vault v on v.member_id = k.member_id
-            where k.member_id = any(%b::bigint[]) and v.document is not null""",
+             from unnest(%b::bigint[]) w(member_id)
+            cross join lateral (
+              select member_id, wrapped_dek from member_keys where member_id = w.member_id limit 1) k
+            cross join lateral (
+              select version, document from vault where member_id = w.member_id limit 1) v
+            where v.document is not null""",
         (list(member_ids),),
         binary=True,
     )

@@ -180,11 +180,6 @@ async def members_by_number(session: AsyncSession, keys: FileKeyStore, numbers: 
     return {number: found[digest] for number, digest in digests.items() if digest in found}
 
 
-async def members_by_event(session: AsyncSession, event_ids: Sequence[int]) -> dict[int, MemberRef]:
-    """Return the members whom those events enrolled, by event."""
-    return await queries.members_by_event(session, event_ids) if event_ids else {}
-
-
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
     """Return those of the members whom the tenant has."""
     return await queries.members_by_id(session, member_ids) if member_ids else {}

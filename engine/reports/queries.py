@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +17,8 @@ _KNOWN = """(cast(:size as bigint) is null or exists (
 
 _MOVEMENTS = f"""
 select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.kind as account, c.pot, c.origin,
-       coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing, e.body ->> 'resolves' as resolves
+       coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing,
+       e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves
   from transfers t
   join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
   cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, side, other)
@@ -60,6 +62,8 @@ async def movements(session: AsyncSession, member_id: int, *, as_of: date, log_s
             fund=row.fund,
             scale=row.scale,
             dealing=int(row.dealing or 0),
+            price=Price.of(Decimal(row.price)) if row.price else None,
+            price_on=date.fromisoformat(row.price_on) if row.price_on else None,
             resolves=int(row.resolves or 0),
         )
         for row in rows
@@ -67,27 +71,14 @@ async def movements(session: AsyncSession, member_id: int, *, as_of: date, log_s
 
 
 async def allocations(session: AsyncSession, member_id: int) -> list[Allocation]:
-    """Return what of the member's payments went into which dealing, and the price its order took."""
+    """Return what of the member's payments went into which dealing."""
     rows = await session.execute(
-        text("""select a.event_id, a.code, a.amount, a.dealing_id, f.code as fund, o.price_on, o.digits, o.scale
-                  from allocations a
-                  join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
-                  left join orders o on o.tenant_id = a.tenant_id and o.dealing_id = a.dealing_id and o.fund_id = a.fund_id
+        text("""select a.event_id, a.code, a.amount, a.dealing_id, f.code as fund
+                  from allocations a join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
                  where a.member_id = :member order by a.event_id, a.code"""),
         {"member": member_id},
     )
-    return [
-        Allocation(
-            event_id=row.event_id,
-            code=row.code,
-            amount=row.amount,
-            dealing=row.dealing_id,
-            fund=row.fund,
-            price_on=row.price_on,
-            price=None if row.digits is None else Price(row.digits, row.scale),
-        )
-        for row in rows
-    ]
+    return [Allocation(*row) for row in rows]
 
 
 async def last_prices(
@@ -108,10 +99,21 @@ async def last_prices(
     return {row.code: (row.price_on, Price(row.digits, row.scale)) for row in rows}
 
 
-async def reconciled(session: AsyncSession, member_id: int, *, as_of: date, log_size: int | None) -> frozenset[int]:
-    """PROVISIONAL."""
+async def reconciled(
+    session: AsyncSession, member_id: int, *, resolved: Sequence[int], as_of: date, log_size: int | None
+) -> frozenset[int]:
+    """Return which of the member's receipts, and of the suspended ones `resolved`, were on a statement by `as_of`."""
     rows = await session.execute(
-        text("select distinct event_id from allocations where member_id = :member and allocated_on <= :as_of"),
-        {"member": member_id, "as_of": as_of},
+        text(f"""select m.event_id from matches m
+                   join events e on e.member_id = :house and e.event_id = m.matched_event
+                  where (m.member_id = :member or (m.member_id = :house and m.event_id = any(:resolved)))
+                    and e.business_date <= :as_of and {_KNOWN.format(event="m.matched_event")}"""),
+        {
+            **_parameters(session, log_size),
+            "member": member_id,
+            "house": -session.info["tenant_id"],
+            "resolved": list(resolved),
+            "as_of": as_of,
+        },
     )
     return frozenset(row.event_id for row in rows)

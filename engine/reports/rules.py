@@ -105,8 +105,8 @@ class Statement(Struct, frozen=True, kw_only=True):
 class Movement:
     """One transfer's effect on one account of the member: `amount` > 0 put in, < 0 taken out.
 
-    `is_payment` tells a payment (or its reversal) from a change of cash into units. `dealing` is set where cash bought
-    units; `resolves` names the suspended payment that this one is.
+    `is_payment` tells a payment (or its reversal) from a change of cash into units. `dealing`, `price`
+    and `price_on` are set where cash bought units; `resolves` names the suspended payment that this one is.
     """
 
     event_id: int
@@ -121,6 +121,8 @@ class Movement:
     fund: str
     scale: int
     dealing: int = 0
+    price: Price | None = None
+    price_on: date | None = None
     resolves: int = 0
 
 
@@ -133,8 +135,6 @@ class Allocation:
     amount: int
     dealing: int
     fund: str
-    price_on: date | None = None
-    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +216,8 @@ def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
                     origin=receipt.origin,
                     state=LineState.INVESTED,
                     fund=fund,
-                    price_on=allocation.price_on,
-                    price=allocation.price,
+                    price_on=move.price_on,
+                    price=move.price,
                     units=0 if got is None else got.amount,
                     unit_scale=0 if got is None else got.scale,
                 )

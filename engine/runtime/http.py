@@ -61,7 +61,7 @@ def refuses(*errors: type[EngineError]) -> dict[int, ResponseSpec]:
         by_status.setdefault(error.status, []).append(error.code)
     return {
         status: ResponseSpec(
-            data_container=Problem, generate_examples=False, media_type=PROBLEM, description=", ".join(sorted(codes))  # type: ignore[arg-type]
+            data_container=Problem, generate_examples=False, media_type=PROBLEM, description=", ".join(sorted(codes))
         )
         for status, codes in by_status.items()
     }
@@ -97,7 +97,9 @@ def exception_handlers(translate: Translate) -> dict[Any, Any]:
     def validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
         extra = error.extra if isinstance(error.extra, list) else []
         fields = tuple(
-            FieldProblem(str(item.get("key", "body")), str(item.get("message", ""))) for item in extra if isinstance(item, dict)
+            FieldProblem(str(item.get("key", "body")), str(item.get("message", "")))
+            for item in extra
+            if isinstance(item, dict)
         )
         if not fields:
             reason = str(error.detail)

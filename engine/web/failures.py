@@ -6,12 +6,13 @@ from typing import Any
 from litestar import Request, Response
 
 from engine.access.rules import Caller
-from engine.kernel.errors import NotFound
-from engine.runtime.http import Problem
+from engine.kernel.errors import EngineError, Forbidden, Malformed, NotFound, Unauthenticated
+from engine.runtime.http import Problem, problem_of
 from engine.tenancy.service import Tenant, Tenants
 from engine.web.frame import Frame
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[Problem]]
+_BY_STATUS = {kind.status: kind for kind in (Malformed, Unauthenticated, Forbidden, NotFound)}
 
 
 def html_errors(handlers: Mapping[Any, Handler]) -> dict[Any, Callable[[Request[Any, Any, Any], Any], Response[Any]]]:
@@ -40,7 +41,7 @@ def _paged(handler: Handler) -> Callable[[Request[Any, Any, Any], Any], Response
         page = frame.page(
             "error.html",
             status=problem.status_code or 500,
-            problem=problem.content,
+            problem=_said(error, problem, frame),
             home="/staff" if request.url.path.startswith("/staff") and caller else "/",
         )
         page.headers["Cache-Control"] = "no-store"
@@ -49,6 +50,17 @@ def _paged(handler: Handler) -> Callable[[Request[Any, Any, Any], Any], Response
         return page
 
     return answer
+
+
+def _said(error: Any, problem: Response[Problem], frame: Frame) -> Problem:
+    """Return the refusal in the language of the page, which need not be the one the browser asked for first."""
+    said = problem.content
+    if isinstance(error, EngineError):
+        return problem_of(error, frame.words.gettext)
+    kind = _BY_STATUS.get(said.status)
+    if kind is not None and not said.detail:
+        return Problem(said.type, problem_of(kind(), frame.words.gettext).title, said.status, said.code)
+    return said
 
 
 def _tenant_of(request: Request[Any, Any, Any], caller: Caller | None) -> Tenant | None:

@@ -1,4 +1,7 @@
-"""SQL of the operator's pages. A figure and the list behind it are counted by one and the same condition."""
+"""SQL of the operator's pages, over the tables of the capabilities below; it writes none of them.
+
+A figure and the list behind it are counted by one and the same condition.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter, URLEncodedBody
+from litestar.params import FromPath, FromQuery, QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -204,7 +204,7 @@ class StaffPages(Controller):
         caller: NamedDependency[Caller],
         db: NamedDependency[Database],
         settings: NamedDependency[Settings],
-        since: Period = "today",
+        since: FromQuery[Period] = "today",
         before: Before = None,
     ) -> Response[str]:
         """List what was recorded today or this month, the newest first."""
@@ -281,7 +281,7 @@ class StaffPages(Controller):
         caller: NamedDependency[Caller],
         db: NamedDependency[Database],
         settings: NamedDependency[Settings],
-        done: Literal["approve", "reject"] | None = None,
+        done: FromQuery[Literal["approve", "reject"] | None] = None,
     ) -> Response[str]:
         """Show dealings, orders, prices, and the prices that wait for a second person."""
         async with _page(request, db, tenant, caller, settings) as (session, frame):
@@ -324,9 +324,9 @@ class StaffPages(Controller):
                 waits = [row.price for row in held if row.fund == fund and row.price_on == day]
                 if waits and waits[0].decimal() != _typed(data.price):
                     raise PriceDiffers(field="price")
-                await funds.approve_price(session, tenant, fund=fund, price_on=day, actor=caller.actor)
+                await funds.approve_price(session, tenant, fund, day, caller.actor)
             else:
-                await funds.reject_price(session, tenant, fund=fund, price_on=day, actor=caller.actor)
+                await funds.reject_price(session, tenant, fund, day, caller.actor)
         return Redirect(f"/staff/dealing?done={data.decision}#held", status_code=303)
 
     @get("/jobs", operation_id="ShowJobs", opt={"permission": Permission.OPERATIONS_READ})

@@ -50,6 +50,7 @@ def upgrade() -> None:
         append_only(table)
     op.execute("select make_partitions(date '2026-10-01', 12)")
 
+    grant("alembic_version", app="select")
     grant("tenants", app="select, insert, update", sequencer="select", jobs="select")
     for table in ("assets", "chart", "actors", "packs", "decisions", "corrections"):
         grant(table, app="select, insert", sequencer="select", jobs="select, insert")

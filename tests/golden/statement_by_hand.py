@@ -27,6 +27,7 @@ FOLDER holds `<member>-<as-of>.json` files as `GET /v1/members/{number}/statemen
 import argparse
 import csv
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -125,7 +126,9 @@ def calculate(member: str, payments: Iterable[Payment], prices: dict[str, dict[d
     """Return a member's statement at the end of `as_of`."""
     with localcontext() as context:
         context.prec = 40
-        own = sorted((one for one in payments if one.member == member and one.paid_on <= as_of), key=lambda one: one.paid_on)
+        own = sorted(
+            (one for one in payments if one.member == member and one.paid_on <= as_of), key=lambda one: one.paid_on
+        )
         lines = tuple(buy(one, prices[one.scheme], as_of) for one in own)
         units = sum((line.units for line in lines if line.units is not None), Decimal(0))
         last_price_on = last_price = None
@@ -151,7 +154,7 @@ def money_weighted_return(flows: Sequence[tuple[date, Decimal]], value: Decimal,
     """Return the yearly rate at which the flows grow to `value`, by halving an interval until it is tiny."""
 
     def grown(rate: float) -> float:
-        return sum(float(amount) * (1 + rate) ** ((as_of - day).days / 365) for day, amount in flows)
+        return math.fsum(float(amount) * (1 + rate) ** ((as_of - day).days / 365) for day, amount in flows)
 
     low, high = -0.9999, 1000.0
     for _ in range(200):
@@ -166,7 +169,9 @@ def money_weighted_return(flows: Sequence[tuple[date, Decimal]], value: Decimal,
 def table(result: Result) -> str:
     """Return the calculation as a table for people to follow with a pocket calculator."""
     out = [f"{result.member} at the end of {result.as_of}", ""]
-    out.append(f"{'paid on':<11}{'dealt on':<11}{'price of':<11}{'amount':>10} / {'price':>8} = {'exact units':>18}{'units':>12}")
+    out.append(
+        f"{'paid on':<11}{'dealt on':<11}{'price of':<11}{'amount':>10} / {'price':>8} = {'exact units':>18}{'units':>12}"
+    )
     for line in result.lines:
         paid, amount = line.payment.paid_on.isoformat(), f"{line.payment.amount:.2f}"
         dealt = "" if line.dealt_on is None else line.dealt_on.isoformat()
@@ -272,7 +277,9 @@ def differences(expected: dict[str, object], found: dict[str, object]) -> list[s
 
 def compare(folder: Path, payments: Sequence[Payment], prices: dict[str, dict[date, Decimal]]) -> int:
     """Print, for every statement in the folder, whether it is what the hand calculation says; return an exit code."""
-    named = [(path, re.fullmatch(r"([a-z]+)-(\d{4}-\d{2}-\d{2})\.json", path.name)) for path in sorted(folder.iterdir())]
+    named = [
+        (path, re.fullmatch(r"([a-z]+)-(\d{4}-\d{2}-\d{2})\.json", path.name)) for path in sorted(folder.iterdir())
+    ]
     wrong: list[str] = []
     compared = 0
     for path, match in named:
@@ -282,9 +289,7 @@ def compare(folder: Path, payments: Sequence[Payment], prices: dict[str, dict[da
         found = answered(json.loads(path.read_text(encoding="utf-8")), match[1])
         wrong += differences(expected, found)
         compared += 1
-    for line in wrong:
-        print(line)
-    print(f"{compared} statements compared, {len(wrong)} differences")
+    say("\n".join([*wrong, f"{compared} statements compared, {len(wrong)} differences"]))
     return 1 if wrong or not compared else 0
 
 
@@ -299,6 +304,11 @@ def plain(figures: dict[str, object]) -> dict[str, object]:
     price = figures["price"]
     assert price is None or isinstance(price, str), price
     return figures | {"price": bare(price), "lines": [line | {"price": bare(line["price"])} for line in lines]}
+
+
+def say(text: str) -> None:
+    """Print a text."""
+    sys.stdout.write(text + "\n")
 
 
 GOLDEN_DAYS = (date(2023, 4, 28), date(2023, 9, 30), date(2024, 3, 31))
@@ -321,9 +331,9 @@ def main() -> int:
     members = list(dict.fromkeys(one.member for one in payments))
     results = [calculate(member, payments, prices, day) for member in members for day in given.as_of or GOLDEN_DAYS]
     if given.json:
-        print(json.dumps([document(one) for one in results], indent=1))
+        say(json.dumps([document(one) for one in results], indent=1))
     else:
-        print("\n".join(table(one) for one in results), end="")
+        say("\n".join(table(one) for one in results).rstrip("\n"))
     return 0
 
 

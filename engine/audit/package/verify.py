@@ -201,10 +201,12 @@ def check_sums(package: Package, key: tuple[str, bytes, bytes]) -> tuple[list[tu
         if name not in package.files or (package.path / name).is_symlink() or package.digest(name) != digest:
             what = f"{name} is missing" if name not in package.files else f"the SHA-256 of {name} is another one"
             differing.append((name, "", what) if signed else (SUMS, f"line {number}", what))
+    if not signed:
+        differing.append((SUMS, "", "is not the one that was signed"))
     for name in package.files:
         if name not in listed and name not in (SUMS, NOTE):
             differing.append((name, "", f"is not listed in {SUMS}"))
-    return differing if signed else [*differing, (SUMS, "", "is not the one that was signed")], signed
+    return differing, signed
 
 
 def check_log(package: Package, size: int, root: bytes) -> None:

@@ -204,13 +204,13 @@ def _check_sums(package: _Package, key: VerifierKey) -> tuple[list[Problem], boo
         differs = _differs(package, found[2], found[1])
         if differs:
             differing.append(Problem(found[2], "", differs) if is_trusted else Problem(SUMS, f"line {number}", differs))
+    if not is_trusted:
+        differing.append(Problem(SUMS, "", "is not the one that was signed"))
     differing += [
         Problem(name, "", f"is not listed in {SUMS}")
         for name in package.files
         if name not in listed and name not in (SUMS, PACKAGE_NOTE)
     ]
-    if not is_trusted:
-        differing.append(Problem(SUMS, "", "is not the one that was signed"))
     return differing, is_trusted
 
 

@@ -283,7 +283,7 @@ select o.dealing_id, d.product, d.cut_off_on, o.fund_id, f.code, f.unit_scale, o
 def _order(row: Sequence[object]) -> Order:
     *facts, digits, scale, confirmed, due = row
     price = None if digits is None else Price(digits, scale)  # type: ignore[arg-type]
-    return Order(*facts, price, confirmed, due)  # type: ignore[arg-type]
+    return Order(*facts, price, confirmed, due)  # type: ignore[arg-type,call-arg]
 
 
 async def placed_orders(session: AsyncSession) -> list[Order]:

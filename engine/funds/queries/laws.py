@@ -74,25 +74,33 @@ LAWS: tuple[Law, ...] = (
     Law(
         "units-follow-the-formula",
         "each member's allotted units and cash in every allotment are what the order's price makes of their allocations",
-        f"""
-        with due as (
-          select a.member_id, r.event_id, c.product, c.pot, c.origin, f.code as fund, sum(a.amount) as amount, sum({_DUE}) as units
+        """
+        with own as materialized (
+          select c.code, c.kind, c.product, c.pot, c.origin, c.fund, m.scale from chart c
+            join assets m on m.tenant_id = c.tenant_id and m.asset_id = c.code / 4096
+           where c.kind in ('cash', 'units', 'orders-in-transit', 'units-issued')),
+        done as materialized (
+          select r.dealing_id, r.fund_id, r.first_member, r.last_member, r.event_id, f.code as fund, f.unit_scale + o.scale as scale, o.digits
             from allotments r
             join orders o on o.tenant_id = r.tenant_id and o.dealing_id = r.dealing_id and o.fund_id = r.fund_id
             join funds f on f.tenant_id = r.tenant_id and f.fund_id = r.fund_id
+           where r.event_id <> 0),
+        due as materialized (
+          select a.member_id, r.event_id, c.product, c.pot, c.origin, r.fund, sum(a.amount) as amount,
+                 sum(trunc(a.amount * power(10::numeric, r.scale - c.scale) / r.digits, 0)) as units
+            from done r
             join allocations a on a.dealing_id = r.dealing_id and a.fund_id = r.fund_id
                               and a.member_id >= r.first_member and a.member_id <= r.last_member
-            join chart c on c.tenant_id = a.tenant_id and c.code = a.code
-            {_MONEY_OF_CODE}
-           where r.event_id <> 0 group by 1, 2, 3, 4, 5, 6),
-        booked as (
-          select t.member_id, t.event_id, c.product, c.pot, c.origin, coalesce(nullif(c.fund, ''), x.fund) as fund,
+            join own c on c.code = a.code group by 1, 2, 3, 4, 5, 6),
+        made as materialized (select event_id, member_id from events where kind = 42),
+        booked as materialized (
+          select t.member_id, t.event_id, c.product, c.pot, c.origin, x.fund,
                  sum(t.amount) filter (where c.kind = 'cash') as amount, sum(t.amount) filter (where c.kind = 'units') as units
-            from events e
-            join transfers t on t.event_id = e.event_id and t.member_id <> e.member_id
-            join chart c on c.tenant_id = t.tenant_id and c.code in (t.debit, t.credit) and c.kind in ('cash', 'units')
-            join chart x on x.tenant_id = t.tenant_id and x.code in (t.debit, t.credit) and x.kind in ('orders-in-transit', 'units-issued')
-           where e.kind = 42 group by 1, 2, 3, 4, 5, 6)
+            from transfers t
+            join made e on e.event_id = t.event_id and e.member_id <> t.member_id
+            join own c on c.code = case when mod(t.debit, 4096) >= 2048 then t.debit else t.credit end
+            join own x on x.code = case when mod(t.debit, 4096) >= 2048 then t.credit else t.debit end
+           group by 1, 2, 3, 4, 5, 6)
         select format('member %s in event %s, %s %s %s %s', to_hex(member_id), event_id, product, pot, origin, fund),
                format('%s for %s', coalesce(d.units, 0), coalesce(d.amount, 0)), format('%s for %s', coalesce(b.units, 0), coalesce(b.amount, 0))
           from due d full join booked b using (member_id, event_id, product, pot, origin, fund)

@@ -21,7 +21,7 @@ __all__ = [
     "list_dealings",
     "list_prices",
     "price_orders",
-    "release",
     "reject_price",
+    "release",
     "run_dealing",
 ]

@@ -261,9 +261,12 @@ class _Allotment:
             return await self._report(waiting)
         plan = await retry_transaction(self._plan)
         numbers = iter([one for one in plan.ranges if not one.is_done])
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._sessions):
-                group.create_task(self._allot(plan, numbers))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._sessions):
+                    group.create_task(self._allot(plan, numbers))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one failure stops the others, and tells the story
         done = await retry_transaction(lambda: self._finish(plan))
         _log.info("order allotted" if done else "order in progress", tenant=self._tenant.code, count=len(plan.ranges))
         return await self._report("" if done else IN_PROGRESS)

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
-from engine.funds.errors import PriceDecided, UnknownPrice, UnitScaleChanged
+from engine.funds.errors import PriceDecided, UnitScaleChanged, UnknownPrice
 from engine.funds.ports import FundManager
 from engine.funds.queries import prices as queries
 from engine.funds.queries.prices import Neighbourhood, StoredPrice

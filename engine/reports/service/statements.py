@@ -77,7 +77,13 @@ async def statement(
     account = Account(
         movements=movements,
         allocations=await queries.allocations(session, member.member_id),
-        reconciled=await queries.reconciled(session, member.member_id, as_of=as_of, log_size=known_size),
+        reconciled=await queries.reconciled(
+            session,
+            member.member_id,
+            resolved=[move.resolves for move in movements if move.resolves],
+            as_of=as_of,
+            log_size=known_size,
+        ),
         prices=await queries.last_prices(session, held, as_of=as_of, log_size=known_size) if held else {},
     )
     try:

@@ -126,7 +126,9 @@ class Scheme:
         people = sorted(new_member_id() for _ in range(members))
         await self.post([self.enrolled(person) for person in people])
         await self.post([self.paid(person, 10_000 + i) for i, person in enumerate(people)])
-        await self.post([self.paid(people[0], 1_05, day=date(2023, 5, 2), body={"words": 'बचत "ok" \u2028 \n', "n": 1.50})])
+        await self.post(
+            [self.paid(people[0], 1_05, day=date(2023, 5, 2), body={"words": 'बचत "ok" \u2028 \n', "n": 1.50})]
+        )
         order = Entry(
             member_id=self.house,
             kind=EventKind.ORDER_PLACED,
@@ -154,13 +156,21 @@ async def scheme(db: Database, tenant_id: int) -> Scheme:
         )
 
 
+def run(*command: str, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run a program; return (status, output, errors)."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+
+
 def stand_alone(folder: Path, *more: str) -> tuple[int, list[str]]:
     """Run the verifier that is bundled into exports, our own copy of it, without our packages; return (status, lines)."""
-    done = subprocess.run(
-        [sys.executable, "-I", str(VERIFY), str(folder), *more], capture_output=True, text=True, check=False
-    )
-    assert not done.stderr, done.stderr
-    return done.returncode, done.stdout.splitlines()
+    status, output, errors = run(sys.executable, "-I", str(VERIFY), str(folder), *more)
+    assert not errors, errors
+    return status, output.splitlines()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import io
 import json
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from engine.audit.rules.notes import Checkpoint, sign_note, verifier_key
 from engine.audit.rules.tiles import bundle, split_hashes, unbundle
 from engine.kernel.ids import new_member_id
 from engine.runtime.key_file import FileKeyStore
-from tests.engine.audit.conftest import TABLES, VERIFY, Scheme, stand_alone
+from tests.engine.audit.conftest import TABLES, VERIFY, Scheme, files_of, run, stand_alone
 from tests.engine.audit.test_service import append
 
 TILE, BUNDLE = "log/tile/0/000.p/13", "log/tile/entries/000.p/13"
@@ -112,8 +113,7 @@ async def test_a_whole_package_proves_itself(package: Path) -> None:
 async def test_any_changed_byte_is_found_and_its_file_named(package: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     chance = random.Random(seed)
-    names = sorted(f.relative_to(package).as_posix() for f in package.rglob("*") if f.is_file())
-    for name in names:
+    for name in files_of(package):
         whole = (package / name).read_bytes()
         for _ in range(8):
             at, by = chance.randrange(len(whole)), chance.randrange(1, 256)
@@ -201,7 +201,18 @@ def replace_in(items: list[bytes], at: int, old: bytes, new: bytes) -> None:
         (lambda e: e.__setitem__(5, b"[" * 60_000), BUNDLE),
         (lambda e: e.__setitem__(5, e[5].replace(b'"v":1', b'"v":2')), BUNDLE),
     ],
-    ids=["edit", "delete", "reorder", "truncate", "append", "key twice", "not canonical", "no event", "deep", "version"],
+    ids=[
+        "edit",
+        "delete",
+        "reorder",
+        "truncate",
+        "append",
+        "key twice",
+        "not canonical",
+        "no event",
+        "deep",
+        "version",
+    ],
 )
 async def test_a_rewritten_log_is_refused(package: Path, change: Callable[[list[bytes]], object], named: str) -> None:
     """Entries, tiles and sums fit one another; the signature under the old root and the rows do not."""
@@ -353,24 +364,12 @@ async def test_an_earlier_checkpoint_that_was_forged_is_named(
 async def test_a_folder_that_is_no_package_is_refused(tmp_path: Path) -> None:
     assert first_problem(tmp_path) == ("keys/log.vkey", "")
     assert stand_alone(tmp_path)[0] == 1
-    assert stand_alone_usage(tmp_path / "nowhere") == 2
-
-
-def stand_alone_usage(folder: Path) -> int:
-    import subprocess
-    import sys
-
-    return subprocess.run([sys.executable, str(VERIFY), str(folder)], capture_output=True, check=False).returncode
+    assert run(sys.executable, str(VERIFY), str(tmp_path / "nowhere"))[0] == 2
 
 
 async def test_the_verifier_in_the_package_runs_by_itself(package: Path) -> None:
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-I", "verify.py"], cwd=package, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    status, _, errors = run(sys.executable, "-I", "verify.py", cwd=package)
+    assert (status, errors) == (0, "")
     assert not (package / "__pycache__").exists()
     imported = {line.split()[1].split(".")[0] for line in VERIFY.read_text().splitlines() if line.startswith(("import ", "from "))}  # fmt: skip
-    import sys as python
-
-    assert imported - set(python.stdlib_module_names) == {"cryptography"}
+    assert imported - set(sys.stdlib_module_names) == {"cryptography"}

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import date
+from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
-from engine.identity import service
+from engine.identity import queries, service
 from engine.identity.errors import UnknownMember
 from engine.identity.rules import CheckedNumber, MemberStatus, NewMember
 from engine.identity.service import NumbersExhausted
@@ -284,6 +285,15 @@ async def test_batches_in_opposite_orders_do_not_deadlock(db: Database, keys: Fi
     taken = await asyncio.gather(*ways)
 
     assert sorted(len(one) for one in taken) == [0, 0, 200]
+
+
+async def test_digests_are_locked_in_their_order(db: Database, tenant_id: int) -> None:
+    wanted = [(uuid4(), member_id) for member_id in range(1, 101)]
+
+    async with db.unit_of_work(tenant_id) as session:
+        written = await queries.reserve(session, "national-id", wanted)
+
+    assert written == sorted(wanted)
 
 
 async def test_numbers_that_are_taken_are_drawn_again_until_none_is_left(

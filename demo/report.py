@@ -1,0 +1,140 @@
+"""The demo's last words: what is in the books, and how to reach them."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.client import Credentials, Site
+from demo.plan import Plan
+from demo.proof import Proof
+from demo.year import Tally
+
+
+def as_document(
+    tallies: Mapping[str, Tally], proofs: Mapping[str, Proof], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the report as JSON has it: amounts and units as decimal strings."""
+    return {
+        "ok": True,
+        "tenants": {
+            code: _plain(asdict(tally)) | {"proof": _plain(asdict(proofs[code]))} for code, tally in tallies.items()
+        },
+        "seconds": {phase: round(spent, 1) for phase, spent in seconds.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return round(value, 2)
+    return value if isinstance(value, int | str | bool) or value is None else str(value)
+
+
+def show(
+    console: Console,
+    plans: Sequence[Plan],
+    tallies: Mapping[str, Tally],
+    proofs: Mapping[str, Proof],
+    seconds: Mapping[str, float],
+) -> None:
+    """Print the report."""
+    table = Table(title="Akiba demo", title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("")
+    for plan in plans:
+        table.add_column(plan.pack.code, justify="right")
+    for label, values in _rows(plans, tallies, proofs):
+        table.add_row(label, *values)
+    console.print(table)
+    console.print("seconds: " + ", ".join(f"{phase} {spent:.1f}" for phase, spent in seconds.items()))
+    for plan in plans:
+        spent = tallies[plan.pack.code].seconds
+        inside = ", ".join(f"{phase} {part:.1f}" for phase, part in sorted(spent.items(), key=lambda one: -one[1]))
+        console.print(f"  {plan.pack.code}: {inside}")
+    for plan in plans:
+        console.print(f"export of {plan.pack.code}: {proofs[plan.pack.code].folder}", soft_wrap=True, highlight=False)
+
+
+def _rows(
+    plans: Sequence[Plan], tallies: Mapping[str, Tally], proofs: Mapping[str, Proof]
+) -> list[tuple[str, list[str]]]:
+    found: list[tuple[str, list[str]]] = []
+
+    def row(label: str, tell: Any) -> None:
+        found.append(
+            (label, [tell(tallies[plan.pack.code], proofs[plan.pack.code], plan.pack.currency) for plan in plans])
+        )
+
+    row("members", lambda t, *_: f"{t.members:,}")
+    for way, label in (("single", "one by one"), ("batch", "in batches"), ("file", "by file")):
+        row(f"payments {label}", lambda t, *_, way=way: f"{t.payments.get(way, 0):,}")
+    row("credited", lambda t, _, currency: _money(t.received, currency))
+    row("sent again, posted once", lambda t, *_: f"{t.sent_again:,}")
+    row("in suspense", lambda t, _, currency: f"{t.suspended:,}: {_money(t.suspended_amount, currency)}")
+    row("statement lines matched", lambda t, *_: f"{t.matched:,} of {t.statement_lines:,}")
+    row("prices imported", lambda t, *_: f"{t.prices:,}" if t.prices else "none")
+    row("dealing days", lambda t, *_: f"{t.dealing_days:,}")
+    row("orders priced", lambda t, *_: f"{t.orders_priced:,} of {t.orders:,}")
+    row("invested", lambda t, _, currency: _money(t.invested, currency) if t.orders else "")
+    row("units allotted", lambda t, *_: f"{t.units:,.4f}" if t.orders else "")
+    row("units of residue", lambda t, *_: f"{t.residue_units:,.4f}" if t.orders else "")
+    row("events, transfers", lambda _, p, __: f"{p.events:,}, {p.transfers:,}")
+    row("last checkpoint", lambda _, p, __: f"{p.log_size:,} entries")
+    row("akiba check", lambda _, p, __: "no law broken" if not p.laws_broken else f"{p.laws_broken} broken")
+    row("export", lambda _, p, __: f"verified by {len(p.verified)} programs")
+    row("by hand", lambda _, p, __: p.by_hand)
+    return found
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{currency} {amount:,}"
+
+
+def show_ways_in(
+    console: Console,
+    plans: Sequence[Plan],
+    sites: Mapping[str, Site],
+    links: Mapping[str, str],
+    credentials: Mapping[str, Credentials],
+    numbers: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Print how people and partners come in: links, secrets, ready lines for the shell."""
+
+    def line(text: str = "") -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    for plan in plans:
+        pack, site, partner = plan.pack, sites[plan.pack.code], credentials[plan.pack.code]
+        members = numbers[pack.code]
+        number = next(iter(members.values()))
+        form = "Content-Type: application/json"
+        payment = (
+            f'{{"member":"{number}","amount":"500","currency":"{pack.currency}",'
+            f'"channel":"{pack.scenario.sending.channels["single"][0]}","reference":"TRY-'
+        )
+        line()
+        line(f"{pack.name} ({pack.code})")
+        line(f"  pages        {site.url}/")
+        line(f"  staff        {links[pack.code]}   (once, within 15 minutes)")
+        line(f"  statement    {site.url}/staff/members/{number}/statement   (once signed in)")
+        line(f"  partner      client_id {partner.client_id}")
+        line(f"               client_secret {partner.client_secret}")
+        line("  try it:")
+        line(
+            f"    TOKEN=$(curl -s {site.url}/oauth/token -d grant_type=client_credentials "
+            f"-d client_id={shlex.quote(partner.client_id)} -d client_secret={shlex.quote(partner.client_secret)} "
+            '| sed -E \'s/.*"access_token":"([^"]+)".*/\\1/\')'
+        )
+        line(
+            f'    curl -s {site.url}/v1/contributions -H "Authorization: Bearer $TOKEN" -H "{form}" '
+            f"-H \"Idempotency-Key: try-$(date +%s)\" -d '{payment}'$(date +%s)'\"}}'"
+        )
+        line(f'    curl -s {site.url}/v1/members/{number}/statement -H "Authorization: Bearer $TOKEN"')
+    line()

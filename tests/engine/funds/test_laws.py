@@ -1,0 +1,66 @@
+"""Each law of dealing names the damage it is there for."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.funds.queries import LAWS
+from tests.engine.funds.conftest import PRODUCT, Scheme
+
+UNITS = "(select code from chart where kind = 'units' limit 1)"
+
+DAMAGE = {
+    "units-are-confirmed-units": "update orders set units_confirmed = units_confirmed + 1, residue_units = residue_units + 1",
+    "orders-are-their-allocations": "delete from allocations where ctid = (select min(ctid) from allocations where tenant_id = {t})",
+    "in-transit-is-unpriced": "update allotments set amount = amount - 1 where range_no = 1",
+    "orders-move-their-cash": "update transfers set amount = amount + 1 where event_id = (select max(event_id) from orders where tenant_id = {t})",
+    "units-follow-the-formula": f"""update transfers set amount = amount + case when line % 4 = 0 then 1 else -1 end
+        where tenant_id = {{t}} and credit = {UNITS} and line in (2, 4)""",
+    "residue-is-what-rounding-left": "update orders set units_confirmed = units_confirmed + 1, residue_units = residue_units + 1",
+    "allocations-are-whole-receipts": "update allocations set amount = amount + 1 where ctid = (select min(ctid) from allocations where tenant_id = {t})",
+    "orders-take-a-published-price": "update prices set digits = digits + 1",
+}
+
+
+@pytest.mark.parametrize("law", [law.name for law in LAWS])
+async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls: tuple[str, str], law: str) -> None:
+    members = await scheme.members(["first"] * 5)
+    events = await scheme.receive([(m, {"retirement": 5000 + 7 * i}, f"r{i}") for i, m in enumerate(members)])
+    await scheme.allocate(list(zip(members, events, strict=True)))
+    await scheme.deal("2023-04-03")
+    await scheme.clock("2023-04-05T04:30:00")
+    await scheme.price("2023-04-05", {"SM001009": "32.6034"})
+    await scheme.deal("2023-04-05")
+    tenant_id = scheme.tenant.tenant_id
+    (sql,) = [one.sql for one in LAWS if one.name == law]
+    app, database = _names(database_urls)
+    with psycopg.connect(superuser_url, dbname=database) as connection:
+        connection.execute("select set_config('app.tenant', %s, true)", (str(tenant_id),))
+
+        def found() -> list[Any]:
+            connection.execute(f"set local role {app}")  # type: ignore[call-overload]
+            rows = connection.execute(sql).fetchall()  # type: ignore[call-overload]
+            connection.execute("reset role")
+            return rows
+
+        assert found() == []
+        connection.execute("set local session_replication_role = replica")
+        damage = DAMAGE[law].format(t=tenant_id)
+        if "{t}" not in DAMAGE[law]:
+            damage += f" {'and' if ' where ' in damage else 'where'} tenant_id = {tenant_id}"
+        assert connection.execute(damage).rowcount  # type: ignore[call-overload]
+        offences = found()
+        assert offences
+        assert all(len(row) == 3 for row in offences)
+        connection.rollback()
+
+
+def _names(database_urls: tuple[str, str]) -> tuple[str, str]:
+    info = psycopg.conninfo.conninfo_to_dict(database_urls[0])
+    return str(info["user"]), str(info["dbname"])
+
+
+def test_every_law_has_its_damage() -> None:
+    assert DAMAGE.keys() == {law.name for law in LAWS}
+    assert PRODUCT

@@ -1,0 +1,153 @@
+"""The demo, reduced to some dozens of people and six weeks, run as people run it. The whole one is `make demo ONCE=1`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import create_database
+from tests.journeys.conftest import ROOT, planned
+
+pytestmark = pytest.mark.timeout(600)
+_AKIBA = [sys.executable, "-c", "from engine.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, small_packs: Path, request: pytest.FixtureRequest
+) -> dict[str, str]:
+    """What the demo is told: its own data directory, the reduced packs, and another server where one is given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AKIBA_", "DATABASE_"))}
+    kept |= {
+        "AKIBA_DATA_DIR": str(tmp_path_factory.mktemp("demo")),
+        "AKIBA_PACKS": str(small_packs),
+        "PYTHONPATH": str(ROOT),
+    }
+    if os.environ.get("TEST_POSTGRES_URL"):
+        urls = create_database(request.getfixturevalue("superuser_url"), f"d{os.getpid()}")
+        kept |= dict(zip(("DATABASE_URL", "DATABASE_OWNER_URL"), urls, strict=True))
+    return kept
+
+
+def run(environment: dict[str, str], *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_AKIBA, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment | changes,
+        timeout=400,
+    )
+
+
+@pytest.fixture(scope="module")
+def loaded(environment: dict[str, str]) -> dict[str, Any]:
+    """The report of the first run."""
+    done = run(environment, "--json", "demo", "run", "--once")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("code", ["in-nps-lite", "rw-ejoheza"])
+def test_the_report_holds_what_was_planned(loaded: dict[str, Any], small_packs: Path, code: str) -> None:
+    payments = planned(small_packs, code)
+    found = loaded["tenants"][code]
+
+    assert loaded["ok"]
+    assert found["members"] == 34
+    assert sum(found["payments"].values()) == len(payments)
+    assert found["suspended"] == 3
+    assert found["sent_again"] > 0
+    assert found["matched"] == found["statement_lines"] == len(payments)
+    assert found["proof"]["laws_broken"] == 0
+    assert found["proof"]["log_size"] == found["proof"]["events"]
+    assert len(found["proof"]["verified"]) == 2
+
+
+def test_units_were_bought_where_there_are_funds(loaded: dict[str, Any]) -> None:
+    india, rwanda = loaded["tenants"]["in-nps-lite"], loaded["tenants"]["rw-ejoheza"]
+
+    assert india["dealing_days"] > 20
+    assert 0 < india["orders_priced"] < india["orders"]
+    assert float(india["units"]) > 0
+    assert float(india["residue_units"]) < 0.0001 * sum(india["payments"].values())
+    assert india["payments"]["file"] > 0
+    assert (rwanda["orders"], rwanda["prices"]) == (0, 0)
+
+
+def test_three_statements_equal_the_hand_calculation(loaded: dict[str, Any], environment: dict[str, str]) -> None:
+    """Once more, by the script alone, over what the API answered."""
+    folder = Path(environment["AKIBA_DATA_DIR"]) / "demo" / "statements" / "in-nps-lite"
+    script = ROOT / "tests" / "golden" / "statement_by_hand.py"
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), "--compare", str(folder)], check=False, capture_output=True, text=True
+    )
+    statements = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*-2023-05-12.json")]
+
+    assert loaded["tenants"]["in-nps-lite"]["proof"]["by_hand"] == "9 statements compared, 0 differences"
+    assert (done.returncode, done.stdout) == (0, "9 statements compared, 0 differences\n")
+    assert sorted(len(one["holdings"]) for one in statements) == [1, 1, 1]
+    assert sum(one["totals"]["return_a_year"] is not None for one in statements) >= 2
+    assert all(path.read_bytes().startswith(b"%PDF-") for path in folder.glob("*.pdf"))
+
+
+def test_a_second_run_proves_what_is_there(loaded: dict[str, Any], environment: dict[str, str]) -> None:
+    again = run(environment, "demo", "run", "--once")
+
+    assert again.returncode == 0, again.stderr
+    assert "serving what is there" in again.stderr
+    for code, found in loaded["tenants"].items():
+        assert code in again.stdout
+        assert f"{found['proof']['events']:,}"[:2] in again.stdout
+
+
+def test_it_serves_until_it_is_told_to_stop(loaded: dict[str, Any], environment: dict[str, str]) -> None:
+    """Without --once: links, a partner's secret, ready lines; an orderly end on SIGINT."""
+    assert loaded["ok"]
+    with subprocess.Popen(
+        [*_AKIBA, "demo", "run"],
+        env=environment | {"AKIBA_PORT": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        deadline = time.monotonic() + 120
+        while "Ctrl-C" not in said and time.monotonic() < deadline and process.poll() is None:
+            said += process.stderr.readline()
+        process.send_signal(2)
+        out, err = process.communicate(timeout=60)
+
+    assert "Ctrl-C" in said, said + err
+    assert process.returncode == 0, err
+    assert out.count("/staff/enter/") == 2
+    assert out.count("client_secret") >= 2
+    assert "curl -s http://in-nps-lite.localhost:" in out
+
+
+def test_a_demo_that_was_not_loaded_to_its_end_says_how_to_start_afresh(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "state.json").write_text('{"is_complete": false, "tenants": {}}', encoding="utf-8")
+    done = run(environment, "demo", "run", "--once", AKIBA_DATA_DIR=str(tmp_path))
+
+    assert done.returncode == 1
+    assert "start afresh" in " ".join(done.stderr.split())
+
+
+def test_a_demo_in_production_is_refused(environment: dict[str, str]) -> None:
+    urls = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
+        "DATABASE_OWNER_URL": "postgresql://nobody@127.0.0.1:1/x",
+    }
+    done = run(environment, "demo", "run", "--once", AKIBA_PROFILE="production", **urls)
+
+    assert done.returncode == 2
+    assert "production" in done.stderr
