@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
@@ -247,10 +248,9 @@ def admin_bootstrap(
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             token = await access.bootstrap(session, name, roles=roles)
-        host = served.pack.hosts[0]
-        port = f":{deployment.settings.port}" if not deployment.settings.base_url else ""
-        scheme = "https" if deployment.base_url.startswith("https:") else "http"
-        return f"{scheme}://{host}{port}/staff/enter/{token}"
+        own = urlsplit(deployment.base_url)
+        port = f":{own.port}" if own.port else ""
+        return f"{own.scheme}://{served.pack.hosts[0]}{port}/staff/enter/{token}"
 
     link = _run(context, use)
     _show(context, {"link": link}, lambda: typer.echo(link))

@@ -14,13 +14,16 @@ from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
 from engine.runtime.database import Role
-from engine.runtime.jobs import Jobs
+from engine.runtime.jobs import Jobs, promise
 from engine.runtime.logging import get_logger
 
 JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
 
-ROLL_UP_SECONDS = 60
+SCHEDULED = ("reconciliation.match_statements",)
+"""Jobs that come round for every tenant; a waiting one is not queued again."""
+
+ROUND_SECONDS = 60
 _log = get_logger(__name__)
 
 
@@ -51,7 +54,7 @@ async def work(deployment: Deployment, urls: DatabaseURLs, *, until_idle: bool =
             return
         stop = asyncio.Event()
         appender = asyncio.create_task(_append_forever(deployment, stop))
-        folder = asyncio.create_task(_roll_up_forever(deployment))
+        folder = asyncio.create_task(_round_forever(deployment))
         try:
             await app.run_worker_async(concurrency=4, shutdown_graceful_timeout=20)
         finally:
@@ -90,12 +93,15 @@ async def _append_forever(deployment: Deployment, stop: asyncio.Event) -> None:
     )
 
 
-async def _roll_up_forever(deployment: Deployment) -> None:
+async def _round_forever(deployment: Deployment) -> None:
     while True:
         try:
             for tenant in deployment.tenants:
                 async with deployment.db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
                     await ledger.roll_up(session)
+                async with deployment.db.unit_of_work(tenant.tenant_id) as session:
+                    for name in SCHEDULED:
+                        await promise(session, name, tenant_id=tenant.tenant_id)
         except Exception:  # noqa: BLE001 - whatever it was, the next round tries again
-            _log.exception("the roll-up failed and tries again")
-        await asyncio.sleep(ROLL_UP_SECONDS)
+            _log.exception("the round of scheduled work failed and tries again")
+        await asyncio.sleep(ROUND_SECONDS)

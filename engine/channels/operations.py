@@ -93,7 +93,7 @@ class OperationsController(Controller):
         db: NamedDependency[Database],
         adapters: NamedDependency[Adapters],
         day: Annotated[
-            date | None, QueryParameter(query="date", required=False, description="Else the date in the name.")
+            date | None, QueryParameter(name="date", required=False, description="Else the date in the name.")
         ] = None,
     ) -> funds.PriceImport:
         """Import a fund manager's price file; the body is the file as it is."""

@@ -13,7 +13,7 @@ from engine.funds.errors import NoFundChoice, PriceNotUsable, UnknownFund
 from engine.kernel.amounts import Amount
 from engine.kernel.prices import MAX_PRICE_SCALE, Price, units_for
 from engine.kernel.rules import Rule
-from engine.tenancy.rules.proving import ScenarioContext
+from engine.tenancy.rules.proving import MissingInput, ScenarioContext
 
 WHOLE_BP = 10_000
 MOST_MEMBERS_IN_RANGE = 10_000
@@ -162,10 +162,13 @@ def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
         raise NoFundChoice(day=context.on.isoformat())
     asset = context.asset
     given = context.given.get("prices", {})
-    assert isinstance(given, Mapping), given
+    if not isinstance(given, Mapping):
+        raise MissingInput("prices")
     found: dict[str, str] = {}
     for code, part in split_by_choice(Amount.parse(context.text("amount"), asset).units, shares).items():
         fund = funds.rule.fund(code)
+        if code not in given:
+            raise MissingInput(f"prices.{code}")
         price = _price(str(given[code]))
         units = units_for(part, amount_scale=asset.scale, price=price, unit_scale=fund.unit_scale)
         found[f"amounts.{code}"] = _fixed(part, asset.scale)

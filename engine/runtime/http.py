@@ -151,6 +151,9 @@ def exception_handlers(translate: Translate) -> dict[Any, Any]:
 
 
 def _headers(error: EngineError) -> dict[str, str]:
+    own = getattr(error, "headers", None)
+    if own:
+        return dict(own)
     if error.status == Unavailable.status:
         return {"Retry-After": str(RETRY_AFTER_SECONDS)}
     if error.status == 401:

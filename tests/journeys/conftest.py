@@ -1,6 +1,7 @@
 """A deployment as people meet it: both schemes, the real server and worker as processes, everything over HTTP."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -169,10 +170,7 @@ def small_packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packs")
     for pack in load_packs((ROOT / "tenants",)):
         own = folder / pack.code
-        own.mkdir()
-        for path in pack.folder.iterdir():
-            if path.name != "demo.toml":
-                (own / path.name).symlink_to(path)
+        shutil.copytree(pack.folder, own)
         (own / "demo.toml").write_text(tomli_w.dumps(_reduced(pack)), encoding="utf-8")
     return folder
 

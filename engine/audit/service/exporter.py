@@ -247,9 +247,7 @@ class _Export:
     async def _balances(self) -> AsyncIterator[tuple[str, ...]]:
         """Yield every account that moved before the period's end: control accounts by name, then each member's."""
         control: list[tuple[str, ...]] = []
-        async for holder, code, opening, debited, credited in queries.stream_rows(
-            self._session, queries.BALANCES, self._parameters
-        ):
+        async for holder, code, opening, debited, credited in queries.stream_balances(self._session, self._parameters):
             account = self._reader.chart[code]
             row = (
                 account.name(member_name(holder)),

@@ -133,4 +133,10 @@ def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_o
         return None
     days = [day for day, _ in flows] + [as_of]
     amounts = [float(-amount) for _, amount in flows] + [float(value)]
-    return basis_points(pyxirr.xirr(days, amounts, silent=True))
+    rate = pyxirr.xirr(days, amounts, silent=True)
+    if rate is None:
+        # Steep losses are out of the library's reach. With time turned round they are steep gains, which are not:
+        # a growth of 1 + r forwards is one of 1 / (1 + r) backwards.
+        backwards = pyxirr.xirr([as_of + (as_of - day) for day in days], amounts, silent=True)
+        rate = None if backwards is None else 1 / (1 + backwards) - 1
+    return basis_points(rate)

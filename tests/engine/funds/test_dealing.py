@@ -25,7 +25,8 @@ SCALES = {"SM001009": 4, "SM002009": 4, "SM003003": 3}
 
 def bought(amount: int, fund: str, price: str) -> int:
     """The smallest units that paise buy, by fractions."""
-    return floor(Fraction(amount, 100) / Fraction(price) * 10 ** SCALES[fund])
+    units: Fraction = Fraction(amount, 100) / Fraction(price) * 10 ** SCALES[fund]
+    return floor(units)
 
 
 async def savers(scheme: Scheme, groups: list[str], amounts: list[int], tag: str = "a") -> list[int]:
@@ -295,13 +296,13 @@ async def test_a_run_that_stops_anywhere_goes_on(scheme: Scheme, monkeypatch: py
     monkeypatch.setattr(queries, "MOST_MEMBERS_IN_RANGE", 7)
     await savers(scheme, ["first"] * 20, [1000 + 7 * i for i in range(20)])
     await scheme.price("2023-04-03", PRICES)
-    real = {"range": queries.allot_range, "finish": queries.finish_order, "placed": queries.placed_orders}
+    allot_range = queries.allot_range
     calls = 0
 
     async def dies_in_range(*args: Any, **named: Any) -> int:
         nonlocal calls
         calls += 1
-        event = await real["range"](*args, **named)
+        event = await allot_range(*args, **named)
         if (step, calls) in (("first-range", 1), ("second-range", 2)):
             raise Stopped
         return event

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from engine.funds.queries import LAWS
-from tests.engine.funds.conftest import PRODUCT, Scheme
+from tests.engine.funds.conftest import Scheme
 
 UNITS = "(select code from chart where kind = 'units' limit 1)"
 
@@ -39,8 +39,8 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
         connection.execute("select set_config('app.tenant', %s, true)", (str(tenant_id),))
 
         def found() -> list[Any]:
-            connection.execute(f"set local role {app}")  # type: ignore[call-overload]
-            rows = connection.execute(sql).fetchall()  # type: ignore[call-overload]
+            connection.execute(f"set local role {app}")
+            rows = connection.execute(sql).fetchall()
             connection.execute("reset role")
             return rows
 
@@ -49,7 +49,7 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
         damage = DAMAGE[law].format(t=tenant_id)
         if "{t}" not in DAMAGE[law]:
             damage += f" {'and' if ' where ' in damage else 'where'} tenant_id = {tenant_id}"
-        assert connection.execute(damage).rowcount  # type: ignore[call-overload]
+        assert connection.execute(damage).rowcount
         offences = found()
         assert offences
         assert all(len(row) == 3 for row in offences)
@@ -63,4 +63,3 @@ def _names(database_urls: tuple[str, str]) -> tuple[str, str]:
 
 def test_every_law_has_its_damage() -> None:
     assert DAMAGE.keys() == {law.name for law in LAWS}
-    assert PRODUCT

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -248,10 +248,12 @@ async def test_a_bad_row_refuses_the_whole_file_and_all_are_named(scheme: Scheme
     with pytest.raises(UnreadableStatement) as refusal:
         await send(scheme, ("UPI-1", "500.00"), ("UPI-2", "1.001"), ("", "3"))
     assert (refusal.value.details["row"], refusal.value.details["field"]) == (3, "amount")
-    assert [(one["row"], one["field"]) for one in refusal.value.details["problems"]] == [
+    assert [
+        (one["row"], one["field"]) for one in cast("list[dict[str, object]]", refusal.value.details["problems"])
+    ] == [
         (3, "amount"),
         (4, "reference"),
-    ]  # type: ignore[attr-defined]
+    ]
     assert not await scheme.rows("select 1 from statements")
     with pytest.raises(UnknownAccount):
         await send(scheme, ("UPI-1", "500.00"), account="mpesa")
@@ -294,7 +296,7 @@ async def test_another_tenant_sees_no_statement(scheme: Scheme, database_urls: t
     with psycopg.connect(database_urls[0]) as connection:
         connection.execute("select set_config('app.tenant', %s, true)", (str(scheme.tenant.tenant_id + 10**6),))
         for table in ("statements", "statement_lines", "unmatched_lines", "matches", "unallocated"):
-            assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)  # type: ignore[call-overload]
+            assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
 
 
 DAMAGE = {
@@ -318,13 +320,13 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
 
         def found() -> list[Any]:
             connection.execute(f"set local role {info['user']}")
-            rows = connection.execute(sql).fetchall()  # type: ignore[call-overload]
+            rows = connection.execute(sql).fetchall()
             connection.execute("reset role")
             return rows
 
         assert found() == []
         connection.execute("set local session_replication_role = replica")
-        connection.execute(DAMAGE[law])  # type: ignore[call-overload]
+        connection.execute(DAMAGE[law])
         assert found()
         connection.rollback()
 

@@ -1,0 +1,199 @@
+"""Every text for people is in every catalogue, whole: none missing, none fuzzy, the same placeholders, all plural forms."""
+
+import importlib
+import pkgutil
+import re
+import string
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from babel import Locale
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po
+
+import engine
+from engine.kernel.errors import EngineError
+from engine.runtime.locale import ENGINE_LOCALES
+
+ROOT = Path(__file__).resolve().parents[2]
+LANGUAGES = sorted(path.name for path in ENGINE_LOCALES.iterdir() if path.is_dir())
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
+Text = str | tuple[str, ...]
+
+
+@cache
+def extracted() -> frozenset[Text]:
+    """Return the texts that stand in the code and the templates now."""
+    with (ENGINE_LOCALES / "babel.cfg").open(encoding="utf-8") as file:
+        methods, options = parse_mapping_cfg(file)
+    found = extract_from_dir(str(ROOT), methods, options, keywords=KEYWORDS)
+    return frozenset(text for _file, _line, text, _comments, _context in found)
+
+
+@cache
+def catalogue(path: Path, language: str | None = None) -> Catalog:
+    with path.open("rb") as file:
+        return read_po(file, locale=language, abort_invalid=True)
+
+
+def translated(language: str) -> Catalog:
+    return catalogue(ENGINE_LOCALES / language / "LC_MESSAGES" / "engine.po", language)
+
+
+def texts(found: Catalog) -> set[Text]:
+    return {tuple(one.id) if isinstance(one.id, list | tuple) else one.id for one in found if one.id}
+
+
+def messages(language: str) -> Iterator[Message]:
+    return (one for one in translated(language) if one.id)
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def forms(value: object) -> tuple[str, ...]:
+    return tuple(str(one or "") for one in value) if isinstance(value, list | tuple) else (str(value or ""),)
+
+
+def test_the_languages_are_those_of_the_first_tenants() -> None:
+    assert LANGUAGES == ["fr", "hi", "rw"]
+    assert len(extracted()) > 250
+
+
+def test_the_template_is_what_the_code_says() -> None:
+    """`locales/engine.pot` was made anew after the last change of a text."""
+    template = texts(catalogue(ENGINE_LOCALES / "engine.pot"))
+
+    assert sorted(map(str, extracted() - template)) == []
+    assert sorted(map(str, template - extracted())) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_is_missing_or_left_over(language: str) -> None:
+    found = texts(translated(language))
+
+    assert sorted(map(str, extracted() - found)) == []
+    assert sorted(map(str, found - extracted())) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_is_empty_fuzzy_or_left_in_english(language: str) -> None:
+    # Words that are written alike in both languages.
+    alike = {
+        "Page {page} of {pages}",
+        "Code: {code}",
+        "{field}: {reason}.",
+        "Pages",
+        "Fund",
+        "Total",
+        "Orders",
+        "Message",
+    }
+    bad = [
+        one.id
+        for one in messages(language)
+        if one.fuzzy
+        or not all(form.strip() for form in forms(one.string))
+        or (forms(one.string)[0] == forms(one.id)[0] and forms(one.id)[0] not in alike)
+    ]
+
+    assert bad == []
+    assert not translated(language).fuzzy
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_placeholders_are_those_of_the_english_text(language: str) -> None:
+    bad = [
+        (one.id, form)
+        for one in messages(language)
+        for form in forms(one.string)
+        if placeholders(form) != placeholders(forms(one.id)[-1])
+    ]
+
+    assert bad == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sentence_stays_a_sentence(language: str) -> None:
+    """What ends in a full stop in English ends in the language's own."""
+    stop = "।" if language == "hi" else "."
+    bad = [
+        one.id
+        for one in messages(language)
+        if forms(one.id)[0].endswith(".") and not forms(one.string)[0].endswith(stop)
+    ]
+
+    assert bad == []
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "form"),
+    [
+        *(("hi", number, 0 if number < 2 else 1) for number in (0, 1, 2, 3, 5, 11, 21, 100, 1_000_000)),
+        *(("rw", number, 0 if number == 1 else 1) for number in (0, 1, 2, 3, 5, 11, 21, 100, 1_000_000)),
+        *(("fr", number, 0 if number < 2 else 2) for number in (0, 1, 2, 3, 5, 11, 21, 100)),
+        ("fr", 1_000_000, 1),
+        ("fr", 2_000_000, 1),
+    ],
+)
+def test_plural_forms(language: str, number: int, form: int) -> None:
+    found = translated(language)
+    rule = re.fullmatch(r"nplurals=(\d); plural=(.+?);?", found.plural_forms)
+    assert rule is not None
+    for one in messages(language):
+        if isinstance(one.id, list | tuple):
+            assert len(forms(one.string)) == int(rule[1])
+    c_expression = re.sub(
+        r"([^?:]+)\?([^:]+):([^?]+)\?([^:]+):(.+)", r"(\2) if (\1) else ((\4) if (\3) else (\5))", rule[2]
+    )
+    python = c_expression.replace("||", " or ").replace("&&", " and ")
+    assert int(eval(python, {"n": number})) == form
+
+
+@pytest.mark.parametrize("language", ["fr", "hi"])
+def test_plural_forms_are_those_of_the_unicode_consortium(language: str) -> None:
+    """Kinyarwanda is left out: CLDR has one form for it, its nouns have two."""
+    rule = Locale.parse(language).plural_form
+    categories = {rule(number) for number in (0, 1, 2, 5, 11, 100, 1_000_000)}
+    assert len(categories) == int(translated(language).num_plurals)
+
+
+def test_french_keeps_its_signs_off_the_line_end() -> None:
+    """A colon, semicolon, question or exclamation mark is bound to the word before it."""
+    bad = [one.id for one in messages("fr") for form in forms(one.string) if re.search(r"(?<=\w) [:;?!]", form)]
+
+    assert bad == []
+
+
+def errors() -> list[type[EngineError]]:
+    for module in pkgutil.walk_packages(engine.__path__, "engine."):
+        if module.name.split(".")[-1] == "errors":
+            importlib.import_module(module.name)
+    found: list[type[EngineError]] = []
+    waiting: list[type[EngineError]] = [EngineError]
+    while waiting:
+        one = waiting.pop()
+        waiting.extend(one.__subclasses__())
+        if one.__module__.startswith("engine."):
+            found.append(one)
+    return found
+
+
+def test_every_refusal_has_a_code_of_its_own() -> None:
+    codes: dict[str, str] = {}
+    for error in errors():
+        assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", error.code), error
+        assert codes.setdefault(error.code, error.__qualname__) == error.__qualname__, error.code
+    assert len(codes) > 60
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_refusal_has_its_text_in_every_language(language: str) -> None:
+    found = texts(translated(language))
+
+    assert [error.code for error in errors() if error.message not in found] == []
