@@ -59,6 +59,9 @@ class Machine:
             "AKIBA_POOL_SIZE": str(settings.pool_size),
         }
         kept = {name: value for name, value in os.environ.items() if name not in _REPLACED}
+        # Where Python may not keep compiled modules beside their sources, each command would compile them all anew.
+        if kept.pop("PYTHONDONTWRITEBYTECODE", ""):
+            kept.setdefault("PYTHONPYCACHEPREFIX", str(logs.parent / "compiled"))
         path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
         self._environment = (
             kept | {name: value for name, value in given.items() if value is not None} | {"PYTHONPATH": path}

@@ -30,7 +30,7 @@ from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
 from engine.contributions.api import ContributionController, SuspenseController
-from engine.contributions.service import CHUNK, Intake
+from engine.contributions.service import Intake
 from engine.enrolment import rules as enrolment_rules
 from engine.enrolment.api import EnrolmentTermsController, MemberController
 from engine.funds import rules as fund_rules
@@ -99,9 +99,10 @@ EXPORT_TABLES: Sequence[ExportTable] = (
             Column("price_on", "date", "the day the price is of"),
             Column("price", "number", "money per unit, exactly as published"),
         ),
-        source="""select fund, price_on, digits::numeric / 10::numeric ^ scale::int from prices
-                   where state = 'accepted' and (%(since)s::date is null or price_on >= %(since)s)
-                     and (%(until)s::date is null or price_on < %(until)s) order by fund, price_on""",
+        source="""select f.code, p.price_on, (p.digits::numeric * 10::numeric ^ -p.scale::int)::numeric(30, 8) from prices p
+                    join funds f on f.tenant_id = p.tenant_id and f.fund_id = p.fund_id
+                   where p.state = 'accepted' and (%(since)s::date is null or p.price_on >= %(since)s)
+                     and (%(until)s::date is null or p.price_on < %(until)s) order by f.code, p.price_on""",
         primary_key=("fund", "price_on"),
     ),
 )
@@ -232,9 +233,9 @@ def translate(request: Request[Any, Any, Any], message: str) -> str:
     return str(translator(language).gettext(message))
 
 
-def create_app(deployment: Deployment, urls: DatabaseURLs, *, most_in_commit: int = CHUNK) -> Litestar:
-    """Return the HTTP application of a deployment; at most `most_in_commit` contributions share a commit."""
-    intake = Intake(deployment.db, deployment.keys, most=most_in_commit)
+def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intake] = Intake) -> Litestar:
+    """Return the HTTP application of a deployment; `intake` gathers contributions into commits."""
+    gathering = intake(deployment.db, deployment.keys)
     gate = Gate(
         deployment.db,
         Tokens(deployment.keys.token_signing_key, issuer=deployment.base_url),
@@ -257,7 +258,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, most_in_commit: in
             yield
         finally:
             follower.cancel()
-            await intake.drained()
+            await gathering.drained()
 
     app = Litestar(
         route_handlers=[
@@ -284,7 +285,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, most_in_commit: in
             "db": given(deployment.db),
             "keys": given(deployment.keys),
             "tenants": given(deployment.tenants),
-            "intake": given(intake),
+            "intake": given(gathering),
             "settings": given(deployment.settings),
             "app_url": given(urls.app),
             "adapters": given(adapter),
@@ -309,5 +310,5 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, most_in_commit: in
         debug=False,
     )
     app.state["gate"] = gate
-    app.state["intake"] = intake
+    app.state["intake"] = gathering
     return app

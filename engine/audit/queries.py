@@ -376,31 +376,14 @@ async def pin(session: AsyncSession) -> None:
 
 LAWS = (
     Law(
-        "log-order",
-        "The log's places follow one another without a gap, from 0.",
-        """select first_seq::text, coalesce(expected, 0)::text, first_seq::text from (
-             select first_seq, lag(first_seq + n) over (order by first_seq) as expected from audit_batches) b
-           where first_seq <> coalesce(expected, 0)""",
-    ),
-    Law(
-        "log-complete",
-        "Every batch either waits for its place in the log or has one, with all of its events.",
-        """select coalesce(b.batch_id, q.batch_id)::text, coalesce(b.n, 0)::text, coalesce(q.n, 0)::text
-             from batches b full join (
-               select batch_id, sum(n) as n from (
-                 select batch_id, n from audit_batches union all select batch_id, n from unsequenced) x group by 1) q
-               on q.batch_id = b.batch_id
-            where b.n is distinct from q.n""",
-    ),
-    Law(
-        "log-signed",
+        "log-is-signed",
         "Every place given is covered by the last checkpoint.",
         """select 'log', size::text, signed::text from (
              select (select coalesce(sum(n), 0) from audit_batches) as size,
                     (select coalesce(max(size), 0) from audit_checkpoints) as signed) x where size <> signed""",
     ),
     Law(
-        "tiles-whole",
+        "tiles-are-whole",
         "Each level of tiles holds one hash for every 256 of the level below.",
         """select 'level ' || level, expected::text, found::text from (
              select l.level, (select coalesce(sum(n), 0)::bigint from audit_batches) >> (8 * l.level) as expected,
@@ -408,4 +391,4 @@ LAWS = (
                from generate_series(0, 6) l(level)) x where expected <> found""",
     ),
 )
-"""What `akiba check` tests of the log in SQL; `verify_package` tests its hashes."""
+"""What `akiba check` tests of the log beside the ledger's laws of its order; `verify_package` tests its hashes."""

@@ -65,7 +65,7 @@ class FileKeyStore:
             KeysUnavailable: it is missing in production, others may read it, or it is damaged.
 
         """
-        self._path = path
+        self.path = path
         if not path.exists():
             if profile != "development":
                 raise KeysUnavailable(
@@ -106,7 +106,7 @@ class FileKeyStore:
         held = entry.get("encryption_keys", {})
         keys = {int(key): DataKey(int(key), self._key(held, key, f"{where}.encryption_keys")) for key in held}
         if entry.get("current") not in keys:
-            raise KeysUnavailable(f"{self._path}: {where}.current names no key in {where}.encryption_keys")
+            raise KeysUnavailable(f"{self.path}: {where}.current names no key in {where}.encryption_keys")
         return TenantKeys(
             current_id=entry["current"],
             encryption_keys=keys,
@@ -143,17 +143,17 @@ class FileKeyStore:
         Other processes go on wrapping under the old one until they meet the new one; all can read both.
         """
         self.tenant(tenant_id)
-        with exclusive(_lock_of(self._path)):
+        with exclusive(_lock_of(self.path)):
             table = self._read()
             entry = table["tenants"][str(tenant_id)]
             entry["current"] = max(int(key) for key in entry["encryption_keys"]) + 1
             entry["encryption_keys"][str(entry["current"])] = _fresh()
-            _write(self._path, table)
+            _write(self.path, table)
             self._table = table
         return int(entry["current"])
 
     def _add(self, name: str) -> None:
-        with exclusive(_lock_of(self._path)):
+        with exclusive(_lock_of(self.path)):
             table = self._read()  # another process may have added it meanwhile
             if name not in table["tenants"]:
                 table["tenants"][name] = {
@@ -163,18 +163,18 @@ class FileKeyStore:
                     "log_signing_key": _fresh(),
                     "encryption_keys": {"1": _fresh()},
                 }
-                _write(self._path, table)
+                _write(self.path, table)
             self._table = table
 
     def _read(self) -> dict[str, Any]:
         try:
-            if not is_private(self._path):
-                raise KeysUnavailable(f"{self._path} holds keys and others may read it; run chmod 600 on it")
-            table = tomllib.loads(self._path.read_text(encoding="utf-8"))
+            if not is_private(self.path):
+                raise KeysUnavailable(f"{self.path} holds keys and others may read it; run chmod 600 on it")
+            table = tomllib.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise KeysUnavailable(f"{self._path} cannot be read: {error}") from None
+            raise KeysUnavailable(f"{self.path} cannot be read: {error}") from None
         if table.get("version") != _FILE_VERSION or not isinstance(table.setdefault("tenants", {}), dict):
-            raise KeysUnavailable(f"{self._path} is not a keys file of version {_FILE_VERSION}")
+            raise KeysUnavailable(f"{self.path} is not a keys file of version {_FILE_VERSION}")
         return table
 
     def _key(self, table: Mapping[str, Any], name: str, where: str) -> bytes:
@@ -183,7 +183,7 @@ class FileKeyStore:
         except (KeyError, TypeError, ValueError, binascii.Error):
             raw = b""
         if len(raw) != KEY_BYTES:
-            raise KeysUnavailable(f"{self._path}: {where}: {name} is not {KEY_BYTES} bytes in base64")
+            raise KeysUnavailable(f"{self.path}: {where}: {name} is not {KEY_BYTES} bytes in base64")
         return raw
 
 

@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring
 from types import MappingProxyType
 from urllib.parse import quote
 
@@ -25,13 +27,14 @@ from engine.audit.rules.merkle import Frontier, leaf_hash
 from engine.ledger.rules import CREDIT_KINDS, MEMBERS_BIT, Account, EventKind
 
 HOUSE = "house"
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._~:-]")
 
 
 def canonical(value: object) -> bytes:
     """Return `value` as RFC 8785 JSON; it holds no floats, and whole numbers within ±2^53 only."""
     # Where all is ASCII and no number is a float, the standard library's sorted form is the same bytes, much faster.
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    text = _ENCODER.encode(value)
     return text.encode() if text.isascii() else rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
@@ -131,11 +134,11 @@ class Rendered:
     @property
     def entry(self) -> bytes:
         """Return the entry; its keys stand in RFC 8785's order."""
-        sums = ",".join(f'{{"amount":"{amount}","asset":{_quoted(asset)}}}' for asset, amount in self.totals)
+        sums = ",".join(f'{{"amount":"{amount}","asset":{encode_basestring(asset)}}}' for asset, amount in self.totals)
         return (
-            f'{{"actor":{_quoted(self.actor)},"body":{self.body},"business_date":"{self.business_date}",'
+            f'{{"actor":{encode_basestring(self.actor)},"body":{self.body},"business_date":"{self.business_date}",'
             f'"decision":{self.decision},"event":"{self.event}","kind":"{self.kind}","member":"{self.member}",'
-            f'"pack":{_quoted(self.pack)},"recorded_at":"{self.recorded_at}",'
+            f'"pack":{encode_basestring(self.pack)},"recorded_at":"{self.recorded_at}",'
             f'"transfers":{{"count":{self.count},"root":"{self.root}","totals":[{sums}]}},"v":1}}'
         ).encode()
 
@@ -151,7 +154,7 @@ def kind_name(kind: int) -> str:
 def transfer_leaf(line: int | str, member: str, debit: str, credit: str, asset: str, amount: str) -> bytes:
     """Return a transfer's canonical row. Names hold no character that JSON would escape; the asset's may."""
     return (
-        f'{{"amount":"{amount}","asset":{_quoted(asset)},"credit":"{credit}","debit":"{debit}",'
+        f'{{"amount":"{amount}","asset":{encode_basestring(asset)},"credit":"{credit}","debit":"{debit}",'
         f'"line":{line},"member":"{member}"}}'
     ).encode()
 
@@ -187,7 +190,7 @@ def _render_1(event: EventRow, transfers: Iterable[TransferRow], chart: Mapping[
         recorded_at=instant_text(event.recorded_at),
         actor=event.actor,
         pack=event.pack,
-        decision=canonical(read_json(event.decision)).decode(),
+        decision=_decision_text(event.decision),
         body=canonical(read_json(event.body)).decode(),
         count=frontier.size,
         root=frontier.root().hex(),
@@ -195,8 +198,10 @@ def _render_1(event: EventRow, transfers: Iterable[TransferRow], chart: Mapping[
     )
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+@lru_cache(maxsize=1024)
+def _decision_text(trace: str) -> str:
+    """Return a decision's canonical JSON: many events share few decisions."""
+    return canonical(read_json(trace)).decode()
 
 
 RENDERINGS: Mapping[int, int] = MappingProxyType({int(kind): 1 for kind in EventKind})

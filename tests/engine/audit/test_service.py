@@ -422,7 +422,7 @@ async def test_the_laws_name_what_is_wrong(
     async with scheme.db.unit_of_work(t) as session:
         broken = {offence.law for offence in await ledger.check(session, queries.LAWS)}
 
-    assert broken == {"log-order", "log-complete", "log-signed", "tiles-whole"}
+    assert broken == {"log-is-signed", "tiles-are-whole"}
 
 
 async def test_roots_are_written_in_base64(scheme: Scheme, keys: FileKeyStore) -> None:
