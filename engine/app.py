@@ -25,6 +25,7 @@ from engine.access.api import StaffController, TokenController, authorize, provi
 from engine.access.rules import Caller
 from engine.access.service import Gate, Tokens
 from engine.audit.api import LogController
+from engine.audit import queries as audit_queries
 from engine.audit.rules.tables import Column, ExportTable
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
@@ -70,6 +71,7 @@ RUNNERS: Mapping[str, Runner] = {
 }
 LAWS: Sequence[Law] = (
     *ledger_queries.LAWS,
+    *audit_queries.LAWS,
     *identity_queries.LAWS,
     *contribution_queries.LAWS,
     *FUND_LAWS,

@@ -637,13 +637,22 @@ def audit_export(
 
 
 @_groups["audit"].command("verify")
-def audit_verify(context: typer.Context, folder: Path) -> None:
+def audit_verify(
+    context: typer.Context,
+    folder: Path,
+    vkey: Annotated[
+        str | None, typer.Option("--vkey", help="The log's key as you got it apart from the package.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", help="A checkpoint you kept; the log must continue it.")
+    ] = None,
+) -> None:
     """Verify a package without the database."""
-    report = audit.verify_package(folder)
+    report = audit.verify_package(folder, vkey=vkey, previous=since.read_text() if since else None)
 
     def lines() -> None:
         for problem in report.problems:
-            typer.echo(f"{problem.file}: {problem.item}: {problem.what}")
+            typer.echo(str(problem))
         if report.is_ok:
             typer.echo(f"{folder} proves itself: {report.origin}, {report.size} entries")
 

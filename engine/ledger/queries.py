@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import BATCH_MASK, Account, Entry, Law, Outcome, Posted
+from engine.ledger.rules import BATCH_MASK, LONGEST_BODY, Account, Entry, Law, Outcome, Posted
 from engine.runtime.arrays import BigInts, Dates, Ints, JSONs, SmallInts, UUIDs
 from engine.runtime.database import driver
 
@@ -22,7 +22,9 @@ async def post_batch(
     connection: AsyncConnection[Any], tenant_id: int, entries: Sequence[Entry], *, recorded_at: datetime, careful: bool
 ) -> list[Posted]:
     """Write `entries` (at most 4,096) in one statement; return each one's fate, in their order."""
-    encode = msgspec.json.encode
+    bodies = [msgspec.json.encode(entry.body) for entry in entries]
+    # An entry of the log holds 65,535 bytes; what cannot be logged must not be posted.
+    assert max(map(len, bodies)) <= LONGEST_BODY, max(map(len, bodies))
     claims = [(i, claim) for i, entry in enumerate(entries) for claim in entry.claims]
     moves = [(i, line, t) for i, entry in enumerate(entries) for line, t in enumerate(entry.transfers, 1)]
     cursor = await connection.execute(
@@ -38,7 +40,7 @@ async def post_batch(
             Ints([entry.pack for entry in entries]),
             Ints([entry.decision for entry in entries]),
             SmallInts([entry.kind for entry in entries]),
-            JSONs([encode(entry.body) for entry in entries]),
+            JSONs(bodies),
             Ints([i for i, _ in claims]),
             UUIDs([claim for _, claim in claims]),
             Ints([i for i, _, _ in moves]),

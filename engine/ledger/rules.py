@@ -11,6 +11,7 @@ CREDIT_KINDS = frozenset({"suspense", "cash", "units", "residue"})
 MEMBERS_BIT = 2048
 BATCH_MASK = ~4095
 MAX_BATCH = 4096
+LONGEST_BODY = 32_768  # bytes of JSON
 
 
 class EventKind(IntEnum):

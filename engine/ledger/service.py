@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.ledger import queries
 from engine.ledger.queries import StoredEvent
-from engine.ledger.rules import Account, Entry, Law, Offence, Posted
+from engine.ledger.rules import MAX_BATCH, Account, Entry, Law, Offence, Posted
 from engine.runtime.database import driver
 
 _codes: dict[tuple[str, int], dict[Account, int]] = {}
@@ -40,6 +40,7 @@ async def post(
     """
     if not entries:
         return []
+    assert len(entries) <= MAX_BATCH, len(entries)
     connection = await driver(session)
     return await queries.post_batch(
         connection,

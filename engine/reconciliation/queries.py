@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.service import ReconciledReceipt
-from engine.ledger.rules import Law
+from engine.ledger.rules import EventKind, Law
 from engine.runtime.database import driver
 
 
@@ -73,8 +73,14 @@ async def add_lines(session: AsyncSession, statement_id: int, rows: Sequence[tup
 
 
 async def hold_matching(session: AsyncSession) -> None:
-    """Wait until no other transaction matches lines of the tenant; keep others waiting until this one ends."""
+    """Wait until no other transaction matches lines of the tenant; keep others waiting until this one ends.
+
+    All that this transaction joins it looks up by key: a planner fooled by tables that grew since they were last
+    analysed would compare every line with every other.
+    """
     await session.execute(text("select pg_advisory_xact_lock(7201, :t)"), {"t": session.info["tenant_id"]})
+    for plan in ("hashjoin", "mergejoin", "seqscan"):
+        await session.execute(text(f"set local enable_{plan} = off"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,43 +104,32 @@ class OpenLine:
     received: int | None
 
 
-# Events are found by their block-range index: claims that were made within the hour of each other are looked up as one
-# range, so that a day's statement is a few range scans however many lines it has.
-_OPEN_LINES = """
-with lines as materialized (
-  select l.statement_id, l.line_no, s.account, l.value_date, l.amount, l.reference_digest
-    from unmatched_lines u
-    join statement_lines l using (tenant_id, statement_id, line_no)
-    join statements s using (tenant_id, statement_id)
-   where (u.statement_id, u.line_no) > (%(statement)s, %(line)s)
-     and (%(only)s::bigint is null or u.statement_id = %(only)s)
-   order by u.statement_id, u.line_no limit %(most)s),
-claimed as materialized (
-  select lines.*, c.event_id from lines join claims c on c.digest = lines.reference_digest),
-stretches as (
-  select min(event_id) as first, max(event_id) as last from (
-    select event_id, count(*) filter (where is_far) over (order by event_id) as stretch from (
-      select event_id, event_id - lag(event_id) over (order by event_id) > 3600000::bigint << 22 as is_far from claimed) gaps) marked
-   group by stretch),
-receipts as materialized (
-  select e.member_id, e.event_id, e.kind from stretches
-    join lateral (select member_id, event_id, kind from events
-                   where event_id between stretches.first and stretches.last and kind in (10, 11)) e on true),
-found as (
-  select c.statement_id, c.line_no, r.member_id, r.event_id, r.kind, a.code as collected,
-         (select coalesce(sum(t.amount), 0)::bigint from transfers t
-           where t.member_id = r.member_id and t.event_id = r.event_id and t.debit = a.code) as received
-    from claimed c
-    join receipts r on r.event_id = c.event_id
-    left join chart a on a.kind = 'collections' and a.party = c.account)
-select l.statement_id, l.line_no, l.account, l.value_date, l.amount, f.member_id, f.event_id,
-       coalesce(f.kind = 11, false),
-       exists (select from corrections x where x.corrects_member = f.member_id and x.corrects_event = f.event_id),
-       exists (select from matches m where m.member_id = f.member_id and m.event_id = f.event_id),
-       f.collected, f.received
-  from lines l left join found f using (statement_id, line_no)
- order by l.statement_id, l.line_no
+_LINES = """
+select l.statement_id, l.line_no, s.account, l.value_date, l.amount, l.reference_digest
+  from unmatched_lines u
+  join statement_lines l using (tenant_id, statement_id, line_no)
+  join statements s using (tenant_id, statement_id)
+ where (u.statement_id, u.line_no) > (%s, %s) and (%s::bigint is null or u.statement_id = %s)
+ order by u.statement_id, u.line_no limit %s
 """
+
+# The sum stops an index from being used for the ids, which would search it once for each.
+_RECEIPTS = """
+select member_id, event_id, kind from events
+ where event_id between %s and %s and kind in (10, 11) and event_id + 0 = any(%s)
+"""
+
+_FACTS = """
+select k.event_id, k.account, a.code,
+       (select coalesce(sum(t.amount), 0)::bigint from transfers t
+         where t.member_id = k.member_id and t.event_id = k.event_id and t.debit = a.code),
+       exists (select from corrections x where x.corrects_member = k.member_id and x.corrects_event = k.event_id),
+       exists (select from matches m where m.member_id = k.member_id and m.event_id = k.event_id)
+  from unnest(%s::bigint[], %s::bigint[], %s::text[]) k(member_id, event_id, account)
+  left join chart a on a.kind = 'collections' and a.party = k.account
+"""
+
+_HOUR = 3_600_000 << 22  # of event ids, which begin with milliseconds
 
 
 async def open_lines(
@@ -142,10 +137,53 @@ async def open_lines(
 ) -> list[OpenLine]:
     """Return lines without receipt after (statement_id, line_no), in that order."""
     connection = await driver(session)
+    cursor = await connection.execute(_LINES, (*after, statement_id, statement_id, most))
+    lines = await cursor.fetchall()
     cursor = await connection.execute(
-        _OPEN_LINES, {"statement": after[0], "line": after[1], "most": most, "only": statement_id}
+        "select digest, event_id from claims where digest = any(%s)", ([line[-1] for line in lines],)
     )
-    return [OpenLine(*row) for row in await cursor.fetchall()]
+    claimed: dict[UUID, int] = dict(await cursor.fetchall())
+    receipts: dict[int, tuple[int, int]] = {}
+    for stretch in _stretches(sorted(claimed.values())):
+        cursor = await connection.execute(_RECEIPTS, (stretch[0], stretch[-1], stretch))
+        receipts.update({event: (member, kind) for member, event, kind in await cursor.fetchall()})
+    wanted = {(claimed[line[-1]], line[2]) for line in lines if claimed.get(line[-1]) in receipts}
+    keys = sorted((receipts[event][0], event, account) for event, account in wanted)
+    cursor = await connection.execute(_FACTS, tuple([key[i] for key in keys] for i in range(3)))
+    facts = {(row[0], row[1]): row[2:] for row in await cursor.fetchall()}
+    found = []
+    for number, line_no, account, value_date, amount, digest in lines:
+        event = claimed.get(digest, 0)
+        member, kind = receipts.get(event, (None, 0))
+        collected, received, is_reversed, is_matched = facts.get((event, account), (None, None, False, False))
+        found.append(
+            OpenLine(
+                statement_id=number,
+                line_no=line_no,
+                account=account,
+                value_date=value_date,
+                amount=amount,
+                member_id=member,
+                event_id=None if member is None else event,
+                is_suspended=kind == EventKind.CONTRIBUTION_SUSPENDED,
+                is_reversed=is_reversed,
+                is_matched=is_matched,
+                collected=collected,
+                received=received,
+            )
+        )
+    return found
+
+
+def _stretches(event_ids: Sequence[int]) -> list[list[int]]:
+    """Cut sorted event ids wherever an hour lies between two: each stretch is one range of the block-range index."""
+    found: list[list[int]] = []
+    for event_id in event_ids:
+        if found and event_id - found[-1][-1] <= _HOUR:
+            found[-1].append(event_id)
+        else:
+            found.append([event_id])
+    return found
 
 
 async def count_open_lines(session: AsyncSession, statement_id: int) -> int:

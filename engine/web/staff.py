@@ -422,7 +422,7 @@ async def _figures(session: AsyncSession, frame: Frame, tenant: Tenant) -> list[
             Figure(
                 say(N_("Entries in the signed log")),
                 frame.number(checkpoint.size),
-                "",
+                f"/log/{quote(tenant.code)}/checkpoint",
                 say(N_("Signed on {day} at {time}")).format(day=frame.day(signed.date()), time=f"{signed:%H:%M}"),
             )
         )

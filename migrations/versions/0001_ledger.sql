@@ -150,7 +150,8 @@ create function post_batch(
   members bigint[], digests bigint[], days date[], actors int[], packs int[], decisions int[], kinds smallint[], bodies jsonb[],
   claim_items int[], claim_digests uuid[],
   move_items int[], move_lines int[], move_amounts bigint[], move_debits int[], move_credits int[]
-) returns table (item int, outcome smallint, event_id bigint, code int) language plpgsql as $$
+) returns table (item int, outcome smallint, event_id bigint, code int) language plpgsql
+  set plan_cache_mode = force_generic_plan as $$                      -- planning the statement anew took longer than running it on few items
 #variable_conflict use_column
 declare
   base bigint := next_batch_id();

@@ -7,6 +7,7 @@ from datetime import date, time
 import pytest
 from sqlalchemy import text
 
+from engine.runtime.database import Role
 from tests.engine.reports.scheme import Scheme
 from tests.engine.web.markup import by_id, every, rows_of, tree, words
 from tests.engine.web.site import Client, host_of, make_app, sign_in_token, signed_in
@@ -80,6 +81,25 @@ async def test_each_figure_is_what_its_list_adds_up_to(india: Scheme) -> None:
     rows = await all_rows(client, href, "members")
     assert (value, len({row[0] for row in rows})) == ("54", 54)
     assert today["Entries in the signed log"][0] == "0"
+
+
+async def test_the_last_checkpoint(india: Scheme) -> None:
+    await india.advance(date(2023, 6, 1), time(18, 30))
+    async with india.db.unit_of_work(india.tenant.tenant_id, role=Role.SEQUENCER) as session:
+        await session.execute(
+            text("""insert into audit_checkpoints (size, signed_at, tenant_id, root, note)
+                    values (1234, '2023-06-01 13:05:00+00', :t, :root, 'note')"""),
+            {"t": india.tenant.tenant_id, "root": b"\0" * 32},
+        )
+    client = await signed_in(make_app(india), india)
+
+    today = figures((await client.get("/staff")).text)
+
+    assert today["Entries in the signed log"] == (
+        "1,234",
+        "Signed on 1 Jun 2023 at 18:35",
+        f"/log/{india.tenant.code}/checkpoint",
+    )
 
 
 async def test_prices_and_orders_have_their_figures(india: Scheme) -> None:
