@@ -163,15 +163,15 @@ class Operator:
             self._site.ask("GET", path, Cookie=self._cookie, Accept="text/html"), 200, f"GET {path}"
         ).body.decode()
 
-    def post(self, path: str, body: object) -> Any:
+    def post(self, path: str, body: object, *, status: int = 200) -> Any:
         """Send JSON and return the JSON that came back."""
-        return self._send(path, json.dumps(body).encode(), "application/json")
+        return self._send(path, json.dumps(body).encode(), "application/json", status)
 
     def upload(self, path: str, raw: bytes, **query: str) -> Any:
         """Send a file as it is and return the JSON that came back."""
-        return self._send(f"{path}?{urlencode(query, quote_via=quote)}", raw, "application/octet-stream")
+        return self._send(f"{path}?{urlencode(query, quote_via=quote)}", raw, "application/octet-stream", 200)
 
-    def _send(self, path: str, raw: bytes, media_type: str) -> Any:
+    def _send(self, path: str, raw: bytes, media_type: str, status: int) -> Any:
         answer = self._site.ask(
             "POST",
             path,
@@ -180,7 +180,7 @@ class Operator:
             X_CSRF_Token=self._csrf,
             Content_Type=media_type,
         )
-        return expect(answer, 200, f"POST {path}").json
+        return expect(answer, status, f"POST {path}").json
 
 
 def expect(answer: Answer, status: int, what: str) -> Answer:

@@ -9,7 +9,7 @@ from random import Random
 from stdnum import luhn
 
 from demo.people import Person, population, working_days
-from demo.scenario import Pack, Way
+from demo.scenario import Pack, Sending, Way
 
 _INTERVAL = {"weekly": 7, "fortnightly": 14}
 
@@ -68,7 +68,7 @@ def make_plan(pack: Pack, extra_days: Sequence[date] = ()) -> Plan:
     people = population(pack)
     days = sorted({*working_days(scenario.first_day, scenario.last_day), *extra_days})
     sendable = [day for day in days if day.weekday() < 5 and day <= scenario.last_payment]
-    file_days = [day for day in sendable if _is_file_day(day, sendable, scenario.sending.files_on)]
+    file_days = [day for day in sendable if _is_file_day(day, scenario.sending)]
     joining: dict[date, list[Person]] = defaultdict(list)
     payments: list[Payment] = []
     for person in people:
@@ -81,13 +81,13 @@ def make_plan(pack: Pack, extra_days: Sequence[date] = ()) -> Plan:
     return Plan(pack, tuple(people), joining, sending, tuple(days))
 
 
-def _is_file_day(day: date, sendable: Sequence[date], days_of_month: Sequence[int]) -> bool:
+def _is_file_day(day: date, sending: Sending) -> bool:
     """Return whether files are sent on `day`: a day of the list, or the first working day after one."""
     before = day - timedelta(days=1)
     while before.weekday() >= 5:
         before -= timedelta(days=1)
     passed = [before + timedelta(days=i) for i in range(1, (day - before).days + 1)]
-    return day in sendable and any(one.day in days_of_month for one in passed)
+    return any(one.day in sending.files_on and one.month in sending.file_months for one in passed)
 
 
 def _payments_of(pack: Pack, person: Person, file_days: Sequence[date]) -> Iterator[Payment]:

@@ -58,11 +58,13 @@ class Sending(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """By which way payments come: one request each, many in one request, or a file on certain days of the month.
 
     `channels` says which collection channels each way uses; `connections` how many requests are under way at once.
+    Files are sent on the days `files_on` of the months `file_months`, or the next working day.
     """
 
     ways: Mapping[Way, Weight]
     channels: Mapping[Way, Annotated[tuple[str, ...], Meta(min_length=1)]]
     files_on: tuple[Annotated[int, Meta(ge=1, le=28)], ...] = ()
+    file_months: tuple[Annotated[int, Meta(ge=1, le=12)], ...] = tuple(range(1, 13))
     connections: Annotated[int, Meta(ge=1, le=64)] = 32
 
 

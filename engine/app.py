@@ -17,15 +17,15 @@ from litestar import Litestar, Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme
 from sqlalchemy import create_engine, make_url, pool, text
 
 from engine import __version__
-from engine.access.api import StaffController, TokenController, authorize, provide_caller
-from engine.access.rules import Caller
+from engine.access.api import CSRF_HEADER, StaffController, TokenController, authorize, provide_caller
+from engine.access.rules import PARTNER_SCOPES, Caller
 from engine.access.service import Gate, Tokens
-from engine.audit.api import LogController
 from engine.audit import queries as audit_queries
+from engine.audit.api import LogController
 from engine.audit.rules.tables import Column, ExportTable
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
@@ -47,7 +47,7 @@ from engine.reconciliation.api import ReconciliationController
 from engine.reports.api import StatementController
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
-from engine.runtime.http import exception_handlers
+from engine.runtime.http import StrictRequest, document_refusals, exception_handlers
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.locale import ENGINE_LOCALES, translator
 from engine.runtime.logging import get_logger
@@ -298,14 +298,28 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             version=__version__,
             description="Micro-pension administration: enrolment, contributions, prices, statements.",
             render_plugins=[JsonRenderPlugin()],
-            openapi_router=Router("/schema", route_handlers=[], opt={"permission": Permission.PUBLIC}),
+            openapi_router=Router(
+                "/schema", route_handlers=[], opt={"permission": Permission.PUBLIC}, include_in_schema=False
+            ),
             components=Components(
                 security_schemes={
-                    "partner": SecurityScheme(type="http", scheme="bearer", description="A token from /oauth/token.")
+                    "partner": SecurityScheme(type="http", scheme="bearer", description="A token from /oauth/token."),
+                    "staff": SecurityScheme(
+                        type="apiKey",
+                        security_scheme_in="cookie",
+                        name=gate.cookie_name(secure=gate.secure),
+                        description="The session that a one-time link begins.",
+                    ),
+                    "csrf": SecurityScheme(
+                        type="apiKey",
+                        security_scheme_in="header",
+                        name=CSRF_HEADER,
+                        description="With a session, whatever is no GET needs its csrf_token (/v1/operations/session).",
+                    ),
                 }
             ),
-            security=[{"partner": []}],
         ),
+        request_class=StrictRequest,
         request_max_body_size=MOST_BODY_BYTES,
         lifespan=[serving],
         logging_config=None,
@@ -313,4 +327,13 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
     )
     app.state["gate"] = gate
     app.state["intake"] = gathering
+    document_refusals(app, _ways_in)
     return app
+
+
+def _ways_in(permission: Permission) -> list[SecurityRequirement]:
+    """Return how the OpenAPI document says one gets in to what needs `permission`."""
+    if permission is Permission.PUBLIC:
+        return []
+    staff: SecurityRequirement = {"staff": [], "csrf": []}
+    return [{"partner": []}, staff] if permission in PARTNER_SCOPES else [staff]

@@ -16,10 +16,12 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie, ResponseHeader
 from litestar.enums import MediaType
 from litestar.exceptions import ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, URLEncodedBody
 from litestar.response import Redirect
+from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from engine.access import rules, service
@@ -60,7 +62,7 @@ async def authorize(connection: _Connection, handler: BaseRouteHandler) -> None:
     closes a route and never opens one. A change asked for by a signed-in person must come from a page of theirs.
     """
     needed = handler.opt.get("permission")
-    if needed is Permission.PUBLIC:
+    if needed is Permission.PUBLIC or _only_asks_methods(handler):
         connection.scope["user"] = PUBLIC
         return
     if not isinstance(needed, Permission):
@@ -71,6 +73,11 @@ async def authorize(connection: _Connection, handler: BaseRouteHandler) -> None:
     if caller.kind == "staff" and connection.scope.get("method") not in SAFE_METHODS:
         await protect_from_forgery(connection, caller)
     connection.scope["user"] = caller
+
+
+def _only_asks_methods(handler: BaseRouteHandler) -> bool:
+    """Return whether it is the framework's own answer to OPTIONS: the methods of an address, as a 405 tells them too."""
+    return isinstance(handler, HTTPRouteHandler) and handler.fn.__module__ == HTTPRoute.__module__
 
 
 async def provide_caller(request: _Request) -> Caller:
@@ -186,10 +193,14 @@ class TokenController(Controller):
         exception_handlers={ValidationException: _unreadable},
         responses={
             400: ResponseSpec(
-                data_container=TokenRefusal, description="invalid_request, invalid_scope, unsupported_grant_type"
+                data_container=TokenRefusal,
+                generate_examples=False,
+                description="invalid_request, invalid_scope, unsupported_grant_type",
             ),
-            401: ResponseSpec(data_container=TokenRefusal, description="invalid_client"),
-            429: ResponseSpec(data_container=TokenRefusal, description="temporarily_unavailable"),
+            401: ResponseSpec(data_container=TokenRefusal, generate_examples=False, description="invalid_client"),
+            429: ResponseSpec(
+                data_container=TokenRefusal, generate_examples=False, description="temporarily_unavailable"
+            ),
         },
     )
     async def grant(self, request: _Request, data: URLEncodedBody[TokenRequest]) -> Response[Any]:

@@ -15,7 +15,7 @@ from engine.kernel.errors import Invalid
 from engine.kernel.permissions import Permission
 from engine.reconciliation import service as reconciliation
 from engine.runtime.database import Database
-from engine.runtime.http import refuses
+from engine.runtime.http import FileOperation, refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
 from engine.tenancy.errors import ClockBackwards, ClockInUse, ClockRefused
@@ -72,7 +72,9 @@ class OperationsController(Controller):
         db: NamedDependency[Database],
         settings: NamedDependency[Settings],
     ) -> dict[str, str]:
-        """Set the scheme clock forward; refused in production."""
+        """Set the scheme clock forward, within the years 2000 to 2099; refused in production."""
+        if not 2000 <= data.to.year < 2100:
+            raise Invalid(field="to", reason="a year from 2000 to 2099 is needed")
         async with db.unit_of_work(tenant.tenant_id) as session:
             now = await advance_clock(session, tenant, data.to, settings.profile, actor=caller.actor)
         return {"now": now.isoformat()}
@@ -83,6 +85,7 @@ class OperationsController(Controller):
         status_code=200,
         opt={"permission": Permission.PRICES_IMPORT},
         request_max_body_size=MOST_FILE_BYTES,
+        operation_class=FileOperation,
     )
     async def prices(
         self,
@@ -111,6 +114,7 @@ class OperationsController(Controller):
         status_code=200,
         opt={"permission": Permission.STATEMENTS_IMPORT},
         request_max_body_size=MOST_FILE_BYTES,
+        operation_class=FileOperation,
     )
     async def statements(
         self,

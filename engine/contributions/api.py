@@ -5,6 +5,7 @@ from typing import Annotated
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
@@ -118,7 +119,10 @@ class ContributionController(Controller):
     @post(
         operation_id="ReceiveContribution",
         opt={"permission": Permission.CONTRIBUTIONS_RECEIVE},
-        responses=refuses(
+        responses={
+            202: ResponseSpec(data_container=Receipt, generate_examples=False, description="Held in suspense.")
+        }
+        | refuses(
             errors.KeyMissing,
             errors.WrongCurrency,
             errors.AmountNotWhole,

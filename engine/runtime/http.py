@@ -1,21 +1,40 @@
-"""How refusals reach a caller: RFC 9457 problems, in the caller's language, from one place."""
+"""How requests are read and refusals reach a caller: RFC 9457 problems, in the caller's language, from one place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityRequirement,
+)
+from litestar.routes import HTTPRoute
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from engine.kernel.errors import EngineError, Malformed, Unavailable
+from engine.kernel.permissions import Permission
 from engine.kernel.text import N_
 from engine.runtime.logging import get_logger
 
 PROBLEM = "application/problem+json"
+JSON = "application/json"
 RETRY_AFTER_SECONDS = 1
+IDEMPOTENCY_KEY = "Idempotency-Key"
 Translate = Callable[[Request[Any, Any, Any], str], str]
 
 _log = get_logger(__name__)
@@ -52,6 +71,46 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     code: str
     detail: str = ""
     errors: tuple[FieldProblem, ...] = ()
+
+_NO_BODY = FieldProblem("data", "'data'")
+"""How the framework says that a body it needs is not there."""
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose JSON is read strictly: what is not JSON is refused as such, wherever the decoder stumbles."""
+
+    __slots__ = ()
+
+    async def json(self) -> Any:
+        """Return the body's JSON. Of a name given twice the last value counts, there and for an idempotency digest.
+
+        Raises:
+            HTTPException: 415, the Content-Type says that it is something else.
+            Malformed: it is not JSON in UTF-8, or is nested so deeply that nobody means it.
+        """
+        kind, _ = self.content_type
+        if kind and kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise HTTPException(status_code=415, headers={"Accept": JSON})
+        try:
+            return await super().json()
+        except SerializationException as error:
+            cause = error.__cause__
+            place = f": {cause}" if isinstance(cause, msgspec.DecodeError) else ""
+            raise Malformed(reason=f"the body is not JSON{place}") from error
+        except UnicodeDecodeError as error:
+            raise Malformed(reason="the body is not UTF-8 text") from error
+        except RecursionError as error:
+            raise Malformed(reason="the body is nested too deeply") from error
+
+
+@dataclass
+class FileOperation(Operation):
+    """A route whose body is a file as it is (`operation_class` of a handler that reads the raw body)."""
+
+    def __post_init__(self) -> None:
+        """Describe the body."""
+        file = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        self.request_body = RequestBody(content={"text/csv": file, "application/octet-stream": file}, required=True)
 
 
 def refuses(*errors: type[EngineError]) -> dict[int, ResponseSpec]:
@@ -97,10 +156,12 @@ def exception_handlers(translate: Translate) -> dict[Any, Any]:
     def validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
         extra = error.extra if isinstance(error.extra, list) else []
         fields = tuple(
-            FieldProblem(str(item.get("key", "body")), str(item.get("message", "")))
+            FieldProblem(str(item.get("key", "data")), str(item.get("message", "")))
             for item in extra
             if isinstance(item, dict)
         )
+        if fields == (_NO_BODY,):
+            return engine_error(request, Malformed(reason="the body is empty"))
         if not fields:
             reason = str(error.detail)
             return engine_error(request, Malformed(reason=reason.split("\n", 1)[0]))
@@ -133,7 +194,14 @@ def exception_handlers(translate: Translate) -> dict[Any, Any]:
         _log.exception("unexpected error", kind=type(error).__name__)
         return engine_error(request, EngineError())
 
+    def data(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+        if not _holds_nul(error):
+            return unexpected(request, error)
+        return engine_error(request, Malformed(reason="a text in it holds the character NUL"))
+
     def database(request: Request[Any, Any, Any], error: DBAPIError) -> Response[Problem]:
+        if isinstance(error.orig, psycopg.DataError):
+            return data(request, error.orig)
         lost = isinstance(error, InterfaceError) or error.connection_invalidated or "OperationalError" in repr(error)
         return lost_database(request, error) if lost else unexpected(request, error)
 
@@ -145,9 +213,16 @@ def exception_handlers(translate: Translate) -> dict[Any, Any]:
         HTTPException: http,
         PoolTimeout: lost_database,
         psycopg.OperationalError: lost_database,
+        psycopg.DataError: data,
         DBAPIError: database,
         Exception: unexpected,
     }
+
+
+def _holds_nul(error: Exception) -> bool:
+    """Return whether PostgreSQL, or its driver, refused a text for the one character that it cannot keep."""
+    sqlstate = getattr(error, "sqlstate", None)
+    return sqlstate in {"22021", "22P05"} or (sqlstate is None and "NUL" in str(error))
 
 
 def _headers(error: EngineError) -> dict[str, str]:
@@ -163,3 +238,74 @@ def _headers(error: EngineError) -> dict[str, str]:
 
 def _answer(problem: Problem, headers: dict[str, str]) -> Response[Problem]:
     return Response(problem, status_code=problem.status, media_type=PROBLEM, headers=headers)
+
+
+# -- the OpenAPI document
+
+
+def document_refusals(app: Litestar, security: Callable[[Permission], list[SecurityRequirement]]) -> None:
+    """Complete the application's OpenAPI document with what holds for every route.
+
+    Each route gets the refusals that any route of its shape can give, beside those it declares; who may call it;
+    and parameters without the null that a header or a query cannot carry.
+
+    Args:
+        app: the application, with all its routes.
+        security: the ways to be let in to what needs a permission; none for what is open to everyone.
+    """
+    document = app.openapi_schema
+    for path, method, handler in _documented(app):
+        item = (document.paths or {})[path]
+        operation: Operation = getattr(item, method.lower())
+        permission = Permission(handler.opt["permission"])
+        operation.security = security(permission)
+        operation.parameters = [_sendable(one) for one in operation.parameters or ()] or None
+        responses = operation.responses = dict(operation.responses or {})
+        declared = {str(status) for status in handler.responses or ()}
+        for status in _statuses(operation, permission):
+            if str(status) not in declared:
+                responses[str(status)] = _refusal(status)
+        if permission is not Permission.PUBLIC:
+            forbidden = responses["403"]
+            assert isinstance(forbidden, OpenAPIResponse), forbidden
+            forbidden.description = f"Needs the permission {permission}. {forbidden.description}"
+        operation.responses = dict(sorted(responses.items()))
+
+
+def _documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                if handler.resolve_include_in_schema():
+                    yield route.path_format or "/", method, handler
+
+
+def _statuses(operation: Operation, permission: Permission) -> Sequence[int]:
+    body = operation.request_body
+    has_body = isinstance(body, RequestBody)
+    return (
+        *((400, 422) if has_body or operation.parameters else ()),
+        *((401, 403) if permission is not Permission.PUBLIC else ()),
+        404,
+        *((413,) if has_body else ()),
+        *((415,) if isinstance(body, RequestBody) and JSON in body.content else ()),
+        503,
+    )
+
+
+def _refusal(status: int) -> OpenAPIResponse:
+    problem = OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))
+    return OpenAPIResponse(description=f"{_TITLES[status]}.", content={PROBLEM: problem})
+
+
+def _sendable(parameter: Parameter | Reference) -> Parameter | Reference:
+    """Return the parameter as it can be sent: a value or none at all, never null; a key where one is needed."""
+    if not isinstance(parameter, Parameter) or not isinstance(parameter.schema, Schema):
+        return parameter
+    schema = parameter.schema
+    values = [one for one in schema.one_of or () if not (isinstance(one, Schema) and one.type is OpenAPIType.NULL)]
+    if len(values) == 1 and isinstance(values[0], Schema):
+        schema = replace(schema, one_of=None, type=values[0].type, format=values[0].format)
+    if parameter.name == IDEMPOTENCY_KEY:
+        return replace(parameter, required=True, schema=replace(schema, min_length=1))
+    return replace(parameter, schema=schema)

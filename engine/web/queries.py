@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -336,14 +337,13 @@ class JobCount:
     attempts: int
 
 
-async def count_jobs(session: AsyncSession, tenant: str) -> Sequence[JobCount]:
-    """Return how many of the tenant's jobs stand where, by name. Nothing where there is no queue yet."""
+async def count_jobs(session: AsyncSession) -> Sequence[JobCount]:
+    """Return how many of the tenant's jobs stand where, by name. Nothing where there is no queue."""
     if not await session.scalar(text("select to_regclass('procrastinate_jobs') is not null")):
         return ()
     rows = await session.execute(
         text("""select task_name, status::text, count(*), max(attempts) from procrastinate_jobs
-                 where args ->> 'tenant' = :tenant or args ->> 'tenant_id' = :number
-                 group by task_name, status order by task_name, status"""),
-        {"tenant": tenant, "number": str(session.info["tenant_id"])},
+                 where args @> cast(:tenant as jsonb) group by task_name, status order by task_name, status"""),
+        {"tenant": msgspec.json.encode({"tenant_id": session.info["tenant_id"]}).decode()},
     )
     return [JobCount(*row) for row in rows]

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.access.rules import Caller
 from engine.contributions import service as contributions
 from engine.funds import service as funds
+from engine.funds.jobs import PRICE_ORDERS
 from engine.identity import service as identity
 from engine.identity.rules import compact_reference
 from engine.kernel.amounts import Amount, Asset
@@ -30,6 +31,7 @@ from engine.reports import service as reports
 from engine.reports.api import day_of
 from engine.reports.service.wording import Column, Letterhead, Table
 from engine.runtime.database import Database
+from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant
@@ -327,6 +329,7 @@ class StaffPages(Controller):
                 await funds.approve_price(session, tenant, fund, day, caller.actor)
             else:
                 await funds.reject_price(session, tenant, fund, day, caller.actor)
+            await promise(session, PRICE_ORDERS, tenant_id=tenant.tenant_id)
         return Redirect(f"/staff/dealing?done={data.decision}#held", status_code=303)
 
     @get("/jobs", operation_id="ShowJobs", opt={"permission": Permission.OPERATIONS_READ})
@@ -340,7 +343,7 @@ class StaffPages(Controller):
     ) -> Response[str]:
         """Show how many background jobs wait, run, are done or failed."""
         async with _page(request, db, tenant, caller, settings) as (session, frame):
-            rows = await queries.count_jobs(session, tenant.code)
+            rows = await queries.count_jobs(session)
         say = frame.words.gettext
         table = Table(
             caption=say(N_("Jobs by name and state")),

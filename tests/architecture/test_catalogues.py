@@ -29,7 +29,7 @@ Text = str | tuple[str, ...]
 def extracted() -> frozenset[Text]:
     """Return the texts that stand in the code and the templates now."""
     with (ENGINE_LOCALES / "babel.cfg").open(encoding="utf-8") as file:
-        methods, options = parse_mapping_cfg(file)
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     found = extract_from_dir(str(ROOT), methods, options, keywords=KEYWORDS)
     return frozenset(text for _file, _line, text, _comments, _context in found)
 

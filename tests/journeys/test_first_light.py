@@ -87,9 +87,9 @@ def test_money_for_nobody_waits_in_suspense_until_it_is_known_whose_it_is(deploy
         "admin", "bootstrap", "--tenant", india.pack.code, "--name", "officer", "--role", "contributions-officer"
     )["link"]
     officer = type(india.operator)(india.site, link)
-    resolved = officer.post(path, {"member": member})
+    resolved = officer.post(path, {"member": member}, status=201)
     with pytest.raises(DemoFailed, match="409"):
-        officer.post(path, {"member": member})
+        officer.post(path, {"member": member}, status=201)
 
     assert (paid.status, paid.json["state"]) == (202, "suspended")
     assert [(one["reason"], Decimal(str(one["amount"]))) for one in listed] == [("bad-check-digit", Decimal(300))]
@@ -160,6 +160,8 @@ def test_a_statement_of_a_past_day_holds_what_was_true_then(deployment: Deployme
 @pytest.mark.parametrize("code", ["in-nps-lite", "rw-ejoheza"])
 def test_the_books_check_and_the_export_proves_itself(deployment: Deployment, tmp_path: Path, code: str) -> None:
     machine = deployment.machine
+    scheme = {one.pack.code: one for one in (deployment.india, deployment.rwanda)}[code]
+    scheme.pay(scheme.enrol(), "700", "EXPORTED")
     out = tmp_path / "export"
     broken = machine.akiba("check", "--tenant", code)
     exported = machine.akiba("audit", "export", "--tenant", code, "--out", str(out))
@@ -167,11 +169,13 @@ def test_the_books_check_and_the_export_proves_itself(deployment: Deployment, tm
     machine.python(str(out / "verify.py"), str(out))
     package = json.loads((out / "datapackage.json").read_text(encoding="utf-8"))
     table = out / "data" / "transfers.csv"
-    table.write_bytes(table.read_bytes().replace(b"1", b"2", 1))
+    whole = table.read_bytes()
+    table.write_bytes(whole.replace(b"700", b"701"))
 
     assert broken == {code: []}
     assert exported["size"] > 0
     assert package["resources"]
+    assert b"700" in whole
     with pytest.raises(DemoFailed, match=r"transfers\.csv"):
         machine.akiba("audit", "verify", str(out))
     with pytest.raises(DemoFailed, match=r"transfers\.csv"):

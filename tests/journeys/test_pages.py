@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from litestar import Litestar
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Request, async_playwright, expect
 
 from engine.runtime.database import Database
 from tests.engine.reports.scheme import Scheme, open_scheme
@@ -39,7 +39,7 @@ async def serving(app: Litestar) -> AsyncIterator[int]:
         port = int(listener.getsockname()[1])
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.02)
         try:
             yield port
@@ -80,6 +80,10 @@ async def two_schemes(db: Database, folder: Path) -> tuple[Scheme, str, Scheme, 
     return india, asha, rwanda, keza
 
 
+def noting(asked: list[str]) -> Callable[[Request], None]:
+    return lambda request: asked.append(request.url)
+
+
 async def checked(page: Page) -> None:
     """A page fits its window, its controls can be hit, and a table that is wider scrolls inside its own region."""
     assert await page.evaluate(OVERFLOW) <= 0, page.url
@@ -103,7 +107,7 @@ async def test_a_morning_at_the_desk(db: Database, tmp_path: Path, width: int) -
                 locale="en" if scheme is india else "rw",
             )
             asked: list[str] = []
-            context.on("request", lambda request, asked=asked: asked.append(request.url))
+            context.on("request", noting(asked))
             page = await context.new_page()
 
             await page.goto(origin)

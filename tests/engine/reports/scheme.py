@@ -45,7 +45,7 @@ class Written:
     managers: Mapping[str, str]
     day: date
 
-    def read(self, raw: bytes, name: str, day: date | None) -> PriceFile:
+    def read(self, raw: bytes, name: str, day: date | None) -> PriceFile:  # noqa: ARG002 - the port's own shape
         rows = tuple(
             PublishedPrice(fund, self.managers[fund], "", self.day, Decimal(price), row)
             for row, (fund, price) in enumerate(self.prices.items(), 1)

@@ -4,6 +4,7 @@ import io
 import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -126,7 +127,8 @@ async def test_the_pdf_is_in_the_members_language_and_its_reading_is_on_record(i
     assert own.content[:5] == english.content[:5] == b"%PDF-"
     assert own.content == (await client.get(place)).content
     assert own.content != english.content
-    assert [PdfReader(io.BytesIO(one.content)).trailer["/Root"]["/Lang"] for one in (own, english)] == ["hi", "en"]
+    roots: list[Any] = [PdfReader(io.BytesIO(one.content)).trailer["/Root"] for one in (own, english)]
+    assert [root["/Lang"] for root in roots] == ["hi", "en"]
     assert (klingon.status_code, klingon.json()["code"]) == (422, "reports.unknown-language")
     async with india.db.unit_of_work(india.tenant.tenant_id) as session:
         rows = (await session.execute(text("select actor, reason, member_ids from vault_reads"))).all()

@@ -1,5 +1,6 @@
 """Three members' statements at published prices, against the calculation that shares no line with the engine."""
 
+import asyncio
 import csv
 import json
 import subprocess
@@ -48,9 +49,10 @@ async def test_three_members_at_published_prices(india: Scheme, tmp_path: Path) 
     with payments.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("member", "scheme", "paid_on", "reconciled_on", "amount"), *planned])
 
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", SCRIPT, "--payments", payments, "--prices", PRICES]
-        + ["--as-of", as_of.isoformat(), "--json"],
+    arguments = ["--payments", str(payments), "--prices", str(PRICES), "--as-of", as_of.isoformat(), "--json"]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-I", "-S", str(SCRIPT), *arguments],
         check=False,
         capture_output=True,
         text=True,

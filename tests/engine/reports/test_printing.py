@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 from datetime import date, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -185,7 +186,7 @@ def test_the_document_says_what_it_is() -> None:
     assert reader.metadata.title == "Relevé de votre épargne – EjoHeza"
     assert reader.metadata.author == "EjoHeza"
     assert str(reader.metadata.get("/CreationDate", "")).startswith("D:20240331")
-    root = reader.trailer["/Root"]
+    root: Any = reader.trailer["/Root"]
     assert root["/Lang"] == "fr"
     assert root["/MarkInfo"]["/Marked"]
     assert root["/ViewerPreferences"]["/DisplayDocTitle"]
@@ -196,9 +197,8 @@ def test_only_the_products_own_fonts_are_used() -> None:
     for language in LETTERHEADS:
         reader = PdfReader(io.BytesIO(render_pdf(statement(3), letterhead(language), person_name="Aé क")))
         for page in reader.pages:
-            names |= {
-                str(font.get_object()["/BaseFont"]).split("+")[1] for font in page["/Resources"]["/Font"].values()
-            }
+            resources: Any = page["/Resources"]
+            names |= {str(font.get_object()["/BaseFont"]).split("+")[1] for font in resources["/Font"].values()}
 
     assert {name.split("-")[0] for name in names} <= {"NotoSans", "NotoSansDevanagari"}
 

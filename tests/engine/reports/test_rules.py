@@ -1,5 +1,6 @@
 """The yearly return against a bisection, and the small rules of a statement."""
 
+import math
 from datetime import date, timedelta
 from fractions import Fraction
 
@@ -29,7 +30,7 @@ CASH, UNITS = 2049, 6145
 
 
 def grown(flows: list[tuple[date, int]], rate: float) -> float:
-    return sum(amount * (1 + rate) ** ((TODAY - day).days / 365) for day, amount in flows)
+    return sum(amount * math.pow(1 + rate, (TODAY - day).days / 365) for day, amount in flows)
 
 
 def bisected(flows: list[tuple[date, int]], value: int) -> float:

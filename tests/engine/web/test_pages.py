@@ -143,6 +143,8 @@ async def test_prices_and_orders_have_their_figures(india: Scheme) -> None:
     assert [one.status_code for one in (forged, wrong, right, again)] == [403, 422, 303, 409]
     assert "The price was approved." in (await checker.get(right.headers["location"])).text
     assert figures((await checker.get("/staff")).text)["Prices that wait for a second person"][0] == "0"
+    (job,) = rows_of(tree((await checker.get("/staff/jobs")).text), "jobs")
+    assert job == ["funds.price_orders", "waiting", "1", "0"], "the orders that waited are allotted soon after"
 
 
 async def test_who_brought_a_price_in_gets_no_form(india: Scheme) -> None:
