@@ -12,13 +12,11 @@ from msgspec import Struct
 from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.funds import errors, service
-from engine.funds.jobs import PRICE_ORDERS
 from engine.funds.queries.dealings import DealingRow
 from engine.funds.queries.prices import StoredPrice
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
-from engine.runtime.jobs import promise
 from engine.tenancy.service import Tenant
 
 MOST_PRICES = 1000
@@ -144,7 +142,6 @@ class PriceController(Controller):
         """Let a held price count, as a second person; the orders that waited for it are allotted soon after."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             price = await service.approve_price(session, tenant, fund, price_on, caller.actor)
-            await promise(session, PRICE_ORDERS, tenant_id=tenant.tenant_id)
         return _price_item(price)
 
     @post(
@@ -165,7 +162,6 @@ class PriceController(Controller):
         """Refuse a held price, as a second person; another may then come for its day."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             price = await service.reject_price(session, tenant, fund, price_on, caller.actor)
-            await promise(session, PRICE_ORDERS, tenant_id=tenant.tenant_id)
         return _price_item(price)
 
 

@@ -17,6 +17,7 @@ from engine.tenancy.rules.proving import MissingInput, ScenarioContext
 
 WHOLE_BP = 10_000
 MOST_MEMBERS_IN_RANGE = 10_000
+PRICE_ORDERS = "funds.price_orders"  # the job that allots what waited for a price
 LARGEST_BIGINT = 2**63 - 1
 
 FundCode = Annotated[
@@ -87,6 +88,15 @@ class DealingRule(Rule, tag="dealing", frozen=True, kw_only=True):
 
 
 RULE_KINDS: tuple[type[Rule], ...] = (FundsRule, FundChoiceRule, PriceToleranceRule, DealingRule)
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciledReceipt:
+    """A receipt whose money is reconciled: `collected` is the code of the collection account that holds it."""
+
+    member_id: int
+    event_id: int
+    collected: int
 
 
 def dealing_day(now: datetime, zone: str, cut_off: str) -> date:

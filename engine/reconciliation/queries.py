@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.funds.service import ReconciledReceipt
+from engine.funds.rules import ReconciledReceipt
 from engine.ledger.rules import EventKind, Law
 from engine.runtime.database import driver
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds import service as funds
-from engine.funds.service import ReconciledReceipt
+from engine.funds.rules import ReconciledReceipt
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.clock import business_date
 from engine.kernel.ids import claim_digest, house_member

@@ -8,18 +8,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion
+from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion, ReconciledReceipt
 from engine.kernel.prices import Price
 from engine.runtime.database import driver
-
-
-@dataclass(frozen=True, slots=True)
-class ReconciledReceipt:
-    """A receipt whose money is reconciled: `collected` is the code of the collection account that holds it."""
-
-    member_id: int
-    event_id: int
-    collected: int
 
 
 @dataclass(frozen=True, slots=True)

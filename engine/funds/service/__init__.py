@@ -1,6 +1,6 @@
 """Use cases of the funds: import and decide prices, allocate reconciled cash, run a dealing day."""
 
-from engine.funds.queries.dealings import ReconciledReceipt
+from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
 from engine.funds.service.dealing import DealingReport, OrderReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices

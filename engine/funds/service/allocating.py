@@ -9,11 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.queries import dealings as queries
 from engine.funds.queries import prices as price_queries
-from engine.funds.queries.dealings import ReconciledReceipt, Share
-from engine.funds.rules import DealingRule, FundChoiceRule, FundsRule, dealing_day
+from engine.funds.queries.dealings import Share
+from engine.funds.rules import DealingRule, FundChoiceRule, FundsRule, ReconciledReceipt, dealing_day
 from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
+from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,15 @@ async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[Rec
     for cohort in await queries.cohorts(session, receipts, by_joining=by_joining):
         funds = tenant.rule(FundsRule, product=cohort.product, on=today)
         dealing = tenant.rule(DealingRule, product=cohort.product, on=today)
-        if funds is None or dealing is None:
+        if funds is None:
             continue
         choice = tenant.rule(FundChoiceRule, product=cohort.product, on=today, joined_on=cohort.joined_on)
         chosen = None if choice is None else choice.rule.shares_for(cohort.group)
-        if choice is None or chosen is None:
+        if dealing is None or choice is None or chosen is None:
+            unchosen_products.add(cohort.product)
+            continue
+        if not chosen.keys() <= {fund.code for fund in funds.rule.funds}:
+            _log.error("a fund was chosen that the product does not deal in", tenant=tenant.code, code=choice.ref)
             unchosen_products.add(cohort.product)
             continue
         rules.update((funds.ref, choice.ref))

@@ -12,7 +12,7 @@ from engine.funds.errors import PriceDecided, UnitScaleChanged, UnknownPrice
 from engine.funds.ports import FundManager
 from engine.funds.queries import prices as queries
 from engine.funds.queries.prices import Neighbourhood, StoredPrice
-from engine.funds.rules import Fund, FundsRule, PriceToleranceRule, is_doubtful
+from engine.funds.rules import PRICE_ORDERS, Fund, FundsRule, PriceToleranceRule, is_doubtful
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
 from engine.kernel.price_files import PriceFile, PriceFileRefused, PublishedPrice
@@ -21,6 +21,7 @@ from engine.kernel.text import N_
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
+from engine.runtime.jobs import promise
 from engine.tenancy.service import Tenant
 
 IMPORTED, REFUSED, KNOWN = "imported", "refused", "known"
@@ -318,7 +319,7 @@ def funds_on(tenant: Tenant, day: date) -> tuple[dict[str, Fund], dict[str, int]
 
 
 async def approve_price(session: AsyncSession, tenant: Tenant, fund: str, price_on: date, actor: str) -> StoredPrice:
-    """Let a held price count.
+    """Let a held price count, and promise the job that allots the orders which waited for it.
 
     Raises:
         UnknownPrice: none of that fund and day was received.
@@ -367,6 +368,7 @@ async def _decide(
         recorded_at=now,
     )
     await queries.decide_price(session, price, state=state, checker=checker, event_id=posted.event_id)
+    await promise(session, PRICE_ORDERS, tenant_id=tenant.tenant_id)
     return replace(price, state=state)
 
 

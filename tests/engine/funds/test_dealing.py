@@ -1,6 +1,7 @@
 """A dealing day against PostgreSQL: amounts by fractions, cut-offs, stops and races."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from math import floor
@@ -17,7 +18,7 @@ from engine.funds.queries import dealings as queries
 from engine.funds.rules import Conversion
 from engine.kernel.prices import Price, units_for
 from engine.runtime.database import Role
-from tests.engine.funds.conftest import UNMATCHED, Scheme
+from tests.engine.funds.conftest import BOOK, PRODUCT, UNMATCHED, Scheme, book_of
 
 PRICES = {"SM001009": "32.6034", "SM002009": "31.0274", "SM003003": "9.87"}
 SCALES = {"SM001009": 4, "SM002009": 4, "SM003003": 3}
@@ -443,7 +444,16 @@ async def test_members_without_a_chosen_fund_wait(scheme: Scheme) -> None:
     assert done.rules == ("fund-choice@2010-04-01", "funds@2010-04-01")
 
 
-async def test_thirty_thousand_members_in_three_ranges(scheme: Scheme) -> None:
+async def test_a_choice_of_a_fund_that_is_not_dealt_in_waits_and_fails_no_neighbour(scheme: Scheme) -> None:
+    book = book_of(BOOK.replace("second = { SM002009 = 10000 }", "second = { SM009999 = 10000 }"))
+    scheme.tenant = replace(scheme.tenant, pack=replace(scheme.tenant.pack, books={PRODUCT: book}))
+    first, second = await scheme.members(["first", "second"])
+    events = await scheme.receive([(first, {"retirement": 100}, "k"), (second, {"retirement": 200}, "u")])
+    done = await scheme.allocate([(first, events[0]), (second, events[1])])
+    assert (done.amount, done.without_choice) == (100, ((second, events[1]),))
+
+
+async def test_many_members_are_allotted_in_three_ranges(scheme: Scheme) -> None:
     n = 25_003
     members = await scheme.members(["first"] * n)
     events = await scheme.receive([(m, {"retirement": 5000 + i}, f"r{i}") for i, m in enumerate(members)])

@@ -1,0 +1,58 @@
+"""One server for the tests of the API: two Indian schemes side by side, and one that the fuzzing has to itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from engine.runtime.database import Database
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.service import Tenant
+from tests.api.site import Site, listening, open_site
+from tests.factories.schemes import serve
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where the server is and whom it serves."""
+
+    address: str
+    tenants: tuple[Tenant, Tenant, Tenant]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def served_tenants(db: Database, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tenant, Tenant, Tenant]:
+    folder = tmp_path_factory.mktemp("packs")
+    return await serve(db, folder), await serve(db, folder), await serve(db, folder)
+
+
+@pytest.fixture(scope="session")
+def served(
+    database_urls: tuple[str, str],
+    keys: FileKeyStore,
+    served_tenants: tuple[Tenant, Tenant, Tenant],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("serving")
+    with listening(database_urls[0], keys, served_tenants, folder) as address:
+        yield Served(address, served_tenants)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def site(served: Served, db: Database, keys: FileKeyStore) -> Site:
+    """The scheme that calls."""
+    return await open_site(db, keys, served.tenants[0], served.address)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def neighbour(served: Served, db: Database, keys: FileKeyStore) -> Site:
+    """Another scheme of the same country in the same deployment."""
+    return await open_site(db, keys, served.tenants[1], served.address)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def fuzzed(served: Served, db: Database, keys: FileKeyStore) -> Site:
+    """A scheme to which anything may be done."""
+    return await open_site(db, keys, served.tenants[2], served.address)
