@@ -326,6 +326,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         debug=False,
     )
     app.state["gate"] = gate
+    app.state["tenants"] = deployment.tenants
     app.state["intake"] = gathering
     document_refusals(app, _ways_in)
     return app

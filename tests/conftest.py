@@ -35,13 +35,13 @@ def create_database(superuser_url: str, name: str) -> tuple[str, str]:
     password = secrets.token_urlsafe(18)
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         for role, rights in ((f"{name}_owner", "login createrole"), (f"{name}_app", "login")):
-            connection.execute(f"create role {role} {rights} password '{password}'")  # type: ignore[call-overload]
+            connection.execute(f"create role {role} {rights} password '{password}'")
         for role in ("akiba_sequencer", "akiba_jobs"):
             connection.execute(
-                f"do $$ begin create role {role} nologin; exception when duplicate_object then null; end $$"  # type: ignore[call-overload]
+                f"do $$ begin create role {role} nologin; exception when duplicate_object then null; end $$"
             )
-            connection.execute(f"grant {role} to {name}_owner with admin true, inherit false, set false")  # type: ignore[call-overload]
-        connection.execute(f"create database {name} owner {name}_owner")  # type: ignore[call-overload]
+            connection.execute(f"grant {role} to {name}_owner with admin true, inherit false, set false")
+        connection.execute(f"create database {name} owner {name}_owner")
     url = make_url(superuser_url)
     return tuple(  # type: ignore[return-value]
         url.set(username=f"{name}_{kind}", password=password, database=name).render_as_string(hide_password=False)

@@ -57,13 +57,13 @@ class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw
     key: Word | None = None
 
 
-class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class ContributionBatch(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 payments; each is answered on its own and never fails its neighbours."""
 
     items: Annotated[list[BatchItem], Meta(min_length=1, max_length=MOST_ITEMS)]
 
 
-class ItemAnswer(Struct, frozen=True, omit_defaults=True):
+class ContributionItemAnswer(Struct, frozen=True, omit_defaults=True):
     """What became of one payment of a batch: a receipt, or a problem."""
 
     index: int
@@ -72,10 +72,10 @@ class ItemAnswer(Struct, frozen=True, omit_defaults=True):
     problem: Problem | None = None
 
 
-class BatchAnswer(Struct, frozen=True):
+class ContributionBatchAnswer(Struct, frozen=True):
     """The answers, in the order of the payments."""
 
-    items: list[ItemAnswer]
+    items: list[ContributionItemAnswer]
 
 
 class ResolveRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,9 +119,7 @@ class ContributionController(Controller):
     @post(
         operation_id="ReceiveContribution",
         opt={"permission": Permission.CONTRIBUTIONS_RECEIVE},
-        responses={
-            202: ResponseSpec(data_container=Receipt, generate_examples=False, description="Held in suspense.")
-        }
+        responses={202: ResponseSpec(data_container=Receipt, generate_examples=False, description="Held in suspense.")}
         | refuses(
             errors.KeyMissing,
             errors.WrongCurrency,
@@ -162,19 +160,19 @@ class ContributionController(Controller):
     )
     async def receive_batch(
         self,
-        data: JSONBody[BatchRequest],
+        data: JSONBody[ContributionBatch],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         intake: NamedDependency[Intake],
-    ) -> BatchAnswer:
+    ) -> ContributionBatchAnswer:
         """Credit many payments; each is answered on its own."""
         payments = [_payment(item, caller, item.key) for item in data.items]
         answers = await intake.receive_many(tenant, payments)
-        return BatchAnswer(
+        return ContributionBatchAnswer(
             [
-                ItemAnswer(index, answer.status, problem=problem_of(answer))
+                ContributionItemAnswer(index, answer.status, problem=problem_of(answer))
                 if isinstance(answer, EngineError)
-                else ItemAnswer(index, _status(answer), receipt=answer)
+                else ContributionItemAnswer(index, _status(answer), receipt=answer)
                 for index, answer in enumerate(answers)
             ]
         )

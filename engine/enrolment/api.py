@@ -47,7 +47,7 @@ class MemberAnswer(Struct, frozen=True, omit_defaults=True):
     group: Annotated[str, Meta(examples=["sahyog"])] = ""
 
 
-class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class EnrolmentBatch(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 enrolments; each is answered on its own and never fails its neighbours, not even by its form."""
 
     items: Annotated[
@@ -60,7 +60,7 @@ class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
-class ItemAnswer(Struct, frozen=True, omit_defaults=True):
+class EnrolmentItemAnswer(Struct, frozen=True, omit_defaults=True):
     """What became of one enrolment of a batch: a member, or a problem."""
 
     index: int
@@ -69,10 +69,10 @@ class ItemAnswer(Struct, frozen=True, omit_defaults=True):
     problem: Problem | None = None
 
 
-class BatchAnswer(Struct, frozen=True):
+class EnrolmentBatchAnswer(Struct, frozen=True):
     """The answers, in the order of the enrolments."""
 
-    items: list[ItemAnswer]
+    items: list[EnrolmentItemAnswer]
 
 
 class DocumentTerms(Struct, frozen=True):
@@ -207,12 +207,12 @@ class MemberController(Controller):
     )
     async def enrol_batch(
         self,
-        data: JSONBody[BatchRequest],
+        data: JSONBody[EnrolmentBatch],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
-    ) -> BatchAnswer:
+    ) -> EnrolmentBatchAnswer:
         """Take many people in; each is answered on its own."""
         answers: dict[int, Answer] = {}
         readable: dict[int, Enrolment] = {}
@@ -223,11 +223,11 @@ class MemberController(Controller):
                 answers[index] = error
         came = await service.enrol(db, tenant, keys, list(readable.values()), actor=caller.actor)
         answers.update(zip(readable, came, strict=True))
-        return BatchAnswer(
+        return EnrolmentBatchAnswer(
             [
-                ItemAnswer(index, answer.status, problem=problem_of(answer))
+                EnrolmentItemAnswer(index, answer.status, problem=problem_of(answer))
                 if isinstance(answer, EngineError)
-                else ItemAnswer(index, 201, member=_shown(answer))
+                else EnrolmentItemAnswer(index, 201, member=_shown(answer))
                 for index, answer in sorted(answers.items())
             ]
         )

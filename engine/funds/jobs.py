@@ -1,7 +1,6 @@
 """Background work of the funds. Each job can run twice without a second effect."""
 
 from engine.funds import service
-from engine.funds.rules import PRICE_ORDERS
 from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
@@ -9,6 +8,7 @@ from engine.runtime.jobs import Jobs
 from engine.runtime.secrets import KeyStore
 from engine.tenancy.service import Tenants
 
+PRICE_ORDERS = "funds.price_orders"
 _ACTOR = "system:dealing"
 
 

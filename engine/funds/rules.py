@@ -17,7 +17,6 @@ from engine.tenancy.rules.proving import MissingInput, ScenarioContext
 
 WHOLE_BP = 10_000
 MOST_MEMBERS_IN_RANGE = 10_000
-PRICE_ORDERS = "funds.price_orders"  # the job that allots what waited for a price
 LARGEST_BIGINT = 2**63 - 1
 
 FundCode = Annotated[

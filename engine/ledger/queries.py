@@ -135,11 +135,16 @@ async def scheme_now(session: AsyncSession) -> datetime:
 
 async def enter_lane(session: AsyncSession, lane: int) -> datetime:
     """Take the lane's lock until the transaction ends; return the scheme's instant, read after the lock."""
-    now: datetime = await session.scalar(
-        text("""with entered as materialized (select pg_advisory_xact_lock(7100 + :lane, :t))
-                select coalesce(clock_at, clock_timestamp()) from tenants, entered where tenant_id = :t"""),
-        {"t": session.info["tenant_id"], "lane": lane},
+    connection = await driver(session)
+    tenant_id = session.info["tenant_id"]
+    cursor = await connection.execute(
+        """with entered as materialized (select pg_advisory_xact_lock(%s, %s))
+           select coalesce(clock_at, clock_timestamp()) from tenants, entered where tenant_id = %s""",
+        (7100 + lane, tenant_id, tenant_id),
     )
+    row = await cursor.fetchone()
+    assert row is not None
+    now: datetime = row[0]
     return now
 
 

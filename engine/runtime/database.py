@@ -21,6 +21,7 @@ _RETRIED = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _UNIQUE_VIOLATION = "23505"
 _FIRST_WAIT_SECONDS = 0.005
 _LONGEST_WAIT_SECONDS = 1.0
+_DRIVER = "driver"
 _random = secrets.SystemRandom()
 
 
@@ -76,6 +77,8 @@ class Database:
                 AsyncSession(connection, expire_on_commit=False, info={"tenant_id": tenant_id}) as session,
                 session.begin(),
             ):
+                await session.connection()  # now the session's commit is this connection's
+                session.info[_DRIVER] = await _driver(connection)
                 yield session
         finally:
             await connection.close()
@@ -113,7 +116,8 @@ async def driver(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
 
     It is the session's own transaction: never commit it, nor use it after the session's end.
     """
-    return await _driver(await session.connection())
+    connection: psycopg.AsyncConnection[Any] = session.info[_DRIVER]
+    return connection
 
 
 async def retry_transaction(

@@ -72,6 +72,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     errors: tuple[FieldProblem, ...] = ()
 
+
 _NO_BODY = FieldProblem("data", "'data'")
 """How the framework says that a body it needs is not there."""
 

@@ -1,7 +1,6 @@
 """One server for the tests of the API: two Indian schemes side by side, and one that the fuzzing has to itself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,8 @@ import pytest_asyncio
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
-from tests.api.site import Site, listening, open_site
+from tests.api.site import Served, Site, listening, open_site
 from tests.factories.schemes import serve
-
-
-@dataclass(frozen=True)
-class Served:
-    """Where the server is and whom it serves."""
-
-    address: str
-    tenants: tuple[Tenant, Tenant, Tenant]
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")

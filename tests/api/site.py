@@ -84,6 +84,14 @@ def listening(app_url: str, keys: FileKeyStore, tenants: Sequence[Tenant], folde
         listener.close()
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where the server is and whom it serves."""
+
+    address: str
+    tenants: tuple[Tenant, Tenant, Tenant]
+
+
 @dataclass
 class Caller:
     """Who calls: the headers that say so, and what they may do."""
@@ -117,9 +125,7 @@ class Site:
         everyone = [*self.staff, self.partner] if prefer_staff else [self.partner, *self.staff]
         return next(one for one in everyone if permission is Permission.PUBLIC or permission in one.permissions)
 
-    def ask(
-        self, method: str, path: str, permission: Permission, *, key: str = "", **request: Any
-    ) -> httpx.Response:
+    def ask(self, method: str, path: str, permission: Permission, *, key: str = "", **request: Any) -> httpx.Response:
         """Send a request as somebody of this scheme who may."""
         headers = {**self.caller(permission).headers, **request.pop("headers", {})}
         if key:
@@ -161,9 +167,7 @@ class Site:
         return report
 
 
-async def open_site(
-    db: Database, keys: FileKeyStore, tenant: Tenant, address: str, *, members: int = 2
-) -> Site:
+async def open_site(db: Database, keys: FileKeyStore, tenant: Tenant, address: str, *, members: int = 2) -> Site:
     """Let a partner and staff into a scheme, and enrol members."""
     async with db.unit_of_work(tenant.tenant_id) as session:
         new = await access.create_partner(session, code="wallet", name="A wallet", scopes=PARTNER_SCOPES)

@@ -181,6 +181,7 @@ def _reduced(pack: Pack) -> dict[str, Any]:
     whole = tomllib.loads((pack.folder / "demo.toml").read_text(encoding="utf-8"))
     whole |= {"last_payment": date(2023, 5, 11), "last_day": date(2023, 5, 12)}
     whole["people"] |= {"at_start": 30, "start_days": 2, "later": 4, "later_until": date(2023, 5, 5)}
+    whole["sending"] |= {"files_on": [12, 26], "file_months": [4, 5]}
     whole["mishaps"] |= {"sent_again": 0.2, "unknown_numbers": 2, "wrong_digits": 1}
     return whole
 

@@ -58,9 +58,10 @@ def test_an_amount_that_cannot_be_is_refused(
     assert is_problem(answer, status, code)
 
 
-def test_nothing_that_was_refused_is_in_the_books(deployment: Deployment, member: str) -> None:
+def test_nothing_that_was_refused_is_in_the_books(deployment: Deployment) -> None:
     """And a refusal binds no key: the same key serves the payment put right."""
     india = deployment.india
+    member = india.enrol()
     refused = india.pay(member, "-1", "FIXED-1", key="fixed")
     taken = india.pay(member, "100", "FIXED-1", key="fixed")
 

@@ -72,8 +72,8 @@ def test_the_report_holds_what_was_planned(loaded: dict[str, Any], small_packs: 
 def test_units_were_bought_where_there_are_funds(loaded: dict[str, Any]) -> None:
     india, rwanda = loaded["tenants"]["in-nps-lite"], loaded["tenants"]["rw-ejoheza"]
 
-    assert india["dealing_days"] > 20
-    assert 0 < india["orders_priced"] < india["orders"]
+    assert india["dealing_days"] > 15
+    assert 0 < india["orders_priced"] == india["orders"]
     assert float(india["units"]) > 0
     assert float(india["residue_units"]) < 0.0001 * sum(india["payments"].values())
     assert india["payments"]["file"] > 0
@@ -96,19 +96,10 @@ def test_three_statements_equal_the_hand_calculation(loaded: dict[str, Any], env
     assert all(path.read_bytes().startswith(b"%PDF-") for path in folder.glob("*.pdf"))
 
 
-def test_a_second_run_proves_what_is_there(loaded: dict[str, Any], environment: dict[str, str]) -> None:
-    again = run(environment, "demo", "run", "--once")
-
-    assert again.returncode == 0, again.stderr
-    assert "serving what is there" in again.stderr
-    for code, found in loaded["tenants"].items():
-        assert code in again.stdout
-        assert f"{found['proof']['events']:,}"[:2] in again.stdout
-
-
-def test_it_serves_until_it_is_told_to_stop(loaded: dict[str, Any], environment: dict[str, str]) -> None:
-    """Without --once: links, a partner's secret, ready lines; an orderly end on SIGINT."""
-    assert loaded["ok"]
+def test_a_second_run_serves_what_is_there_until_it_is_told_to_stop(
+    loaded: dict[str, Any], environment: dict[str, str]
+) -> None:
+    """It proves the books anew, prints links, secrets and ready lines, and ends in order on SIGINT."""
     with subprocess.Popen(
         [*_AKIBA, "demo", "run"],
         env=environment | {"AKIBA_PORT": "0"},
@@ -125,6 +116,9 @@ def test_it_serves_until_it_is_told_to_stop(loaded: dict[str, Any], environment:
         out, err = process.communicate(timeout=60)
 
     assert "Ctrl-C" in said, said + err
+    assert "serving what is there" in said
+    assert all(code in out for code in loaded["tenants"])
+    assert out.count("no law broken") == 2
     assert process.returncode == 0, err
     assert out.count("/staff/enter/") == 2
     assert out.count("client_secret") >= 2

@@ -12,7 +12,7 @@ from engine.funds.errors import PriceDecided, UnitScaleChanged, UnknownPrice
 from engine.funds.ports import FundManager
 from engine.funds.queries import prices as queries
 from engine.funds.queries.prices import Neighbourhood, StoredPrice
-from engine.funds.rules import PRICE_ORDERS, Fund, FundsRule, PriceToleranceRule, is_doubtful
+from engine.funds.rules import Fund, FundsRule, PriceToleranceRule, is_doubtful
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
 from engine.kernel.price_files import PriceFile, PriceFileRefused, PublishedPrice
@@ -368,7 +368,7 @@ async def _decide(
         recorded_at=now,
     )
     await queries.decide_price(session, price, state=state, checker=checker, event_id=posted.event_id)
-    await promise(session, PRICE_ORDERS, tenant_id=tenant.tenant_id)
+    await promise(session, "funds.price_orders", tenant_id=tenant.tenant_id)
     return replace(price, state=state)
 
 

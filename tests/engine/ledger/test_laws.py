@@ -72,10 +72,10 @@ async def test_names_the_damage(
         connection.execute("set local session_replication_role = replica")
         for statement in damage.format(member=member, tenant=tenant_id).split(";"):
             for part in _own_tenant(statement, tenant_id):
-                connection.execute(part)  # type: ignore[call-overload]
+                connection.execute(part)
         connection.execute("select set_config('app.tenant', %s, true)", (str(tenant_id),))
-        connection.execute(f"set local role {make_url(database_urls[0]).username}")  # type: ignore[call-overload]
-        broken = {one.name for one in queries.LAWS if connection.execute(one.sql).fetchall()}  # type: ignore[call-overload]
+        connection.execute(f"set local role {make_url(database_urls[0]).username}")
+        broken = {one.name for one in queries.LAWS if connection.execute(one.sql).fetchall()}
         connection.rollback()
 
     assert law in broken
