@@ -122,7 +122,9 @@ def _bare(where: Stage, members: int) -> float:
             """create table made_balances as select b.* from balances b
                 where exists (select from made_transfers m where m.member_id = b.member_id and m.credit = b.code)"""
         )
-        counted = connection.execute("select (select count(*) from made_transfers), (select count(*) from made_balances)")
+        counted = connection.execute(
+            "select (select count(*) from made_transfers), (select count(*) from made_balances)"
+        )
         assert counted.fetchone() == (2 * members, members)
         connection.execute("vacuum analyze made_transfers")
         connection.execute("vacuum analyze made_balances")

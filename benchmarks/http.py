@@ -69,11 +69,15 @@ async def _measure(where: Stage, scale: float) -> dict[str, Any]:
         for number in range(3):
             for kind, results in runs.items():
                 results.append(_load(kind, where, keys, partner, members, f"{kind[0]}{number}", seconds))
-    ours, single, noop = ({key: statistics.median(one[key] for one in runs[kind]) for key in runs[kind][0]} for kind in runs)
+    ours, single, noop = (
+        {key: statistics.median(one[key] for one in runs[kind]) for key in runs[kind][0]} for kind in runs
+    )
     return {
         "contributions_per_second": round(ours["rate"]),
         "noop_per_second": round(noop["rate"]),
-        "ratio_to_noop": round(statistics.median(a["rate"] / b["rate"] for a, b in zip(runs["ours"], runs["noop"], strict=True)), 3),
+        "ratio_to_noop": round(
+            statistics.median(a["rate"] / b["rate"] for a, b in zip(runs["ours"], runs["noop"], strict=True)), 3
+        ),
         "wanted_ratio": 0.333,
         "p99_ms": ours["p99"],
         "p99_ms_one_commit_a_request": single["p99"],
@@ -92,9 +96,17 @@ def _load(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "DATABASE_URL": where.app_url, "AKIBA_KEYS_FILE": str(keys.path), "PYTHONPATH": os.getcwd()}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": where.app_url,
+        "AKIBA_KEYS_FILE": str(keys.path),
+        "PYTHONPATH": str(Path.cwd()),
+    }
     server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.servers", kind, str(port)], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.servers", kind, str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         base = f"http://127.0.0.1:{port}"

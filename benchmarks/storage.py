@@ -24,7 +24,16 @@ from engine.runtime.settings import Settings
 
 PEOPLE = 10_000
 BATCH = 1_000
-RECEIVED = ("events", "transfers", "claims", "control_deltas", "batches", "audit_batches", "audit_tiles", "audit_checkpoints")
+RECEIVED = (
+    "events",
+    "transfers",
+    "claims",
+    "control_deltas",
+    "batches",
+    "audit_batches",
+    "audit_tiles",
+    "audit_checkpoints",
+)
 PRICED = (*RECEIVED, "allocations", "allotments", "orders", "dealings")
 
 
@@ -44,8 +53,13 @@ async def _measure(where: Stage, count: int, fund_count: int, pots: int) -> dict
     tenant, where = await tenant_on(where, db)
     try:
         async with db.unit_of_work(tenant.tenant_id) as session:
-            cash = [Account("cash", "INR", product="nps-lite", pot=f"pot-{number}", origin="own") for number in range(pots)]
-            codes = [code for _, code in sorted((await ledger.account_codes(session, cash)).items(), key=lambda one: one[0].pot)]
+            cash = [
+                Account("cash", "INR", product="nps-lite", pot=f"pot-{number}", origin="own") for number in range(pots)
+            ]
+            codes = [
+                code
+                for _, code in sorted((await ledger.account_codes(session, cash)).items(), key=lambda one: one[0].pot)
+            ]
         before = _sizes(where, RECEIVED)
         for _ in range(count // BATCH):
             async with db.unit_of_work(tenant.tenant_id) as session:
@@ -85,7 +99,13 @@ def _entry(where: Stage, codes: list[int]) -> Entry:
 def _allocate(where: Stage, codes: list[int], fund_count: int) -> None:
     """Allocate every receipt to `fund_count` funds in equal parts, close the dealing and give it prices."""
     with psycopg.connect(where.super_url, autocommit=True) as connection:
-        values = {"t": where.tenant_id, "day": DAY, "next": DAY + timedelta(days=1), "funds": fund_count, "codes": codes}
+        values = {
+            "t": where.tenant_id,
+            "day": DAY,
+            "next": DAY + timedelta(days=1),
+            "funds": fund_count,
+            "codes": codes,
+        }
         for statement in (
             "insert into funds select %(t)s, f, 4, 'SM00' || f || '009' from generate_series(1, %(funds)s) f",
             """insert into assets select %(t)s, 10 + f, 4, 'SM00' || f || '009', 'units' from generate_series(1, %(funds)s) f""",

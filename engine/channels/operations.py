@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from engine.access.rules import Caller
 from engine.funds import service as funds
-from engine.kernel.errors import Invalid
+from engine.kernel.errors import Invalid, Malformed
 from engine.kernel.permissions import Permission
 from engine.reconciliation import service as reconciliation
 from engine.runtime.database import Database
@@ -44,6 +44,13 @@ class SessionAnswer(Struct, frozen=True):
     actor: str
     csrf_token: str
     permissions: list[str]
+
+
+async def _file(request: Request[Any, Any, Any]) -> bytes:
+    raw = await request.body()
+    if not raw:
+        raise Malformed(reason="the body is empty")
+    return raw
 
 
 class OperationsController(Controller):
@@ -105,7 +112,7 @@ class OperationsController(Controller):
             raise Invalid(field="tenant", reason="the scheme has no fund manager")
         reader = adapters("FundManager", configured["FundManager"])
         return await funds.import_prices(
-            db, tenant, reader, await request.body(), name=name, day=day, actor=caller.actor
+            db, tenant, reader, await _file(request), name=name, day=day, actor=caller.actor
         )
 
     @post(
@@ -128,7 +135,7 @@ class OperationsController(Controller):
     ) -> reconciliation.StatementReport:
         """Import a statement of a collection account (CSV) and match its lines; the body is the file as it is."""
         return await reconciliation.import_statement(
-            db, tenant, keys, await request.body(), name=name, account=account, actor=caller.actor
+            db, tenant, keys, await _file(request), name=name, account=account, actor=caller.actor
         )
 
     @post("/dealing-days", operation_id="RunDealingDay", status_code=200, opt={"permission": Permission.DEALING_RUN})

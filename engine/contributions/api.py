@@ -21,6 +21,8 @@ from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 
 MOST_ITEMS = 1000
+LAST_RECEIPT = 2**63 - 1024
+"""The largest number below 2^63 that is the same to readers of JSON who keep numbers as doubles."""
 
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 Key = Annotated[
@@ -190,7 +192,7 @@ class SuspenseController(Controller):
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         after: Annotated[
-            int, QueryParameter(ge=0, le=2**63 - 1, description="The last receipt of the page before.")
+            int, QueryParameter(ge=0, le=LAST_RECEIPT, description="The last receipt of the page before.")
         ] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     ) -> list[Suspended]:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
+    Components,
     OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -271,6 +273,7 @@ def document_refusals(app: Litestar, security: Callable[[Permission], list[Secur
             assert isinstance(forbidden, OpenAPIResponse), forbidden
             forbidden.description = f"Needs the permission {permission}. {forbidden.description}"
         operation.responses = dict(sorted(responses.items()))
+        _close(document.components, handler)
 
 
 def _documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
@@ -279,6 +282,31 @@ def _documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
             for method, (handler, _) in route.route_handler_map.items():
                 if handler.resolve_include_in_schema():
                     yield route.path_format or "/", method, handler
+
+
+def _close(components: Components, handler: HTTPRouteHandler) -> None:
+    """Say of each shape of the handler's body that is refused with an unknown field that it has no others."""
+    body = handler.parsed_fn_signature.parameters.get("data")
+    if body is None or components.schemas is None:
+        return
+    for struct in _structs(msgspec.inspect.type_info(body.annotation), set()):
+        schema = components.schemas.get(struct.__name__)
+        if isinstance(schema, Schema) and struct.__struct_config__.forbid_unknown_fields:
+            schema.additional_properties = False
+
+
+def _structs(kind: msgspec.inspect.Type, seen: set[type[Struct]]) -> set[type[Struct]]:
+    if isinstance(kind, msgspec.inspect.StructType) and kind.cls not in seen:
+        seen.add(kind.cls)
+        for one in kind.fields:
+            _structs(one.type, seen)
+    for name in ("type", "item_type", "value_type"):
+        if isinstance(inner := getattr(kind, name, None), msgspec.inspect.Type):
+            _structs(inner, seen)
+    for name in ("types", "item_types"):
+        for one in getattr(kind, name, ()):
+            _structs(one, seen)
+    return seen
 
 
 def _statuses(operation: Operation, permission: Permission) -> Sequence[int]:

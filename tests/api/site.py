@@ -1,15 +1,13 @@
 """The real application on a real port, in a thread of its own, with schemes, partners and staff to call it as."""
 
 import asyncio
-import io
-import json
 import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings, load_settings
 from engine.tenancy.service import Tenant, Tenants
 from integrations.fund_managers.cra_files.adapter import CraFiles
-from tests.factories.schemes import START, enrol, serve
+from tests.factories.schemes import START, enrol
 
 FIRST_DAY = START.date()
 FUNDS = {"sahyog": ("SM001009", "PFM001")}

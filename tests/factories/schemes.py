@@ -33,7 +33,15 @@ async def serve(db: Database, folder: Path, pack: str = "in-nps-lite", *, start:
     shutil.copytree(PACKS / pack, copy, ignore=shutil.ignore_patterns("demo*"))
     manifest = copy / "pack.toml"
     manifest.write_text(re.sub(rf"{pack}\.localhost", f"{code}.localhost", manifest.read_text()))
-    tenants = Tenants.load([copy], KINDS, {"contribution": contribution_rules.run_scenario, "enrolment": enrolment_rules.run_scenario, "allotment": fund_rules.run_scenario})
+    tenants = Tenants.load(
+        [copy],
+        KINDS,
+        {
+            "contribution": contribution_rules.run_scenario,
+            "enrolment": enrolment_rules.run_scenario,
+            "allotment": fund_rules.run_scenario,
+        },
+    )
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:
         async with db.unit_of_work(tenant.tenant_id) as session:

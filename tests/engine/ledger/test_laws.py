@@ -26,7 +26,10 @@ DAMAGE = [
     ("claims-point-at-events", "update claims set event_id = event_id + 77"),
     ("contributions-claim-once", "delete from claims"),
     ("assets-balance", "update transfers set amount = amount - 1; update control_deltas set debits = debits - 1"),
-    ("log-order-has-no-gap", "insert into audit_batches (tenant_id, first_seq, batch_id, n) values ({tenant}, 5, 1, 1)"),
+    (
+        "log-order-has-no-gap",
+        "insert into audit_batches (tenant_id, first_seq, batch_id, n) values ({tenant}, 5, 1, 1)",
+    ),
     (
         "members-never-below-zero",
         "alter table balances drop constraint balances_check; update balances set debits = credits + 1",

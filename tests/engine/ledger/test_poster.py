@@ -58,7 +58,11 @@ async def test_posts_and_keeps_balances(db: Database, tenant_id: int) -> None:
     async with db.unit_of_work(tenant_id) as session:
         fates = await service.post(
             session,
-            [paid(a, 100, collections, cash, uuid4()), paid(b, 250, collections, cash, uuid4()), paid(a, 7, collections, cash, uuid4())],
+            [
+                paid(a, 100, collections, cash, uuid4()),
+                paid(b, 250, collections, cash, uuid4()),
+                paid(a, 7, collections, cash, uuid4()),
+            ],
         )
 
     assert [fate.outcome for fate in fates] == [Outcome.POSTED] * 3
@@ -87,7 +91,9 @@ async def test_a_claim_is_taken_once_for_ever(db: Database, tenant_id: int) -> N
         assert await queries.stored_balances(session, member) == {cash: 105}
 
 
-async def test_an_item_claimed_in_part_is_not_posted_and_its_other_claim_stays_free(db: Database, tenant_id: int) -> None:
+async def test_an_item_claimed_in_part_is_not_posted_and_its_other_claim_stays_free(
+    db: Database, tenant_id: int
+) -> None:
     collections, cash = await codes(db, tenant_id)
     member, provider, key = someone(), uuid4(), uuid4()
     async with db.unit_of_work(tenant_id) as session:
@@ -245,7 +251,11 @@ async def test_roll_up_under_fire_loses_no_delta(db: Database, tenant_id: int) -
 async def test_an_event_without_transfers_is_posted(db: Database, tenant_id: int) -> None:
     async with db.unit_of_work(tenant_id) as session:
         entry = Entry(
-            member_id=house_member(tenant_id), kind=EventKind.CLOCK_ADVANCED, business_date=DAY, actor=1, body={"to": "x"}
+            member_id=house_member(tenant_id),
+            kind=EventKind.CLOCK_ADVANCED,
+            business_date=DAY,
+            actor=1,
+            body={"to": "x"},
         )
         (fate,) = await service.post(session, [entry])
         stored = await service.stored_events(session, [(house_member(tenant_id), fate.event_id)])

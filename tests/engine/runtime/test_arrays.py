@@ -1,6 +1,6 @@
 """Packed columns arrive as PostgreSQL reads them, element for element."""
 
-import datetime
+import datetime as dt
 
 import psycopg
 import pytest
@@ -13,7 +13,7 @@ COLUMNS = st.one_of(
     st.builds(SmallInts, st.lists(st.integers(-(2**15), 2**15 - 1))),
     st.builds(Ints, st.lists(st.integers(-(2**31), 2**31 - 1))),
     st.builds(BigInts, st.lists(st.integers(-(2**63), 2**63 - 1))),
-    st.builds(Dates, st.lists(st.dates(datetime.date(1, 1, 1), datetime.date(9999, 12, 31)))),
+    st.builds(Dates, st.lists(st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 31)))),
     st.builds(UUIDs, st.lists(st.uuids())),
 )
 
