@@ -1,6 +1,8 @@
 """A tenant on the Indian pack, for benchmarks of whole capabilities."""
 
+import atexit
 import secrets
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +26,10 @@ PACK = "in-nps-lite"
 
 
 def keys_in_a_folder() -> FileKeyStore:
-    """Return a key store of its own."""
-    return FileKeyStore(Path(tempfile.mkdtemp(prefix="akiba-bench-")) / "keys.toml")
+    """Return a key store of its own; it is gone when the process ends."""
+    folder = tempfile.mkdtemp(prefix="akiba-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return FileKeyStore(Path(folder) / "keys.toml")
 
 
 async def tenant_on(where: Stage, db: Database) -> tuple[Tenant, Stage]:

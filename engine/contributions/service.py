@@ -259,20 +259,21 @@ class _Batch:
     async def _answer_retries(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
         house = house_member(self._tenant.tenant_id)
         retried = {
-            item.index: (item, (item.member.member_id if item.member else house, fate.event_id))
+            item.index: (item, fate, (item.member.member_id if item.member else house, fate.event_id))
             for item, fate in zip(decided, fates, strict=True)
             if fate.outcome is Outcome.CLAIMED
         }
         if not retried:
             return
-        events = await ledger.stored_events(self._session, [key for _, key in retried.values()])
+        events = await ledger.stored_events(self._session, [key for _, _, key in retried.values()])
         transfers = await ledger.transfers_of(
             self._session, [(event.member_id, event.event_id) for event in events.values()]
         )
         chart = await ledger.accounts_by_code(self._session)
-        for index, (item, (_, event_id)) in retried.items():
+        for index, (item, fate, (_, event_id)) in retried.items():
             event = events[event_id]
-            if event.body_digest != item.digest:
+            # Two events: the key is one payment's and the provider's reference another's.
+            if event.body_digest != item.digest or fate.code > 1:
                 self._answers[index] = KeyReused(field="Idempotency-Key")
             else:
                 self._answers[index] = self._first_receipt(self._payments[index], event, transfers[event_id], chart)

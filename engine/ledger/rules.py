@@ -112,7 +112,10 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """An entry's fate: the event written now, or the one that claimed its key before; or the account it would overdraw."""
+    """An entry's fate: the event written now, or the one that claimed its key before; or the account it would overdraw.
+
+    `code` is that account's; for an entry claimed before, it is how many events hold its claims.
+    """
 
     event_id: int
     outcome: Outcome

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import CheckFunction, load_all_checks, CHECKS
+from schemathesis.checks import CHECKS, CheckFunction, load_all_checks
 
 from engine.app import LAWS
 from engine.kernel.permissions import Permission

@@ -102,6 +102,19 @@ async def test_a_key_for_another_payment_is_refused(
     assert await lawful(db, tenant)
 
 
+async def test_one_payments_key_with_anothers_reference_is_refused(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    (member,) = await enrol(db, keys, tenant, ["sahyog"])
+    first, second = pays(member.number, key="k1"), pays(member.number, key="k2")
+    await send(db, keys, tenant, first, second)
+
+    answers = await send(db, keys, tenant, replace(first, key="k2"), replace(second, key="k1"))
+
+    assert [type(answer) for answer in answers] == [errors.KeyReused] * 2
+    assert await cash_of(db, tenant, member.member_id) == 100000
+
+
 async def test_a_refusal_binds_no_key(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
     (member,) = await enrol(db, keys, tenant, ["sahyog"])
     payment = pays(member.number, "99.99", key="k1")
