@@ -45,6 +45,7 @@ from engine.ledger.queries import StoredEvent
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Posted, Transfer
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.group_commit import GroupCommit, GroupSizes
+from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal, unseal
 from engine.runtime.secrets import keyed_digest
@@ -557,4 +558,6 @@ async def resolve_suspense(
     if fate.outcome is not Outcome.POSTED:
         raise AlreadyResolved
     await queries.add_resolution(session, receipt, resolved_event=fate.event_id, member_id=ref.member_id)
+    # The payment may be matched already: then its cash goes into the open dealing.
+    await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
     return _receipt(fate.event_id, payment, Amount(row.amount, asset), entry.business_date, parts, None)

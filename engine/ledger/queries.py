@@ -314,9 +314,8 @@ LAWS: tuple[Law, ...] = (
         "every transfer belongs to an event of its member or of the house",
         """
         select format('transfer %s/%s/%s', to_hex(t.member_id), t.event_id, t.line), 'an event', 'none'
-          from transfers t
-         where not exists (select from events e where e.event_id = t.event_id and e.member_id = t.member_id)
-           and not exists (select from events e where e.event_id = t.event_id and e.member_id = -t.tenant_id)
+          from transfers t left join events e on e.event_id = t.event_id
+         where e.event_id is null or e.member_id not in (t.member_id, -t.tenant_id)
         """,
     ),
     Law(
