@@ -103,7 +103,7 @@ def show_ways_in(
     sites: Mapping[str, Site],
     links: Mapping[str, str],
     credentials: Mapping[str, Credentials],
-    numbers: Mapping[str, Mapping[str, str]],
+    guests: Mapping[str, str],
 ) -> None:
     """Print how people and partners come in: links, secrets, ready lines for the shell."""
 
@@ -112,8 +112,7 @@ def show_ways_in(
 
     for plan in plans:
         pack, site, partner = plan.pack, sites[plan.pack.code], credentials[plan.pack.code]
-        members = numbers[pack.code]
-        number = next(iter(members.values()))
+        number = guests[pack.code]
         form = "Content-Type: application/json"
         payment = (
             f'{{"member":"{number}","amount":"500","currency":"{pack.currency}",'

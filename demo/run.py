@@ -34,11 +34,17 @@ Result = TypeVar("Result")
 
 
 class Loaded(Struct, kw_only=True):
-    """One tenant as it was loaded: how its partner comes in, who is done by hand, what was counted."""
+    """One tenant as it was loaded: how its partner comes in, who is done by hand, what was counted.
+
+    `guest` is the number of a member whom people may try things on; `log_size` is what the log held when all was loaded
+    and proved.
+    """
 
     credentials: Credentials
     numbers: dict[str, str]
+    guest: str
     tally: Tally
+    log_size: int | None = None
 
 
 class State(Struct, kw_only=True):
@@ -128,15 +134,27 @@ class _Demo:
         tallies = {code: state.tenants[code].tally for code in codes}
         numbers = {code: state.tenants[code].numbers for code in codes}
         with self._phase("check, export, verify"):
-            proofs = prove(self._plans, tallies, numbers, partners, machine=machine, folder=self._folder)
+            proofs = prove(
+                self._plans,
+                tallies,
+                numbers,
+                partners,
+                log_sizes={code: one.log_size for code, one in state.tenants.items() if one.log_size is not None},
+                machine=machine,
+                folder=self._folder,
+            )
         for partner in partners.values():
             partner.close()
+        for code, proof in proofs.items():
+            state.tenants[code].log_size = state.tenants[code].log_size or proof.log_size
+        self._keep(state)
         self._report(tallies, proofs)
         if once:
             return OK
         links = dict(zip(codes, self._each(lambda plan: _link(machine, plan, sites[plan.pack.code])), strict=True))
         credentials = {code: state.tenants[code].credentials for code in codes}
-        report.show_ways_in(Console(), self._plans, sites, links, credentials, numbers)
+        guests = {code: state.tenants[code].guest for code in codes}
+        report.show_ways_in(Console(), self._plans, sites, links, credentials, guests)
         self._say("Serving; Ctrl-C stops.")
         while True:
             machine.check()
@@ -166,12 +184,11 @@ class _Demo:
         machine.check()
         state = State(is_complete=True)
         for (year, _), way_in in zip(years, ways_in, strict=True):
-            known = {
-                person.saver.code if person.saver else "first": year.numbers[person.index]
-                for person in year.plan.people
-                if person.saver or (not year.plan.pack.scenario.saver and person.index == 0)
-            }
-            state.tenants[year.plan.pack.code] = Loaded(credentials=way_in[0], numbers=known, tally=year.tally)
+            by_hand = {one.saver.code: year.numbers[one.index] for one in year.plan.people if one.saver}
+            guest = next(year.numbers[one.index] for one in year.plan.people if not one.saver)
+            state.tenants[year.plan.pack.code] = Loaded(
+                credentials=way_in[0], numbers=by_hand, guest=guest, tally=year.tally
+            )
         self._keep(state)
         return state
 

@@ -27,7 +27,7 @@ Last = Annotated[date | None, QueryParameter(name="until", description="The last
 Before = Annotated[
     int | None,
     QueryParameter(
-        name="before", gt=0, le=2**31 - 1, required=False, description="Only dealings below this number: the next page."
+        name="before", ge=1, le=2**31 - 1, required=False, description="Only dealings below this number: the next page."
     ),
 ]
 

@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
     Schema,
     SecurityRequirement,
 )
+from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, InterfaceError
@@ -112,8 +113,8 @@ class FileOperation(Operation):
 
     def __post_init__(self) -> None:
         """Describe the body."""
-        file = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
-        self.request_body = RequestBody(content={"text/csv": file, "application/octet-stream": file}, required=True)
+        file = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=1))
+        self.request_body = RequestBody(content={"application/octet-stream": file}, required=True)
 
 
 def refuses(*errors: type[EngineError]) -> dict[int, ResponseSpec]:
@@ -262,7 +263,7 @@ def document_refusals(app: Litestar, security: Callable[[Permission], list[Secur
         operation: Operation = getattr(item, method.lower())
         permission = Permission(handler.opt["permission"])
         operation.security = security(permission)
-        operation.parameters = [_sendable(one) for one in operation.parameters or ()] or None
+        operation.parameters = [_sendable(one, handler) for one in operation.parameters or ()] or None
         responses = operation.responses = dict(operation.responses or {})
         declared = {str(status) for status in handler.responses or ()}
         for status in _statuses(operation, permission):
@@ -282,6 +283,19 @@ def _documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
             for method, (handler, _) in route.route_handler_map.items():
                 if handler.resolve_include_in_schema():
                     yield route.path_format or "/", method, handler
+
+
+def _least(name: str, handler: HTTPRouteHandler) -> float | None:
+    """Return the least value of a parameter; the framework leaves out of the document a least value of 0."""
+    for field in handler.parsed_fn_signature.parameters.values():
+        declared = field.kwarg_definition
+        if isinstance(declared, ParameterKwarg) and name in {declared.query, declared.header, field.name}:
+            return None if declared.ge is None else float(declared.ge)
+    return None
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
 
 
 def _close(components: Components, handler: HTTPRouteHandler) -> None:
@@ -327,7 +341,7 @@ def _refusal(status: int) -> OpenAPIResponse:
     return OpenAPIResponse(description=f"{_TITLES[status]}.", content={PROBLEM: problem})
 
 
-def _sendable(parameter: Parameter | Reference) -> Parameter | Reference:
+def _sendable(parameter: Parameter | Reference, handler: HTTPRouteHandler) -> Parameter | Reference:
     """Return the parameter as it can be sent: a value or none at all, never null; a key where one is needed."""
     if not isinstance(parameter, Parameter) or not isinstance(parameter.schema, Schema):
         return parameter
@@ -335,6 +349,9 @@ def _sendable(parameter: Parameter | Reference) -> Parameter | Reference:
     values = [one for one in schema.one_of or () if not (isinstance(one, Schema) and one.type is OpenAPIType.NULL)]
     if len(values) == 1 and isinstance(values[0], Schema):
         schema = replace(schema, one_of=None, type=values[0].type, format=values[0].format)
+    if schema.type is OpenAPIType.INTEGER:
+        least = _least(parameter.name, handler) if schema.minimum is None else schema.minimum
+        schema = replace(schema, minimum=_whole(least), maximum=_whole(schema.maximum))
     if parameter.name == IDEMPOTENCY_KEY:
         return replace(parameter, required=True, schema=replace(schema, min_length=1))
     return replace(parameter, schema=schema)

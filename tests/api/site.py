@@ -4,9 +4,9 @@ import asyncio
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -104,11 +104,11 @@ class Site:
 
     tenant: Tenant
     db: Database
+    keys: FileKeyStore
     address: str
     partner: Caller
     staff: Sequence[Caller]
     members: Sequence[Enrolled]
-    _clients: dict[str, httpx.Client] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -122,6 +122,13 @@ class Site:
         """Return somebody of this scheme who may do that."""
         everyone = [*self.staff, self.partner] if prefer_staff else [self.partner, *self.staff]
         return next(one for one in everyone if permission is Permission.PUBLIC or permission in one.permissions)
+
+    def token(self, scopes: Collection[Permission]) -> dict[str, str]:
+        """Return the headers of the partner with a token of these scopes."""
+        issued = Tokens(self.keys.token_signing_key, issuer=self.address).issue(
+            Partner(self.tenant.tenant_id, 1, "akiba-of-tests", frozenset(scopes)), scopes
+        )
+        return {"Authorization": f"Bearer {issued.token}"}
 
     def ask(self, method: str, path: str, permission: Permission, *, key: str = "", **request: Any) -> httpx.Response:
         """Send a request as somebody of this scheme who may."""
@@ -181,6 +188,7 @@ async def open_site(db: Database, keys: FileKeyStore, tenant: Tenant, address: s
     return Site(
         tenant=tenant,
         db=db,
+        keys=keys,
         address=address,
         partner=Caller({"Authorization": f"Bearer {token.token}"}, PARTNER_SCOPES),
         staff=staff,
