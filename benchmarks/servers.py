@@ -3,13 +3,13 @@
 python -m benchmarks.servers ours|single|noop PORT; prints the mean size of commits when it stops.
 """
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from zlib import crc32
 
 import msgspec
 import uvicorn
+import uvloop
 from litestar import Litestar, post
 from litestar.params import JSONBody
 
@@ -64,4 +64,4 @@ async def _serve(app: Litestar, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2])))

@@ -30,7 +30,7 @@ from engine.audit.rules.tables import Column, ExportTable
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
-from engine.contributions.api import ContributionController, SuspenseController
+from engine.contributions.api import ContributionController, Desk, SuspenseController
 from engine.contributions.service import Intake
 from engine.enrolment import rules as enrolment_rules
 from engine.enrolment.api import EnrolmentTermsController, MemberController
@@ -250,6 +250,10 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             return deployment.tenants.by_host(request.headers.get("host", ""))
         return deployment.tenants.by_id(caller.tenant_id)
 
+    async def provide_desk(request: Request[Any, Any, Any]) -> Desk:
+        caller = await provide_caller(request)
+        return Desk(caller, deployment.tenants.by_id(caller.tenant_id), gathering)
+
     def given(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
@@ -284,10 +288,10 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         dependencies={
             "caller": Provide(provide_caller),
             "tenant": Provide(provide_tenant),
+            "desk": Provide(provide_desk),
             "db": given(deployment.db),
             "keys": given(deployment.keys),
             "tenants": given(deployment.tenants),
-            "intake": given(gathering),
             "settings": given(deployment.settings),
             "app_url": given(urls.app),
             "adapters": given(adapter),

@@ -16,6 +16,7 @@ import msgspec
 import psycopg
 import typer
 import uvicorn
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -290,7 +291,7 @@ def serve(context: typer.Context) -> None:
     with running_database(settings) as urls:
         if not is_at_head(urls.app):
             _fail("the database's schema is not this version's: run `akiba db upgrade` first")
-        asyncio.run(_serve(settings, urls))
+        uvloop.run(_serve(settings, urls))
 
 
 async def _serve(settings: Settings, urls: DatabaseURLs) -> None:

@@ -111,7 +111,7 @@ async def protect_from_forgery(connection: _Connection, caller: Caller) -> None:
 async def _caller_of(connection: _Connection) -> Caller | None:
     return await gate_of(connection).caller_of(
         authorization=connection.headers.get("authorization"),
-        cookies=connection.cookies,
+        cookies=lambda: connection.cookies,
         secure=_is_secure(connection),
     )
 

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -226,7 +226,7 @@ class Gate:
         return "__Host-akiba" if secure or self.secure else "akiba_session"
 
     async def caller_of(
-        self, *, authorization: str | None, cookies: Mapping[str, str], secure: bool = False
+        self, *, authorization: str | None, cookies: Callable[[], Mapping[str, str]], secure: bool = False
     ) -> Caller | None:
         """Return who is behind a request: by its access token, else by its session; None if it brings neither.
 
@@ -237,7 +237,7 @@ class Gate:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() == "bearer":
                 return self.tokens.caller_of(token.strip())
-        cookie = cookies.get(self.cookie_name(secure=secure))
+        cookie = cookies().get(self.cookie_name(secure=secure))
         return None if cookie is None else await session_caller(self.db, cookie, now=self.clock.now())
 
 

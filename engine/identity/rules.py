@@ -155,6 +155,8 @@ def ascii_digits(text: str) -> str:
 
 def compact_reference(text: str) -> str:
     """Return a member number as it is indexed: digits of any script as 0 to 9, blanks and hyphens left out."""
+    if text.isascii() and text.isdigit():
+        return text  # nearly every number, and the money path asks for each payment
     return ascii_digits("".join(text.split()).replace("-", ""))
 
 

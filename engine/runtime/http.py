@@ -275,6 +275,9 @@ def document_refusals(app: Litestar, security: Callable[[Permission], list[Secur
             forbidden.description = f"Needs the permission {permission}. {forbidden.description}"
         operation.responses = dict(sorted(responses.items()))
         _close(document.components, handler)
+    for schema in (document.components.schemas or {}).values():
+        for member in (schema.properties or {}).values():
+            _name_items(member)
 
 
 def _documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
@@ -296,6 +299,18 @@ def _least(name: str, handler: HTTPRouteHandler) -> float | None:
 
 def _whole(bound: float | None) -> int | None:
     return None if bound is None else int(bound)
+
+
+def _name_items(member: Schema | Reference) -> None:
+    """Say of a list of one type that it holds that type; the framework adds "or anything" for a tuple of any length."""
+    if not isinstance(member, Schema):
+        return
+    if isinstance(member.items, Schema) and member.items.one_of:
+        kinds = [kind for kind in member.items.one_of if kind != Schema()]
+        if len(kinds) == 1:
+            member.items = kinds[0]
+    for kind in member.one_of or ():
+        _name_items(kind)
 
 
 def _close(components: Components, handler: HTTPRouteHandler) -> None:

@@ -8,7 +8,6 @@ a random nonce. Its first four bytes and the caller's associated data are authen
 row, column or tenant does not decrypt. A key may encrypt 2^32 values (NIST SP 800-38D, 8.3); a member's never will.
 """
 
-import hashlib
 import hmac
 import os
 import struct
@@ -147,4 +146,4 @@ def keyed_digest(key: bytes, scope: str, value: str | bytes) -> bytes:
 
 def _keyed(key: bytes, message: bytes) -> bytes:
     assert len(key) == KEY_BYTES, len(key)
-    return hmac.new(key, message, hashlib.sha256).digest()[:_DIGEST_BYTES]
+    return hmac.digest(key, message, "sha256")[:_DIGEST_BYTES]

@@ -38,4 +38,5 @@ create table unallocated (
 create index unallocated_of on unallocated (tenant_id, reason);
 
 -- What a receipt was corrected by, found from the receipt.
+-- squawk-ignore require-concurrent-index-creation
 create index corrections_of on corrections (corrects_member, corrects_event);
