@@ -1,6 +1,7 @@
 """The database of one process: one tenant and one transaction a session, and when to try again."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,44 +72,49 @@ class Database:
             role: a group role to act as until the end of the transaction.
 
         """
-        connection = await self._begin(tenant_id, role)
+        connection, raw = await self._begin(tenant_id, role)
+        session = AsyncSession(connection, expire_on_commit=False, info={"tenant_id": tenant_id, _DRIVER: raw})
         try:
-            async with (
-                AsyncSession(connection, expire_on_commit=False, info={"tenant_id": tenant_id}) as session,
-                session.begin(),
-            ):
-                await session.connection()  # now the session's commit is this connection's
-                session.info[_DRIVER] = await _driver(connection)
-                yield session
+            yield session
+            # The driver began the transaction and ends it: twice as fast as through the session, which holds no objects.
+            assert not session.new, "there are no mapped objects to flush"
+            await raw.commit()
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                await raw.rollback()
+            raise
         finally:
+            await session.close()
             await connection.close()
 
     async def dispose(self) -> None:
         """Close the connections that are not in use."""
         await self._engine.dispose()
 
-    async def _begin(self, tenant_id: int | None, role: Role | None) -> AsyncConnection:
+    async def _begin(
+        self, tenant_id: int | None, role: Role | None
+    ) -> tuple[AsyncConnection, psycopg.AsyncConnection[Any]]:
         """Take a connection and begin its transaction; once more if it broke while it lay in the pool."""
         opening = _opening(tenant_id, role)
+        try:
+            return await self._open(opening)
+        except psycopg.OperationalError:
+            await self._engine.dispose()  # after a restart of the server every other one is broken too
+        return await self._open(opening)
+
+    async def _open(self, opening: bytes) -> tuple[AsyncConnection, psycopg.AsyncConnection[Any]]:
         connection = await self._engine.connect()
         try:
-            await _send(await _driver(connection), opening)
+            raw = await _driver(connection)
+            await _send(raw, opening)
         except psycopg.OperationalError:
             await connection.invalidate()
             await connection.close()
-            await self._engine.dispose()  # after a restart of the server every other one is broken too
+            raise
         except BaseException:
             await connection.close()
             raise
-        else:
-            return connection
-        connection = await self._engine.connect()
-        try:
-            await _send(await _driver(connection), opening)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
+        return connection, raw
 
 
 async def driver(session: AsyncSession) -> psycopg.AsyncConnection[Any]:

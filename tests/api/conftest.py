@@ -1,4 +1,4 @@
-"""One server for the tests of the API: two Indian schemes side by side, and one that the fuzzing has to itself."""
+"""One server for the tests of the API: two Indian schemes side by side, one that the fuzzing has to itself, and another country's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +14,17 @@ from tests.factories.schemes import serve
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def served_tenants(db: Database, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tenant, Tenant, Tenant]:
+async def served_tenants(db: Database, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tenant, ...]:
     folder = tmp_path_factory.mktemp("packs")
-    return await serve(db, folder), await serve(db, folder), await serve(db, folder)
+    indian = [await serve(db, folder) for _ in range(4)]
+    return (*indian, await serve(db, folder, "rw-ejoheza"))
 
 
 @pytest.fixture(scope="session")
 def served(
     database_urls: tuple[str, str],
     keys: FileKeyStore,
-    served_tenants: tuple[Tenant, Tenant, Tenant],
+    served_tenants: tuple[Tenant, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("serving")
@@ -47,3 +48,9 @@ async def neighbour(served: Served, db: Database, keys: FileKeyStore) -> Site:
 async def fuzzed(served: Served, db: Database, keys: FileKeyStore) -> Site:
     """A scheme to which anything may be done."""
     return await open_site(db, keys, served.tenants[2], served.address)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def guest(served: Served, db: Database, keys: FileKeyStore) -> Site:
+    """A third scheme of that country, which calls by its neighbour's address."""
+    return await open_site(db, keys, served.tenants[3], served.address)

@@ -31,7 +31,8 @@ from integrations.fund_managers.cra_files.adapter import CraFiles
 from tests.factories.schemes import START, enrol
 
 FIRST_DAY = START.date()
-FUNDS = {"sahyog": ("SM001009", "PFM001")}
+FUND = ("SM001009", "PFM001")
+"""The fund of the group that the members join by, and its manager."""
 STAFF: Sequence[frozenset[Role]] = (
     frozenset({Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.PRICE_MAKER, Role.DEALING_OFFICER}),
     frozenset({Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER}),
@@ -87,7 +88,7 @@ class Served:
     """Where the server is and whom it serves."""
 
     address: str
-    tenants: tuple[Tenant, Tenant, Tenant]
+    tenants: tuple[Tenant, ...]
 
 
 @dataclass
@@ -157,14 +158,17 @@ class Site:
         answer = self.ask("POST", "/v1/operations/clock", Permission.DEALING_RUN, json={"to": to.isoformat()})
         assert answer.status_code == 200, answer.text
 
-    def import_prices(self, day: date, price: str) -> dict[str, Any]:
-        fund, manager = FUNDS["sahyog"]
-        raw = CraFiles().write([PublishedPrice(fund, manager, "A scheme", day, Decimal(price), 1)], day)
+    def price_file(self, day: date, price: str) -> bytes:
+        """Return the recordkeeper's file of a day's price of the members' fund."""
+        fund, manager = FUND
+        return CraFiles().write([PublishedPrice(fund, manager, "A scheme", day, Decimal(price), 1)], day)
+
+    def import_prices(self, day: date, raw: bytes) -> dict[str, Any]:
         answer = self.ask(
             "POST",
             "/v1/operations/prices",
             Permission.PRICES_IMPORT,
-            params={"name": f"NAV_{secrets.token_hex(4)}.out", "date": day.isoformat()},
+            params={"name": "prices.out", "date": day.isoformat()},
             content=raw,
         )
         assert answer.status_code == 200, answer.text

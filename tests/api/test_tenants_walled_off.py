@@ -1,0 +1,428 @@
+"""Two schemes in one deployment: what one of them asks with the other's identifiers is answered as if they were nobody's."""
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from engine.access.rules import PARTNER_SCOPES
+from engine.enrolment.rules import Application
+from engine.kernel.permissions import Permission
+from engine.runtime.http import PROBLEM
+from tests.api.site import FIRST_DAY, Site
+from tests.factories.schemes import application
+
+DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
+SECOND_DAY = FIRST_DAY + timedelta(days=1)
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Identifiers:
+    """What things are called in one scheme, or in none."""
+
+    member: str
+    receipt: str
+    held_on: date
+    day: date
+    dealing: int
+    statement: int
+    product: str
+    key: str
+    reference: str
+    person: Json
+    price_file: bytes
+    clock: str
+
+
+@dataclass(frozen=True)
+class Other:
+    """The scheme next door, in full swing."""
+
+    site: Site
+    ids: Identifiers
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How a route is asked with some identifiers."""
+
+    method: str
+    path: Callable[[Identifiers], str]
+    permission: Permission
+    status: int = 404
+    request: Callable[[Identifiers, Site], Mapping[str, Any]] = lambda _ids, _site: {}
+    same: Callable[[Any], Any] = lambda answer: answer
+    key: bool = False
+
+
+def without(*names: str) -> Callable[[Any], Any]:
+    """Return what leaves fields out of an answer, however deep: those that differ from request to request by right."""
+
+    def stripped(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {name: stripped(value) for name, value in node.items() if name not in names}
+        return [stripped(one) for one in node] if isinstance(node, list) else node
+
+    return stripped
+
+
+def json_of(made: Application) -> Json:
+    found: Json = msgspec.to_builtins(made)
+    return found
+
+
+ASKED: dict[str, Ask] = {
+    "GetMember": Ask("GET", lambda ids: f"/v1/members/{ids.member}", Permission.MEMBERS_READ),
+    "GetStatement": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement", Permission.STATEMENTS_READ),
+    "GetStatementPDF": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement.pdf", Permission.STATEMENTS_READ),
+    "GetEnrolmentTerms": Ask("GET", lambda ids: f"/v1/enrolment-terms/{ids.product}", Permission.MEMBERS_ENROL),
+    "ResolveSuspense": Ask(
+        "POST",
+        lambda ids: f"/v1/suspense/{ids.receipt}/resolution",
+        Permission.SUSPENSE_RESOLVE,
+        request=lambda _ids, site: {"json": {"member": site.members[0].number}},
+    ),
+    "ApprovePrice": Ask("POST", lambda ids: f"/v1/prices/SM001009/{ids.held_on}/approve", Permission.PRICES_APPROVE),
+    "RejectPrice": Ask("POST", lambda ids: f"/v1/prices/SM001009/{ids.held_on}/reject", Permission.PRICES_APPROVE),
+    "ReceiveContribution": Ask(
+        "POST",
+        lambda _: "/v1/contributions",
+        Permission.CONTRIBUTIONS_RECEIVE,
+        202,
+        request=lambda ids, site: {"json": site.payment(ids.member, reference=ids.reference)},
+        same=without("receipt", "member"),
+        key=True,
+    ),
+    "ReceiveContributions": Ask(
+        "POST",
+        lambda _: "/v1/contributions/batch",
+        Permission.CONTRIBUTIONS_RECEIVE,
+        200,
+        request=lambda ids, site: {
+            "json": {"items": [site.payment(ids.member, reference=f"{ids.reference}-batch", key=f"{ids.key}-batch")]}
+        },
+        same=without("receipt", "member"),
+    ),
+    "EnrolMember": Ask(
+        "POST",
+        lambda _: "/v1/members",
+        Permission.MEMBERS_ENROL,
+        201,
+        request=lambda ids, site: {"json": ids.person | {"consents": json_of(application(site.tenant))["consents"]}},
+        same=without("number"),
+        key=True,
+    ),
+    "EnrolMembers": Ask(
+        "POST",
+        lambda _: "/v1/members/batch",
+        Permission.MEMBERS_ENROL,
+        200,
+        request=lambda ids, site: {
+            "json": {"items": [json_of(application(site.tenant, name="Same Again")) | {"key": f"{ids.key}-batch"}]}
+        },
+        same=without("number"),
+    ),
+    "ListSuspense": Ask(
+        "GET",
+        lambda ids: f"/v1/suspense?after={int(ids.receipt) - 1}",
+        Permission.CONTRIBUTIONS_READ,
+        200,
+        same=lambda _: None,  # each finds its own: what it finds is looked through for what is the other's
+    ),
+    "ListPrices": Ask(
+        "GET",
+        lambda ids: f"/v1/prices?fund=SM001009&from={ids.held_on}&until={ids.held_on}",
+        Permission.OPERATIONS_READ,
+        200,
+    ),
+    "ListDealings": Ask("GET", lambda ids: f"/v1/dealings?before={ids.dealing + 1}", Permission.OPERATIONS_READ, 200),
+    "ListBreaks": Ask(
+        "GET",
+        lambda ids: f"/v1/reconciliation/breaks?after_statement={ids.statement - 1}",
+        Permission.OPERATIONS_READ,
+        200,
+        same=lambda _: None,
+    ),
+    "ReadSession": Ask("GET", lambda _: "/v1/operations/session", Permission.OPERATIONS_READ, 200),
+    "AdvanceClock": Ask(
+        "POST",
+        lambda _: "/v1/operations/clock",
+        Permission.DEALING_RUN,
+        200,
+        request=lambda ids, _site: {"json": {"to": ids.clock}},
+        same=without("now"),
+    ),
+    "RunDealingDay": Ask(
+        "POST",
+        lambda _: "/v1/operations/dealing-days",
+        Permission.DEALING_RUN,
+        200,
+        request=lambda ids, _site: {"json": {"date": ids.day.isoformat()}},
+        same=without("day"),
+    ),
+    "ImportPrices": Ask(
+        "POST",
+        lambda ids: f"/v1/operations/prices?name=a.out&date={ids.day}",
+        Permission.PRICES_IMPORT,
+        200,
+        request=lambda ids, _site: {"content": ids.price_file},
+        same=lambda report: (report["state"], len(report["accepted"]) + len(report["held"]), report["refused"]),
+    ),
+    "ImportStatement": Ask(
+        "POST",
+        lambda _: "/v1/operations/statements?name=a.csv&account=upi",
+        Permission.STATEMENTS_IMPORT,
+        200,
+        request=lambda ids, _site: {
+            "content": f"date,reference,amount,currency\n{FIRST_DAY},{ids.reference},100.00,INR\n".encode()
+        },
+        same=lambda report: (
+            report["line_count"],
+            report["matched"],
+            report["breaks"][-1:] and report["breaks"][-1]["reason"],
+        ),
+    ),
+}
+"""Every route under /v1, asked by one scheme with what is the other's."""
+
+
+@pytest.fixture(scope="module")
+def other(neighbour: Site, served: Any) -> Other:
+    """The scheme next door: a payment received, one in suspense, a price held, a dealing priced, a statement matched."""
+    key, reference = secrets.token_hex(8), f"R-{secrets.token_hex(8)}"
+    person = json_of(application(neighbour.tenant, name="Nobody Elses"))
+    enrolled = neighbour.ask("POST", "/v1/members", Permission.MEMBERS_ENROL, json=person, key=key)
+    member = enrolled.json()["number"]
+    received = neighbour.pay(neighbour.payment(member, reference=reference), key=key).json()
+    suspended = neighbour.pay(neighbour.payment("500000000009")).json()
+    lines = f"{FIRST_DAY},{reference},100.00,INR\n{FIRST_DAY},NOBODYS,70.00,INR\n"
+    matched = neighbour.ask(
+        "POST",
+        "/v1/operations/statements",
+        Permission.STATEMENTS_IMPORT,
+        params={"name": "b.csv", "account": "upi"},
+        content=f"date,reference,amount,currency\n{lines}".encode(),
+    ).json()
+    assert (matched["matched"], matched["unmatched"]) == (1, 1)
+    price_file = neighbour.price_file(FIRST_DAY, "30.0000")
+    assert neighbour.import_prices(FIRST_DAY, price_file)["accepted"]
+    run = neighbour.ask(
+        "POST", "/v1/operations/dealing-days", Permission.DEALING_RUN, json={"date": FIRST_DAY.isoformat()}
+    ).json()
+    neighbour.advance(SECOND_DAY)
+    assert neighbour.import_prices(SECOND_DAY, neighbour.price_file(SECOND_DAY, "60.0000"))["held"]
+    breaks = neighbour.ask("GET", "/v1/reconciliation/breaks", Permission.OPERATIONS_READ).json()["items"]
+    ids = Identifiers(
+        member=member,
+        receipt=suspended["receipt"],
+        held_on=SECOND_DAY,
+        day=FIRST_DAY,
+        dealing=run["closed"][0],
+        statement=breaks[0]["statement"],
+        product=served.tenants[4].pack.manifest.products[0].code,
+        key=key,
+        reference=reference,
+        person=person,
+        price_file=price_file,
+        clock=f"{SECOND_DAY}T05:00:00Z",
+    )
+    own = (received["receipt"], suspended["receipt"], "NOBODYS", neighbour.host, neighbour.tenant.code)
+    return Other(neighbour, ids, own)
+
+
+@pytest.fixture
+def nobodys(site: Site) -> Identifiers:
+    """Identifiers of the same shapes that are nobody's."""
+    day = FIRST_DAY - timedelta(days=1 + secrets.randbelow(700))
+    return Identifiers(
+        member="500000000017",
+        receipt=str(2**62 + secrets.randbelow(2**40)),
+        held_on=FIRST_DAY + timedelta(days=700),
+        day=day,
+        dealing=2**31 - 3,
+        statement=2**40,
+        product="no-product",
+        key=secrets.token_hex(8),
+        reference=f"R-{secrets.token_hex(8)}",
+        person=json_of(application(site.tenant, name="Some One")),
+        price_file=site.price_file(day, "30.0000"),
+        clock=f"{SECOND_DAY}T06:{secrets.randbelow(60):02d}:{secrets.randbelow(60):02d}Z",
+    )
+
+
+@pytest.fixture
+def rows(superuser_url: str, database_urls: tuple[str, str]) -> Iterator[Callable[[Site], dict[str, tuple[int, str]]]]:
+    """Every row that a scheme has, table by table: how many, and a digest of them."""
+    url = make_url(superuser_url).set(database=make_url(database_urls[0]).database)
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+        walled = connection.execute("""
+            select relname from pg_class where relrowsecurity and relkind in ('r', 'p') and not relispartition
+            union select 'tenants'""").fetchall()
+
+        def rows_of(site: Site) -> dict[str, tuple[int, str]]:
+            found = {}
+            for (table,) in walled:
+                row = connection.execute(
+                    f"select count(*), coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t"
+                    " where tenant_id = %s",
+                    (site.tenant.tenant_id,),
+                ).fetchone()
+                assert row is not None
+                found[str(table)] = (int(row[0]), str(row[1]))
+            return found
+
+        yield rows_of
+
+
+def as_asked(answer: httpx.Response, ids: Identifiers) -> str:
+    """Return an answer's text without what it repeats of the question."""
+    text = answer.text
+    for one in (ids.member, ids.receipt, ids.held_on.isoformat(), ids.product):
+        text = text.replace(one, "…")
+    return text
+
+
+def asked(site: Site, ask: Ask, ids: Identifiers, **headers: str) -> httpx.Response:
+    return site.ask(
+        ask.method,
+        ask.path(ids),
+        ask.permission,
+        key=ids.key if ask.key else "",
+        headers=headers,
+        **ask.request(ids, site),
+    )
+
+
+def test_no_route_is_forgotten() -> None:
+    documented = {
+        operation["operationId"]
+        for path, item in DOCUMENT["paths"].items()
+        if path.startswith("/v1/")
+        for operation in item.values()
+    }
+
+    assert documented == set(ASKED)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_others_are_nobodys(
+    site: Site, other: Other, nobodys: Identifiers, rows: Callable[[Site], Any], name: str
+) -> None:
+    """The same status and the same body, nothing told, and not a row of the other's changed."""
+    ask = ASKED[name]
+    before, own_before = rows(other.site), rows(site)
+    theirs = asked(site, ask, other.ids)
+    after, own_after = rows(other.site), rows(site)
+    nobody = asked(site, ask, nobodys)
+
+    assert (theirs.status_code, nobody.status_code) == (ask.status, ask.status), (theirs.text, nobody.text)
+    assert {**theirs.headers, "date": "", "content-length": ""} == {
+        **nobody.headers,
+        "date": "",
+        "content-length": "",
+    } or (ask.status in {201, 202})
+    if ask.status == 404:
+        assert as_asked(theirs, other.ids) == as_asked(nobody, nobodys)
+        assert theirs.headers["content-type"] == PROBLEM
+        assert own_after == own_before
+    else:
+        assert ask.same(theirs.json()) == ask.same(nobody.json())
+    for one in other.secrets:
+        assert one not in theirs.text
+    assert after == before
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_another_schemes_host_is_not_a_way_in(
+    guest: Site, other: Other, rows: Callable[[Site], Any], name: str
+) -> None:
+    """Whose scheme it is, says the token or the session, never the address that was called."""
+    before = rows(other.site)
+    answer = asked(guest, ASKED[name], other.ids, Host=other.site.host)
+
+    assert rows(other.site) == before
+    assert answer.status_code == ASKED[name].status
+    for one in other.secrets:
+        assert one not in answer.text
+
+
+async def test_a_payment_for_the_others_member_is_held_by_who_was_sent_it(site: Site, other: Other) -> None:
+    answer = site.pay(site.payment(other.ids.member, "150.00"))
+    listed = site.ask("GET", f"/v1/suspense?after={int(answer.json()['receipt']) - 1}", Permission.CONTRIBUTIONS_READ)
+    next_door = other.site.ask("GET", "/v1/suspense", Permission.CONTRIBUTIONS_READ)
+
+    assert answer.status_code == 202
+    assert answer.json()["reason"] == "unknown-member"
+    assert answer.json()["receipt"] in {item["receipt"] for item in listed.json()}
+    assert answer.json()["receipt"] not in {item["receipt"] for item in next_door.json()}
+
+
+def test_a_suspended_payment_is_not_given_to_the_others_member(
+    site: Site, other: Other, rows: Callable[[Site], Any]
+) -> None:
+    receipt = site.pay(site.payment("500000000009")).json()["receipt"]
+    before = rows(site), rows(other.site)
+    path = f"/v1/suspense/{receipt}/resolution"
+    theirs = site.ask("POST", path, Permission.SUSPENSE_RESOLVE, json={"member": other.ids.member})
+    nobodys = site.ask("POST", path, Permission.SUSPENSE_RESOLVE, json={"member": "500000000017"})
+
+    assert theirs.status_code == nobodys.status_code == 404
+    assert theirs.content == nobodys.content
+    assert (rows(site), rows(other.site)) == before
+
+
+def test_what_is_claimed_next_door_is_free_here(site: Site, other: Other) -> None:
+    """The same reference and the same key, of another scheme, are another payment."""
+    body = site.payment(site.members[0].number, reference=other.ids.reference)
+    ours = site.pay(body, key=f"{other.ids.key}-own")
+    again = site.pay(body, key=f"{other.ids.key}-own")
+
+    assert ours.status_code in {201, 422}  # 422: this scheme has used the reference itself, in the tests above
+    assert again.content == ours.content
+
+
+def test_a_token_for_a_scheme_that_is_not_served_finds_nothing(site: Site) -> None:
+    from engine.access.service import Partner, Tokens
+
+    issued = Tokens(site.keys.token_signing_key, issuer=site.address).issue(
+        Partner(2**31 - 1, 1, "akiba-of-tests", PARTNER_SCOPES), PARTNER_SCOPES
+    )
+    headers = {"Authorization": f"Bearer {issued.token}"}
+    for path in (f"/v1/members/{site.members[0].number}", "/v1/suspense"):
+        answer = httpx.get(site.address + path, headers=headers, timeout=60)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == PROBLEM
+
+
+def test_a_token_of_another_service_is_refused(site: Site) -> None:
+    """Signed by the same key, but for other ears."""
+    from engine.access.service import Partner, Tokens
+
+    issued = Tokens(site.keys.token_signing_key, issuer="http://elsewhere.example").issue(
+        Partner(site.tenant.tenant_id, 1, "akiba-of-tests", PARTNER_SCOPES), PARTNER_SCOPES
+    )
+    answer = httpx.get(f"{site.address}/v1/suspense", headers={"Authorization": f"Bearer {issued.token}"}, timeout=60)
+
+    assert answer.status_code == 401
+
+
+def test_a_session_of_one_scheme_cannot_be_said_to_be_the_others(site: Site, other: Other) -> None:
+    """The cookie names its scheme: another number before the secret finds no session there."""
+    cookie = site.staff[0].headers["Cookie"]
+    turned = re.sub(r"=\d+\.", f"={other.site.tenant.tenant_id}.", cookie)
+    assert turned != cookie
+    answer = httpx.get(f"{site.address}/v1/operations/session", headers={"Cookie": turned}, timeout=60)
+
+    assert answer.status_code == 401
