@@ -120,17 +120,22 @@ def _fail(message: str, code: int = FAILED) -> NoReturn:
     raise SystemExit(code)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     packs: Annotated[list[Path] | None, typer.Option("--packs", help="A folder of packs; may be given again.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[  # noqa: ARG001 - answered by its callback
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Read the options that stand before the command."""
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
     settings = load_settings({"packs": tuple(packs) if packs else None})
     configure_logging(settings.log_level, stream=sys.stderr)
     context.obj = Context(as_json, settings)

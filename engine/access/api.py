@@ -110,10 +110,18 @@ async def protect_from_forgery(connection: _Connection, caller: Caller) -> None:
 
 async def _caller_of(connection: _Connection) -> Caller | None:
     return await gate_of(connection).caller_of(
-        authorization=connection.headers.get("authorization"),
+        authorization=_authorization(connection),
         cookies=lambda: connection.cookies,
         secure=_is_secure(connection),
     )
+
+
+def _authorization(connection: _Connection) -> str | None:
+    """Return the header as sent. Every request asks for it before anything else, so no table of headers is built for it."""
+    for name, value in connection.scope["headers"]:
+        if name == b"authorization":
+            return value.decode("latin-1")
+    return None
 
 
 def _is_secure(connection: _Connection) -> bool:

@@ -174,31 +174,21 @@ class _Batch:
         return kept, copies
 
     async def _entries(self, decided: Sequence[_Decided]) -> list[Entry]:
-        asset = self._asset.symbol
-        accounts = await ledger.account_codes(
-            self._session,
-            {Account("collections", asset, party=self._payments[item.index].channel) for item in decided}
-            | {Account("suspense", asset, party=self._payments[item.index].channel) for item in decided if item.reason}
-            | {
-                Account("cash", asset, product=item.member.product, pot=pot, origin=OWN)
-                for item in decided
-                if item.member
-                for pot, _ in item.parts
-            },
-        )
+        payments, tenant_id = self._payments, self._tenant.tenant_id
+        codes = await self._codes(decided)
         actors = {
             name: await ledger.actor_id(self._session, name)
-            for name in {self._payments[item.index].sent_by for item in decided}
+            for name in {payments[item.index].sent_by for item in decided}
         }
         decisions = {
             rules: await ledger.decision_id(self._session, {"rules": list(rules)})
             for rules in {item.terms.rules for item in decided if item.terms}
         }
-        digest_key = self._keys.tenant(self._tenant.tenant_id).digest_key
+        digest_key = self._keys.tenant(tenant_id).digest_key
         entries = []
         for item in decided:
-            payment = self._payments[item.index]
-            collections = accounts[Account("collections", asset, party=payment.channel)]
+            payment = payments[item.index]
+            collections = codes[payment.channel, ""]
             reference = keyed_digest(digest_key, f"provider:{payment.channel}", payment.reference)
             body = {
                 "amount": str(item.amount.units),
@@ -207,26 +197,12 @@ class _Batch:
             }
             if item.member is None:
                 assert item.reason is not None
-                owner, kind, body["reason"] = (
-                    house_member(self._tenant.tenant_id),
-                    EventKind.CONTRIBUTION_SUSPENDED,
-                    item.reason,
-                )
-                transfers: tuple[Transfer, ...] = (
-                    Transfer(
-                        item.amount.units, collections, accounts[Account("suspense", asset, party=payment.channel)]
-                    ),
-                )
+                owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason
+                transfers = [Transfer(item.amount.units, collections, codes[payment.channel, "suspense"])]
             else:
                 owner, kind = item.member.member_id, EventKind.CONTRIBUTION_RECEIVED
-                transfers = tuple(
-                    Transfer(
-                        part.units,
-                        collections,
-                        accounts[Account("cash", asset, product=item.member.product, pot=pot, origin=OWN)],
-                    )
-                    for pot, part in item.parts
-                )
+                product = item.member.product
+                transfers = [Transfer(part.units, collections, codes[product, pot]) for pot, part in item.parts]
             entries.append(
                 Entry(
                     member_id=owner,
@@ -242,6 +218,24 @@ class _Batch:
                 )
             )
         return entries
+
+    async def _codes(self, decided: Sequence[_Decided]) -> dict[tuple[str, str], int]:
+        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, pot)."""
+        asset = self._asset.symbol
+        accounts: dict[tuple[str, str], Account] = {}
+        for item in decided:
+            channel = self._payments[item.index].channel
+            if (channel, "") not in accounts:
+                accounts[channel, ""] = Account("collections", asset, party=channel)
+            if item.member is None:
+                accounts[channel, "suspense"] = Account("suspense", asset, party=channel)
+                continue
+            product = item.member.product
+            for pot, _ in item.parts:
+                if (product, pot) not in accounts:
+                    accounts[product, pot] = Account("cash", asset, product=product, pot=pot, origin=OWN)
+        found = await ledger.account_codes(self._session, accounts.values())
+        return {key: found[account] for key, account in accounts.items()}
 
     async def _keep_suspense(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
         rows = []

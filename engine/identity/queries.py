@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.identity.rules import MemberRef, MemberStatus
 from engine.ledger.rules import Law
+from engine.runtime.arrays import UUIDs
 from engine.runtime.database import driver
 
 _PURPOSES = {"member-number": 1, "national-id": 2}
@@ -86,13 +87,13 @@ async def members_by_digest(session: AsyncSession, digests: Sequence[UUID]) -> d
     connection = await driver(session)
     cursor = await connection.execute(
         """select i.digest, m.member_id, m.product, m.joined_on, m.group_code, m.status
-             from unnest(%b::uuid[]) w(digest)
+             from unnest(%b) w(digest)
             cross join lateral (
               select digest, member_id from person_indexes where digest = w.digest and purpose = 1 limit 1) i
             cross join lateral (
               select member_id, product, joined_on, group_code, status from members
                where member_id = i.member_id limit 1) m""",
-        (list(digests),),
+        (UUIDs(digests),),
     )
     return {row[0]: _member(row[1:]) for row in await cursor.fetchall()}
 
