@@ -71,8 +71,7 @@ async def receive(
     async def once() -> list[Answer]:
         nonlocal careful
         try:
-            async with db.unit_of_work(tenant.tenant_id) as session:
-                now = await ledger.enter_lane(session, lane)
+            async with ledger.in_lane(db, tenant.tenant_id, lane) as (session, now):
                 batch = _Batch(session, keys, tenant, payments, now)
                 return await batch.post(careful=careful)
         except psycopg.errors.SerializationFailure:

@@ -133,19 +133,12 @@ async def scheme_now(session: AsyncSession) -> datetime:
     return now
 
 
-async def enter_lane(session: AsyncSession, lane: int) -> datetime:
-    """Take the lane's lock until the transaction ends; return the scheme's instant, read after the lock."""
-    connection = await driver(session)
-    tenant_id = session.info["tenant_id"]
-    cursor = await connection.execute(
-        """with entered as materialized (select pg_advisory_xact_lock(%s, %s))
-           select coalesce(clock_at, clock_timestamp()) from tenants, entered where tenant_id = %s""",
-        (7100 + lane, tenant_id, tenant_id),
+def lane_statements(tenant_id: int, lane: int) -> tuple[str, str]:
+    """Return what takes a lane's lock until the transaction ends, then reads the scheme's instant."""
+    return (
+        f"select pg_advisory_xact_lock({7100 + int(lane)}, {int(tenant_id)})",
+        f"select coalesce(clock_at, clock_timestamp()) from tenants where tenant_id = {int(tenant_id)}",
     )
-    row = await cursor.fetchone()
-    assert row is not None
-    now: datetime = row[0]
-    return now
 
 
 @dataclass(frozen=True, slots=True)

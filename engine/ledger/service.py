@@ -5,7 +5,8 @@ Every function works in the caller's session: one tenant, one transaction.
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.ledger import queries
 from engine.ledger.queries import StoredEvent
 from engine.ledger.rules import MAX_BATCH, Account, Entry, Law, Offence, Posted
-from engine.runtime.database import driver
+from engine.runtime.database import Database, driver
 
 _codes: dict[tuple[str, int], dict[Account, int]] = {}
 _numbers: dict[tuple[str, int, str, object], int] = {}
@@ -51,9 +52,11 @@ async def post(
     )
 
 
-async def enter_lane(session: AsyncSession, lane: int) -> datetime:
-    """Wait until no other transaction writes in the tenant's posting lane; return the scheme's instant then."""
-    return (await queries.enter_lane(session, lane)).astimezone(UTC)
+@asynccontextmanager
+async def in_lane(db: Database, tenant_id: int, lane: int) -> AsyncIterator[tuple[AsyncSession, datetime]]:
+    """Open a unit of work once no other transaction writes in the tenant's posting lane; with the scheme's instant then."""
+    async with db.unit_of_work(tenant_id, first=queries.lane_statements(tenant_id, lane)) as session:
+        yield session, datetime.fromisoformat(session.info["first"]).astimezone(UTC)
 
 
 async def stored_events(session: AsyncSession, keys: Sequence[tuple[int, int]]) -> dict[int, StoredEvent]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -62,7 +62,9 @@ class Database:
         )
 
     @asynccontextmanager
-    async def unit_of_work(self, tenant_id: int | None, *, role: Role | None = None) -> AsyncIterator[AsyncSession]:
+    async def unit_of_work(
+        self, tenant_id: int | None, *, role: Role | None = None, first: Sequence[str] = ()
+    ) -> AsyncIterator[AsyncSession]:
         """Open the only kind of session that capabilities receive: one tenant, one transaction.
 
         Commits when the block ends, rolls back when it raises. Capabilities never commit.
@@ -70,10 +72,13 @@ class Database:
         Args:
             tenant_id: whose rows can be seen and written; None sees none of any tenant's.
             role: a group role to act as until the end of the transaction.
+            first: constant statements to run in the same round trip as BEGIN; the one value that the last of them
+                selects stands in `session.info["first"]`, as text.
 
         """
-        connection, raw = await self._begin(tenant_id, role)
-        session = AsyncSession(connection, expire_on_commit=False, info={"tenant_id": tenant_id, _DRIVER: raw})
+        connection, raw, value = await self._begin(_opening(tenant_id, role, first))
+        info = {"tenant_id": tenant_id, _DRIVER: raw, "first": value}
+        session = AsyncSession(connection, expire_on_commit=False, info=info)
         try:
             yield session
             # The driver began the transaction and ends it: twice as fast as through the session, which holds no objects.
@@ -91,22 +96,19 @@ class Database:
         """Close the connections that are not in use."""
         await self._engine.dispose()
 
-    async def _begin(
-        self, tenant_id: int | None, role: Role | None
-    ) -> tuple[AsyncConnection, psycopg.AsyncConnection[Any]]:
+    async def _begin(self, opening: bytes) -> "_Opened":
         """Take a connection and begin its transaction; once more if it broke while it lay in the pool."""
-        opening = _opening(tenant_id, role)
         try:
             return await self._open(opening)
         except psycopg.OperationalError:
             await self._engine.dispose()  # after a restart of the server every other one is broken too
         return await self._open(opening)
 
-    async def _open(self, opening: bytes) -> tuple[AsyncConnection, psycopg.AsyncConnection[Any]]:
+    async def _open(self, opening: bytes) -> "_Opened":
         connection = await self._engine.connect()
         try:
             raw = await _driver(connection)
-            await _send(raw, opening)
+            return connection, raw, await _send(raw, opening)
         except psycopg.OperationalError:
             await connection.invalidate()
             await connection.close()
@@ -114,7 +116,9 @@ class Database:
         except BaseException:
             await connection.close()
             raise
-        return connection, raw
+
+
+_Opened = tuple[AsyncConnection, psycopg.AsyncConnection[Any], str | None]
 
 
 async def driver(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
@@ -177,18 +181,18 @@ def driver_url(url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url)
 
 
-def _opening(tenant_id: int | None, role: Role | None) -> bytes:
+def _opening(tenant_id: int | None, role: Role | None, first: Sequence[str]) -> bytes:
     statements = ["begin isolation level read committed"]
     if tenant_id is not None:
         assert isinstance(tenant_id, int), tenant_id
         statements.append(f"select set_config('app.tenant', '{int(tenant_id)}', true)")
     if role is not None:
         statements.append(f"set local role {Role(role).value}")
-    return "; ".join(statements).encode()
+    return "; ".join([*statements, *first]).encode()
 
 
-async def _send(connection: psycopg.AsyncConnection[Any], statements: bytes) -> None:
-    """Send several statements in one round trip; psycopg by itself would spend one more on BEGIN."""
+async def _send(connection: psycopg.AsyncConnection[Any], statements: bytes) -> str | None:
+    """Send several statements in one round trip, and return the last one's value; psycopg would spend one more on BEGIN."""
     if connection.pgconn.transaction_status != TransactionStatus.IDLE:
         raise psycopg.OperationalError("the connection is broken or inside a transaction")
     async with connection.lock:
@@ -197,6 +201,8 @@ async def _send(connection: psycopg.AsyncConnection[Any], statements: bytes) -> 
     for result in results:
         if result.status == ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(result)
+    value = results[-1].get_value(0, 0) if results[-1].ntuples else None
+    return None if value is None else value.decode()
 
 
 async def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:

@@ -80,6 +80,14 @@ def test_every_refusal_is_a_problem_document(document: dict[str, Any]) -> None:
                 assert list(response["content"]) == [PROBLEM], (name, status)
 
 
+def test_every_good_answer_has_its_shape(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) < 300:
+                assert all(media["schema"] for media in response["content"].values()), (name, status)
+                assert response["content"], (name, status)
+
+
 def test_every_route_says_who_may_call_it(document: dict[str, Any]) -> None:
     for name, operation in operations(document).items():
         forbidden = operation["responses"].get("403", {}).get("description", "")
