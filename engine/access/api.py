@@ -200,6 +200,9 @@ class TokenController(Controller):
         opt={"permission": Permission.PUBLIC},
         exception_handlers={ValidationException: _unreadable},
         responses={
+            200: ResponseSpec(
+                data_container=TokenAnswer, generate_examples=False, description="A token (RFC 6749, 5.1)."
+            ),
             400: ResponseSpec(
                 data_container=TokenRefusal,
                 generate_examples=False,
