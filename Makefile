@@ -32,7 +32,7 @@ lint: $(STAMP)  ## Check style, types, layers and migrations.
 	$(BIN)/squawk --version >/dev/null && $(BIN)/squawk --config .squawk.toml migrations/versions/*.sql
 
 postgres16: $(STAMP)
-	$(BIN)/python -m tests.second_server tests/engine/ledger tests/engine/audit tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy
+	$(BIN)/python -m tests.second_server tests/engine/ledger tests/engine/audit tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy tests/migrations
 
 bench: $(STAMP)  ## Measure speed as ratios in one run; prints JSON. NAME=posting SCALE=0.1 chooses.
 	@$(BIN)/akiba bench $(NAME) --scale $(or $(SCALE),1)
