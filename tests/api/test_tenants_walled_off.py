@@ -276,7 +276,6 @@ def rows(superuser_url: str, database_urls: tuple[str, str]) -> Iterator[Callabl
         walled = connection.execute("""
             select relname from pg_class where relrowsecurity and relkind in ('r', 'p') and not relispartition
                and relname <> 'staff_sessions' -- when a session was last used is written down as time passes
-              
             union select 'tenants'""").fetchall()
 
         def rows_of(site: Site) -> dict[str, tuple[int, str]]:
