@@ -1,10 +1,12 @@
 """The ledger's words: kinds of events, accounts, entries to post and what became of them, and laws of the books."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 from uuid import UUID
+
+from msgspec import Struct
 
 MEMBERS_KINDS = frozenset({"cash", "units"})
 CREDIT_KINDS = frozenset({"suspense", "cash", "units", "residue"})
@@ -72,8 +74,7 @@ class Account:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(Struct, frozen=True):
     """`amount` smallest units (> 0) moved: code `debit` is debited, code `credit` credited; both of one asset."""
 
     amount: int
@@ -81,8 +82,7 @@ class Transfer:
     credit: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One event to post, with its claims and transfers: written whole or not at all.
 
     `member_id` is the member whose accounts the transfers touch, or the house. `body` holds strings, numbers below
@@ -96,7 +96,7 @@ class Entry:
     actor: int
     pack: int = 0
     decision: int = 0
-    body: Mapping[str, object] = field(default_factory=dict)
+    body: Mapping[str, object] = {}
     body_digest: int = 0
     claims: Sequence[UUID] = ()
     transfers: Sequence[Transfer] = ()
@@ -110,8 +110,7 @@ class Outcome(IntEnum):
     OVERDRAWN = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Struct, frozen=True):
     """An entry's fate: the event written now, or the one that claimed its key before; or the account it would overdraw.
 
     `code` is that account's; for an entry claimed before, it is how many events hold its claims.

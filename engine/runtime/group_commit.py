@@ -47,8 +47,8 @@ class GroupCommit(Generic[Item, Answer]):
         self._waiting[lane].append((item, future))
         if lane not in self._writers:
             self._writers[lane] = asyncio.create_task(self._drain(lane))
-        # A caller who hangs up does not take the item back: it may already be in a batch.
-        return await asyncio.shield(future)
+        # A caller who hangs up does not take the item back: it stays in its batch, and only the answer is dropped.
+        return await future
 
     async def drained(self) -> None:
         """Wait until nothing is waiting; for an orderly stop."""
