@@ -3,6 +3,7 @@
 python -m benchmarks.servers ours|single|noop PORT; prints the mean size of commits when it stops.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from zlib import crc32
@@ -45,6 +46,8 @@ async def main(kind: str, port: int) -> None:
     """Serve until interrupted."""
     configure_logging("warning", stream=sys.stderr)
     if kind == "noop":
+        gc.collect()
+        gc.freeze()
         await _serve(Litestar(route_handlers=[noop], logging_config=None, openapi_config=None), port)
         return
     settings = load_settings({"port": port})

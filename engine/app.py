@@ -1,6 +1,7 @@
 """Composition: the one place, with `worker` and `cli`, that knows every capability. Builds the deployment and its HTTP face."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -260,6 +261,9 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
     @asynccontextmanager
     async def serving(_: Litestar) -> AsyncIterator[None]:
         follower = asyncio.create_task(_follow_tenants(deployment))
+        # What was loaded stays: the collector need not walk through it again and again while requests are served.
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:

@@ -87,8 +87,7 @@ class ContributionTerms:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class Payment(Struct, frozen=True, kw_only=True):
     """A payment as a channel reports it: already collected, so it is posted or suspended, or refused and owed back."""
 
     member: str

@@ -2,12 +2,12 @@
 
 import asyncio
 import secrets
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from engine.contributions import errors, queries, service
 from engine.contributions.rules import Payment, Receipt, lane_of
@@ -38,7 +38,7 @@ def pays(member: str, amount: str = "500.00", **others: object) -> Payment:
         reference=f"U{secrets.token_hex(8)}",
         sent_by="partner:1",
     )
-    return replace(payment, **others)  # type: ignore[arg-type]
+    return replace(payment, **others)
 
 
 async def send(db: Database, keys: FileKeyStore, tenant: Tenant, *payments: Payment) -> list[Receipt | EngineError]:
@@ -95,7 +95,7 @@ async def test_a_key_for_another_payment_is_refused(
     payment = pays(member.number, key="k1")
     await send(db, keys, tenant, payment)
 
-    (refused,) = await send(db, keys, tenant, replace(payment, **change))  # type: ignore[arg-type]
+    (refused,) = await send(db, keys, tenant, replace(payment, **change))
 
     assert isinstance(refused, errors.KeyReused)
     assert await cash_of(db, tenant, member.member_id) == 50000
