@@ -215,7 +215,7 @@ begin
   end if;
 
   if n > cardinality(out_of) then
-    with accepted as materialized (
+    with accepted as (
       select u.member, u.digest, u.day, u.actor, u.pack, u.decision, u.kind, u.body, (u.o - 1)::int as i
         from unnest(members, digests, days, actors, packs, decisions, kinds, bodies)
              with ordinality u(member, digest, day, actor, pack, decision, kind, body, o)
@@ -230,11 +230,10 @@ begin
     written as (
       insert into transfers (member_id, event_id, amount, tenant_id, debit, credit, line)
       select member, base + i, a, t, d, k, line from moves),
-    sides as (
-      select member, d as code, a as debits, 0::bigint as credits from moves
-      union all select member, k, 0::bigint, a from moves),
     own as materialized (
-      select member, code, sum(debits)::bigint as debits, sum(credits)::bigint as credits from sides where code & 2048 <> 0
+      select member, code, sum(debits)::bigint as debits, sum(credits)::bigint as credits from (
+        select member, k as code, 0::bigint as debits, a as credits from moves where k & 2048 <> 0
+        union all select member, d, a, 0::bigint from moves where d & 2048 <> 0) sides
        group by member, code),
     debited as (                                                      -- locked above; an upsert would test the CHECK on the delta
       update balances b set debits = b.debits + own.debits, credits = b.credits + own.credits from own
@@ -245,7 +244,10 @@ begin
       on conflict (member_id, code) do update set credits = b.credits + excluded.credits),
     control as (
       insert into control_deltas (tenant_id, batch_id, code, debits, credits)
-      select t, base, code, sum(debits), sum(credits) from sides where code & 2048 = 0 group by code),
+      select t, base, code, sum(debits), sum(credits) from (
+        select d as code, a as debits, 0::bigint as credits from moves where d & 2048 = 0
+        union all select k, 0::bigint, a from moves where k & 2048 = 0) sides
+       group by code),
     batch as (
       insert into batches (tenant_id, batch_id, n, recorded_at) select t, base, n - cardinality(out_of), recorded)
     insert into unsequenced (tenant_id, batch_id, n) select t, base, n - cardinality(out_of);
