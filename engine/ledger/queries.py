@@ -50,9 +50,12 @@ async def post_batch(
             Ints([t.credit for _, _, t in moves]),
         ),
     )
-    fates: list[Posted] = [Posted(0, Outcome.POSTED)] * len(entries)
-    for item, outcome, event_id, code in await cursor.fetchall():
-        fates[item] = Posted(event_id, Outcome(outcome), code)
+    rows = await cursor.fetchall()
+    base = next(event_id for item, _, event_id, _ in rows if item < 0)
+    fates = [Posted(base + i, Outcome.POSTED) for i in range(len(entries))]
+    for item, outcome, event_id, code in rows:
+        if item >= 0:
+            fates[item] = Posted(event_id, Outcome(outcome), code)
     return fates
 
 

@@ -142,9 +142,9 @@ begin
   return found;
 end $$;
 
--- Posts a batch: item i (from 0, at most 4,096) is one event with its claims and transfers. Answers each item:
--- outcome 0 posted, 1 claimed before (event_id is the winner's, `code` says how many events hold its claims), 2 refused: it would
--- overdraw the member's account `code`.
+-- Posts a batch: item i (from 0, at most 4,096) is one event, base + i, with its claims and transfers. Answers item -1 with base,
+-- and each item that was not posted: outcome 1 claimed before (event_id is the winner's, `code` says how many events hold its
+-- claims), 2 refused: it would overdraw the member's account `code`.
 -- An item is posted whole or not at all, and never fails its neighbours. Raises 40001 where the caller must run the batch again.
 create function post_batch(
   t int, recorded timestamptz, careful boolean,
@@ -254,7 +254,7 @@ begin
   end if;
 
   return query
-    select g.i, 0::smallint, base + g.i, 0 from generate_series(0, n - 1) g(i) where g.i <> all (out_of)
+    select -1, 0::smallint, base, 0
     union all
     select c.i, 1::smallint, min(claims.event_id), count(distinct claims.event_id)::int
       from unnest(claim_items, claim_digests) c(i, d) join claims on claims.digest = c.d
