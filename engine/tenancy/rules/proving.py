@@ -49,11 +49,6 @@ class ScenarioContext:
         """Return the money of the scheme."""
         return self.pack.asset
 
-    @property
-    def currency(self) -> Asset:
-        """Return the money of the scheme; another name of `asset`."""
-        return self.pack.asset
-
     def text(self, name: str) -> str:
         """Return a given value as text; "" where it is not given."""
         return flat_text(self.scenario.given.get(name, ""))
