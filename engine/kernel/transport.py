@@ -1,0 +1,44 @@
+"""How adapters speak to the outside: bytes out, bytes in. An adapter is given a `Transport` and imports no HTTP client."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class WireRequest(Struct, frozen=True, kw_only=True):
+    """One request, exactly as it goes out. Header names are compared without case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class WireResponse(Struct, frozen=True, kw_only=True):
+    """One answer, exactly as it came in; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Unreachable(Exception):
+    """Not one byte was sent: the other side cannot have acted. The same request may be sent again."""
+
+
+class Unanswered(Exception):
+    """The request went out, at least in part, and no whole answer came: what the other side did is unknown."""
+
+
+class Transport(Protocol):
+    """Sends requests to one counterparty. Implementations verify certificates, set time-outs and never retry."""
+
+    async def send(self, request: WireRequest) -> WireResponse:
+        """Return the answer, whatever its status.
+
+        Raises:
+            Unreachable: nothing was sent.
+            Unanswered: the outcome is unknown.
+        """
+        ...
