@@ -40,6 +40,7 @@ from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.ids import claim_digest, house_member, is_member_number
+from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.queries import StoredEvent
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Posted, Transfer
@@ -368,8 +369,9 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
     """
     key = (tenant.pack.sha256, product, on, joined_on)
     if key not in _terms:
-        amount = tenant.rule(AmountRule, product=product, on=on, joined_on=joined_on)
-        split = tenant.rule(SplitRule, product=product, on=on, joined_on=joined_on)
+        dates = Dates(on=on, joined_on=joined_on, tranche_on=on)
+        amount = tenant.rule(AmountRule, product=product, dates=dates)
+        split = tenant.rule(SplitRule, product=product, dates=dates)
         if amount is None or split is None:
             raise NoTerms(day=on.isoformat())
         if len(_terms) >= _MOST_TERMS:

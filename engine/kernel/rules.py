@@ -1,19 +1,53 @@
 """What every rule of a pack has in common. The kinds themselves belong to the capability that decides by them."""
 
+from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 RuleId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
+Confidence = Literal["high", "medium", "low"]
+AppliesBy = Literal["event", "joining", "birth", "tranche", "scheme-year", "benefit-start", "death"]
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """One rule of a rule book: a kind with parameters, effective from the date of the file that holds it.
 
     A kind subclasses this with `tag="its-name"`. `applies_by` says which date picks the version in force: the event's
-    own business date, or the date the member joined the product. `source` names the page of law the figures are from.
+    own business date, the day the member joined the product or was born, the day a contribution tranche was paid, the
+    first day of the scheme year, the start of the benefit, or the day of death. `source` names the page of law the
+    figures are from; `confidence` how far it settles them. Where that is low, `assumption` says in words what was
+    assumed, and is shown wherever the figures are.
     """
 
     id: RuleId
     source: str
-    applies_by: Literal["event", "joining"] = "event"
+    confidence: Confidence
+    assumption: str = ""
+    applies_by: AppliesBy = "event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """The dates of one decision, by which versions of rules are picked. Those that no rule asks for may be None."""
+
+    on: date
+    joined_on: date | None = None
+    born_on: date | None = None
+    tranche_on: date | None = None
+    scheme_year_from: date | None = None
+    benefit_from: date | None = None
+    died_on: date | None = None
+
+    def by(self, applies_by: AppliesBy) -> date | None:
+        """Return the date that rules which apply by `applies_by` are picked by, or None where it was not given."""
+        return {
+            "event": self.on,
+            "joining": self.joined_on,
+            "birth": self.born_on,
+            "tranche": self.tranche_on,
+            "scheme-year": self.scheme_year_from,
+            "benefit-start": self.benefit_from,
+            "death": self.died_on,
+        }[applies_by]

@@ -16,7 +16,7 @@ from engine.contributions import rules as contributions
 from engine.enrolment import rules as enrolment
 from engine.funds import rules as funds
 from engine.kernel.prices import Price
-from engine.kernel.rules import Rule
+from engine.kernel.rules import Dates, Rule
 from engine.tenancy.rules import Pack
 from engine.tenancy.service import Tenants, check_pack, load_pack
 
@@ -67,7 +67,7 @@ def test_every_figure_says_where_it_is_from(pack: Pack) -> None:
 
 def test_money_is_split_over_pots_the_product_has(pack: Pack) -> None:
     for product in pack.products:
-        rule = pack.books[product.code].in_force(contributions.SplitRule, on=TODAY)
+        rule = pack.books[product.code].in_force(contributions.SplitRule, Dates(on=TODAY))
         assert rule is not None
         assert {part.pot for part in rule.rule.parts} <= set(product.pot_codes)
 
@@ -75,8 +75,14 @@ def test_money_is_split_over_pots_the_product_has(pack: Pack) -> None:
 def test_funds_groups_and_residue_fit_together(pack: Pack) -> None:
     for product in pack.products:
         book = pack.books[product.code]
-        dealt, choice = book.in_force(funds.FundsRule, on=TODAY), book.in_force(funds.FundChoiceRule, on=TODAY)
-        dealing, groups = book.in_force(funds.DealingRule, on=TODAY), book.in_force(enrolment.GroupsRule, on=TODAY)
+        dealt, choice = (
+            book.in_force(funds.FundsRule, Dates(on=TODAY)),
+            book.in_force(funds.FundChoiceRule, Dates(on=TODAY)),
+        )
+        dealing, groups = (
+            book.in_force(funds.DealingRule, Dates(on=TODAY)),
+            book.in_force(enrolment.GroupsRule, Dates(on=TODAY)),
+        )
         assert (dealt is None) == (choice is None) == (dealing is None)
         if dealt and choice and dealing and groups:
             assert dealing.rule.residue_to in pack.roles
@@ -87,7 +93,7 @@ def test_funds_groups_and_residue_fit_together(pack: Pack) -> None:
 
 def test_every_consent_that_is_asked_for_has_words_in_every_language(pack: Pack) -> None:
     for product in pack.products:
-        rule = pack.books[product.code].in_force(enrolment.ConsentsRule, on=TODAY)
+        rule = pack.books[product.code].in_force(enrolment.ConsentsRule, Dates(on=TODAY))
         assert rule is not None
         assert {consent for consent, _ in pack.consents} == set(rule.rule.purposes)
         for purpose in rule.rule.purposes:
@@ -140,7 +146,7 @@ def test_no_pack_holds_code() -> None:
 
 
 def test_indias_funds_are_those_of_the_published_prices() -> None:
-    rule = load_pack(TENANTS / "in-nps-lite", KINDS).books["nps-lite"].in_force(funds.FundsRule, on=TODAY)
+    rule = load_pack(TENANTS / "in-nps-lite", KINDS).books["nps-lite"].in_force(funds.FundsRule, Dates(on=TODAY))
     assert rule is not None
     with (TENANTS / "in-nps-lite" / "demo" / "schemes.csv").open(encoding="utf-8", newline="") as file:
         published = {(row["scheme_code"], row["pfm_code"]) for row in csv.DictReader(file)}
@@ -157,14 +163,16 @@ def test_indias_funds_are_those_of_the_published_prices() -> None:
 def test_indias_price_waits_for_a_second_person_above_five_percent(price: str, is_held: bool) -> None:
     from decimal import Decimal
 
-    rule = load_pack(TENANTS / "in-nps-lite", KINDS).books["nps-lite"].in_force(funds.PriceToleranceRule, on=TODAY)
+    rule = (
+        load_pack(TENANTS / "in-nps-lite", KINDS).books["nps-lite"].in_force(funds.PriceToleranceRule, Dates(on=TODAY))
+    )
     assert rule is not None
     assert funds.is_doubtful(Price.of(Decimal(price)), Price.of(Decimal("32.0000")), rule.rule.move_bp) is is_held
 
 
 def test_indias_dealing_takes_what_comes_by_the_end_of_the_day() -> None:
     pack = load_pack(TENANTS / "in-nps-lite", KINDS)
-    rule = pack.books["nps-lite"].in_force(funds.DealingRule, on=TODAY)
+    rule = pack.books["nps-lite"].in_force(funds.DealingRule, Dates(on=TODAY))
     assert rule is not None
     midnight = datetime(2024, 3, 27, 18, 30, tzinfo=UTC)  # 00:00 on the 28th in India
     for instant, day in (

@@ -32,6 +32,7 @@ from engine.identity.rules import (
     check_phone,
     clean_name,
 )
+from engine.kernel.rules import Dates
 from engine.tenancy.rules import MissingInput, Pack, ScenarioContext
 
 
@@ -57,14 +58,14 @@ def terms_of(pack: Pack, product: str, on: date) -> EnrolmentTerms:
     """
     if pack.product(product).opened_on > on:
         raise NotOpen(product=product, day=on.isoformat())
-    book = pack.books[product]
+    book, dates = pack.books[product], Dates(on=on, joined_on=on)
     return EnrolmentTerms(
         product=product,
-        age=book.in_force(AgeRule, on=on, joined_on=on),
-        documents=book.all_in_force(DocumentRule, on=on, joined_on=on),
-        groups=book.in_force(GroupsRule, on=on, joined_on=on),
-        nominees=book.in_force(NomineesRule, on=on, joined_on=on),
-        consents=book.in_force(ConsentsRule, on=on, joined_on=on),
+        age=book.in_force(AgeRule, dates),
+        documents=book.all_in_force(DocumentRule, dates),
+        groups=book.in_force(GroupsRule, dates),
+        nominees=book.in_force(NomineesRule, dates),
+        consents=book.in_force(ConsentsRule, dates),
     )
 
 

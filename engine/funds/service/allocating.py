@@ -12,6 +12,7 @@ from engine.funds.queries import prices as price_queries
 from engine.funds.queries.dealings import Share
 from engine.funds.rules import DealingRule, FundChoiceRule, FundsRule, ReconciledReceipt, dealing_day
 from engine.kernel.clock import business_date
+from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
@@ -62,11 +63,11 @@ async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[Rec
     rules: set[str] = set()
     dealings: dict[str, tuple[int, date]] = {}
     for cohort in await queries.cohorts(session, receipts, by_joining=by_joining):
-        funds = tenant.rule(FundsRule, product=cohort.product, on=today)
-        dealing = tenant.rule(DealingRule, product=cohort.product, on=today)
+        funds = tenant.rule(FundsRule, product=cohort.product, dates=Dates(on=today, joined_on=cohort.joined_on))
+        dealing = tenant.rule(DealingRule, product=cohort.product, dates=Dates(on=today))
         if funds is None:
             continue
-        choice = tenant.rule(FundChoiceRule, product=cohort.product, on=today, joined_on=cohort.joined_on)
+        choice = tenant.rule(FundChoiceRule, product=cohort.product, dates=Dates(on=today, joined_on=cohort.joined_on))
         chosen = None if choice is None else choice.rule.shares_for(cohort.group)
         if dealing is None or choice is None or chosen is None:
             unchosen_products.add(cohort.product)

@@ -17,6 +17,7 @@ from engine.funds.rules import Conversion, DealingRule, business_days_between
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
 from engine.kernel.prices import Price, units_for
+from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.database import Database, Role, retry_transaction
@@ -216,7 +217,7 @@ async def _place_orders(
 
 
 def _dealing_rule(tenant: Tenant, product: str, day: date) -> tuple[DealingRule, str]:
-    found = tenant.rule(DealingRule, product=product, on=day)
+    found = tenant.rule(DealingRule, product=product, dates=Dates(on=day))
     if found is None:
         raise NoDealingRule(product=product, day=day.isoformat())
     return found.rule, found.ref

@@ -17,6 +17,7 @@ from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
 from engine.kernel.price_files import PriceFile, PriceFileRefused, PublishedPrice
 from engine.kernel.prices import Price
+from engine.kernel.rules import Dates
 from engine.kernel.text import N_
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
@@ -302,8 +303,8 @@ def funds_on(tenant: Tenant, day: date) -> tuple[dict[str, Fund], dict[str, int]
     tolerances: dict[str, int] = {}
     rules: set[str] = set()
     for product in tenant.pack.products:
-        dealt = tenant.rule(FundsRule, product=product.code, on=day)
-        tolerance = tenant.rule(PriceToleranceRule, product=product.code, on=day)
+        dealt = tenant.rule(FundsRule, product=product.code, dates=Dates(on=day))
+        tolerance = tenant.rule(PriceToleranceRule, product=product.code, dates=Dates(on=day))
         if dealt is None:
             continue
         rules.add(dealt.ref)

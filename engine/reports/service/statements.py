@@ -11,6 +11,7 @@ from engine.identity import service as identity
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Asset
 from engine.kernel.clock import business_date
+from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.reports import queries
 from engine.reports.errors import DateInFuture, NoPrice, UnknownMember
@@ -104,7 +105,8 @@ async def statement(
         log_size=known_size,
         currency=money.symbol,
         scale=money.scale,
-        is_unitised=tenant.rule(FundsRule, product=member.product, on=as_of, joined_on=member.joined_on) is not None,
+        is_unitised=tenant.rule(FundsRule, product=member.product, dates=Dates(on=as_of, joined_on=member.joined_on))
+        is not None,
         lines=lines,
         holdings=holdings,
         uninvested_minor=cash,

@@ -1,26 +1,27 @@
-"""Rule books: which version of which rule decides, on which date and for which joining cohort.
+"""Rule books: which version of which rule decides, by the date that the rule says it applies by.
 
 A product's book is a row of dated files. The first is whole; each later one adds rules, replaces them by id, or repeals
-them. A version whose `applies_by` is "event" decides every event from its date on. One whose `applies_by` is "joining"
-decides only for members who joined on or after its date: the others keep what they had.
+them; several of one date count in the order of their names. A version whose `applies_by` is "event" decides every event
+from its date on. One that applies by "joining" decides only for members who joined on or after its date: the others keep
+what they had. Likewise by birth, contribution tranche, scheme year, start of benefit and death.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from engine.kernel.rules import Rule, RuleId
+from engine.kernel.rules import AppliesBy, Dates, Rule, RuleId
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.decoding import decode, shown, under, unknown
 from engine.tenancy.rules.manifest import Source
 
 AnyRule = TypeVar("AnyRule", bound=Rule)
-AppliesBy = Literal["event", "joining"]
 
 
 class Repeal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,38 +35,62 @@ class Repeal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     applies_by: AppliesBy | None = None
 
 
+class Change(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a file of a book is: a law's or a rule book's title, and when it was enacted where that was not before its date."""
+
+    title: Annotated[str, Meta(min_length=3, max_length=200)] = ""
+    enacted_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatedChange:
+    """A file of a book: since when it is in force, and since when it could be known."""
+
+    file: str
+    effective_from: date
+    title: str
+    enacted_on: date
+
+    @property
+    def is_retroactive(self) -> bool:
+        """Return whether decisions may have been made under the rules that this change replaced in arrears."""
+        return self.enacted_on > self.effective_from
+
+
 @dataclass(frozen=True, slots=True)
 class InForce(Generic[AnyRule]):
-    """A version of a rule, and the date of the file that made it."""
+    """A version of a rule, the date it is in force from, and the name of the file that made it, without ending."""
 
     rule: AnyRule
     effective_from: date
+    page: str = ""
 
     @property
     def ref(self) -> str:
         """Return the version's name in decision traces: "contribution-amount@2010-04-01"."""
-        return f"{self.rule.id}@{self.effective_from.isoformat()}"
+        return f"{self.rule.id}@{self.page or self.effective_from.isoformat()}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A change of one rule at one date: to `rule`, or to nothing."""
+    """A change of one rule by one page: to `rule`, or to nothing. `order` is the page's place among all."""
 
     effective_from: date
+    order: int
+    page: str
     rule_id: str
     kind: type[Rule]
     applies_by: AppliesBy
     rule: Rule | None
 
-    def reaches(self, on: date, joined_on: date | None) -> bool:
-        """Return whether this turn decides an event of `on` for a member who joined on `joined_on`."""
-        if self.effective_from > on:
+    def reaches(self, dates: Dates) -> bool:
+        """Return whether this turn decides what is decided by `dates`."""
+        if self.effective_from > dates.on:
             return False
-        if self.applies_by == "event":
-            return True
-        if joined_on is None:
-            raise ValueError(f"the rule {self.rule_id} applies by joining: say when the member joined")
-        return joined_on >= self.effective_from
+        asked = dates.by(self.applies_by)
+        if asked is None:
+            raise ValueError(f"the rule {self.rule_id} applies by {self.applies_by}: that date is not known")
+        return asked >= self.effective_from
 
 
 def holds_many(kind: type[Rule]) -> bool:
@@ -76,58 +101,61 @@ def holds_many(kind: type[Rule]) -> bool:
 class RuleBook:
     """All versions of all rules of one product."""
 
-    def __init__(self, product: str, turns: Iterable[_Turn] = ()) -> None:
-        """Keep the turns by kind, the newest first; of one date, what begins before what ends."""
+    def __init__(self, product: str, turns: Iterable[_Turn] = (), changes: Iterable[DatedChange] = ()) -> None:
+        """Keep the turns by kind and rule, the newest first."""
         self.product = product
-        ordered = sorted(turns, key=lambda turn: (turn.effective_from, turn.rule is not None), reverse=True)
-        self._by_kind: dict[type[Rule], list[_Turn]] = {}
-        for turn in ordered:
-            self._by_kind.setdefault(turn.kind, []).append(turn)
+        self.changes = tuple(sorted(changes, key=lambda one: (one.effective_from, one.file)))
+        self._by_kind: dict[type[Rule], dict[str, list[_Turn]]] = {}
+        for turn in sorted(turns, key=lambda turn: turn.order, reverse=True):
+            self._by_kind.setdefault(turn.kind, {}).setdefault(turn.rule_id, []).append(turn)
 
-    def in_force(self, kind: type[AnyRule], *, on: date, joined_on: date | None = None) -> InForce[AnyRule] | None:
-        """Return the one rule of `kind` that decides an event of business date `on`, or None.
+    def in_force(self, kind: type[AnyRule], dates: Dates) -> InForce[AnyRule] | None:
+        """Return the one rule of `kind` that decides by `dates`, or None.
 
         Args:
             kind: a kind of which a product has one rule at a time.
-            on: the event's business date.
-            joined_on: when the member joined the product; may be None where no version applies by joining.
+            dates: the dates of the decision; one that a version applies by must be known.
 
         Raises:
-            ValueError: a version applies by joining and `joined_on` is None.
+            ValueError: a version applies by a date that is None.
 
         """
         assert not holds_many(kind), f"{kind.__name__} is a kind of many rules: ask all_in_force"
-        for turn in self._by_kind.get(kind, ()):
-            if turn.reaches(on, joined_on):
-                return _in_force(turn, kind)
-        return None
+        found = self._decided(kind, dates)
+        newest = max(found, key=lambda turn: turn.order, default=None)
+        return None if newest is None else _in_force(newest, kind)
 
-    def all_in_force(
-        self, kind: type[AnyRule], *, on: date, joined_on: date | None = None
-    ) -> tuple[InForce[AnyRule], ...]:
-        """Return every rule of `kind` that decides an event of business date `on`, by id; arguments as `in_force`."""
-        decided: dict[str, InForce[AnyRule] | None] = {}
-        for turn in self._by_kind.get(kind, ()):
-            if turn.rule_id not in decided and turn.reaches(on, joined_on):
-                decided[turn.rule_id] = _in_force(turn, kind)
-        return tuple(found for _, found in sorted(decided.items()) if found is not None)
+    def all_in_force(self, kind: type[AnyRule], dates: Dates) -> tuple[InForce[AnyRule], ...]:
+        """Return every rule of `kind` that decides by `dates`, by id; else as `in_force`."""
+        return tuple(_in_force(turn, kind) for turn in sorted(self._decided(kind, dates), key=lambda one: one.rule_id))
+
+    def _decided(self, kind: type[Rule], dates: Dates) -> list[_Turn]:
+        deciding = (
+            next((turn for turn in turns if turn.reaches(dates)), None)
+            for turns in self._by_kind.get(kind, {}).values()
+        )
+        return [turn for turn in deciding if turn is not None and turn.rule is not None]
 
     def versions(self) -> tuple[InForce[Rule], ...]:
         """Return every version of every rule, by date and id."""
-        turns = (turn for turns in self._by_kind.values() for turn in turns)
-        found = [InForce(turn.rule, turn.effective_from) for turn in turns if turn.rule is not None]
-        return tuple(sorted(found, key=lambda one: (one.effective_from, one.rule.id)))
+        turns = (turn for kind in self._by_kind.values() for turns in kind.values() for turn in turns)
+        found = [InForce(turn.rule, turn.effective_from, turn.page) for turn in turns if turn.rule is not None]
+        return tuple(sorted(found, key=lambda one: (one.effective_from, one.page, one.rule.id)))
 
     def version(self, ref: str) -> InForce[Rule] | None:
         """Return the version that decision traces call `ref`, or None."""
         return next((one for one in self.versions() if one.ref == ref), None)
 
+    def latest(self) -> tuple[InForce[Rule], ...]:
+        """Return the last version of every rule that is not repealed, by id: the book as new members will find it."""
+        last = [turns[0] for kind in self._by_kind.values() for turns in kind.values()]
+        found = [InForce(turn.rule, turn.effective_from, turn.page) for turn in last if turn.rule is not None]
+        return tuple(sorted(found, key=lambda one: one.rule.id))
 
-def _in_force(turn: _Turn, kind: type[AnyRule]) -> InForce[AnyRule] | None:
-    if turn.rule is None:
-        return None
+
+def _in_force(turn: _Turn, kind: type[AnyRule]) -> InForce[AnyRule]:
     assert isinstance(turn.rule, kind), turn
-    return InForce(turn.rule, turn.effective_from)
+    return InForce(turn.rule, turn.effective_from, turn.page)
 
 
 def decode_book(
@@ -143,22 +171,28 @@ def decode_book(
     """
     problems: list[PackProblem] = []
     by_tag = {str(kind.__struct_config__.tag): kind for kind in kinds}
-    dated = _by_date(files, problems)
     state: dict[str, _Turn] = {}
     turns: list[_Turn] = []
-    for day, file in sorted(dated.items()):
-        page = _Page(file, day, by_tag, problems)
+    changes: list[DatedChange] = []
+    for order, (day, file) in enumerate(_by_date(files, problems)):
+        page = _Page(file, day, order, by_tag, problems)
         if page.read(files[file]):
             page.turn(state, turns)
-    return RuleBook(product, turns), problems
+            changes.append(DatedChange(file, day, page.change.title, page.change.enacted_on or day))
+    return RuleBook(product, turns, changes), problems
 
 
 class _Page:
     """One dated file of a book, being read."""
 
-    def __init__(self, file: str, day: date, by_tag: Mapping[str, type[Rule]], problems: list[PackProblem]) -> None:
+    def __init__(
+        self, file: str, day: date, order: int, by_tag: Mapping[str, type[Rule]], problems: list[PackProblem]
+    ) -> None:
         self.file = file
+        self.name = PurePosixPath(file).stem
         self.day = day
+        self.order = order
+        self.change = Change()
         self.by_tag = by_tag
         self.problems = problems
         self.rules: list[tuple[int, Rule]] = []
@@ -170,8 +204,12 @@ class _Page:
         if table is None:
             return False
         for name in table:
-            if name not in ("rule", "repeal"):
-                self._add(name, unknown(name, ("rule", "repeal"), what="a known key"))
+            if name not in ("change", "rule", "repeal"):
+                self._add(name, unknown(name, ("change", "rule", "repeal"), what="a known key"))
+        if "change" in table:
+            change, found = decode(table["change"], Change, file=self.file, key="change")
+            self.problems.extend(found)
+            self.change = change or self.change
         rules = self._rows(table, "rule")
         repeals = self._rows(table, "repeal")
         if not rules and not repeals:
@@ -199,7 +237,7 @@ class _Page:
             if earlier is not None and earlier.kind is not type(rule):
                 self._add(under(key, "kind"), f"the rule {rule.id} is of another kind; repeal it and choose a new id")
                 continue
-            state[rule.id] = _Turn(self.day, rule.id, type(rule), rule.applies_by, rule)
+            state[rule.id] = self._made(rule.id, type(rule), rule.applies_by, rule)
             turns.append(state[rule.id])
         for row, repeal in self.repeals:
             key = f"repeal[{row}]"
@@ -210,8 +248,11 @@ class _Page:
                 reason = "the first rule book has nothing to repeal" if is_first else ""
                 self._add(under(key, "id"), reason or unknown(repeal.id, state, what="a rule in force"))
                 continue
-            turns.append(_Turn(self.day, repeal.id, ended.kind, repeal.applies_by or ended.applies_by, None))
+            turns.append(self._made(repeal.id, ended.kind, repeal.applies_by or ended.applies_by, None))
         self._one_of_a_kind(state)
+
+    def _made(self, rule_id: str, kind: type[Rule], applies_by: AppliesBy, rule: Rule | None) -> _Turn:
+        return _Turn(self.day, self.order, self.name, rule_id, kind, applies_by, rule)
 
     def _one_of_a_kind(self, state: Mapping[str, _Turn]) -> None:
         rows = {rule.id: row for row, rule in self.rules}
@@ -236,6 +277,8 @@ class _Page:
         else:
             rule, found = decode(value, self.by_tag[tag], file=self.file, key=key)
             self.problems.extend(found)
+            if rule is not None and rule.confidence == "low" and not rule.assumption:
+                self._add(under(key, "assumption"), "is missing: a figure of low confidence says what was assumed")
             return rule
         return None
 
@@ -281,20 +324,23 @@ def read_toml(file: str, content: bytes, problems: list[PackProblem]) -> dict[st
 
 
 def _day(file: str) -> date | None:
-    stem = PurePosixPath(file).stem
+    """Return the day in the name of a page: 2024-04-01.toml, or 2024-04-01-a-second-law.toml."""
+    named = re.fullmatch(r"(\d{4}-\d\d-\d\d)(-[a-z0-9-]+)?", PurePosixPath(file).stem)
+    if named is None:
+        return None
     try:
-        day = date.fromisoformat(stem)
+        return date.fromisoformat(named[1])
     except ValueError:
         return None
-    return day if day.isoformat() == stem else None
 
 
-def _by_date(files: Iterable[str], problems: list[PackProblem]) -> dict[date, str]:
-    dated: dict[date, str] = {}
+def _by_date(files: Iterable[str], problems: list[PackProblem]) -> list[tuple[date, str]]:
+    dated: list[tuple[date, str]] = []
     for file in files:
         day = _day(file)
         if day is None or not file.endswith(".toml"):
-            problems.append(PackProblem(file, "", "a rule book is named by the day it takes effect: 2024-04-01.toml"))
+            reason = "a rule book is named by the day it takes effect: 2024-04-01.toml, or 2024-04-01-second-law.toml"
+            problems.append(PackProblem(file, "", reason))
         else:
-            dated[day] = file
-    return dated
+            dated.append((day, file.removesuffix(".toml")))
+    return [(day, f"{stem}.toml") for day, stem in sorted(dated)]

@@ -14,6 +14,7 @@ BY_RULE = N_("{rule} ({kind}), in force from {effective_from}, decided: {paramet
 BY_JOINING = N_(
     "{rule} ({kind}), in force for those who joined from {effective_from}, decided: {parameters}. Source: {source}"
 )
+BY_ASSUMPTION = N_("The sources do not settle {rule}. Assumed: {assumption}")
 BY_FACT = N_("It was given that {name} is {value}.")
 BY_UNKNOWN = N_("The rule {rule} decided; this pack version does not hold it.")
 
@@ -46,6 +47,9 @@ def explain(trace: Mapping[str, object], pack: Pack) -> tuple[Explanation, ...]:
     for ref in rules if isinstance(rules, list | tuple) else ():
         version = next((found for book in books if (found := book.version(str(ref))) is not None), None)
         sentences.append(_of_rule(version) if version else Explanation(BY_UNKNOWN, {"rule": str(ref)}))
+        if version is not None and version.rule.assumption:
+            details = {"rule": version.rule.id, "assumption": version.rule.assumption}
+            sentences.append(Explanation(BY_ASSUMPTION, details))
     for name, value in trace.items():
         if name not in ("rules", "product"):
             sentences.append(Explanation(BY_FACT, {"name": name, "value": _words(value)}))
@@ -54,7 +58,7 @@ def explain(trace: Mapping[str, object], pack: Pack) -> tuple[Explanation, ...]:
 
 def _of_rule(version: InForce[Rule]) -> Explanation:
     rule = version.rule
-    common = {"id", "source", "applies_by"}
+    common = {"id", "source", "applies_by", "confidence", "assumption"}
     parameters = {
         name: value
         for name in rule.__struct_fields__

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from engine.kernel.amounts import Asset
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.decoding import CHECK, shown, under, unknown
+from engine.tenancy.rules.figures import SeriesNamed, TableNamed
 
 PACK_CODE = re.compile(r"^[a-z]{2}-[a-z0-9-]{1,40}$")
 ORIGINS = ("own", "employer", "state-match", "gift", "insurer", "operator")
@@ -157,6 +158,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     channels: Annotated[tuple[Channel, ...], Meta(min_length=1)]
     member_number: MemberNumber
     products: Annotated[tuple[Product, ...], Meta(min_length=1)]
+    series: tuple[SeriesNamed, ...] = ()
+    tables: tuple[TableNamed, ...] = ()
 
 
 def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProblem]:
@@ -175,6 +178,8 @@ def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProb
         "hosts": manifest.hosts,
         "channels": [channel.code for channel in manifest.channels],
         "products": [product.code for product in manifest.products],
+        "series": [one.code for one in manifest.series],
+        "tables": [one.code for one in manifest.tables],
         **{f"products[{row}].pots": one.pot_codes for row, one in enumerate(manifest.products, 1)},
         **{f"products[{row}].origins": one.origins for row, one in enumerate(manifest.products, 1)},
     }.items():

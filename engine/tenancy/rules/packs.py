@@ -4,15 +4,19 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 
 from engine.kernel.amounts import Asset
 from engine.kernel.rules import Rule
+from engine.kernel.series import Figures, Series
+from engine.kernel.tables import LookupTable
 from engine.tenancy.errors import PackProblem, UnknownProduct
 from engine.tenancy.rules.books import RuleBook, decode_book, opening_problems, read_toml
 from engine.tenancy.rules.branding import Theme, contrast_problems, logo_problems
 from engine.tenancy.rules.consents import Consents, ConsentText, decode_consents
 from engine.tenancy.rules.decoding import decode
+from engine.tenancy.rules.figures import decode_series, decode_tables
 from engine.tenancy.rules.manifest import Channel, Manifest, MemberNumber, Product, Regulator, manifest_problems
 from engine.tenancy.rules.scenarios import Scenario, decode_scenarios
 
@@ -25,6 +29,8 @@ _PLACES = (
     (re.compile(r"^branding/(theme\.toml|logo\.svg)$"), "branding/theme.toml, branding/logo.svg"),
     (re.compile(r"^content/[A-Za-z-]+/[a-z0-9-]+\.toml$"), "content/<language>/<name>.toml"),
     (re.compile(r"^locales/[A-Za-z_]+/LC_MESSAGES/engine\.po$"), "locales/<language>/LC_MESSAGES/engine.po"),
+    (re.compile(r"^series/[a-z][a-z0-9-]*\.csv$"), "series/<code>.csv"),
+    (re.compile(r"^tables/[a-z][a-z0-9-]*\.csv$"), "tables/<code>.csv"),
     (re.compile(r"^scenarios/[a-z0-9-]+\.toml$"), "scenarios/<name>.toml"),
     (re.compile(r"^[a-z][a-z0-9-]*/rules/[^/]+\.toml$"), "<product>/rules/<date>.toml"),
 )
@@ -44,6 +50,8 @@ class Pack:
     theme: Theme = field(compare=False, repr=False)
     logo: str = field(compare=False, repr=False)
     consents: Consents = field(compare=False, repr=False)
+    series: Mapping[str, Series] = field(compare=False, repr=False)
+    tables: Mapping[str, LookupTable] = field(compare=False, repr=False)
     scenarios: tuple[Scenario, ...] = field(compare=False, repr=False)
     files: PackFiles = field(compare=False, repr=False)
 
@@ -132,6 +140,10 @@ class Pack:
         """Return the scheme's money, with ISO 4217's scale."""
         return Asset.currency(self.manifest.currency)
 
+    def figures(self, known_on: date | None = None) -> Figures:
+        """Return what the pack's figures are worth, as far as was known on `known_on` (None: as far as it holds)."""
+        return Figures(self.asset, self.series, known_on)
+
     def product(self, code: str) -> Product:
         """Return the product.
 
@@ -198,13 +210,17 @@ def decode_pack(code: str, files: PackFiles, kinds: Sequence[type[Rule]]) -> tup
     content = _among(files, "content/")
     consents, found = decode_consents(content, manifest.languages if manifest else ())
     problems.extend(found)
+    series, found = decode_series(_among(files, "series/", ".csv"), manifest.series if manifest else ())
+    problems.extend(found)
+    tables, found = decode_tables(_among(files, "tables/", ".csv"), manifest.tables if manifest else ())
+    problems.extend(found)
     scenarios, found = decode_scenarios(_among(files, "scenarios/"), manifest)
     problems.extend(found)
     if manifest is not None:
         problems.extend(_of_other_languages(files, manifest))
     if problems or manifest is None or theme is None:
         return None, problems
-    return Pack(code, content_hash(files), manifest, books, theme, logo, consents, scenarios, files), []
+    return Pack(code, content_hash(files), manifest, books, theme, logo, consents, series, tables, scenarios, files), []
 
 
 def _misplaced(files: PackFiles) -> list[PackProblem]:
@@ -305,5 +321,5 @@ def _required(files: PackFiles, path: str, problems: list[PackProblem]) -> bytes
     return content
 
 
-def _among(files: PackFiles, folder: str) -> dict[str, bytes]:
-    return {path: content for path, content in files.items() if path.startswith(folder) and path.endswith(".toml")}
+def _among(files: PackFiles, folder: str, ending: str = ".toml") -> dict[str, bytes]:
+    return {path: content for path, content in files.items() if path.startswith(folder) and path.endswith(ending)}

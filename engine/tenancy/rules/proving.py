@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from engine.kernel.amounts import Asset
+from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import AnyRule, InForce
 from engine.tenancy.rules.decoding import shown
@@ -23,6 +25,7 @@ class ScenarioContext:
     pack: Pack
     scenario: Scenario
     proven: set[str] = field(default_factory=set)
+    tried: dict[tuple[str, str], set[int]] = field(default_factory=dict)
 
     @property
     def given(self) -> Mapping[str, object]:
@@ -40,6 +43,16 @@ class ScenarioContext:
         return self.scenario.joined_on
 
     @property
+    def dates(self) -> Dates:
+        """Return the dates of the example's decision."""
+        return self.scenario.dates
+
+    @property
+    def figures(self) -> Figures:
+        """Return what the pack's figures are worth, as far as was known when the example was decided."""
+        return self.pack.figures(self.scenario.known_on)
+
+    @property
     def product(self) -> Product:
         """Return the product of the example."""
         return self.pack.product(self.scenario.product)
@@ -55,17 +68,26 @@ class ScenarioContext:
 
     def rule(self, kind: type[AnyRule]) -> InForce[AnyRule] | None:
         """Return the rule of `kind` in force for the example, or None."""
-        found = self.pack.books[self.scenario.product].in_force(kind, on=self.on, joined_on=self.joined_on)
+        found = self.pack.books[self.scenario.product].in_force(kind, self.dates)
         if found is not None:
             self._prove(found)
         return found
 
     def rules(self, kind: type[AnyRule]) -> tuple[InForce[AnyRule], ...]:
         """Return every rule of a kind of many in force for the example."""
-        found = self.pack.books[self.scenario.product].all_in_force(kind, on=self.on, joined_on=self.joined_on)
+        found = self.pack.books[self.scenario.product].all_in_force(kind, self.dates)
         for one in found:
             self._prove(one)
         return found
+
+    def compare(self, found: InForce[AnyRule], figure: str, value: int, threshold: int) -> None:
+        """Note that `value` was held against a threshold of a rule, both in the least steps that can differ.
+
+        `figure` is the threshold's key in the rule. A pack's examples must try each threshold just below, at and above.
+        """
+        side = (value > threshold) - (value < threshold)
+        near = side * (1 if abs(value - threshold) == 1 else 2)
+        self.tried.setdefault((f"{self.scenario.product}/{found.ref}", figure), set()).add(near)
 
     def _prove(self, found: InForce[AnyRule]) -> None:
         self.proven.add(f"{self.scenario.product}/{found.ref}")

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from engine.kernel.rules import Dates
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import read_toml
 from engine.tenancy.rules.decoding import decode, shown
-from engine.tenancy.rules.manifest import Code, Manifest, Source
+from engine.tenancy.rules.manifest import Code, Manifest, Product, Source
 
 REFUSED = "refused"
 
@@ -21,6 +22,11 @@ class _Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     product: Code
     on: date
     joined_on: date | None = None
+    born_on: date | None = None
+    tranche_on: date | None = None
+    benefit_from: date | None = None
+    died_on: date | None = None
+    known_on: date | None = None
     given: Mapping[str, object]
     expect: Annotated[Mapping[str, object], Meta(min_length=1, description="a table with at least one outcome")]
     source: Source
@@ -39,11 +45,21 @@ class Scenario:
     name: str
     kind: str
     product: str
-    on: date
-    joined_on: date | None
+    dates: Dates
+    known_on: date | None
     given: Mapping[str, object]
     expect: Mapping[str, str]
     source: str
+
+    @property
+    def on(self) -> date:
+        """Return the business date of the decision."""
+        return self.dates.on
+
+    @property
+    def joined_on(self) -> date | None:
+        """Return when the example's member joined."""
+        return self.dates.joined_on
 
 
 def flat_text(value: object) -> str:
@@ -85,10 +101,33 @@ def decode_scenarios(
                 problems.append(PackProblem(file, f"{key}.expect", "what is refused has no other outcome"))
             found.append(
                 Scenario(
-                    file, row, one.name, one.kind, one.product, one.on, one.joined_on, one.given, expect, one.source
+                    file,
+                    row,
+                    one.name,
+                    one.kind,
+                    one.product,
+                    _dates(one, products),
+                    one.known_on,
+                    one.given,
+                    expect,
+                    one.source,
                 )
             )
     return tuple(found), problems
+
+
+def _dates(one: _Scenario, products: Mapping[str, Product] | None) -> Dates:
+    """Return the dates of an example; an event's own date is its tranche's unless another is given."""
+    product = (products or {}).get(one.product)
+    return Dates(
+        on=one.on,
+        joined_on=one.joined_on,
+        born_on=one.born_on,
+        tranche_on=one.tranche_on or one.on,
+        scheme_year_from=product.scheme_year(one.on)[0] if product else None,
+        benefit_from=one.benefit_from,
+        died_on=one.died_on,
+    )
 
 
 def _flatten(table: Mapping[str, object], above: str, flat: dict[str, str]) -> None:

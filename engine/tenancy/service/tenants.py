@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.support import Translations
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.kernel.amounts import Asset
 from engine.kernel.clock import business_date
 from engine.kernel.ids import claim_digest, house_member
-from engine.kernel.rules import Rule
+from engine.kernel.rules import Dates, Rule
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
@@ -84,25 +84,19 @@ class Tenant:
             raise UnknownProduct(field="product", product=product, allowed=", ".join(self.pack.books))
         return self.pack.books[product]
 
-    def rule(
-        self, kind: type[AnyRule], *, product: str, on: date, joined_on: date | None = None
-    ) -> InForce[AnyRule] | None:
-        """Return the one rule of `kind` that decides an event of business date `on`, or None.
-
-        `joined_on` is when the member joined the product; it may be None where no version applies by joining.
+    def rule(self, kind: type[AnyRule], *, product: str, dates: Dates) -> InForce[AnyRule] | None:
+        """Return the one rule of `kind` that decides by `dates`, or None.
 
         Raises:
             UnknownProduct: the scheme has no such product.
-            ValueError: a version applies by joining and `joined_on` is None.
+            ValueError: a version applies by a date that is None.
 
         """
-        return self.book(product).in_force(kind, on=on, joined_on=joined_on)
+        return self.book(product).in_force(kind, dates)
 
-    def rules(
-        self, kind: type[AnyRule], *, product: str, on: date, joined_on: date | None = None
-    ) -> tuple[InForce[AnyRule], ...]:
-        """Return every rule of a kind of many that decides an event of business date `on`, by id; else as `rule`."""
-        return self.book(product).all_in_force(kind, on=on, joined_on=joined_on)
+    def rules(self, kind: type[AnyRule], *, product: str, dates: Dates) -> tuple[InForce[AnyRule], ...]:
+        """Return every rule of a kind of many that decides by `dates`, by id; else as `rule`."""
+        return self.book(product).all_in_force(kind, dates)
 
     def translator(self, language: str | None) -> Translations:
         """Return the words to speak to someone who wants `language`: the scheme's own where it has any."""

@@ -68,6 +68,7 @@ id = "joining-age"
 minimum = 18
 maximum = 60
 source = "invented"
+confidence = "high"
 
 [[rule]]
 kind = "identity-document"
@@ -75,6 +76,7 @@ id = "aadhaar"
 document = "aadhaar"
 validator = "stdnum.in_.aadhaar"
 source = "invented"
+confidence = "high"
 
 [[rule]]
 kind = "groups"
@@ -82,6 +84,7 @@ id = "groups"
 required = true
 groups = [{ code = "north", name = "North" }, { code = "south", name = "South" }]
 source = "invented"
+confidence = "high"
 
 [[rule]]
 kind = "nominees"
@@ -89,12 +92,14 @@ id = "nominees"
 required = true
 maximum = 3
 source = "invented"
+confidence = "high"
 
 [[rule]]
 kind = "consents"
 id = "declarations"
 purposes = ["scheme-rules", "personal-data"]
 source = "invented"
+confidence = "high"
 """
 OPEN_RULES = """\
 [[rule]]
@@ -102,6 +107,7 @@ kind = "eligibility-age"
 id = "joining-age"
 minimum = 16
 source = "invented"
+confidence = "high"
 
 [[rule]]
 kind = "identity-document"
@@ -111,6 +117,7 @@ validator = "pattern"
 pattern = "(?P<person>[123](?P<birth_year>(19|20)[0-9]{2})(?P<sex>[78])[0-9]{7})[0-9]{3}"
 sexes = { "8" = "male", "7" = "female" }
 source = "invented"
+confidence = "high"
 
 [[rule]]
 kind = "identity-document"
@@ -119,6 +126,7 @@ document = "passport"
 validator = "pattern"
 pattern = "[A-Z]{1,2}[0-9]{6,8}"
 source = "invented"
+confidence = "high"
 """
 
 

@@ -30,6 +30,7 @@ from engine.enrolment.rules import (
 )
 from engine.identity.errors import CheckDigitWrong, DocumentMalformed, UnusableName, UnusablePhone
 from engine.kernel.errors import EngineError
+from engine.kernel.rules import Dates
 from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.rules import MissingInput, Pack, Scenario, ScenarioContext, decode_pack
 
@@ -37,7 +38,7 @@ from .conftest import OPEN_RULES, aadhaar, consents, pack_files
 
 Make = Callable[..., Application]
 TODAY = date(2023, 4, 3)
-AGES = AgeRule(id="joining-age", source="invented", minimum=18, maximum=60)
+AGES = AgeRule(id="joining-age", source="invented", confidence="high", minimum=18, maximum=60)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_both_ends_of_the_ages_are_included(born_on: date, refusal: type[EngineE
 
 @given(shares=st.lists(st.integers(1, 10_000), min_size=1, max_size=5))
 def test_shares_are_one_whole_or_refused(shares: list[int]) -> None:
-    rule = NomineesRule(id="nominees", source="invented", required=True, maximum=5)
+    rule = NomineesRule(id="nominees", source="invented", confidence="high", required=True, maximum=5)
     if sum(shares) == 10_000:
         check_shares(shares, rule)
     else:
@@ -258,7 +259,10 @@ def test_a_number_must_fit_what_else_is_given(
 )
 def test_a_pack_that_says_nonsense_is_refused(kind: type[Any], parameters: dict[str, Any], reason: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=reason):
-        msgspec.convert({"id": "one", "source": "invented", **parameters, "kind": kind.__struct_config__.tag}, kind)
+        msgspec.convert(
+            {"id": "one", "source": "invented", "confidence": "high", **parameters, "kind": kind.__struct_config__.tag},
+            kind,
+        )
 
 
 def test_a_packs_mistake_is_told_with_its_place() -> None:
@@ -271,7 +275,9 @@ def test_a_packs_mistake_is_told_with_its_place() -> None:
 
 
 def scenario(pack: Pack, on: date = TODAY, **given: Any) -> ScenarioContext:
-    return ScenarioContext(pack, Scenario("x", 1, "An example", "enrolment", "main", on, None, given, {}, "invented"))
+    return ScenarioContext(
+        pack, Scenario("x", 1, "An example", "enrolment", "main", Dates(on=on), None, given, {}, "invented")
+    )
 
 
 def test_a_packs_examples_ask_for_the_whole_decision(grouped_pack: Pack) -> None:

@@ -42,18 +42,21 @@ funds = [
   { code = "SM003003", name = "Third", manager = "PFM003", unit_scale = 3 },
 ]
 source = "test"
+confidence = "high"
 
 [[rule]]
 kind = "fund-choice"
 id = "fund-choice"
 by_group = { first = { SM001009 = 10000 }, second = { SM002009 = 10000 }, mixed = { SM001009 = 3333, SM002009 = 3333, SM003003 = 3334 } }
 source = "test"
+confidence = "high"
 
 [[rule]]
 kind = "price-tolerance"
 id = "price-tolerance"
 move_bp = 500
 source = "test"
+confidence = "high"
 
 [[rule]]
 kind = "dealing"
@@ -61,6 +64,7 @@ id = "dealing"
 cut_off = "15:00"
 residue_to = "scheme"
 source = "test"
+confidence = "high"
 """
 LAWS = (
     *ledger_queries.LAWS,

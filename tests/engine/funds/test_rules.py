@@ -24,6 +24,7 @@ from engine.funds.rules import (
     split_by_choice,
 )
 from engine.kernel.prices import Price, units_for
+from engine.kernel.rules import Dates
 from engine.tenancy.rules.books import decode_book
 from engine.tenancy.rules.proving import ScenarioContext
 from engine.tenancy.rules.scenarios import Scenario
@@ -103,7 +104,9 @@ def test_business_days_leave_out_weekends_and_holidays() -> None:
 
 
 def test_a_group_without_a_choice_takes_the_default() -> None:
-    rule = FundChoiceRule(id="choice", source="test", by_group={"one": {"AAAA": 10_000}}, default={"BBBB": 10_000})
+    rule = FundChoiceRule(
+        id="choice", source="test", confidence="high", by_group={"one": {"AAAA": 10_000}}, default={"BBBB": 10_000}
+    )
     assert rule.shares_for("one") == {"AAAA": 10_000}
     assert rule.shares_for("") == {"BBBB": 10_000}
 
@@ -126,7 +129,7 @@ def test_a_group_without_a_choice_takes_the_default() -> None:
     ],
 )
 def test_a_rule_that_cannot_be_is_refused(body: str, reason: str) -> None:
-    text = f'[[rule]]\nid = "the-rule"\nsource = "test"\n{body}\n'
+    text = f'[[rule]]\nid = "the-rule"\nsource = "test"\nconfidence = "high"\n{body}\n'
     _, problems = decode_book("p", {"p/rules/2020-01-01.toml": text.encode()}, RULE_KINDS)
     assert any(reason in f"{problem.key} {problem.reason}" for problem in problems), problems
 
@@ -134,7 +137,7 @@ def test_a_rule_that_cannot_be_is_refused(body: str, reason: str) -> None:
 def run(given: dict[str, object], on: date = date(2023, 6, 1)) -> dict[str, str]:
     pack = load_pack(ROOT / "tenants/in-nps-lite", (*CONTRIBUTION_KINDS, *ENROLMENT_KINDS, *RULE_KINDS))
     pack = dataclasses.replace(pack, books={PRODUCT: book_of(BOOK)})
-    scenario = Scenario("s.toml", 1, "an example", "allotment", PRODUCT, on, None, given, {}, "test")
+    scenario = Scenario("s.toml", 1, "an example", "allotment", PRODUCT, Dates(on=on), None, given, {}, "test")
     return dict(run_scenario(ScenarioContext(pack, scenario)))
 
 

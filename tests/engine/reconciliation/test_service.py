@@ -208,7 +208,11 @@ async def test_rules_that_go_by_joining_choose_by_cohort(scheme: Scheme) -> None
 async def test_a_product_without_funds_reconciles_and_deals_in_nothing(scheme: Scheme) -> None:
     pack = dataclasses.replace(
         scheme.tenant.pack,
-        books={PRODUCT: book_of('[[rule]]\nkind = "price-tolerance"\nid = "tol"\nmove_bp = 5\nsource = "test"\n')},
+        books={
+            PRODUCT: book_of(
+                '[[rule]]\nkind = "price-tolerance"\nid = "tol"\nmove_bp = 5\nsource = "test"\nconfidence = "high"\n'
+            )
+        },
     )
     scheme.tenant = dataclasses.replace(scheme.tenant, pack=pack)
     (member,) = await scheme.members(["first"])

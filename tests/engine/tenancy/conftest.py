@@ -106,12 +106,14 @@ kind = "least"
 id = "least-payment"
 amount = 10
 source = "page 1"
+confidence = "high"
 
 [[rule]]
 kind = "paper"
 id = "passport"
 name = "passport"
 source = "page 2"
+confidence = "high"
 """,
     "main/rules/2022-01-01.toml": """\
 [[rule]]
@@ -119,12 +121,14 @@ kind = "least"
 id = "least-payment"
 amount = 20
 source = "page 3"
+confidence = "high"
 
 [[rule]]
 kind = "paper"
 id = "licence"
 name = "licence"
 source = "page 4"
+confidence = "high"
 
 [[repeal]]
 id = "passport"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.kernel.rules import Rule
+from engine.kernel.rules import Dates, Rule
 from engine.tenancy.rules.books import RuleBook, decode_book
 
 D = date.fromisoformat
@@ -37,6 +37,7 @@ def book(**files: str) -> RuleBook:
 def rule(value: int, applies_by: str = "event", kind: str = "amount", id: str = "one") -> str:
     return (
         f'[[rule]]\nkind = "{kind}"\nid = "{id}"\nvalue = {value}\napplies_by = "{applies_by}"\nsource = "p. {value}"\n'
+        'confidence = "high"\n'
     )
 
 
@@ -45,13 +46,13 @@ def repeal(id: str = "one", applies_by: str | None = None) -> str:
 
 
 def value_of(made: RuleBook, on: str, joined_on: str | None = None) -> int | None:
-    found = made.in_force(Amount, on=D(on), joined_on=D(joined_on) if joined_on else None)
+    found = made.in_force(Amount, Dates(on=D(on), joined_on=D(joined_on) if joined_on else None))
     return found.rule.value if found else None
 
 
 def test_before_the_first_day_nothing_is_in_force() -> None:
     made = book(d2020_01_01=rule(1))
-    assert made.in_force(Amount, on=D("2019-12-31")) is None
+    assert made.in_force(Amount, Dates(on=D("2019-12-31"))) is None
     assert value_of(made, "2020-01-01") == 1
 
 
@@ -63,14 +64,14 @@ def test_a_later_file_replaces_from_its_day_on() -> None:
 
 def test_a_version_says_since_when_and_how_it_is_called() -> None:
     made = book(d2020_01_01=rule(1) + rule(5, kind="document", id="two"), d2022_04_01=rule(2))
-    found = made.in_force(Amount, on=D("2023-01-01"))
+    found = made.in_force(Amount, Dates(on=D("2023-01-01")))
     assert found is not None
     assert (found.effective_from, found.ref) == (D("2022-04-01"), "one@2022-04-01")
-    untouched = made.all_in_force(Document, on=D("2023-01-01"))
+    untouched = made.all_in_force(Document, Dates(on=D("2023-01-01")))
     assert [one.ref for one in untouched] == ["two@2020-01-01"]
     first = made.version("one@2020-01-01")
     assert first is not None
-    assert first.rule == Amount(id="one", source="p. 1", value=1)
+    assert first.rule == Amount(id="one", source="p. 1", confidence="high", value=1)
     assert made.version("one@2021-01-01") is None
 
 
@@ -129,7 +130,7 @@ def test_a_version_for_everyone_ends_the_cohorts() -> None:
 def test_by_joining_without_the_day_of_joining_is_an_error() -> None:
     made = book(d2020_01_01=rule(1), d2022_01_01=rule(2, "joining"))
     assert value_of(made, "2021-12-31") == 1
-    with pytest.raises(ValueError, match="say when the member joined"):
+    with pytest.raises(ValueError, match="applies by joining"):
         value_of(made, "2022-01-01")
 
 
@@ -138,13 +139,13 @@ def test_a_kind_of_many_gives_all_by_id_and_a_kind_of_one_refuses_to_choose() ->
         d2020_01_01=rule(1, kind="document", id="passport") + rule(2, kind="document", id="card"),
         d2021_01_01=rule(3, kind="document", id="card") + repeal("passport"),
     )
-    assert [one.ref for one in made.all_in_force(Document, on=D("2020-06-01"))] == [
+    assert [one.ref for one in made.all_in_force(Document, Dates(on=D("2020-06-01")))] == [
         "card@2020-01-01",
         "passport@2020-01-01",
     ]
-    assert [one.ref for one in made.all_in_force(Document, on=D("2021-06-01"))] == ["card@2021-01-01"]
+    assert [one.ref for one in made.all_in_force(Document, Dates(on=D("2021-06-01")))] == ["card@2021-01-01"]
     with pytest.raises(AssertionError, match="kind of many"):
-        made.in_force(Document, on=D("2020-06-01"))
+        made.in_force(Document, Dates(on=D("2020-06-01")))
 
 
 START = D("2020-01-01")
@@ -184,7 +185,7 @@ def folded(changes: Changes, until: date) -> dict[str, int]:
 
 
 def in_force(made: RuleBook, on: date, joined_on: date | None) -> dict[str, int]:
-    return {one.rule.id: one.rule.value for one in made.all_in_force(Document, on=on, joined_on=joined_on)}
+    return {one.rule.id: one.rule.value for one in made.all_in_force(Document, Dates(on=on, joined_on=joined_on))}
 
 
 @given(CHANGES, DAYS, st.one_of(st.none(), DAYS))

@@ -31,7 +31,7 @@ SPOILT = [
     ("pack.toml", 'short_name = "Toy"', 'short_nam = "Toy"',
      [('pack.toml: short_nam: "short_nam" is not a known key; did you mean short_name? allowed: adapters, calendar, '
       "channels, country, currency, hosts, languages, locales, log_origin, member_number, name, phone_country, "
-      "products, regulator, roles, short_name, time_zone"),
+      "products, regulator, roles, series, short_name, tables, time_zone"),
       "pack.toml: short_name: is missing: text of 1 to 120 characters"]),
     ("pack.toml", 'account = "TILL 1"', 'account = "TILL 1"\nacount = "x"',
      ['pack.toml: channels[1].acount: "acount" is not a known key; did you mean account? allowed: account, code, name']),
@@ -74,14 +74,14 @@ SPOILT = [
      [f'{RULES}: rule[1].kind: "leest" is not a kind of rule; did you mean least? allowed: least, other, paper']),
     (RULES, 'kind = "least"\n', "", [f"{RULES}: rule[1].kind: is missing; allowed: least, other, paper"]),
     (RULES, "amount = 10", "ammount = 10",
-     [f'{RULES}: rule[1].ammount: "ammount" is not a known key; did you mean amount? allowed: amount, applies_by, id, kind, parts, source',
+     [f'{RULES}: rule[1].ammount: "ammount" is not a known key; did you mean amount? allowed: amount, applies_by, assumption, confidence, id, kind, parts, source',
       f"{RULES}: rule[1].amount: is missing: a whole number at least 0"]),
     (RULES, "amount = 10", 'amount = 10\nparts = [{ pot = "a", share = 200 }]',
      [f"{RULES}: rule[1].parts[1].share: 200 is not a whole number at least 1, at most 100"]),
     (RULES, "amount = 10", 'amount = 10\nparts = [{ pot = "a", share = 99 }]',
      [f"{RULES}: rule[1]: the shares must sum to 100"]),
-    (RULES, "amount = 10", 'amount = 10\napplies_by = "birth"',
-     [f'{RULES}: rule[1].applies_by: "birth" is not one of event, joining']),
+    (RULES, "amount = 10", 'amount = 10\napplies_by = "birthday"',
+     [f'{RULES}: rule[1].applies_by: "birthday" is not one of event, joining, birth, tranche, scheme-year, benefit-start, death']),
     (RULES, 'source = "page 1"\n', "", [f"{RULES}: rule[1].source: is missing: text in quotes"]),
     (RULES, 'id = "passport"', 'id = "least-payment"',
      [f'{RULES}: rule[2].id: "least-payment" stands in rule[1] already',
@@ -90,7 +90,7 @@ SPOILT = [
      [f"{RULES}: rule[2].kind: a product has one least at a time, and least-payment is in force"]),
     (RULES, "[[rule]]", '[[repeal]]\nid = "nothing"\nsource = "page 0"\n\n[[rule]]',
      [f"{RULES}: repeal[1].id: the first rule book has nothing to repeal"]),
-    (RULES, "[[rule]]", "rules = 1\n\n[[rule]]", [f'{RULES}: rules: "rules" is not a known key; did you mean rule? allowed: repeal, rule']),
+    (RULES, "[[rule]]", "rules = 1\n\n[[rule]]", [f'{RULES}: rules: "rules" is not a known key; did you mean rule? allowed: change, repeal, rule']),
     (LATER, 'id = "passport"', 'id = "pasport"',
      [f'{LATER}: repeal[1].id: "pasport" is not a rule in force; did you mean passport? allowed: least-payment, licence, passport']),
     (LATER, 'kind = "paper"\nid = "licence"\nname = "licence"', 'kind = "other"\nid = "passport"',
@@ -147,7 +147,7 @@ def test_a_spoilt_pack_says_what_is_wrong(toy: ToyPack, file: str, old: str, new
 def test_a_rule_book_must_be_named_by_its_day(toy: ToyPack) -> None:
     toy.write("main/rules/2024-1-1.toml", '[[repeal]]\nid = "licence"\nsource = "page 6"\n')
     assert toy.problems() == [
-        "main/rules/2024-1-1.toml: a rule book is named by the day it takes effect: 2024-04-01.toml"
+        "main/rules/2024-1-1.toml: a rule book is named by the day it takes effect: 2024-04-01.toml, or 2024-04-01-second-law.toml"
     ]
 
 
@@ -229,6 +229,6 @@ def test_rows_are_told_in_reading_order(toy: ToyPack) -> None:
 
 
 def test_a_runner_that_asks_nothing_proves_nothing(toy: ToyPack) -> None:
-    toy.append(LATER, '\n[[rule]]\nkind = "other"\nid = "other"\nsource = "page 9"\n')
+    toy.append(LATER, '\n[[rule]]\nkind = "other"\nid = "other"\nsource = "page 9"\nconfidence = "high"\n')
     assert toy.check().unproven == ("main/other@2022-01-01",)
     assert toy.check().ok

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import Database
@@ -194,15 +195,15 @@ def test_a_folder_may_be_a_pack_or_hold_packs_and_one_without_any_is_an_error(
 
 
 async def test_a_tenant_tells_its_rules(tenant: Tenant, least: type[Least]) -> None:
-    found = tenant.rule(least, product="main", on=date(2021, 12, 31))
-    later = tenant.rule(least, product="main", on=date(2022, 1, 1))
+    found = tenant.rule(least, product="main", dates=Dates(on=date(2021, 12, 31)))
+    later = tenant.rule(least, product="main", dates=Dates(on=date(2022, 1, 1)))
     assert found is not None
     assert later is not None
     assert (found.rule.amount, found.ref) == (10, "least-payment@2020-01-01")
     assert (later.rule.amount, later.ref) == (20, "least-payment@2022-01-01")
-    assert tenant.rule(least, product="main", on=date(2019, 12, 31)) is None
+    assert tenant.rule(least, product="main", dates=Dates(on=date(2019, 12, 31))) is None
     with pytest.raises(UnknownProduct):
-        tenant.rule(least, product="other", on=date(2022, 1, 1))
+        tenant.rule(least, product="other", dates=Dates(on=date(2022, 1, 1)))
 
 
 async def test_a_tenant_speaks_its_own_words(tenant: Tenant) -> None:
