@@ -9,7 +9,7 @@ what they had. Likewise by birth, contribution tranche, scheme year, start of be
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Generic, TypeVar
@@ -145,6 +145,15 @@ class RuleBook:
     def version(self, ref: str) -> InForce[Rule] | None:
         """Return the version that decision traces call `ref`, or None."""
         return next((one for one in self.versions() if one.ref == ref), None)
+
+    def with_rule(self, ref: str, rule: Rule) -> "RuleBook":
+        """Return the book with another rule in the place of the version that traces call `ref`."""
+        turns = [turn for kind in self._by_kind.values() for turns in kind.values() for turn in turns]
+        return RuleBook(
+            self.product,
+            (replace(one, rule=rule) if one.rule and f"{one.rule_id}@{one.page}" == ref else one for one in turns),
+            self.changes,
+        )
 
     def latest(self) -> tuple[InForce[Rule], ...]:
         """Return the last version of every rule that is not repealed, by id: the book as new members will find it."""

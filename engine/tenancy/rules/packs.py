@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 
@@ -18,7 +18,7 @@ from engine.tenancy.rules.consents import Consents, ConsentText, decode_consents
 from engine.tenancy.rules.decoding import decode
 from engine.tenancy.rules.figures import decode_series, decode_tables
 from engine.tenancy.rules.manifest import Channel, Manifest, MemberNumber, Product, Regulator, manifest_problems
-from engine.tenancy.rules.scenarios import Scenario, decode_scenarios
+from engine.tenancy.rules.scenarios import Scenario, Survivor, decode_scenarios
 
 MANIFEST = "pack.toml"
 THEME = "branding/theme.toml"
@@ -53,6 +53,7 @@ class Pack:
     series: Mapping[str, Series] = field(compare=False, repr=False)
     tables: Mapping[str, LookupTable] = field(compare=False, repr=False)
     scenarios: tuple[Scenario, ...] = field(compare=False, repr=False)
+    survivors: tuple[Survivor, ...] = field(compare=False, repr=False)
     files: PackFiles = field(compare=False, repr=False)
 
     @property
@@ -144,6 +145,10 @@ class Pack:
         """Return what the pack's figures are worth, as far as was known on `known_on` (None: as far as it holds)."""
         return Figures(self.asset, self.series, known_on)
 
+    def with_rule(self, product: str, ref: str, rule: Rule) -> "Pack":
+        """Return the pack with another rule in the place of the version `ref` of a product's book; for proofs only."""
+        return replace(self, books={**self.books, product: self.books[product].with_rule(ref, rule)})
+
     def product(self, code: str) -> Product:
         """Return the product.
 
@@ -214,13 +219,15 @@ def decode_pack(code: str, files: PackFiles, kinds: Sequence[type[Rule]]) -> tup
     problems.extend(found)
     tables, found = decode_tables(_among(files, "tables/", ".csv"), manifest.tables if manifest else ())
     problems.extend(found)
-    scenarios, found = decode_scenarios(_among(files, "scenarios/"), manifest)
+    scenarios, survivors, found = decode_scenarios(_among(files, "scenarios/"), manifest)
     problems.extend(found)
     if manifest is not None:
         problems.extend(_of_other_languages(files, manifest))
     if problems or manifest is None or theme is None:
         return None, problems
-    return Pack(code, content_hash(files), manifest, books, theme, logo, consents, series, tables, scenarios, files), []
+    return Pack(
+        code, content_hash(files), manifest, books, theme, logo, consents, series, tables, scenarios, survivors, files
+    ), []
 
 
 def _misplaced(files: PackFiles) -> list[PackProblem]:

@@ -32,8 +32,23 @@ class _Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
 
 
+class Survivor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A figure that no example can settle, and why: `figure` as the check lists it, "*" for all of a rule's."""
+
+    product: Code
+    rule: str
+    figure: str
+    why: Annotated[str, Meta(min_length=10, description="a sentence that says why no example can settle the figure")]
+
+    def covers(self, ref: str, figure: str) -> bool:
+        """Return whether this explains a figure of "product/id@page"; `rule` may leave out the page."""
+        named = f"{self.product}/{self.rule}"
+        return named in (ref, ref.partition("@")[0]) and self.figure in ("*", figure)
+
+
 class _ScenarioFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    scenario: Annotated[tuple[_Scenario, ...], Meta(min_length=1, description="a list of [[scenario]]")]
+    scenario: tuple[_Scenario, ...] = ()
+    survivor: tuple[Survivor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +86,11 @@ def flat_text(value: object) -> str:
 
 def decode_scenarios(
     files: Mapping[str, bytes], manifest: Manifest | None
-) -> tuple[tuple[Scenario, ...], list[PackProblem]]:
-    """Return the examples of `scenarios/*.toml`, and everything that is wrong with how they are written."""
+) -> tuple[tuple[Scenario, ...], tuple[Survivor, ...], list[PackProblem]]:
+    """Return the examples of `scenarios/*.toml`, the survivors explained, and everything that is wrong with them."""
     problems: list[PackProblem] = []
     found: list[Scenario] = []
+    survivors: list[Survivor] = []
     names: dict[str, str] = {}
     products = {one.code: one for one in manifest.products} if manifest else None
     for file, content in sorted(files.items()):
@@ -83,6 +99,9 @@ def decode_scenarios(
             continue
         decoded, reasons = decode(table, _ScenarioFile, file=file)
         problems.extend(reasons)
+        survivors.extend(decoded.survivor if decoded else ())
+        if decoded is not None and not decoded.scenario and not decoded.survivor:
+            problems.append(PackProblem(file, "", "has no [[scenario]]"))
         for row, one in enumerate(decoded.scenario if decoded else (), 1):
             key = f"scenario[{row}]"
             if one.name in names:
@@ -113,7 +132,7 @@ def decode_scenarios(
                     one.source,
                 )
             )
-    return tuple(found), problems
+    return tuple(found), tuple(survivors), problems
 
 
 def _dates(one: _Scenario, products: Mapping[str, Product] | None) -> Dates:

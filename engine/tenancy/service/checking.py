@@ -1,16 +1,19 @@
-"""Checking a pack: decode all of it, then run its worked examples through the engine's own decisions."""
+"""Checking a pack: decode all of it, run its worked examples through the engine's own decisions, and prove its figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.kernel.errors import EngineError
 from engine.kernel.rules import Rule
 from engine.tenancy.errors import PackProblem, in_reading_order
+from engine.tenancy.rules.mutations import Mutation, mutations, rebuilt
 from engine.tenancy.rules.packs import Pack
 from engine.tenancy.rules.proving import MissingInput, Runner, ScenarioContext, outcome_reasons, unknown_kinds
 from engine.tenancy.rules.scenarios import REFUSED, Scenario
 from engine.tenancy.service.folders import read_pack
+
+SIDES = {-1: "just below", 0: "at", 1: "just above"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +27,67 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Untried:
+    """A threshold that no example tries on one side: "just below", "at" or "just above"."""
+
+    rule: str
+    figure: str
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surviving:
+    """A figure that may change by one unit without an example failing; `why` is the pack's explanation, if any."""
+
+    rule: str
+    figure: str
+    was: str
+    became: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackReport:
-    """What `akiba pack check` says. `unproven` are the rule versions that no example consulted: "product/id@date"."""
+    """What `akiba pack check` says. Rule versions are named "product/id@page".
+
+    `unproven` are those that no example consulted, `untried` the thresholds not tried on each side, `survivors` the
+    figures that no example settles. They are gaps in a pack's proof; a pack with `problems` is not served.
+    """
 
     code: str
     sha256: str | None
     problems: tuple[PackProblem, ...]
     scenarios: tuple[ScenarioResult, ...] = ()
     unproven: tuple[str, ...] = ()
+    untried: tuple[Untried, ...] = ()
+    survivors: tuple[Surviving, ...] = ()
+    mutants: int = 0
 
     @property
     def ok(self) -> bool:
         """Return whether the pack may be served."""
         return not self.problems
 
+    @property
+    def is_proven(self) -> bool:
+        """Return whether every figure is settled by an example, or its survival is explained."""
+        return self.ok and not self.unproven and not self.untried and all(one.why for one in self.survivors)
 
-def check_pack(path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner]) -> PackReport:
+
+def check_pack(
+    path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner], *, prove: bool = False
+) -> PackReport:
     """Decode the pack in a folder and run its examples. Everything wrong is reported; nothing is raised.
 
     Args:
         path: the pack's folder.
         kinds: the kinds of rules that the engine knows.
         runners: who makes each kind of decision that examples may ask for.
+        prove: also change every figure by one unit, either way, and list those that no example misses.
 
     """
-    return checked_pack(path, kinds, runners)[1]
+    pack, report = checked_pack(path, kinds, runners)
+    return report if pack is None or not prove else prove_figures(pack, runners, report)
 
 
 def checked_pack(
@@ -62,16 +101,72 @@ def checked_pack(
     problems = unknown_kinds(pack.scenarios, runners)
     results: list[ScenarioResult] = []
     proven: set[str] = set()
+    tried: dict[tuple[str, str], set[int]] = {}
     for scenario in pack.scenarios:
         if scenario.kind in runners:
-            context = ScenarioContext(pack, scenario, proven)
-            found = _run(context, runners[scenario.kind])
+            found = _run(ScenarioContext(pack, scenario, proven, tried), runners[scenario.kind])
             problems.extend(found)
             results.append(ScenarioResult(scenario.file, scenario.name, scenario.kind, not found))
-    versions = (f"{product}/{one.ref}" for product, book in pack.books.items() for one in book.versions())
-    unproven = tuple(sorted(set(versions) - proven))
-    report = PackReport(code, pack.sha256, in_reading_order(problems), tuple(results), unproven)
+    report = PackReport(
+        code,
+        pack.sha256,
+        in_reading_order(problems),
+        tuple(results),
+        unproven=_unproven(pack, proven),
+        untried=_untried(pack, tried),
+    )
     return (pack if report.ok else None), report
+
+
+def prove_figures(pack: Pack, runners: Mapping[str, Runner], report: PackReport) -> PackReport:
+    """Return the report with the figures that survive a change by one unit, explained or not."""
+    consulting = _consulting(pack, runners)
+    survivors: list[Surviving] = []
+    mutants = 0
+    for product, book in pack.books.items():
+        for version in book.versions():
+            ref = f"{product}/{version.ref}"
+            for mutation in mutations(version.rule):
+                mutants += 1
+                mutant = rebuilt(type(version.rule), mutation)
+                if mutant is None:
+                    continue
+                mutated = pack.with_rule(product, version.ref, mutant)
+                if not any(_run(ScenarioContext(mutated, one), runners[one.kind]) for one in consulting.get(ref, ())):
+                    survivors.append(_surviving(pack, ref, mutation))
+    return replace(report, survivors=tuple(survivors), mutants=mutants)
+
+
+def _surviving(pack: Pack, ref: str, mutation: Mutation) -> Surviving:
+    why = next((one.why for one in pack.survivors if one.covers(ref, mutation.figure)), "")
+    return Surviving(ref, mutation.figure, mutation.was, mutation.became, why)
+
+
+def _consulting(pack: Pack, runners: Mapping[str, Runner]) -> dict[str, list[Scenario]]:
+    """Return the examples that consult each rule version."""
+    found: dict[str, list[Scenario]] = {}
+    for scenario in pack.scenarios:
+        context = ScenarioContext(pack, scenario)
+        _run(context, runners[scenario.kind])
+        for ref in context.proven:
+            found.setdefault(ref, []).append(scenario)
+    return found
+
+
+def _unproven(pack: Pack, proven: set[str]) -> tuple[str, ...]:
+    versions = (f"{product}/{one.ref}" for product, book in pack.books.items() for one in book.versions())
+    return tuple(
+        sorted(ref for ref in set(versions) - proven if not any(one.covers(ref, "*") for one in pack.survivors))
+    )
+
+
+def _untried(pack: Pack, tried: Mapping[tuple[str, str], set[int]]) -> tuple[Untried, ...]:
+    return tuple(
+        Untried(ref, figure, words)
+        for (ref, figure), sides in sorted(tried.items())
+        for side, words in SIDES.items()
+        if side not in sides and not any(one.covers(ref, figure) for one in pack.survivors)
+    )
 
 
 def _run(context: ScenarioContext, runner: Runner) -> list[PackProblem]:
