@@ -45,7 +45,7 @@ from engine.ledger import queries as ledger_queries
 from engine.ledger.rules import Law
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
-from engine.reports.api import StatementController
+from engine.reports.api import DecisionController, StatementController
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
 from engine.runtime.http import StrictRequest, document_refusals, exception_handlers
@@ -284,6 +284,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             DealingController,
             ReconciliationController,
             StatementController,
+            DecisionController,
             LogController,
             OperationsController,
             *WEB_HANDLERS,

@@ -48,7 +48,7 @@ from engine.kernel.price_files import PriceFileRefused
 from engine.ledger import service as ledger
 from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
-from engine.reports.api import StatementDocument, document_of
+from engine.reports.api import StatementDocument, decision_document, document_of
 from engine.runtime.embedded_postgres import ServerError
 from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
@@ -553,6 +553,33 @@ def statement(
         pdf.write_bytes(printed)
         console.print(f"{pdf}: {len(printed)} bytes", highlight=False)
     _show(context, document, lambda: _print_sheet(sheet))
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    decision: Annotated[int, typer.Argument(help="A receipt, or the number that a refusal bore.")],
+    tenant: TenantOption,
+    language: Annotated[str | None, typer.Option("--language", help="The member's own if absent.")] = None,
+) -> None:
+    """Explain any decision ever made: what was given, which rules decided, and where they are from."""
+
+    async def use(deployment: Deployment) -> reports.Told:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await reports.tell_decision(
+                session, deployment.keys, served, decision, actor=ACTOR, language=language
+            )
+
+    told = _run(context, use)
+
+    def lines() -> None:
+        found = told.decision
+        typer.echo(f"{found.kind} of {found.decided_on}: {found.code or 'decided'}")
+        for sentence in told.sentences:
+            typer.echo(sentence)
+
+    _show(context, decision_document(told), lines)
 
 
 def _print_sheet(sheet: reports.Sheet) -> None:

@@ -42,6 +42,8 @@ class Role(StrEnum):
     PRICE_MAKER = "price-maker"
     PRICE_CHECKER = "price-checker"
     DEALING_OFFICER = "dealing-officer"
+    RULES_MAKER = "rules-maker"
+    RULES_CHECKER = "rules-checker"
     AUDITOR = "auditor"
 
 
@@ -50,6 +52,7 @@ _READS = frozenset(
         Permission.MEMBERS_READ,
         Permission.CONTRIBUTIONS_READ,
         Permission.STATEMENTS_READ,
+        Permission.DECISIONS_READ,
         Permission.OPERATIONS_READ,
     }
 )
@@ -64,6 +67,22 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
         Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.OPERATIONS_READ}),
+        Role.RULES_MAKER: frozenset(
+            {
+                Permission.FIGURES_PROPOSE,
+                Permission.PACKS_PROPOSE,
+                Permission.DECISIONS_READ,
+                Permission.OPERATIONS_READ,
+            }
+        ),
+        Role.RULES_CHECKER: frozenset(
+            {
+                Permission.FIGURES_APPROVE,
+                Permission.PACKS_APPROVE,
+                Permission.DECISIONS_READ,
+                Permission.OPERATIONS_READ,
+            }
+        ),
         Role.AUDITOR: _READS | {Permission.AUDIT_READ},
     }
 )
@@ -72,6 +91,7 @@ CONFLICTS: frozenset[frozenset[Role]] = frozenset(
     {
         frozenset({Role.PRICE_MAKER, Role.PRICE_CHECKER}),
         frozenset({Role.CONTRIBUTIONS_OFFICER, Role.RECONCILIATION_OFFICER}),
+        frozenset({Role.RULES_MAKER, Role.RULES_CHECKER}),
     }
 ) | frozenset(frozenset({Role.AUDITOR, role}) for role in Role if role is not Role.AUDITOR)
 """Roles of which each checks the other; who audits does nothing else."""
@@ -85,6 +105,7 @@ PARTNER_SCOPES = frozenset(
         Permission.MEMBERS_READ,
         Permission.CONTRIBUTIONS_RECEIVE,
         Permission.CONTRIBUTIONS_READ,
+        Permission.DECISIONS_READ,
         Permission.STATEMENTS_READ,
         Permission.STATEMENTS_IMPORT,
         Permission.PRICES_IMPORT,

@@ -50,6 +50,8 @@ from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal, unseal
 from engine.runtime.secrets import keyed_digest
+from engine.tenancy import service as tenancy
+from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 CHUNK = 1000
@@ -112,6 +114,7 @@ class _Batch:
         self._payments, self._now = payments, now
         self._asset = tenant.asset
         self._answers: list[Answer | None] = [None] * len(payments)
+        self._refused: list[tuple[int, MemberRef, EngineError]] = []
 
     async def post(self, *, careful: bool) -> list[Answer]:
         """Decide, write, answer."""
@@ -138,11 +141,33 @@ class _Batch:
         )
         decided = []
         for index, payment in enumerate(self._payments):
+            member = members.get(payment.member)
             try:
-                decided.append(self._decide_one(index, payment, members.get(payment.member), scheme, today))
+                decided.append(self._decide_one(index, payment, member, scheme, today))
             except EngineError as refusal:
                 self._answers[index] = refusal
+                if member is not None:
+                    self._refused.append((index, member, refusal))
+        await self._keep_refusals(today)
         return decided
+
+    async def _keep_refusals(self, today: date) -> None:
+        """Put what was refused to members on record: each can be explained, though nothing of it was posted."""
+        found = [
+            Determination(
+                kind="contribution",
+                product=member.product,
+                decided_on=today,
+                rules=_rules_for(self._tenant, member, self._payments[index].paid_on or today),
+                member_id=member.member_id,
+                code=refusal.code,
+                inputs={"amount": self._payments[index].amount, "channel": self._payments[index].channel},
+            )
+            for index, member, refusal in self._refused
+        ]
+        numbers = await tenancy.record(self._session, self._tenant, found)
+        for (_, _, refusal), number in zip(self._refused, numbers, strict=True):
+            refusal.details = {**refusal.details, "decision": str(number)}
 
     def _decide_one(
         self, index: int, payment: Payment, member: MemberRef | None, scheme: Scheme, today: date
@@ -181,8 +206,10 @@ class _Batch:
             for name in {payments[item.index].sent_by for item in decided}
         }
         decisions = {
-            rules: await ledger.decision_id(self._session, {"rules": list(rules)})
-            for rules in {item.terms.rules for item in decided if item.terms}
+            key: await ledger.decision_id(self._session, tenancy.trace(*key))
+            for key in sorted(
+                {(item.member.product, item.terms.rules) for item in decided if item.terms and item.member}
+            )
         }
         digest_key = self._keys.tenant(tenant_id).digest_key
         entries = []
@@ -210,7 +237,7 @@ class _Batch:
                     business_date=item.business_date,
                     actor=actors[payment.sent_by],
                     pack=self._tenant.pack_id,
-                    decision=decisions[item.terms.rules] if item.terms else 0,
+                    decision=decisions[item.member.product, item.terms.rules] if item.terms and item.member else 0,
                     body=body,
                     body_digest=item.digest,
                     claims=item.claims,
@@ -380,6 +407,14 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
     return _terms[key]
 
 
+def _rules_for(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:
+    """Return the rules by which a member's payment of `on` is decided, as far as there are any."""
+    try:
+        return terms_for(tenant, member.product, on, member.joined_on).rules
+    except NoTerms:
+        return ()
+
+
 @dataclass(slots=True)
 class ImportReport:
     """What became of a file of contributions."""
@@ -544,7 +579,7 @@ async def resolve_suspense(
         business_date=business_date(now, tenant.time_zone),
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
-        decision=await ledger.decision_id(session, {"rules": list(terms.rules)}),
+        decision=await ledger.decision_id(session, tenancy.trace(ref.product, terms.rules)),
         body={"amount": str(row.amount), "channel": row.channel, "resolves": str(receipt)},
         claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
         transfers=tuple(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),

@@ -18,12 +18,15 @@ from engine.identity.rules import MemberRef, NewMember, VaultDocument
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import claim_digest, new_member_id
+from engine.kernel.months import age_on
 from engine.ledger import service as ledger
 from engine.ledger.rules import MAX_BATCH, Entry, EventKind, Outcome
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.secrets import keyed_digest
+from engine.tenancy import service as tenancy
 from engine.tenancy.rules import Pack
+from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 CHUNK = 1_000
@@ -139,6 +142,12 @@ async def enrol_chunk(
             answers[index] = decided
         else:
             items.append(_Item(index, claim, digest, new_member_id(), decided))
+    await _keep_refusals(
+        session,
+        tenant,
+        [(enrolments[index].application, one) for index, one in checked.items() if isinstance(one, EngineError)],
+        today,
+    )
 
     free = await identity.reserve_persons(
         session, keys, [(one.member_id, one.checked.terms.product, one.checked.numbers) for one in items]
@@ -331,6 +340,35 @@ async def _take_in(
         )
         for one in taken
     }
+
+
+async def _keep_refusals(
+    session: AsyncSession, tenant: Tenant, refused: Sequence[tuple[Application, EngineError]], today: date
+) -> None:
+    """Put refused applications on record, so that each can be explained: the age and the product, never the person."""
+    known = [(application, refusal) for application, refusal in refused if application.product in tenant.pack.books]
+    found = [
+        Determination(
+            kind="enrolment",
+            product=application.product,
+            decided_on=today,
+            rules=_rules_on(tenant.pack, application.product, today),
+            code=refusal.code,
+            inputs={"age": age_on(application.born_on, today)},
+        )
+        for application, refusal in known
+    ]
+    for (_, refusal), number in zip(known, await tenancy.record(session, tenant, found), strict=True):
+        refusal.details = {**refusal.details, "decision": str(number)}
+
+
+def _rules_on(pack: Pack, product: str, on: date) -> tuple[str, ...]:
+    try:
+        found = terms_of(pack, product, on).trace()["rules"]
+    except EngineError:
+        return ()
+    assert isinstance(found, list)
+    return tuple(found)
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -1,5 +1,6 @@
 """Statements over HTTP: as figures in JSON, as a PDF in the member's language."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import Caller
@@ -21,9 +22,12 @@ from engine.reports.rules import Statement
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.errors import PackNotStored, UnknownDecision
 from engine.tenancy.service import Tenant
 
 PDF = "application/pdf"
+LAST_DECISION = 2**63 - 1024
+"""The largest number below 2^63 that is the same to readers of JSON who keep numbers as doubles."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -228,6 +232,94 @@ class StatementController(Controller):
         return Response(
             made, media_type=PDF, headers={**_NO_STORE, "Content-Disposition": f'inline; filename="{name}"'}
         )
+
+
+class DecisionRule(Struct, frozen=True, omit_defaults=True):
+    """A rule that decided: its version, its parameters by name, where they are from and how far that settles them."""
+
+    version: str
+    kind: str
+    effective_from: str
+    applies_by: str
+    parameters: Mapping[str, str]
+    source: str
+    confidence: str
+    assumption: str = ""
+
+
+class DecisionDocument(Struct, frozen=True, omit_defaults=True):
+    """A decision and why it came out so. `refusal` is the code of the refusal, where it was one."""
+
+    decision: str
+    kind: str
+    product: str
+    decided_on: date
+    language: str
+    pack: str
+    explanation: tuple[str, ...]
+    rules: tuple[DecisionRule, ...]
+    inputs: Mapping[str, object]
+    outcome: Mapping[str, object] = {}
+    refusal: str | None = None
+
+
+def decision_document(told: service.Told) -> DecisionDocument:
+    """Return a decision as the API tells it."""
+    found = told.decision
+    return DecisionDocument(
+        decision=str(found.decision_id),
+        kind=found.kind,
+        product=found.product,
+        decided_on=found.decided_on,
+        language=told.language,
+        pack=found.pack,
+        explanation=told.sentences,
+        rules=tuple(
+            DecisionRule(
+                version=one.ref,
+                kind=one.kind,
+                effective_from=one.effective_from,
+                applies_by=one.applies_by,
+                parameters=one.parameters,
+                source=one.source,
+                confidence=one.confidence,
+                assumption=one.assumption,
+            )
+            for one in found.rules
+        ),
+        inputs=found.inputs,
+        outcome=found.outcome,
+        refusal=found.code or None,
+    )
+
+
+class DecisionController(Controller):
+    """Why a decision came out as it did."""
+
+    path = "/v1/decisions"
+    tags = ("Decisions",)
+
+    @get(
+        "/{decision:int}",
+        operation_id="ExplainDecision",
+        opt={"permission": Permission.DECISIONS_READ},
+        responses=refuses(UnknownDecision, PackNotStored, UnknownLanguage),
+    )
+    async def explain(
+        self,
+        decision: FromPath[Annotated[int, Meta(ge=1, le=LAST_DECISION)]],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        caller: NamedDependency[Caller],
+        lang: Language = None,
+    ) -> Response[DecisionDocument]:
+        """Explain a decision by its receipt, or by the number a refusal bore: what was given, which rules, from where."""
+        if lang is not None and lang not in tenant.pack.languages:
+            raise UnknownLanguage(field="lang", allowed=", ".join(tenant.pack.languages))
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            told = await service.tell_decision(session, keys, tenant, decision, actor=caller.actor, language=lang)
+        return Response(decision_document(told), headers=_NO_STORE)
 
 
 async def _statement(

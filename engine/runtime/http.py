@@ -66,7 +66,7 @@ class FieldProblem(Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """A refusal (RFC 9457). `code` is stable; `title` and `detail` are for people."""
+    """A refusal (RFC 9457). `code` is stable; `title` and `detail` are for people; `decision` can be asked to be explained."""
 
     type: str
     title: str
@@ -74,6 +74,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     code: str
     detail: str = ""
     errors: tuple[FieldProblem, ...] = ()
+    decision: str = ""
 
 
 _NO_BODY = FieldProblem("data", "'data'")
@@ -141,6 +142,7 @@ def problem_of(error: EngineError, translate: Callable[[str], str] = str) -> Pro
         code=error.code,
         detail=detail,
         errors=(FieldProblem(str(field), detail),) if field else (),
+        decision=str(error.details.get("decision", "")),
     )
 
 

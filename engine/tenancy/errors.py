@@ -90,6 +90,13 @@ class CurrencyChanged(Refused):
     message = N_("The books of {tenant} are kept in {booked}; the pack says {currency}.")
 
 
+class UnknownDecision(NotFound):
+    """The tenant has made no decision of that number."""
+
+    code = "tenancy.unknown-decision"
+    message = N_("The scheme has made no decision of this number.")
+
+
 class PackNotStored(Unavailable):
     """A decision names a pack version that is not stored whole."""
 

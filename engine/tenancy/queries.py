@@ -1,11 +1,16 @@
 """The tenancy's SQL: the tenants there are, their clocks, and the stored versions of their packs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.runtime.arrays import JSONs
+from engine.runtime.database import driver
+from engine.tenancy.rules.decided import Determination
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +91,90 @@ async def decision_trace(session: AsyncSession, decision_id: int) -> Mapping[str
         {"t": session.info["tenant_id"], "decision": decision_id},
     )
     return trace or {}
+
+
+@dataclass(frozen=True, slots=True)
+class DeterminationRow:
+    """A decision as it stands on record: `trace` and `pack` are numbers, `sha256` names the pack version."""
+
+    member_id: int
+    kind: str
+    product: str
+    decided_on: date
+    code: str
+    inputs: Mapping[str, object]
+    outcome: Mapping[str, object]
+    pack: int
+    trace: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventNumbers:
+    """Which pack version and which trace an event names; `sha256` is "" where it names no pack."""
+
+    pack: int
+    decision: int
+    sha256: str
+
+
+async def add_determinations(
+    session: AsyncSession,
+    decided: Sequence[Determination],
+    *,
+    recorded_at: datetime,
+    pack: int,
+    traces: Sequence[int],
+) -> list[int]:
+    """Add decisions that are no events in one statement; return the number of each, in their order."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with base as materialized (select next_batch_id() as id)
+           insert into determinations (member_id, decision_id, recorded_at, tenant_id, decided_on, pack, decision, kind,
+                                       product, code, inputs, outcome)
+           select d.member_id, base.id + d.o - 1, %s, %s, d.decided_on, %s, d.trace, d.kind, d.product, d.code, d.inputs, d.outcome
+             from base, unnest(%b::bigint[], %b::date[], %b::int[], %b::text[], %b::text[], %b::text[], %b::jsonb[], %b::jsonb[])
+                  with ordinality d(member_id, decided_on, trace, kind, product, code, inputs, outcome, o)
+           returning decision_id""",
+        (
+            recorded_at,
+            session.info["tenant_id"],
+            pack,
+            [one.member_id for one in decided],
+            [one.decided_on for one in decided],
+            list(traces),
+            [one.kind for one in decided],
+            [one.product for one in decided],
+            [one.code for one in decided],
+            JSONs([msgspec.json.encode(one.inputs) for one in decided]),
+            JSONs([msgspec.json.encode(one.outcome) for one in decided]),
+        ),
+    )
+    return sorted(row[0] for row in await cursor.fetchall())
+
+
+async def determination(session: AsyncSession, decision_id: int) -> DeterminationRow | None:
+    """Return a decision that is no event, or None."""
+    row = (
+        await session.execute(
+            text("""select d.member_id, d.kind, d.product, d.decided_on, d.code, d.inputs, d.outcome, d.pack,
+                           d.decision as trace, p.sha256
+                      from determinations d join packs p on p.tenant_id = d.tenant_id and p.pack_id = d.pack
+                     where d.tenant_id = :t and d.decision_id = :id"""),
+            {"t": session.info["tenant_id"], "id": decision_id},
+        )
+    ).first()
+    return None if row is None else DeterminationRow(*row)
+
+
+async def event_numbers(session: AsyncSession, member_id: int, event_id: int) -> EventNumbers:
+    """Return what an event says of the rules that decided it."""
+    row = (
+        await session.execute(
+            text("""select e.pack, e.decision, coalesce(p.sha256, '') from events e
+                      left join packs p on p.tenant_id = e.tenant_id and p.pack_id = e.pack
+                     where e.member_id = :m and e.event_id = :e"""),
+            {"m": member_id, "e": event_id},
+        )
+    ).one()
+    return EventNumbers(*row)

@@ -1,7 +1,18 @@
 """Use cases of the reports: a member's statement, as figures, as text in a language, as a PDF."""
 
+from engine.reports.service.decisions import Told, tell_decision
 from engine.reports.service.printing import print_statement, render_pdf
 from engine.reports.service.statements import find_member, statement
 from engine.reports.service.wording import Letterhead, Sheet, sheet_of
 
-__all__ = ["Letterhead", "Sheet", "find_member", "print_statement", "render_pdf", "sheet_of", "statement"]
+__all__ = [
+    "Letterhead",
+    "Sheet",
+    "Told",
+    "find_member",
+    "print_statement",
+    "render_pdf",
+    "sheet_of",
+    "statement",
+    "tell_decision",
+]

@@ -1,6 +1,7 @@
 """Use cases of tenancy: load and check packs, create and serve tenants, set a scheme's clock, explain decisions."""
 
 from engine.tenancy.service.checking import PackReport, ScenarioResult, check_pack
+from engine.tenancy.service.decisions import explain_decision, record, trace
 from engine.tenancy.service.folders import load_pack, pack_folders
 from engine.tenancy.service.tenants import (
     Tenant,
@@ -20,7 +21,10 @@ __all__ = [
     "advance_clock",
     "check_pack",
     "create_tenant",
+    "explain_decision",
     "load_pack",
     "pack_folders",
+    "record",
     "stored_pack",
+    "trace",
 ]

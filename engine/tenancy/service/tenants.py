@@ -221,7 +221,7 @@ class Tenants:
         trace = await queries.decision_trace(session, decision_id)
         if not trace:
             return ()
-        return explain(trace, await stored_pack(session, pack_id, self._kinds))
+        return explain(trace, (await stored_pack(session, pack_id, self._kinds)).files)
 
     def _serve(self, tenant_id: int, pack: Pack, path: Path, pack_id: int) -> Tenant:
         locales = path / "locales"

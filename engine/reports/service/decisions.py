@@ -1,0 +1,58 @@
+"""Why a decision came out as it did, in the language of whom it was about."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.identity import service as identity
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.rules.decided import DecisionExplained
+from engine.tenancy.service import Tenant, explain_decision
+
+REASON = "decision-explained"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A decision and its explanation, a sentence each, in `language`."""
+
+    decision: DecisionExplained
+    language: str
+    sentences: tuple[str, ...]
+
+
+async def tell_decision(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    decision_id: int,
+    *,
+    actor: str,
+    language: str | None = None,
+) -> Told:
+    """Return why a decision came out as it did: inputs, rules, sources; nothing personal.
+
+    Args:
+        session: the tenant's.
+        keys: where the scheme's keys are; the member's language is read from the vault, and the reading put on record.
+        tenant: the scheme.
+        decision_id: a receipt, or the number that a refusal or an answer bore.
+        actor: who asks; nothing personal.
+        language: a language of the scheme; the member's own if None.
+
+    Raises:
+        UnknownDecision: the scheme has made none of that number.
+        PackNotStored: the pack version it names is not stored.
+    """
+    found = await explain_decision(session, decision_id)
+    if language is None and found.member_id > 0:
+        people = await identity.read_people(session, keys, [found.member_id], actor=actor, reason=REASON)
+        person = people.get(found.member_id)
+        language = person.person.language if person else None
+    spoken = tenant.pack.language(language)
+    words = tenant.translator(spoken)
+    return Told(
+        found,
+        spoken,
+        tuple(str(words.gettext(one.message)).format(**one.details) for one in found.sentences),
+    )

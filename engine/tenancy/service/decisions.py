@@ -1,0 +1,103 @@
+"""Decisions on record: those that are events, and those that are none; every one can be explained as it was made."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.ledger import service as ledger
+from engine.ledger.rules import EventKind
+from engine.tenancy import queries
+from engine.tenancy.errors import PackNotStored, UnknownDecision
+from engine.tenancy.rules.decided import DecisionExplained, Determination
+from engine.tenancy.rules.explaining import explain, given, rules_used
+from engine.tenancy.service.tenants import Tenant
+
+_INNER = frozenset({"ref"})
+"""What stands in events' bodies for machines alone: keyed digests of references."""
+
+
+async def record(session: AsyncSession, tenant: Tenant, decided: Sequence[Determination]) -> list[int]:
+    """Put decisions that are no events on record; return the number of each, in their order."""
+    if not decided:
+        return []
+    traces = {(one.product, tuple(one.rules)) for one in decided}
+    numbers = {key: await ledger.decision_id(session, trace(*key)) for key in sorted(traces)}
+    now = await ledger.scheme_now(session)
+    return await queries.add_determinations(
+        session,
+        decided,
+        recorded_at=now,
+        pack=tenant.pack_id,
+        traces=[numbers[one.product, tuple(one.rules)] for one in decided],
+    )
+
+
+def trace(product: str, rules: Sequence[str]) -> dict[str, object]:
+    """Return the trace of a decision by rules of one product's book."""
+    return {"product": product, "rules": list(rules)}
+
+
+async def explain_decision(session: AsyncSession, decision_id: int) -> DecisionExplained:
+    """Return a decision with the rules that made it, in the words of the pack version that was in force.
+
+    Args:
+        session: the tenant's.
+        decision_id: a receipt, another event's number, or the number that a refusal or an answer bore.
+
+    Raises:
+        UnknownDecision: the tenant has made none of that number.
+        PackNotStored: the pack version it names is not stored.
+
+    """
+    found = await queries.determination(session, decision_id)
+    if found is None:
+        found = await _of_event(session, decision_id)
+    if found is None:
+        raise UnknownDecision
+    traced = await queries.decision_trace(session, found.trace)
+    files = await _stored_files(session, found.pack)
+    facts = {name: value for name, value in traced.items() if name not in ("rules", "product")}
+    inputs = {**facts, **found.inputs}
+    return DecisionExplained(
+        decision_id=decision_id,
+        member_id=found.member_id,
+        kind=found.kind,
+        product=found.product or str(traced.get("product", "")),
+        decided_on=found.decided_on,
+        code=found.code,
+        inputs=inputs,
+        outcome=found.outcome,
+        rules=tuple(one for one in rules_used(traced, files) if one is not None),
+        sentences=(*explain(traced, files), *given(found.inputs)),
+        pack=found.sha256,
+    )
+
+
+async def _of_event(session: AsyncSession, event_id: int) -> queries.DeterminationRow | None:
+    events = await ledger.stored_events(session, [(0, event_id)])
+    event = events.get(event_id)
+    if event is None:
+        return None
+    numbers = await queries.event_numbers(session, event.member_id, event_id)
+    return queries.DeterminationRow(
+        member_id=event.member_id,
+        kind=EventKind(event.kind).label,
+        product=str(event.body.get("product", "")),
+        decided_on=event.business_date,
+        code="",
+        inputs={name: value for name, value in event.body.items() if name not in _INNER},
+        outcome={},
+        pack=numbers.pack,
+        trace=numbers.decision,
+        sha256=numbers.sha256,
+    )
+
+
+async def _stored_files(session: AsyncSession, pack_id: int) -> Mapping[str, bytes]:
+    if pack_id == 0:
+        return {}
+    body = await queries.stored_pack_body(session, pack_id)
+    files = body.get("files") if body else None
+    if not isinstance(files, dict):
+        raise PackNotStored(pack=pack_id)
+    return {str(path): str(content).encode() for path, content in files.items()}
