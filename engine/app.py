@@ -53,6 +53,7 @@ from engine.runtime.key_file import FileKeyStore
 from engine.runtime.locale import ENGINE_LOCALES, translator
 from engine.runtime.logging import get_logger
 from engine.runtime.settings import Settings
+from engine.tenancy.api import FigureController, PackVersionController
 from engine.tenancy.rules.proving import Runner
 from engine.tenancy.service import Tenant, Tenants
 from engine.web.pages import WEB_HANDLERS, html_errors
@@ -178,7 +179,7 @@ def _alembic() -> Config:
 @asynccontextmanager
 async def open_deployment(settings: Settings, urls: DatabaseURLs) -> AsyncIterator[Deployment]:
     """Open the database and the keys, check the packs, and serve the tenants there are."""
-    tenants = Tenants.load(settings.packs, KINDS, RUNNERS)
+    tenants = Tenants.load(settings.packs, KINDS, RUNNERS, profile=settings.profile)
     db = Database(urls.app, pool_size=settings.pool_size)
     try:
         deployment = Deployment(settings, db, FileKeyStore(settings.keys_file, settings.profile), tenants)
@@ -285,6 +286,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             ReconciliationController,
             StatementController,
             DecisionController,
+            FigureController,
+            PackVersionController,
             LogController,
             OperationsController,
             *WEB_HANDLERS,

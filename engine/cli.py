@@ -54,7 +54,16 @@ from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
 from engine.runtime.settings import Settings, SettingsError, load_settings
 from engine.tenancy.errors import PackErrors
-from engine.tenancy.service import Tenant, advance_clock, check_pack
+from engine.tenancy.queries import Proposal
+from engine.tenancy.service import (
+    FiguresProposed,
+    Tenant,
+    advance_clock,
+    check_pack,
+    load_pack,
+    propose_figures,
+    propose_pack,
+)
 from engine.worker import last_checkpoint
 from engine.worker import work as run_worker
 
@@ -211,6 +220,36 @@ def pack_check(context: typer.Context, folder: Path) -> None:
     _show(context, report, lines)
     if not report.is_proven:
         raise typer.Exit(PARTLY if report.ok else FAILED)
+
+
+@_groups["pack"].command("propose")
+def pack_propose(
+    context: typer.Context,
+    folder: Path,
+    tenant: TenantOption,
+    since: Annotated[
+        datetime, typer.Option("--from", help="The first business date it would decide on.", formats=["%Y-%m-%d"])
+    ],
+) -> None:
+    """Put a version of a tenant's pack forward; it decides nothing before another person approves exactly it."""
+    report = check_pack(folder, KINDS, RUNNERS)
+    if not report.ok:
+        _fail("\n".join(str(problem) for problem in report.problems))
+    pack = load_pack(folder, KINDS)
+
+    async def use(deployment: Deployment) -> Proposal:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await propose_pack(session, served, pack, in_force_from=since.date(), actor=ACTOR)
+
+    found = _run(context, use)
+    _show(
+        context,
+        found,
+        lambda: typer.echo(
+            f"{tenant}: proposal {found.proposal_id}, version {found.sha256}, from {found.in_force_from}"
+        ),
+    )
 
 
 @_groups["tenant"].command("create")
@@ -494,6 +533,26 @@ def import_statement(
     _show(context, found, lines)
     if any(report.unmatched or report.breaks for report in found):
         raise typer.Exit(PARTLY)
+
+
+@_groups["import"].command("figures")
+def import_figures(
+    context: typer.Context,
+    file: Path,
+    tenant: TenantOption,
+    series: Annotated[str, typer.Option("--series", help="The reference series they are of.")],
+) -> None:
+    """Put points of a reference series forward; they count once another person accepts them."""
+    raw = file.read_bytes()
+
+    async def use(deployment: Deployment) -> FiguresProposed:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await propose_figures(session, served, series, raw, name=file.name, actor=ACTOR)
+
+    found = _run(context, use)
+    numbers = ", ".join(str(one) for one in found.proposed) or "none"
+    _show(context, found, lambda: typer.echo(f"{file.name}: figures proposed: {numbers}; {found.known} stood already"))
 
 
 # -- dealing

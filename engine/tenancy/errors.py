@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from engine.kernel.errors import NotFound, Refused, Unavailable
+from engine.kernel.errors import Invalid, NotFound, Refused, Unavailable
 from engine.kernel.text import N_
 
 
@@ -95,6 +95,71 @@ class UnknownDecision(NotFound):
 
     code = "tenancy.unknown-decision"
     message = N_("The scheme has made no decision of this number.")
+
+
+class UnknownSeries(NotFound):
+    """The pack names no such reference series."""
+
+    code = "tenancy.unknown-series"
+    message = N_("The scheme has no series {series}. It has: {allowed}.")
+
+
+class FiguresUnreadable(Invalid):
+    """A file of figures is refused whole."""
+
+    code = "tenancy.figures-unreadable"
+    message = N_("The figures cannot be read: {reason}.")
+
+
+class FigureStands(Refused):
+    """Another value stands for the same days; a revision bears a later day of publication."""
+
+    code = "tenancy.figure-stands"
+    message = N_("The series {series} has {value} for {day} already; a revision has a later day of publication.")
+
+
+class UnknownFigure(NotFound):
+    """No figure of that number was proposed."""
+
+    code = "tenancy.unknown-figure"
+    message = N_("No figure of this number was proposed.")
+
+
+class FigureDecided(Refused):
+    """The figure was decided before."""
+
+    code = "tenancy.figure-decided"
+    message = N_("The figure was decided before: {state}.")
+
+
+class UnknownProposal(NotFound):
+    """No pack version of that number and hash was put forward."""
+
+    code = "tenancy.unknown-proposal"
+    message = N_("No such version of the rules was put forward.")
+
+
+class PackDecided(Refused):
+    """The pack version was decided on before."""
+
+    code = "tenancy.pack-decided"
+    message = N_("The version was decided on before: {state}.")
+
+
+class PackOfOther(Refused):
+    """The pack is another scheme's."""
+
+    code = "tenancy.pack-of-other"
+    message = N_("The pack {pack} is not the pack of {tenant}.")
+
+
+class PackInForceTooEarly(Refused):
+    """A pack version cannot decide days that have passed; rules that reach back say so by their own dates."""
+
+    code = "tenancy.pack-in-force-too-early"
+    message = N_(
+        "A version cannot be in force from {day}: today is {today}. Rules that reach back bear their own dates."
+    )
 
 
 class PackNotStored(Unavailable):

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.kernel.rules import Confidence
+from engine.kernel.series import SeriesPoint
+from engine.ledger.rules import EventKind
 from engine.runtime.arrays import JSONs
 from engine.runtime.database import driver
 from engine.tenancy.rules.decided import Determination
@@ -178,3 +182,156 @@ async def event_numbers(session: AsyncSession, member_id: int, event_id: int) ->
         )
     ).one()
     return EventNumbers(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A point of a reference series that came after the pack, who proposed it, and what became of it."""
+
+    point_id: int
+    series: str
+    effective_from: date
+    published_on: date
+    value: Decimal
+    source: str
+    confidence: Confidence
+    state: str
+    proposed_by: str
+
+    def point(self) -> SeriesPoint:
+        """Return it as a point of its series."""
+        return SeriesPoint(self.effective_from, self.published_on, self.value, self.source, self.confidence)
+
+
+_POINTS = """select p.point_id, p.series, p.effective_from, p.published_on, trim_scale(p.value), p.source, p.confidence, p.state, a.name
+               from series_points p join actors a on a.tenant_id = p.tenant_id and a.actor_id = p.proposed_by
+              where p.tenant_id = :t"""
+
+
+async def hold_series(session: AsyncSession) -> None:
+    """Let no other transaction of the tenant propose or decide figures until this one ends."""
+    await session.execute(text("select pg_advisory_xact_lock(7005, :t)"), {"t": session.info["tenant_id"]})
+
+
+async def series_points(session: AsyncSession, series: str | None) -> list[StoredPoint]:
+    """Return the points of one series, or of all, in the order they were proposed."""
+    rows = await session.execute(
+        text(f"{_POINTS} and (cast(:series as text) is null or p.series = :series) order by p.point_id"),
+        {"t": session.info["tenant_id"], "series": series},
+    )
+    return [StoredPoint(*row) for row in rows]
+
+
+async def add_series_points(
+    session: AsyncSession, series: str, points: Sequence[SeriesPoint], *, proposed_by: int, proposed_at: datetime
+) -> list[int]:
+    """Add proposed points in one statement; return their numbers."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """insert into series_points (value, proposed_at, tenant_id, proposed_by, effective_from, published_on, series, source, confidence)
+           select p.value, %s, %s, %s, p.effective_from, p.published_on, %s, p.source, p.confidence
+             from unnest(%b::numeric[], %b::date[], %b::date[], %b::text[], %b::text[]) p(value, effective_from, published_on, source, confidence)
+           returning point_id""",
+        (
+            proposed_at,
+            session.info["tenant_id"],
+            proposed_by,
+            series,
+            [one.value for one in points],
+            [one.effective_from for one in points],
+            [one.published_on for one in points],
+            [one.source for one in points],
+            [one.confidence for one in points],
+        ),
+    )
+    return sorted(row[0] for row in await cursor.fetchall())
+
+
+async def decide_series_point(
+    session: AsyncSession, point_id: int, *, state: str, decided_by: int, decided_at: datetime
+) -> StoredPoint:
+    """Set what became of a proposed point."""
+    parameters = {"t": session.info["tenant_id"], "id": point_id, "state": state, "by": decided_by, "at": decided_at}
+    await session.execute(
+        text("""update series_points set state = :state, decided_by = :by, decided_at = :at
+                 where tenant_id = :t and point_id = :id and state = 'proposed'"""),
+        parameters,
+    )
+    row = (await session.execute(text(f"{_POINTS} and p.point_id = :id"), parameters)).one()
+    return StoredPoint(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A pack version put forward: its number in the books, its hash, from when, by whom, and what became of it."""
+
+    proposal_id: int
+    pack: int
+    sha256: str
+    in_force_from: date
+    state: str
+    proposed_by: str
+
+
+_PROPOSALS = """select p.proposal_id, p.pack, p.sha256, p.in_force_from, p.state, a.name
+                  from pack_proposals p join actors a on a.tenant_id = p.tenant_id and a.actor_id = p.proposed_by
+                 where p.tenant_id = :t"""
+
+
+async def proposals(session: AsyncSession, *, hold: bool = False) -> list[Proposal]:
+    """Return the versions put forward, oldest first; with `hold`, nobody else decides on one until the session ends."""
+    if hold:
+        await session.execute(text("select pg_advisory_xact_lock(7006, :t)"), {"t": session.info["tenant_id"]})
+    rows = await session.execute(text(f"{_PROPOSALS} order by p.proposal_id"), {"t": session.info["tenant_id"]})
+    return [Proposal(*row) for row in rows]
+
+
+async def add_proposal(
+    session: AsyncSession, *, pack: int, sha256: str, in_force_from: date, proposed_by: int, proposed_at: datetime
+) -> Proposal:
+    """Put a stored pack version forward."""
+    number = await session.scalar(
+        text("""insert into pack_proposals (proposed_at, tenant_id, pack, proposed_by, in_force_from, sha256)
+                values (:at, :t, :pack, :by, :day, :sha) returning proposal_id"""),
+        {
+            "at": proposed_at,
+            "t": session.info["tenant_id"],
+            "pack": pack,
+            "by": proposed_by,
+            "day": in_force_from,
+            "sha": sha256,
+        },
+    )
+    return next(one for one in await proposals(session) if one.proposal_id == number)
+
+
+async def decide_proposal(
+    session: AsyncSession, proposal_id: int, *, state: str, decided_by: int, decided_at: datetime
+) -> Proposal:
+    """Set what became of a version put forward."""
+    await session.execute(
+        text("""update pack_proposals set state = :state, decided_by = :by, decided_at = :at
+                 where tenant_id = :t and proposal_id = :id and state = 'proposed'"""),
+        {"t": session.info["tenant_id"], "id": proposal_id, "state": state, "by": decided_by, "at": decided_at},
+    )
+    return next(one for one in await proposals(session) if one.proposal_id == proposal_id)
+
+
+async def approved_version(session: AsyncSession, on: date) -> int | None:
+    """Return the number of the approved pack version in force on a business date, or None where none was approved."""
+    found: int | None = await session.scalar(
+        text("""select pack from pack_proposals where tenant_id = :t and state = 'approved' and in_force_from <= :day
+                 order by in_force_from desc, decided_at desc, proposal_id desc limit 1"""),
+        {"t": session.info["tenant_id"], "day": on},
+    )
+    return found
+
+
+async def last_activated(session: AsyncSession) -> int | None:
+    """Return the number of the pack version that was last put on record without a proposal, or None."""
+    found: int | None = await session.scalar(
+        text("""select pack from events where member_id = -cast(:t as bigint) and kind = :kind and not body ? 'in_force_from'
+                 order by event_id desc limit 1"""),
+        {"t": session.info["tenant_id"], "kind": int(EventKind.PACK_ACTIVATED)},
+    )
+    return found

@@ -34,8 +34,8 @@ FIRST_DAY = START.date()
 FUND = ("SM001009", "PFM001")
 """The fund of the group that the members join by, and its manager."""
 STAFF: Sequence[frozenset[Role]] = (
-    frozenset({Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.PRICE_MAKER, Role.DEALING_OFFICER}),
-    frozenset({Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER}),
+    frozenset({Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.PRICE_MAKER, Role.DEALING_OFFICER, Role.RULES_MAKER}),
+    frozenset({Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER, Role.RULES_CHECKER}),
     frozenset({Role.AUDITOR}),
 )
 """Three people who, together, may do everything: no one of them may."""
@@ -45,7 +45,7 @@ def one_process(tenants: Sequence[Tenant]) -> Tenants:
     """Return the tenants as one process serves them."""
     served = Tenants({}, ())
     for tenant in tenants:
-        served._serve(tenant.tenant_id, tenant.pack, Path(tenant.locales or "none").parent, tenant.pack_id)
+        served._serve(tenant.tenant_id, tenant.pack, Path(tenant.locales or "none"), tenant.pack_id)
     return served
 
 

@@ -2,6 +2,14 @@
 
 from engine.tenancy.service.checking import PackReport, ScenarioResult, check_pack
 from engine.tenancy.service.decisions import explain_decision, record, trace
+from engine.tenancy.service.figures import (
+    FiguresProposed,
+    accept_figure,
+    figures_for,
+    list_figures,
+    propose_figures,
+    reject_figure,
+)
 from engine.tenancy.service.folders import load_pack, pack_folders
 from engine.tenancy.service.tenants import (
     Tenant,
@@ -11,20 +19,31 @@ from engine.tenancy.service.tenants import (
     create_tenant,
     stored_pack,
 )
+from engine.tenancy.service.versions import approve_pack, list_proposals, propose_pack, reject_pack
 
 __all__ = [
+    "FiguresProposed",
     "PackReport",
     "ScenarioResult",
     "Tenant",
     "Tenants",
+    "accept_figure",
     "activate_pack",
     "advance_clock",
+    "approve_pack",
     "check_pack",
     "create_tenant",
     "explain_decision",
+    "figures_for",
+    "list_figures",
+    "list_proposals",
     "load_pack",
     "pack_folders",
+    "propose_figures",
+    "propose_pack",
     "record",
+    "reject_figure",
+    "reject_pack",
     "stored_pack",
     "trace",
 ]

@@ -1,5 +1,6 @@
 """The tenants that one process serves: each a row of the database, a pack, and the rules in force."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,25 +107,53 @@ class Tenant:
 class Tenants:
     """The packs of a process, and the tenants of its database that run on them."""
 
-    def __init__(self, packs: Mapping[str, tuple[Pack, Path]], kinds: Sequence[type[Rule]]) -> None:
-        """Keep packs that were checked; `load` makes them from folders. No tenant is served before `activate`."""
+    def __init__(
+        self,
+        packs: Mapping[str, tuple[Pack, Path]],
+        kinds: Sequence[type[Rule]],
+        *,
+        refused: Sequence[tuple[str, PackProblem]] = (),
+        profile: str = "development",
+    ) -> None:
+        """Keep packs that were checked; `load` makes them from folders. No tenant is served before `activate`.
+
+        Args:
+            packs: the packs and their folders, by code.
+            kinds: the kinds of rules that the engine knows.
+            refused: what is wrong with packs that are not served, by the pack's code.
+            profile: in "production" a folder's new version waits to be proposed and approved.
+
+        """
         self._packs = packs
         self._kinds = tuple(kinds)
+        self._profile = profile
+        self.refused = tuple(refused)
         self._by_id: dict[int, Tenant] = {}
         self._by_code: dict[str, Tenant] = {}
         self._by_host: dict[str, Tenant] = {}
 
     @classmethod
-    def load(cls, folders: Sequence[Path], kinds: Sequence[type[Rule]], runners: Mapping[str, Runner]) -> "Tenants":
+    def load(
+        cls,
+        folders: Sequence[Path],
+        kinds: Sequence[type[Rule]],
+        runners: Mapping[str, Runner],
+        *,
+        profile: str = "development",
+    ) -> "Tenants":
         """Load every pack in the folders and run its examples.
+
+        A pack that fails, or that claims what an earlier one has claimed, is not served and stops no other: `refused`
+        says why.
 
         Args:
             folders: each a pack, or a folder of packs.
             kinds: the kinds of rules that the engine knows.
             runners: who makes each kind of decision that examples may ask for.
+            profile: how the process runs.
 
         Raises:
-            PackErrors: a pack fails, or two packs claim one code, host or log; nothing is served then.
+            PackErrors: a folder is not there or holds no pack, or no pack of all can be served.
 
         """
         packs: dict[str, tuple[Pack, Path]] = {}
@@ -138,11 +167,17 @@ class Tenants:
                 problems.append(
                     (pack.code, PackProblem("", "", f"{packs[pack.code][1]} is a pack of this name already"))
                 )
+                continue
             packs[pack.code] = (pack, path)
-        problems.extend(_shared(pack for pack, _ in packs.values()))
-        if problems:
+        shared = _shared(pack for pack, _ in packs.values())
+        problems.extend(shared)
+        for code in {code for code, _ in shared}:
+            del packs[code]
+        if problems and not packs:
             raise PackErrors(problems)
-        return cls(packs, kinds)
+        for code, problem in problems:
+            _log.error("a pack is not served", pack=code, problem=str(problem))
+        return cls(packs, kinds, refused=problems, profile=profile)
 
     @property
     def packs(self) -> tuple[Pack, ...]:
@@ -179,18 +214,41 @@ class Tenants:
         async with db.unit_of_work(None) as session:
             rows = await queries.tenants(session)
         for row in rows:
-            loaded = self._packs.get(row.code)
-            if loaded is None:
-                _log.warning("a tenant has no pack here and is not served", tenant=row.code)
-            elif row.tenant_id not in self._by_id:
-                pack, path = loaded
-
-                async def run(tenant_id: int = row.tenant_id, pack: Pack = pack) -> int:
-                    async with db.unit_of_work(tenant_id) as session:
-                        return await activate_pack(session, pack)
-
-                self._serve(row.tenant_id, pack, path, await retry_transaction(run))
+            await self._activate_one(db, row.tenant_id, row.code)
         return tuple(tenant for _, tenant in sorted(self._by_id.items()))
+
+    async def _activate_one(self, db: Database, tenant_id: int, code: str) -> None:
+        served = self._by_id.get(tenant_id)
+        loaded = self._packs.get(code)
+        if loaded is None and all(code != refused for refused, _ in self.refused):
+            _log.warning("a tenant has no pack here and is not served", tenant=code)
+            return
+        async with db.unit_of_work(tenant_id) as session:
+            wanted = await self._version_wanted(session, served)
+            if wanted is None and served is None and (loaded is None or self._profile == PRODUCTION):
+                wanted = await queries.last_activated(session)
+            if wanted is not None:
+                if served is None or served.pack_id != wanted:
+                    pack = await stored_pack(session, wanted, self._kinds)
+                    self._serve(tenant_id, pack, _locales_of(pack), wanted)
+                return
+        if served is not None or loaded is None:
+            return
+        pack, path = loaded
+
+        async def run() -> int:
+            async with db.unit_of_work(tenant_id) as session:
+                return await activate_pack(session, pack)
+
+        self._serve(tenant_id, pack, path / "locales", await retry_transaction(run))
+
+    async def _version_wanted(self, session: AsyncSession, served: Tenant | None) -> int | None:
+        """Return the approved version in force on the scheme's present day, or None where none ever was approved."""
+        proposed = [one for one in await queries.proposals(session) if one.state == "approved"]
+        if not proposed:
+            return None
+        zone = served.time_zone if served else (await stored_pack(session, proposed[0].pack, self._kinds)).time_zone
+        return await queries.approved_version(session, business_date(await ledger.scheme_now(session), zone))
 
     async def create_tenant(self, db: Database, code: str, *, actor: str = OPERATOR) -> Tenant:
         """Create the tenant of a loaded pack, and serve it.
@@ -209,7 +267,7 @@ class Tenants:
                 return await create_tenant(session, pack, actor=actor)
 
         tenant_id, pack_id = await retry_transaction(run)
-        return self._serve(tenant_id, pack, path, pack_id)
+        return self._serve(tenant_id, pack, path / "locales", pack_id)
 
     async def explain(self, session: AsyncSession, *, decision_id: int, pack_id: int) -> tuple[Explanation, ...]:
         """Return why a decision came out as it did, by the pack version that made it, however long ago.
@@ -223,8 +281,10 @@ class Tenants:
             return ()
         return explain(trace, (await stored_pack(session, pack_id, self._kinds)).files)
 
-    def _serve(self, tenant_id: int, pack: Pack, path: Path, pack_id: int) -> Tenant:
-        locales = path / "locales"
+    def _serve(self, tenant_id: int, pack: Pack, locales: Path, pack_id: int) -> Tenant:
+        before = self._by_id.get(tenant_id)
+        for host in before.pack.manifest.hosts if before else ():
+            self._by_host.pop(host, None)
         tenant = Tenant(tenant_id, pack.code, pack, pack_id, locales if locales.is_dir() else None)
         self._by_id[tenant_id] = tenant
         self._by_code[tenant.code] = tenant
@@ -265,8 +325,7 @@ async def activate_pack(session: AsyncSession, pack: Pack, *, actor: str = OPERA
     if booked != pack.currency:
         raise CurrencyChanged(tenant=pack.code, booked=str(booked), currency=pack.currency)
     tenant_id: int = session.info["tenant_id"]
-    files = {path: content.decode() for path, content in pack.files.items()}
-    pack_id = await ledger.pack_id(session, pack.sha256, {"code": pack.code, "files": files})
+    pack_id = await store_pack(session, pack)
     await ledger.post(
         session,
         [
@@ -283,6 +342,12 @@ async def activate_pack(session: AsyncSession, pack: Pack, *, actor: str = OPERA
         ],
     )
     return pack_id
+
+
+async def store_pack(session: AsyncSession, pack: Pack) -> int:
+    """Store a pack version whole, if it is new to the tenant; return its number."""
+    files = {path: content.decode() for path, content in pack.files.items()}
+    return await ledger.pack_id(session, pack.sha256, {"code": pack.code, "files": files})
 
 
 async def stored_pack(session: AsyncSession, pack_id: int, kinds: Sequence[type[Rule]]) -> Pack:
@@ -349,6 +414,17 @@ async def advance_clock(
         ],
     )
     return to
+
+
+def _locales_of(pack: Pack) -> Path:
+    """Return a folder with the catalogues of a stored pack version."""
+    folder = Path(tempfile.mkdtemp(prefix="akiba-locales-"))
+    for path, content in pack.files.items():
+        if path.startswith("locales/"):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    return folder / "locales"
 
 
 def _found(tenant: Tenant | None) -> Tenant:

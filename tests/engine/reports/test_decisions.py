@@ -45,7 +45,10 @@ async def test_a_receipt_is_explained_by_its_rules_and_their_sources(
     async with db.unit_of_work(tenant.tenant_id) as session:
         told = await reports.tell_decision(session, keys, tenant, int(receipt.receipt), actor="staff:1", language="en")
     assert told.decision.kind == "contribution-received"
-    assert [one.ref for one in told.decision.rules] == ["contribution-amount@2010-04-01", "contribution-split@2010-04-01"]
+    assert [one.ref for one in told.decision.rules] == [
+        "contribution-amount@2010-04-01",
+        "contribution-split@2010-04-01",
+    ]
     assert told.decision.rules[0].parameters == {"minimum": "100.00", "maximum": "12000.00"}
     assert "PFRDA" in told.sentences[0]
     assert told.decision.inputs["amount"] == "50000"

@@ -172,12 +172,22 @@ def test_two_packs_may_not_share_a_host_or_a_log(
 ) -> None:
     make_toy(tmp_path, "ke-one")
     make_toy(tmp_path, "ke-two")
-    with pytest.raises(PackErrors) as raised:
-        Tenants.load([tmp_path], toy_kinds, toy_runners)
-    assert str(raised.value) == (
-        'ke-two/pack.toml: hosts: "toy.localhost" belongs to the pack ke-one already\n'
-        'ke-two/pack.toml: log_origin: "toy.localhost/log" belongs to the pack ke-one already'
-    )
+    tenants = Tenants.load([tmp_path], toy_kinds, toy_runners)
+    assert [pack.code for pack in tenants.packs] == ["ke-one"]
+    assert [(code, str(problem)) for code, problem in tenants.refused] == [
+        ("ke-two", 'pack.toml: hosts: "toy.localhost" belongs to the pack ke-one already'),
+        ("ke-two", 'pack.toml: log_origin: "toy.localhost/log" belongs to the pack ke-one already'),
+    ]
+
+
+def test_a_pack_that_fails_stops_no_other(
+    tmp_path: Path, make_toy: MakeToy, toy_kinds: Kinds, toy_runners: Mapping[str, Runner]
+) -> None:
+    make_toy(tmp_path, "ke-one")
+    make_toy(tmp_path, "ke-two").replace("scenarios/payments.toml", 'taken = "10"', 'taken = "11"')
+    tenants = Tenants.load([tmp_path], toy_kinds, toy_runners)
+    assert [pack.code for pack in tenants.packs] == ["ke-one"]
+    assert [(code, problem.key) for code, problem in tenants.refused] == [("ke-two", "scenario[1].expect.taken")]
 
 
 def test_a_folder_may_be_a_pack_or_hold_packs_and_one_without_any_is_an_error(
@@ -190,8 +200,8 @@ def test_a_folder_may_be_a_pack_or_hold_packs_and_one_without_any_is_an_error(
     for folder in (tmp_path / "none", tmp_path / "nowhere"):
         with pytest.raises(PackErrors):
             Tenants.load([folder], toy_kinds, toy_runners)
-    with pytest.raises(PackErrors, match="a pack of this name already"):
-        Tenants.load([toy.path.parent, make_toy(tmp_path / "more", "ke-one").path], toy_kinds, toy_runners)
+    twice = Tenants.load([toy.path.parent, make_toy(tmp_path / "more", "ke-one").path], toy_kinds, toy_runners)
+    assert ["a pack of this name already" in str(problem) for _, problem in twice.refused] == [True]
 
 
 async def test_a_tenant_tells_its_rules(tenant: Tenant, least: type[Least]) -> None:
