@@ -88,6 +88,7 @@ class FigureController(Controller):
             return [_figure(one) for one in await service.list_figures(session)]
 
     @post(
+        "/{series:str}",
         operation_id="ProposeFigures",
         opt={"permission": Permission.FIGURES_PROPOSE},
         operation_class=FileOperation,
@@ -99,7 +100,7 @@ class FigureController(Controller):
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
-        series: Annotated[str, QueryParameter(min_length=1, max_length=40, description="The series they are of.")],
+        series: FromPath[str],
         name: Annotated[str, QueryParameter(min_length=1, max_length=200, description="The file's name.")],
     ) -> FiguresAnswer:
         """Put the points of a CSV file forward: effective_from, published_on, value, source, confidence."""

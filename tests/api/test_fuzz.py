@@ -103,6 +103,7 @@ def filled(path: str) -> str:
         receipt="1",
         decision="1",
         figure="1",
+        series="rate",
         proposal="1",
         fund="SM001009",
         price_on="2023-04-03",

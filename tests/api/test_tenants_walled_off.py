@@ -140,7 +140,7 @@ ASKED: dict[str, Ask] = {
     "ListFigures": Ask("GET", lambda _: "/v1/figures", Permission.OPERATIONS_READ, 200),
     "ProposeFigures": Ask(
         "POST",
-        lambda _: "/v1/figures?series=no-series&name=a.csv",
+        lambda _: "/v1/figures/no-series?name=a.csv",
         Permission.FIGURES_PROPOSE,
         request=lambda _ids, _site: {"content": b"effective_from,published_on,value,source,confidence\n"},
     ),
