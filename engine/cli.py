@@ -55,6 +55,8 @@ from engine.runtime.logging import configure_logging
 from engine.runtime.settings import Settings, SettingsError, load_settings
 from engine.tenancy.errors import PackErrors
 from engine.tenancy.queries import Proposal
+from engine.tenancy.rules.differing import differences
+from engine.tenancy.rules.schemas import PATTERNS, schemas
 from engine.tenancy.service import (
     FiguresProposed,
     Tenant,
@@ -220,6 +222,35 @@ def pack_check(context: typer.Context, folder: Path) -> None:
     _show(context, report, lines)
     if not report.is_proven:
         raise typer.Exit(PARTLY if report.ok else FAILED)
+
+
+@_groups["pack"].command("schema")
+def pack_schema(
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option("--out", help="A folder to write the schemas into.")] = None,
+) -> None:
+    """Write JSON Schemas of a pack's files, with a configuration by which editors complete TOML from them."""
+    found = schemas(KINDS, sorted(RUNNERS))
+    if out is None:
+        _show(context, found, lambda: typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode()))
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    associations = []
+    for name, schema in found.items():
+        (out / f"{name}.schema.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
+        associations.append(f'[[rule]]\ninclude = ["{PATTERNS[name]}"]\n[rule.schema]\npath = "{name}.schema.json"\n')
+    (out / ".taplo.toml").write_text("\n".join(associations), encoding="utf-8")
+    _show(context, sorted(found), lambda: typer.echo(f"{out}: {', '.join(sorted(found))}"))
+
+
+@_groups["pack"].command("diff")
+def pack_diff(context: typer.Context, old: Path, new: Path) -> None:
+    """Say in words what changed from one version of a pack to another."""
+    try:
+        found = differences(load_pack(old, KINDS), load_pack(new, KINDS))
+    except PackErrors as errors:
+        _fail(str(errors))
+    _show(context, found, lambda: typer.echo("\n".join(found) or "nothing differs"))
 
 
 @_groups["pack"].command("propose")

@@ -32,6 +32,11 @@ class _Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
 
 
+def scenario_type() -> type[Struct]:
+    """Return the type of one [[scenario]] as it is written, for schemas."""
+    return _Scenario
+
+
 class Survivor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A figure that no example can settle, and why: `figure` as the check lists it, "*" for all of a rule's."""
 
