@@ -7,7 +7,7 @@ import io
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
+from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.amounts import Amount
@@ -139,6 +140,8 @@ class _Batch:
             self._keys,
             [payment.member for payment in self._payments if _is_number(payment.member)],
         )
+        if len(self._tenant.pack.products) > 1:
+            members = await _in_their_products(self._session, members)
         decided = []
         for index, payment in enumerate(self._payments):
             member = members.get(payment.member)
@@ -405,6 +408,16 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
             _terms.clear()
         _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.asset, (amount.ref, split.ref))
     return _terms[key]
+
+
+async def _in_their_products(session: AsyncSession, members: Mapping[str, MemberRef]) -> dict[str, MemberRef]:
+    """Return the members as they stand in the product that money sent to them goes into: the first they joined."""
+    held = await enrolment.memberships_of(session, [one.member_id for one in members.values()])
+    return {
+        number: replace(one, product=first.product, joined_on=first.joined_on, group_code=first.group_code)
+        for number, one in members.items()
+        for first in held.get(one.member_id, ())[:1]
+    }
 
 
 def _rules_for(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:

@@ -172,3 +172,17 @@ class UnreadableFile(Invalid):
 
     code = "enrolment.unreadable-file"
     message = N_("{file} cannot be read: {reason}.")
+
+
+class NotInProduct(Refused):
+    """The member is not in the product they are to leave."""
+
+    code = "enrolment.not-in-product"
+    message = N_("The member is not in the product {product}.")
+
+
+class ProductsDoNotFit(Refused):
+    """Money of the one product has no place in the other."""
+
+    code = "enrolment.products-do-not-fit"
+    message = N_("Money of {source} in the pot {pot}, of origin {origin}, has no place in {target}.")

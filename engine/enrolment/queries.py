@@ -1,7 +1,8 @@
-"""SQL of enrolment: what was answered before."""
+"""SQL of enrolment: what was answered before, and which products members are in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,3 +32,99 @@ async def earlier_enrolments(session: AsyncSession, claims: Sequence[UUID]) -> d
         (list(claims),),
     )
     return {row[0]: EarlierEnrolment(row[1], row[2]) for row in await cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A member's place in a product: `joined_on` is what rules count from, `from_on` when they came into this one."""
+
+    member_id: int
+    product: str
+    joined_on: date
+    from_on: date
+    group_code: str
+
+
+async def memberships(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, tuple[Membership, ...]]:
+    """Return the products each of those members is in, by joining date and code."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select s.member_id, s.product, s.joined_on, s.from_on, s.group_code
+             from unnest(%b::bigint[]) w(member_id) join memberships s on s.member_id = w.member_id
+            where s.moved_to = '' order by s.member_id, s.joined_on, s.product""",
+        (list(member_ids),),
+    )
+    found: dict[int, tuple[Membership, ...]] = {}
+    for row in await cursor.fetchall():
+        found[row[0]] = (*found.get(row[0], ()), Membership(*row))
+    return found
+
+
+async def add_memberships(session: AsyncSession, joined: Sequence[tuple[Membership, int]]) -> None:
+    """Add memberships with the events that made them."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code)
+           select w.member_id, w.event_id, %s, w.joined_on, w.from_on, w.product, w.group_code
+             from unnest(%b::bigint[], %b::bigint[], %b::date[], %b::date[], %b::text[], %b::text[])
+                  w(member_id, event_id, joined_on, from_on, product, group_code)""",
+        (
+            session.info["tenant_id"],
+            [one.member_id for one, _ in joined],
+            [event_id for _, event_id in joined],
+            [one.joined_on for one, _ in joined],
+            [one.from_on for one, _ in joined],
+            [one.product for one, _ in joined],
+            [one.group_code for one, _ in joined],
+        ),
+    )
+
+
+async def with_money_on_its_way(session: AsyncSession, member_ids: Sequence[int], product: str) -> set[int]:
+    """Return those whose cash of the product is in a dealing that is not priced: its order is made of it."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select distinct a.member_id from unnest(%b::bigint[]) w(member_id)
+             join allocations a on a.member_id = w.member_id
+             join dealings d on d.tenant_id = a.tenant_id and d.dealing_id = a.dealing_id
+             left join orders o on o.tenant_id = a.tenant_id and o.dealing_id = a.dealing_id and o.fund_id = a.fund_id
+            where d.product = %s and o.state is distinct from 'priced'""",
+        (list(member_ids), product),
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def move_members(
+    session: AsyncSession,
+    member_ids: Sequence[int],
+    codes: Sequence[tuple[int, int]],
+    *,
+    source: str,
+    target: str,
+    recorded_at: datetime,
+    business_date: date,
+    actor: int,
+    pack: int,
+    decision: int,
+) -> dict[int, int]:
+    """Move members' balances from codes to codes and their memberships with them; return the event of each."""
+    if not member_ids:
+        return {}
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select * from move_members(%s, %s, %s, %s, %s, %s, %b::bigint[], %b::int[], %b::int[], %s, %s)",
+        (
+            session.info["tenant_id"],
+            recorded_at,
+            business_date,
+            actor,
+            pack,
+            decision,
+            list(member_ids),
+            [one for one, _ in codes],
+            [other for _, other in codes],
+            source,
+            target,
+        ),
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}

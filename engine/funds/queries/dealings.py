@@ -43,7 +43,7 @@ cash as materialized (
     from receipts r
     join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
     join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
-    join members m on m.member_id = r.member_id
+    join memberships m on m.member_id = r.member_id and m.product = c.product
    where t.tenant_id = %(tenant)s
    group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on)
 """

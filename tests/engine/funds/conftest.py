@@ -123,8 +123,12 @@ class Scheme:
         ids = [(new_member_id(), group) for group in groups]
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
             await session.execute(
-                text("""insert into members (member_id, enrolled_event, tenant_id, joined_on, product, group_code)
-                        select m, 0, :t, :joined, :product, g from unnest(cast(:ids as bigint[]), cast(:groups as text[])) u(m, g)"""),
+                text("""with taken as (
+                          insert into members (member_id, enrolled_event, tenant_id, joined_on, product, group_code)
+                          select m, 0, :t, :joined, :product, g from unnest(cast(:ids as bigint[]), cast(:groups as text[])) u(m, g)
+                          returning *)
+                        insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code)
+                        select member_id, 0, tenant_id, joined_on, joined_on, product, group_code from taken"""),
                 {
                     "t": self.tenant.tenant_id,
                     "joined": joined_on,

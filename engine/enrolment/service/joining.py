@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment import queries
 from engine.enrolment.errors import AlreadyMember, KeyReused, UnknownMember
-from engine.enrolment.queries import EarlierEnrolment
+from engine.enrolment.queries import EarlierEnrolment, Membership
 from engine.enrolment.rules import Accepted, Application, RowProblem, decide, read_members_csv, terms_of
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, NewMember, VaultDocument
@@ -326,6 +326,16 @@ async def _take_in(
                 document=VaultDocument(
                     member_number=numbers[one.member_id], person=one.checked.person, nominees=one.checked.nominees
                 ),
+            )
+            for one in taken
+        ],
+    )
+    await queries.add_memberships(
+        session,
+        [
+            (
+                Membership(one.member_id, one.checked.terms.product, today, today, one.checked.group_code),
+                events[one.member_id],
             )
             for one in taken
         ],

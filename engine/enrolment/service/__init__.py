@@ -1,0 +1,37 @@
+"""Use cases of enrolment: take people in, let members join more products, move them from one product to another."""
+
+from engine.enrolment.service.joining import (
+    CHUNK,
+    LONGEST_KEY,
+    Answer,
+    Enrolled,
+    Enrolment,
+    ImportReport,
+    enrol,
+    enrol_chunk,
+    find_member,
+    import_members,
+)
+from engine.enrolment.service.memberships import (
+    Moved,
+    join_product,
+    memberships_of,
+    move_members,
+)
+
+__all__ = [
+    "CHUNK",
+    "LONGEST_KEY",
+    "Answer",
+    "Enrolled",
+    "Enrolment",
+    "ImportReport",
+    "Moved",
+    "enrol",
+    "enrol_chunk",
+    "find_member",
+    "import_members",
+    "join_product",
+    "memberships_of",
+    "move_members",
+]
