@@ -33,6 +33,7 @@ from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
 from engine.contributions.api import ContributionController, Desk, SuspenseController
 from engine.contributions.service import Intake
+from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
 from engine.enrolment.api import EnrolmentTermsController, MemberController
 from engine.funds import rules as fund_rules
@@ -75,6 +76,7 @@ LAWS: Sequence[Law] = (
     *ledger_queries.LAWS,
     *audit_queries.LAWS,
     *identity_queries.LAWS,
+    *enrolment_queries.LAWS,
     *contribution_queries.LAWS,
     *FUND_LAWS,
     *reconciliation_queries.LAWS,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.ledger.rules import Law
 from engine.runtime.database import driver
 
 
@@ -128,3 +129,29 @@ async def move_members(
         ),
     )
     return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "memberships-are-whole",
+        "every member is in a product since the event that says so, and who moved on is in the product they moved to",
+        """select m.member_id::text, 'a product'::text, 'none'::text from members m
+            where not exists (select from memberships s where s.member_id = m.member_id and s.moved_to = '')
+           union all
+           select s.member_id::text, s.moved_to, 'not in it' from memberships s
+            where s.moved_to <> '' and not exists (
+              select from memberships n where n.member_id = s.member_id and n.product = s.moved_to)
+           union all
+           select s.member_id::text, 'an event of joining or moving', 'none' from memberships s
+             left join events e on e.member_id = s.member_id and e.event_id = s.since_event
+            where e.kind is null or e.kind not in (1, 5, 6)""",
+    ),
+    Law(
+        "who-moved-on-holds-nothing-there",
+        "a member who moved out of a product holds no units in it, and no money that was there when they left",
+        """select s.member_id::text, '0'::text, sum(b.credits - b.debits)::text
+             from memberships s join balances b on b.member_id = s.member_id
+             join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'units' and c.product = s.product
+            where s.moved_to <> '' group by s.member_id having sum(b.credits - b.debits) <> 0""",
+    ),
+)

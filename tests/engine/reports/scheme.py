@@ -16,6 +16,7 @@ from sqlalchemy import text
 from engine.contributions import rules as contribution_rules
 from engine.contributions import service as contributions
 from engine.contributions.rules import Payment, Receipt
+from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
 from engine.funds import rules as fund_rules
 from engine.funds import service as funds
@@ -101,6 +102,8 @@ class Scheme:
             await identity.admit(
                 session, self.keys, [NewMember(member_id, posted.event_id, product, day, group, document)]
             )
+            joined = enrolment_queries.Membership(member_id, product, day, day, group)
+            await enrolment_queries.add_memberships(session, [(joined, posted.event_id)])
             found = await identity.members_by_number(session, self.keys, [numbers[member_id]])
         self.numbers |= found
         return numbers[member_id]
