@@ -42,7 +42,7 @@ from engine.audit import service as audit
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
-from engine.kernel.clock import business_date
+from engine.kernel.clock import SystemClock, business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.price_files import PriceFileRefused
 from engine.ledger import service as ledger
@@ -63,6 +63,7 @@ from engine.tenancy.service import (
     advance_clock,
     check_pack,
     load_pack,
+    pack_folders,
     propose_figures,
     propose_pack,
 )
@@ -251,6 +252,47 @@ def pack_diff(context: typer.Context, old: Path, new: Path) -> None:
     except PackErrors as errors:
         _fail(str(errors))
     _show(context, found, lambda: typer.echo("\n".join(found) or "nothing differs"))
+
+
+@_groups["pack"].command("show")
+def pack_show(
+    context: typer.Context,
+    pack: Annotated[Path, typer.Argument(help="A pack's folder, or its code among the packs served.")],
+    page: Annotated[Path | None, typer.Option("--page", help="Write the rule book as an HTML page.")] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write the rule book as a PDF.")] = None,
+) -> None:
+    """Show a rule book for people: every rule, its figures and their sources, as text, a page or a PDF."""
+    folders = (
+        [pack] if pack.is_dir() else [one for one in pack_folders(context.obj.settings.packs) if one.name == str(pack)]
+    )
+    if not folders:
+        _fail(f"there is no pack {pack}")
+    try:
+        shown = reports.rule_book_of(load_pack(folders[0], KINDS))
+    except PackErrors as errors:
+        _fail(str(errors))
+    if page is not None:
+        page.write_text(reports.rule_book_page(shown), encoding="utf-8")
+        console.print(f"{page}: the rule book as a page", highlight=False)
+    if pdf is not None:
+        pdf.write_bytes(reports.rule_book_pdf(shown, dated=SystemClock().now().date()))
+        console.print(f"{pdf}: the rule book as a PDF", highlight=False)
+    if page is None and pdf is None:
+        _show(context, shown, lambda: _print_rule_book(shown))
+
+
+def _print_rule_book(shown: reports.RuleBookShown) -> None:
+    out = Console()
+    out.print(f"{shown.scheme}: the rules", style="bold")
+    for product in shown.products:
+        out.print(f"\n{product.name}, open since {product.opened_on}", style="bold")
+        for rule in product.rules:
+            out.print(f"\n{rule.rule} ({rule.kind}), from {rule.since} {rule.reach}".rstrip())
+            for name, value in rule.figures:
+                out.print(f"  {name}: {value}", highlight=False)
+            out.print(f"  source: {rule.source} [{rule.confidence}]", highlight=False, markup=False)
+            if rule.assumption:
+                out.print(f"  assumed: {rule.assumption}", highlight=False, markup=False)
 
 
 @_groups["pack"].command("propose")

@@ -2,16 +2,21 @@
 
 from engine.reports.service.decisions import Told, tell_decision
 from engine.reports.service.printing import print_statement, render_pdf
+from engine.reports.service.rule_book import RuleBookShown, rule_book_of, rule_book_page, rule_book_pdf
 from engine.reports.service.statements import find_member, statement
 from engine.reports.service.wording import Letterhead, Sheet, sheet_of
 
 __all__ = [
     "Letterhead",
+    "RuleBookShown",
     "Sheet",
     "Told",
     "find_member",
     "print_statement",
     "render_pdf",
+    "rule_book_of",
+    "rule_book_page",
+    "rule_book_pdf",
     "sheet_of",
     "statement",
     "tell_decision",

@@ -65,7 +65,7 @@ def render_pdf(statement: Statement, letterhead: Letterhead, *, person_name: str
     made = typst.compile(
         _template(),
         format="pdf",
-        font_paths=_fonts(),
+        font_paths=fonts(),
         sys_inputs={"data": msgspec.json.encode(data).decode()},
         pdf_standards="ua-1",
         timestamp=int(dated.timestamp()),
@@ -80,6 +80,7 @@ def _template() -> bytes:
 
 
 @cache
-def _fonts() -> typst.Fonts:
+def fonts() -> typst.Fonts:
+    """Return the fonts that documents are set in: those that come with the product, and no others."""
     folders = [Path(str(package.__file__)).parent / "files" for package in _FONT_PACKAGES]
     return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
