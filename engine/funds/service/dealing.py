@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-import holidays
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.errors import DayNotReached, NoDealingRule
 from engine.funds.queries import dealings as queries
 from engine.funds.queries import prices as price_queries
 from engine.funds.queries.dealings import AllotmentCodes, OpenDealing, Order, Range
-from engine.funds.rules import Conversion, DealingRule, business_days_between
+from engine.funds.rules import Conversion, DealingRule
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
 from engine.kernel.prices import Price, units_for
@@ -413,9 +412,8 @@ class _Allotment:
             done = [one for one in await queries.ranges(session, order) if one.is_done]
             until = order.price_on - timedelta(days=1) if order.price_on else self._day
             priced = await price_queries.priced_days(session, order.fund_id, after=order.cut_off_on, until=until)
-        years = range(order.cut_off_on.year, until.year + 1)
-        closed = holidays.country_holidays(self._tenant.pack.calendar, years=years) if years else ()
-        missing = [day for day in business_days_between(order.cut_off_on, until, closed) if day not in priced]
+        calendar = self._tenant.pack.business_calendar
+        missing = [day for day in calendar.between(order.cut_off_on, until) if day not in priced]
         allotted = sum(one.units for one in done)
         residue = None if order.state != "priced" or order.units_confirmed is None else order.units_confirmed - allotted
         return OrderReport(

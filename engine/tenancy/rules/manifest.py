@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct
 
 from engine.kernel.amounts import Asset
+from engine.kernel.calendars import Weekday
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.decoding import CHECK, shown, under, unknown
 from engine.tenancy.rules.figures import SeriesNamed, TableNamed
@@ -138,6 +139,14 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return start, date(start.year + 1, month, first)
 
 
+class OwnDay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A day of the scheme's own calendar: off, or (`open`) a working day though the weekend or a holiday says otherwise."""
+
+    date: date
+    name: Name
+    open: bool = False
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who a scheme is. `languages` are in the scheme's order of preference, the first is what it falls back to."""
 
@@ -158,6 +167,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     channels: Annotated[tuple[Channel, ...], Meta(min_length=1)]
     member_number: MemberNumber
     products: Annotated[tuple[Product, ...], Meta(min_length=1)]
+    weekend: tuple[Weekday, ...] = ("saturday", "sunday")
+    own_days: tuple[OwnDay, ...] = ()
     series: tuple[SeriesNamed, ...] = ()
     tables: tuple[TableNamed, ...] = ()
 
@@ -175,6 +186,8 @@ def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProb
         problem("country", f"{shown(manifest.country)} is not the country in the folder's name {pack}")
     for key, values in {
         "languages": manifest.languages,
+        "weekend": manifest.weekend,
+        "own_days": [day.date.isoformat() for day in manifest.own_days],
         "hosts": manifest.hosts,
         "channels": [channel.code for channel in manifest.channels],
         "products": [product.code for product in manifest.products],

@@ -8,6 +8,7 @@ from datetime import date
 from types import MappingProxyType
 
 from engine.kernel.amounts import Asset
+from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figures, Series
 from engine.kernel.tables import LookupTable
@@ -85,6 +86,16 @@ class Pack:
     def calendar(self) -> str:
         """Return the country whose public holidays the scheme keeps."""
         return self.manifest.calendar
+
+    @property
+    def business_calendar(self) -> BusinessCalendar:
+        """Return the days on which the scheme does business."""
+        return BusinessCalendar(
+            self.manifest.calendar,
+            frozenset(self.manifest.weekend),
+            closed=frozenset(one.date for one in self.manifest.own_days if not one.open),
+            opened=frozenset(one.date for one in self.manifest.own_days if one.open),
+        )
 
     @property
     def phone_country(self) -> str:
