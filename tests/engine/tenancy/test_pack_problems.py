@@ -30,8 +30,8 @@ def test_the_toy_pack_is_sound(toy: ToyPack) -> None:
 SPOILT = [
     ("pack.toml", 'short_name = "Toy"', 'short_nam = "Toy"',
      [('pack.toml: short_nam: "short_nam" is not a known key; did you mean short_name? allowed: adapters, calendar, '
-      "channels, country, currency, hosts, languages, locales, log_origin, member_number, name, phone_country, "
-      "products, regulator, roles, series, short_name, tables, time_zone"),
+      "channels, country, currency, hosts, languages, locales, log_origin, member_number, name, own_days, phone_country, "
+      "products, regulator, roles, series, short_name, tables, time_zone, weekend"),
       "pack.toml: short_name: is missing: text of 1 to 120 characters"]),
     ("pack.toml", 'account = "TILL 1"', 'account = "TILL 1"\nacount = "x"',
      ['pack.toml: channels[1].acount: "acount" is not a known key; did you mean account? allowed: account, code, name']),
