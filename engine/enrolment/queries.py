@@ -61,6 +61,20 @@ async def memberships(session: AsyncSession, member_ids: Sequence[int]) -> dict[
     return found
 
 
+async def products_behind(session: AsyncSession, member_id: int, product: str) -> list[str]:
+    """Return the product and those whose place with this member it has taken, whole, by moves: their history is its own."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with recursive behind as (
+             select %(product)s::text as product
+             union
+             select s.product from memberships s join behind b on s.moved_to = b.product where s.member_id = %(m)s)
+           select product from behind order by product""",
+        {"product": product, "m": member_id},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def add_memberships(session: AsyncSession, joined: Sequence[tuple[Membership, int]]) -> None:
     """Add memberships with the events that made them."""
     connection = await driver(session)

@@ -159,6 +159,12 @@ Language = Annotated[
 ]
 
 
+ProductCode = Annotated[
+    str | None,
+    QueryParameter(name="product", max_length=40, description="A product the member is in; the first if left out."),
+]
+
+
 async def day_of(session: AsyncSession, tenant: Tenant, as_of: str | None) -> date:
     """Return the day asked for; the scheme's today where none is.
 
@@ -196,10 +202,11 @@ class StatementController(Controller):
         keys: NamedDependency[FileKeyStore],
         as_of: AsOf = None,
         log_size: LogSize = None,
+        product: ProductCode = None,
     ) -> Response[StatementDocument]:
         """Tell a member's account at the end of a business day: payments, units, prices, value, return."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            _, statement = await _statement(session, tenant, keys, number, as_of, log_size)
+            _, statement = await _statement(session, tenant, keys, number, as_of, log_size, product)
         return Response(document_of(statement), headers=_NO_STORE)
 
     @get(
@@ -219,12 +226,13 @@ class StatementController(Controller):
         as_of: AsOf = None,
         log_size: LogSize = None,
         lang: Language = None,
+        product: ProductCode = None,
     ) -> Response[bytes]:
         """Print a member's statement, in their own language unless another is asked for."""
         if lang is not None and lang not in tenant.pack.languages:
             raise UnknownLanguage(field="lang", allowed=", ".join(tenant.pack.languages))
         async with db.unit_of_work(tenant.tenant_id) as session:
-            member, statement = await _statement(session, tenant, keys, number, as_of, log_size)
+            member, statement = await _statement(session, tenant, keys, number, as_of, log_size, product)
             made = await service.print_statement(
                 session, keys, tenant, member, statement, actor=caller.actor, language=lang
             )
@@ -323,9 +331,15 @@ class DecisionController(Controller):
 
 
 async def _statement(
-    session: AsyncSession, tenant: Tenant, keys: FileKeyStore, number: str, as_of: str | None, log_size: int | None
+    session: AsyncSession,
+    tenant: Tenant,
+    keys: FileKeyStore,
+    number: str,
+    as_of: str | None,
+    log_size: int | None,
+    product: str | None,
 ) -> tuple[MemberRef, Statement]:
-    member = await service.find_member(session, keys, number)
+    member = await service.find_member(session, keys, number, product=product or "")
     day = await day_of(session, tenant, as_of)
     statement = await service.statement(
         session, tenant, member, number=compact_reference(number), as_of=day, known_size=log_size

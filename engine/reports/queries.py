@@ -25,7 +25,7 @@ select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date,
   join chart c on c.tenant_id = t.tenant_id and c.code = s.code
   join chart o on o.tenant_id = t.tenant_id and o.code = s.other
   join assets a on a.tenant_id = t.tenant_id and a.asset_id = s.code >> 12
- where t.member_id = :member and s.code & 2048 <> 0 and e.business_date <= :as_of
+ where t.member_id = :member and s.code & 2048 <> 0 and e.business_date <= :as_of and c.product = any(:products)
    and {_KNOWN.format(event="t.event_id")}
  order by t.event_id, t.line, s.side
 """
@@ -37,8 +37,10 @@ def _parameters(session: AsyncSession, log_size: int | None) -> dict[str, object
     return {"t": session.info["tenant_id"], "size": log_size, "mask": BATCH_MASK}
 
 
-async def movements(session: AsyncSession, member_id: int, *, as_of: date, log_size: int | None) -> list[Movement]:
-    """Return what moved on the member's accounts in entries of business dates up to `as_of`, in the books' order."""
+async def movements(
+    session: AsyncSession, member_id: int, *, products: Sequence[str], as_of: date, log_size: int | None
+) -> list[Movement]:
+    """Return what moved on the member's accounts of the products in entries up to `as_of`, in the books' order."""
     rows = await session.execute(
         text(_MOVEMENTS),
         {
@@ -46,6 +48,7 @@ async def movements(session: AsyncSession, member_id: int, *, as_of: date, log_s
             "member": member_id,
             "house": -session.info["tenant_id"],
             "as_of": as_of,
+            "products": list(products),
         },
     )
     return [
@@ -70,13 +73,14 @@ async def movements(session: AsyncSession, member_id: int, *, as_of: date, log_s
     ]
 
 
-async def allocations(session: AsyncSession, member_id: int) -> list[Allocation]:
-    """Return what of the member's payments went into which dealing."""
+async def allocations(session: AsyncSession, member_id: int, *, products: Sequence[str]) -> list[Allocation]:
+    """Return what of the member's payments into the products went into which dealing."""
     rows = await session.execute(
         text("""select a.event_id, a.code, a.amount, a.dealing_id, f.code as fund
                   from allocations a join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
+                  join chart c on c.tenant_id = a.tenant_id and c.code = a.code and c.product = any(:products)
                  where a.member_id = :member order by a.event_id, a.code"""),
-        {"member": member_id},
+        {"member": member_id, "products": list(products)},
     )
     return [Allocation(*row) for row in rows]
 

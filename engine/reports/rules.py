@@ -194,7 +194,7 @@ def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
     units = {(m.event_id, m.line): m for m in account.movements if m.account == "units"}
     orders: dict[tuple[int, int, str], list[Movement]] = {}
     for move in account.movements:
-        if move.account == "cash" and not move.is_payment and move.amount < 0:
+        if move.account == "cash" and not move.is_payment and move.dealing and move.amount < 0:
             orders.setdefault((move.event_id, move.dealing, move.fund), []).append(move)
     waiting: dict[tuple[int, str], list[Allocation]] = {}
     for allocation in sorted(account.allocations, key=lambda a: (a.event_id, a.code)):

@@ -17,6 +17,7 @@ from engine.enrolment.service.memberships import (
     join_product,
     memberships_of,
     move_members,
+    products_behind,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "join_product",
     "memberships_of",
     "move_members",
+    "products_behind",
 ]

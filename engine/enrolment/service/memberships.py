@@ -36,6 +36,11 @@ async def memberships_of(session: AsyncSession, member_ids: Sequence[int]) -> di
     return await queries.memberships(session, member_ids)
 
 
+async def products_behind(session: AsyncSession, member_id: int, product: str) -> list[str]:
+    """Return the product and those that the member moved out of into it: their history is its own."""
+    return await queries.products_behind(session, member_id, product)
+
+
 async def join_product(
     session: AsyncSession, tenant: Tenant, keys: FileKeyStore, member: MemberRef, product: str, *, actor: str
 ) -> Membership:

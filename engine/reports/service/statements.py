@@ -1,11 +1,13 @@
 """A member's statement at any date, derived from the books in a small fixed number of queries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import pyxirr
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.enrolment import service as enrolment
 from engine.funds.rules import FundsRule
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef
@@ -32,16 +34,21 @@ from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 
 
-async def find_member(session: AsyncSession, keys: FileKeyStore, number: str) -> MemberRef:
-    """Return the tenant's member of that number.
+async def find_member(session: AsyncSession, keys: FileKeyStore, number: str, *, product: str = "") -> MemberRef:
+    """Return the tenant's member of that number, as they stand in one product: "" is the first they joined.
 
     Raises:
-        UnknownMember: there is none, whatever the reason: the answer is the same for another tenant's member.
+        UnknownMember: there is none, or none in the product, whatever the reason: the answer is the same for another
+            tenant's member.
     """
-    found = await identity.members_by_number(session, keys, [number])
-    if number not in found:
+    found = (await identity.members_by_number(session, keys, [number])).get(number)
+    if found is None:
         raise UnknownMember
-    return found[number]
+    held = (await enrolment.memberships_of(session, [found.member_id])).get(found.member_id, ())
+    one = next((one for one in held if product in ("", one.product)), None)
+    if one is None:
+        raise UnknownMember
+    return replace(found, product=one.product, joined_on=one.joined_on, group_code=one.group_code)
 
 
 async def statement(
@@ -73,11 +80,12 @@ async def statement(
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     if as_of > today:
         raise DateInFuture(field="as_of", day=as_of.isoformat(), today=today.isoformat())
-    movements = await queries.movements(session, member.member_id, as_of=as_of, log_size=known_size)
+    products = await enrolment.products_behind(session, member.member_id, member.product)
+    movements = await queries.movements(session, member.member_id, products=products, as_of=as_of, log_size=known_size)
     held = sorted({move.fund for move in movements if move.account == "units"})
     account = Account(
         movements=movements,
-        allocations=await queries.allocations(session, member.member_id),
+        allocations=await queries.allocations(session, member.member_id, products=products),
         reconciled=await queries.reconciled(
             session,
             member.member_id,

@@ -22,6 +22,7 @@ from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
 from engine.identity.rules import MemberRef
 from engine.ledger import service as ledger
+from engine.reports import service as reports
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, Tenants, advance_clock
@@ -152,6 +153,11 @@ async def test_a_move_takes_every_franc_and_keeps_the_joining_date(scheme: Schem
                 session, scheme.tenant, [older.member_id], source="ltss", target="plus", actor="operator:test"
             )
     assert await scheme.balances(older) == {"ltss": 0, "plus": 2200}
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        ref = await reports.find_member(session, scheme.keys, older.number)
+        told = await reports.statement(session, scheme.tenant, ref, number=older.number, as_of=date(2023, 9, 3))
+        assert (told.product, told.joined_on) == ("plus", date(2023, 4, 3))
+        assert (told.totals.contributed_minor, told.totals.value_minor, told.totals.charges_minor) == (2200, 2200, 0)
     receipt = await scheme.pay(older, "300")
     assert [part.pot for part in receipt.parts] == ["savings"]
     assert await scheme.balances(older) == {"ltss": 0, "plus": 2500}
