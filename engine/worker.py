@@ -10,6 +10,7 @@ from procrastinate import PsycopgConnector
 
 from engine.app import DatabaseURLs, Deployment
 from engine.audit import service as audit
+from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
@@ -17,10 +18,10 @@ from engine.runtime.database import Role
 from engine.runtime.jobs import Jobs, promise
 from engine.runtime.logging import get_logger
 
-JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS}
+JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
 
-SCHEDULED = ("reconciliation.match_statements",)
+SCHEDULED = ("reconciliation.match_statements", "contributions.recompute_changes")
 """Jobs that come round for every tenant; a waiting one is not queued again."""
 
 ROUND_SECONDS = 60

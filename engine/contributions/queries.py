@@ -1,13 +1,13 @@
 """SQL of the contributions: suspense, files that came, and the laws they keep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import Law
+from engine.ledger.rules import EventKind, Law
 from engine.runtime.database import driver
 
 
@@ -88,6 +88,138 @@ async def add_file(
         text("select imported_at from contribution_files where sha256 = :sha"), {"sha": sha256}
     )
     return first
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedCohort:
+    """Receipts of one day that one set of rules decided, for members of a product who joined on one day."""
+
+    product: str
+    joined_on: date
+    business_date: date
+    decision: int
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedReceipt:
+    """A receipt as it stands: its amount by pot, and the units that each pot's part bought, by fund.
+
+    It is waiting while its money is on its way into a fund.
+    """
+
+    member_id: int
+    event_id: int
+    amount: int
+    pots: Mapping[str, int]
+    units: Mapping[str, Mapping[str, int]]
+    is_waiting: bool
+
+
+async def decided_cohorts(session: AsyncSession, since: date) -> list[DecidedCohort]:
+    """Return the cohorts of receipts of business dates from `since` on, by what last decided them."""
+    rows = await session.execute(
+        text("""select s.product, s.joined_on, e.business_date, last.decision, d.trace -> 'rules'
+                  from events e
+                  left join lateral (
+                    select r.decision from recomputations c
+                      join events r on r.member_id = c.member_id and r.event_id = c.by_event
+                     where c.member_id = e.member_id and c.event_id = e.event_id order by c.by_event desc limit 1) again on true
+                  cross join lateral (select coalesce(again.decision, e.decision) as decision) last
+                  join decisions d on d.tenant_id = e.tenant_id and d.decision_id = last.decision
+                  join memberships s on s.member_id = e.member_id and s.product = d.trace ->> 'product' and s.moved_to = ''
+                 where e.tenant_id = :t and e.kind = :kind and e.business_date >= :since
+                 group by 1, 2, 3, 4, 5 order by 3, 1, 2, 4"""),
+        {"t": session.info["tenant_id"], "kind": int(EventKind.CONTRIBUTION_RECEIVED), "since": since},
+    )
+    return [DecidedCohort(row[0], row[1], row[2], row[3], tuple(row[4])) for row in rows]
+
+
+async def decided_receipts(
+    session: AsyncSession, cohort: DecidedCohort, *, after: tuple[int, int], most: int, pack: int
+) -> list[DecidedReceipt]:
+    """Return a cohort's receipts after (member_id, event_id), those that `pack` has not decided yet."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with found as materialized (
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
+               from memberships s join events e on e.member_id = s.member_id
+               left join lateral (
+                 select r.body -> 'pots' as pots, r.body -> 'units' as units, r.decision from recomputations c
+                   join events r on r.member_id = c.member_id and r.event_id = c.by_event
+                  where c.member_id = e.member_id and c.event_id = e.event_id order by c.by_event desc limit 1) again on true
+              where s.tenant_id = %(t)s and s.product = %(product)s and s.joined_on = %(joined)s and s.moved_to = ''
+                and e.kind = %(kind)s and e.business_date = %(day)s and coalesce(again.decision, e.decision) = %(decision)s
+                and (e.member_id, e.event_id) > (%(member)s, %(event)s)
+                and not exists (select from recomputations c where c.member_id = e.member_id and c.event_id = e.event_id
+                                   and c.pack = %(pack)s)
+                and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+              order by e.member_id, e.event_id limit %(most)s),
+           split as (
+             select f.member_id, f.event_id, c.pot, sum(t.amount)::bigint as amount from found f
+               join transfers t on t.member_id = f.member_id and t.event_id = f.event_id
+               join chart c on c.tenant_id = t.tenant_id and c.code = t.credit group by 1, 2, 3),
+           bought as (
+             select f.member_id, f.event_id, c.pot, u.code as fund, bool_or(o.state is distinct from 'priced') as waits,
+                    sum(case when o.state = 'priced' then floor_units(a.amount,
+                          (10::numeric ^ greatest(u.unit_scale + o.scale - m.scale, 0))::bigint,
+                          (o.digits * 10::numeric ^ greatest(m.scale - u.unit_scale - o.scale, 0))::bigint) else 0 end)::bigint as units
+               from found f join allocations a on a.member_id = f.member_id and a.event_id = f.event_id
+               join chart c on c.tenant_id = a.tenant_id and c.code = a.code
+               join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.code >> 12
+               join funds u on u.tenant_id = a.tenant_id and u.fund_id = a.fund_id
+               left join orders o on o.tenant_id = a.tenant_id and o.dealing_id = a.dealing_id and o.fund_id = a.fund_id
+              group by 1, 2, 3, 4)
+           select f.member_id, f.event_id, f.amount,
+                  coalesce(f.pots, (select jsonb_object_agg(pot, amount) from split s
+                                     where s.member_id = f.member_id and s.event_id = f.event_id)),
+                  coalesce(f.units, (select jsonb_object_agg(pot, per) from (
+                    select pot, jsonb_object_agg(fund, units) as per from bought b
+                     where b.member_id = f.member_id and b.event_id = f.event_id group by pot) p), '{}'),
+                  coalesce((select bool_or(waits) from bought b where b.member_id = f.member_id and b.event_id = f.event_id),
+                           exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s))
+             from found f order by f.member_id, f.event_id""",
+        {
+            "t": session.info["tenant_id"],
+            "product": cohort.product,
+            "joined": cohort.joined_on,
+            "kind": int(EventKind.CONTRIBUTION_RECEIVED),
+            "day": cohort.business_date,
+            "decision": cohort.decision,
+            "member": after[0],
+            "event": after[1],
+            "pack": pack,
+            "most": most,
+        },
+    )
+    return [
+        DecidedReceipt(
+            row[0],
+            row[1],
+            row[2],
+            {pot: int(one) for pot, one in row[3].items()},
+            {pot: {fund: int(one) for fund, one in bought.items()} for pot, bought in row[4].items()},
+            row[5],
+        )
+        for row in await cursor.fetchall()
+    ]
+
+
+async def add_recomputations(session: AsyncSession, done: Sequence[tuple[int, int, int]], *, pack: int) -> None:
+    """Note by which event a pack version decided each receipt again: (member_id, event_id, by_event)."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into recomputations (member_id, event_id, by_event, tenant_id, pack)
+           select w.member_id, w.event_id, w.by_event, %s, %s
+             from unnest(%b::bigint[], %b::bigint[], %b::bigint[]) w(member_id, event_id, by_event)""",
+        (
+            session.info["tenant_id"],
+            pack,
+            [one for one, _, _ in done],
+            [one for _, one, _ in done],
+            [one for _, _, one in done],
+        ),
+    )
 
 
 LAWS: tuple[Law, ...] = (

@@ -59,6 +59,14 @@ async def in_lane(db: Database, tenant_id: int, lane: int) -> AsyncIterator[tupl
         yield session, datetime.fromisoformat(session.info["first"]).astimezone(UTC)
 
 
+@asynccontextmanager
+async def in_every_lane(db: Database, tenant_id: int, lanes: int) -> AsyncIterator[AsyncSession]:
+    """Open a unit of work once no other transaction writes in any of the tenant's posting lanes."""
+    statements = [lock for lane in range(lanes) for lock in queries.lane_statements(tenant_id, lane)]
+    async with db.unit_of_work(tenant_id, first=statements) as session:
+        yield session
+
+
 async def stored_events(session: AsyncSession, keys: Sequence[tuple[int, int]]) -> dict[int, StoredEvent]:
     """Return the events that stand under (member_id, event_id), by event id; where the member differs, by id alone."""
     found = await queries.events_by_key(session, keys)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import op
 
-from migrations.walls import grant, wall
+from migrations.walls import append_only, grant, wall
 
 revision: str = "0011_memberships"
 down_revision: str | None = "0010_rules"
@@ -33,5 +33,8 @@ def upgrade() -> None:
       perform set_config('app.tenant', '', true);
     end $$
     """)
-    wall("memberships")
+    append_only("recomputations")
+    for table in ("memberships", "recomputations"):
+        wall(table)
+    grant("recomputations", app="select, insert", jobs="select, insert")
     grant("memberships", app="select, insert, update (joined_on, moved_to, since_event)", jobs="select")

@@ -7,6 +7,12 @@ create table memberships (
 );
 create index memberships_of_product on memberships (tenant_id, product, member_id) where moved_to = '';
 
+-- Which event decided a receipt again, and under which pack version, where law reached back.
+create table recomputations (
+  member_id bigint not null, event_id bigint not null, by_event bigint not null, tenant_id int not null, pack int not null,
+  primary key (member_id, event_id, pack)
+);
+
 -- Moves the balances of members from codes to codes: one event each, at most 4,096 in one call; accounts locked in key order.
 -- `from_codes` and `to_codes` stand side by side, each pair of one asset. Answers (member, event) of whoever was moved.
 create function move_members(

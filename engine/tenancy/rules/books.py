@@ -332,6 +332,11 @@ def read_toml(file: str, content: bytes, problems: list[PackProblem]) -> dict[st
     return None
 
 
+def page_day(path: str) -> date | None:
+    """Return the day that a page of a rule book takes effect; None for any other file of a pack."""
+    return _day(path) if re.fullmatch(r"[a-z][a-z0-9-]*/rules/[^/]+\.toml", path) else None
+
+
 def _day(file: str) -> date | None:
     """Return the day in the name of a page: 2024-04-01.toml, or 2024-04-01-a-second-law.toml."""
     named = re.fullmatch(r"(\d{4}-\d\d-\d\d)(-[a-z0-9-]+)?", PurePosixPath(file).stem)

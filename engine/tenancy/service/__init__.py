@@ -19,11 +19,19 @@ from engine.tenancy.service.tenants import (
     create_tenant,
     stored_pack,
 )
-from engine.tenancy.service.versions import approve_pack, list_proposals, propose_pack, reject_pack
+from engine.tenancy.service.versions import (
+    Reach,
+    approve_pack,
+    list_proposals,
+    propose_pack,
+    reaches_back,
+    reject_pack,
+)
 
 __all__ = [
     "FiguresProposed",
     "PackReport",
+    "Reach",
     "ScenarioResult",
     "Tenant",
     "Tenants",
@@ -41,6 +49,7 @@ __all__ = [
     "pack_folders",
     "propose_figures",
     "propose_pack",
+    "reaches_back",
     "record",
     "reject_figure",
     "reject_pack",

@@ -1,5 +1,6 @@
 """New versions of a tenant's pack: put forward by one person, approved by another, in force from a business date."""
 
+from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +13,7 @@ from engine.ledger.rules import Entry, EventKind
 from engine.tenancy import queries
 from engine.tenancy.errors import CurrencyChanged, PackDecided, PackInForceTooEarly, PackOfOther, UnknownProposal
 from engine.tenancy.queries import Proposal
+from engine.tenancy.rules.books import page_day
 from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service.tenants import Tenant, store_pack
 
@@ -68,6 +70,34 @@ async def reject_pack(session: AsyncSession, tenant: Tenant, proposal_id: int, *
 async def list_proposals(session: AsyncSession) -> list[Proposal]:
     """Return every version ever put forward for the tenant, oldest first."""
     return await queries.proposals(session)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a pack version reaches back: from which day, and by which pages ("nps-lite/2024-04-01")."""
+
+    since: date
+    pages: frozenset[str]
+
+
+async def reaches_back(session: AsyncSession, tenant: Tenant) -> Reach | None:
+    """Return how far back the version now in force has changed decisions that were made before it.
+
+    None where it changes no rules of days before its own first day, or is the tenant's first.
+    """
+    approved = [one for one in await list_proposals(session) if one.state == "approved"]
+    found = next((one for one in reversed(approved) if one.pack == tenant.pack_id), None)
+    if found is None:
+        return None
+    earlier = [one.pack for one in approved if one.proposal_id < found.proposal_id]
+    before = await queries.pack_files(session, earlier[-1] if earlier else await queries.last_activated(session))
+    after = {path: content.decode() for path, content in tenant.pack.files.items()}
+    days = {
+        path.replace("/rules/", "/").removesuffix(".toml"): day
+        for path in {*before, *after}
+        if before.get(path) != after.get(path) and (day := page_day(path)) is not None and day < found.in_force_from
+    }
+    return Reach(min(days.values()), frozenset(days)) if days else None
 
 
 async def _decide(

@@ -1,0 +1,200 @@
+"""Law that reaches back: what was decided under rules since replaced in arrears is decided again, by new events.
+
+Nothing is edited and no money comes or goes: what the new rules give another pot moves there, as cash or as the units
+it bought. A receipt whose money is still on its way into a fund waits; what the new rules would not have taken at all
+stays where it is, and is put on record for people to look at.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.contributions import queries
+from engine.contributions.queries import DecidedReceipt
+from engine.contributions.rules import LANES, OWN, ContributionTerms, split_contribution
+from engine.contributions.service.terms import terms_for
+from engine.kernel.amounts import Amount
+from engine.kernel.clock import business_date
+from engine.kernel.errors import EngineError
+from engine.kernel.ids import claim_digest
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.runtime.database import Database, retry_transaction
+from engine.tenancy import service as tenancy
+from engine.tenancy.service import Reach, Tenant
+
+PAGE = 2_000
+"""Receipts read and written by one transaction."""
+
+
+@dataclass(slots=True)
+class Recomputed:
+    """What became of the receipts of a time: how many were looked at, moved, noted or left waiting."""
+
+    receipts: int = 0
+    moved: int = 0
+    refused: int = 0
+    waiting: int = 0
+
+
+async def recompute(db: Database, tenant: Tenant, reach: Reach, *, actor: str) -> Recomputed:
+    """Decide again every receipt since a day that other rules decided, or pages since rewritten; once a pack version.
+
+    May be stopped and run again: what is done stays done. Receipts of cohorts whose rules have not changed are not read.
+    """
+    report = Recomputed()
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        cohorts = [one for one in await queries.decided_cohorts(session, reach.since) if _differs(tenant, one, reach)]
+    for cohort in cohorts:
+        after = (0, 0)
+        while True:
+
+            async def run(
+                after: tuple[int, int] = after, cohort: queries.DecidedCohort = cohort
+            ) -> tuple[int, int] | None:
+                async with ledger.in_every_lane(db, tenant.tenant_id, LANES) as session:
+                    return await _page(session, tenant, cohort, after, actor, report)
+
+            last = await retry_transaction(run)
+            if last is None:
+                break
+            after = last
+    return report
+
+
+def _differs(tenant: Tenant, cohort: queries.DecidedCohort, reach: Reach) -> bool:
+    terms = _terms(tenant, cohort)
+    if isinstance(terms, EngineError) or terms.rules != cohort.rules:
+        return True
+    return any(f"{cohort.product}/{rule.partition('@')[2]}" in reach.pages for rule in cohort.rules)
+
+
+def _terms(tenant: Tenant, cohort: queries.DecidedCohort) -> ContributionTerms | EngineError:
+    try:
+        return terms_for(tenant, cohort.product, cohort.business_date, cohort.joined_on)
+    except EngineError as refusal:
+        return refusal
+
+
+async def _page(
+    session: AsyncSession,
+    tenant: Tenant,
+    cohort: queries.DecidedCohort,
+    after: tuple[int, int],
+    actor: str,
+    report: Recomputed,
+) -> tuple[int, int] | None:
+    receipts = await queries.decided_receipts(session, cohort, after=after, most=PAGE, pack=tenant.pack_id)
+    if not receipts:
+        return None
+    done = [one for one in receipts if not one.is_waiting]
+    entries = [entry async for entry in _entries(session, tenant, cohort, done, actor)]
+    fates = await ledger.post(session, entries)
+    await queries.add_recomputations(
+        session,
+        [(one.member_id, one.event_id, fate.event_id) for one, fate in zip(done, fates, strict=True)],
+        pack=tenant.pack_id,
+    )
+    report.receipts += len(receipts)
+    report.waiting += len(receipts) - len(done)
+    report.refused += sum("refusal" in entry.body for entry in entries)
+    report.moved += sum(bool(entry.transfers) for entry in entries)
+    return receipts[-1].member_id, receipts[-1].event_id
+
+
+async def _entries(
+    session: AsyncSession,
+    tenant: Tenant,
+    cohort: queries.DecidedCohort,
+    receipts: Sequence[DecidedReceipt],
+    actor: str,
+) -> AsyncIterator[Entry]:
+    now = await ledger.scheme_now(session)
+    actor_id = await ledger.actor_id(session, actor)
+    terms = _terms(tenant, cohort)
+    rules = terms.rules if isinstance(terms, ContributionTerms) else ()
+    decision = await ledger.decision_id(session, tenancy.trace(cohort.product, rules))
+    codes = await _codes(session, tenant, cohort.product, receipts)
+    for one in receipts:
+        body: dict[str, object] = {"receipt": str(one.event_id), "amount": str(one.amount)}
+        transfers: tuple[Transfer, ...] = ()
+        try:
+            if isinstance(terms, EngineError):
+                raise terms
+            parts = split_contribution(Amount(one.amount, tenant.asset), terms)
+            moves = resplit(one.pots, {pot: part.units for pot, part in parts})
+            body["pots"] = {pot: str(part.units) for pot, part in parts}
+            transfers = tuple(_transfers(one, moves, codes))
+            body["units"] = _units_after(one, moves)
+        except EngineError as refusal:
+            body["refusal"] = refusal.code
+        yield Entry(
+            member_id=one.member_id,
+            kind=EventKind.CONTRIBUTION_RECOMPUTED,
+            business_date=business_date(now, tenant.time_zone),
+            actor=actor_id,
+            pack=tenant.pack_id,
+            decision=decision,
+            body=body,
+            claims=(claim_digest(tenant.tenant_id, f"recompute:{tenant.pack_id}", str(one.event_id)),),
+            transfers=transfers,
+        )
+
+
+def _units_after(receipt: DecidedReceipt, moves: Sequence[tuple[str, str, int]]) -> dict[str, dict[str, str]]:
+    """Return the units each pot's part stands in afterwards, by fund, as `_transfers` moves them."""
+    units = {pot: dict(bought) for pot, bought in receipt.units.items()}
+    for source, target, amount in moves:
+        for fund, held in receipt.units.get(source, {}).items():
+            moved = held * amount // receipt.pots[source]
+            units[source][fund] -= moved
+            into = units.setdefault(target, {})
+            into[fund] = into.get(fund, 0) + moved
+    return {pot: {fund: str(one) for fund, one in bought.items()} for pot, bought in units.items()}
+
+
+def resplit(before: Mapping[str, int], after: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """Return (from pot, to pot, amount) of what must move so that `before` becomes `after`; both have one sum.
+
+    What is too much in one pot goes to those that lack it, both in the order of the pots' codes.
+    """
+    assert sum(before.values()) == sum(after.values()), (before, after)
+    surplus = {pot: before[pot] - after.get(pot, 0) for pot in sorted(before) if before[pot] > after.get(pot, 0)}
+    moves: list[tuple[str, str, int]] = []
+    for pot in sorted(after):
+        lacking = after[pot] - before.get(pot, 0)
+        for source, spare in list(surplus.items()):
+            moved = min(lacking, spare)
+            if moved > 0:
+                moves.append((source, pot, moved))
+                surplus[source] = spare - moved
+                lacking -= moved
+    return moves
+
+
+def _transfers(
+    receipt: DecidedReceipt, moves: Sequence[tuple[str, str, int]], codes: Mapping[tuple[str, str], int]
+) -> Iterator[Transfer]:
+    """Yield what moves: cash where the receipt bought nothing, else of each fund the units that the moved part bought."""
+    for source, target, amount in moves:
+        bought = receipt.units.get(source, {})
+        if not bought:
+            yield Transfer(amount, codes[source, ""], codes[target, ""])
+        for fund, units in bought.items():
+            moved = units * amount // receipt.pots[source]
+            if moved:
+                yield Transfer(moved, codes[source, fund], codes[target, fund])
+
+
+async def _codes(
+    session: AsyncSession, tenant: Tenant, product: str, receipts: Sequence[DecidedReceipt]
+) -> dict[tuple[str, str], int]:
+    """Return the codes of cash by (pot, "") and of units by (pot, fund), for every pot of the product."""
+    funds = {fund for one in receipts for bought in one.units.values() for fund in bought}
+    accounts: dict[tuple[str, str], Account] = {}
+    for pot in tenant.product(product).pot_codes:
+        accounts[pot, ""] = Account("cash", tenant.asset.symbol, product, pot, OWN)
+        accounts |= {(pot, fund): Account("units", fund, product, pot, OWN, fund) for fund in funds}
+    found = await ledger.account_codes(session, accounts.values())
+    return {key: found[account] for key, account in accounts.items()}

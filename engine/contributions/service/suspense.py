@@ -1,0 +1,90 @@
+"""Payments that no member has been found for: what lies there, and giving one to whom it belongs."""
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.contributions import queries
+from engine.contributions.errors import AlreadyResolved, UnknownSuspense
+from engine.contributions.rules import (
+    OWN,
+    Payment,
+    Receipt,
+    Suspended,
+    split_contribution,
+)
+from engine.contributions.service.receiving import receipt_of
+from engine.contributions.service.terms import terms_for
+from engine.identity import service as identity
+from engine.kernel.amounts import Amount
+from engine.kernel.clock import business_date
+from engine.kernel.errors import NotFound
+from engine.kernel.ids import claim_digest
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime.jobs import promise
+from engine.runtime.key_file import FileKeyStore
+from engine.runtime.sealing import unseal
+from engine.tenancy import service as tenancy
+from engine.tenancy.service import Tenant
+
+
+async def list_suspense(session: AsyncSession, tenant: Tenant, *, after: int = 0, most: int = 100) -> list[Suspended]:
+    """Return the unresolved payments in suspense after receipt `after`, oldest first, with their age in days."""
+    asset = tenant.asset
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    return [
+        Suspended(
+            receipt=str(row.event_id),
+            reason=row.reason,
+            amount=Amount(row.amount, asset).decimal(),
+            channel=row.channel,
+            received_on=row.received_on,
+            age_days=(today - row.received_on).days,
+        )
+        for row in await queries.list_suspense(session, after=after, most=most)
+    ]
+
+
+async def resolve_suspense(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipt: int, *, member: str, actor: str
+) -> Receipt:
+    """Give a suspended payment to a member, by a new event that names the one it resolves; once.
+
+    Raises:
+        UnknownSuspense, AlreadyResolved, NotFound (no such member), and whatever the member's terms refuse.
+    """
+    row = await queries.find_suspense(session, receipt)
+    if row is None:
+        raise UnknownSuspense
+    if row.resolved:
+        raise AlreadyResolved
+    found = await identity.members_by_number(session, keys, [member])
+    if member not in found:
+        raise NotFound
+    ref = found[member]
+    payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
+    asset = tenant.asset
+    terms = terms_for(tenant, ref.product, row.received_on, ref.joined_on)
+    parts = split_contribution(Amount(row.amount, asset), terms)
+    cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
+    suspense = Account("suspense", asset.symbol, party=row.channel)
+    codes = await ledger.account_codes(session, {suspense, *cash.values()})
+    now = await ledger.scheme_now(session)
+    entry = Entry(
+        member_id=ref.member_id,
+        kind=EventKind.SUSPENSE_RESOLVED,
+        business_date=business_date(now, tenant.time_zone),
+        actor=await ledger.actor_id(session, actor),
+        pack=tenant.pack_id,
+        decision=await ledger.decision_id(session, tenancy.trace(ref.product, terms.rules)),
+        body={"amount": str(row.amount), "channel": row.channel, "resolves": str(receipt)},
+        claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
+        transfers=tuple(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
+    )
+    (fate,) = await ledger.post(session, [entry])
+    if fate.outcome is not Outcome.POSTED:
+        raise AlreadyResolved
+    await queries.add_resolution(session, receipt, resolved_event=fate.event_id, member_id=ref.member_id)
+    # The payment may be matched already: then its cash goes into the open dealing.
+    await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
+    return receipt_of(fate.event_id, payment, Amount(row.amount, asset), entry.business_date, parts, None)

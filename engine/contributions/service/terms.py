@@ -1,0 +1,58 @@
+"""Which terms a payment is decided by, and what became of it, as the answer says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.contributions.errors import NoTerms
+from engine.contributions.rules import (
+    AmountRule,
+    ContributionTerms,
+    SplitRule,
+)
+from engine.enrolment import service as enrolment
+from engine.identity.rules import MemberRef
+from engine.kernel.rules import Dates
+from engine.tenancy.service import Tenant
+
+_terms: dict[tuple[str, str, date, date], ContributionTerms] = {}
+_MOST_TERMS = 10_000
+
+
+def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> ContributionTerms:
+    """Return the terms of a member who joined on `joined_on`, for a payment of `on`.
+
+    Raises:
+        NoTerms: no rule is in force then.
+    """
+    key = (tenant.pack.sha256, product, on, joined_on)
+    if key not in _terms:
+        dates = Dates(on=on, joined_on=joined_on, tranche_on=on)
+        amount = tenant.rule(AmountRule, product=product, dates=dates)
+        split = tenant.rule(SplitRule, product=product, dates=dates)
+        if amount is None or split is None:
+            raise NoTerms(day=on.isoformat())
+        if len(_terms) >= _MOST_TERMS:
+            _terms.clear()
+        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.asset, (amount.ref, split.ref))
+    return _terms[key]
+
+
+async def in_their_products(session: AsyncSession, members: Mapping[str, MemberRef]) -> dict[str, MemberRef]:
+    """Return the members as they stand in the product that money sent to them goes into: the first they joined."""
+    held = await enrolment.memberships_of(session, [one.member_id for one in members.values()])
+    return {
+        number: replace(one, product=first.product, joined_on=first.joined_on, group_code=first.group_code)
+        for number, one in members.items()
+        for first in held.get(one.member_id, ())[:1]
+    }
+
+
+def rules_for(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:
+    """Return the rules by which a member's payment of `on` is decided, as far as there are any."""
+    try:
+        return terms_for(tenant, member.product, on, member.joined_on).rules
+    except NoTerms:
+        return ()
