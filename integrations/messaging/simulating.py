@@ -142,9 +142,9 @@ class Reporting:
         self._faults = faults
         self._waiting: list[WireRequest] = []
 
-    def later(self, *, headers: dict[str, str], body: bytes) -> None:
-        """Keep a report to be sent; it goes out in this order, unless a fault says otherwise."""
-        self._waiting.append(WireRequest(method="POST", url=self._url, headers=headers, body=body))
+    def later(self, *, headers: dict[str, str], body: bytes, url: str = "", method: str = "POST") -> None:
+        """Keep a report to be sent, to `url` if it names an address of its own; in this order, but for faults."""
+        self._waiting.append(WireRequest(method=method, url=url or self._url, headers=headers, body=body))
 
     async def send(self) -> list[int]:
         """Send the reports that wait; return the status of each that was answered."""
@@ -152,7 +152,7 @@ class Reporting:
         if self._faults.strikes(Fault.REPORTS_REORDERED):
             reports.reverse()
         statuses = []
-        for report in reports:
+        for report in (one for one in reports if one.url):
             if self._faults.strikes(Fault.REPORT_DROPPED):
                 continue
             if self._faults.strikes(Fault.REPORT_LATE):

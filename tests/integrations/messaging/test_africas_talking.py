@@ -136,12 +136,6 @@ def test_screens() -> None:
 
 
 @pytest_asyncio.fixture
-async def transport() -> AsyncIterator[LoopbackTransport]:
-    async with LoopbackTransport() as found:
-        yield found
-
-
-@pytest_asyncio.fixture
 async def there(transport: LoopbackTransport) -> AsyncIterator[AfricasTalkingSimulator]:
     found = AfricasTalkingSimulator(transport, username="umoja", api_key="at-key")
     async with found.server:
