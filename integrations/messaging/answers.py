@@ -1,5 +1,6 @@
 """What every provider over HTTP has in common: how an answer that is no acceptance is called. Pure."""
 
+import re
 from collections.abc import Mapping
 
 from engine.kernel.outcomes import ExchangeState, Reason
@@ -15,6 +16,15 @@ REFUSED_STATUSES: Mapping[int, Reason] = {
     429: Reason.LIMIT,
 }
 """Statuses that say the request was not carried out."""
+
+
+_PERSONAL = re.compile(r"\S+@\S+|\+?[0-9](?:[ -]?[0-9]){6,}")
+
+
+def word(*parts: str) -> str:
+    """Return a provider's own words as they may be kept: short, on one line, with no number or address of a reader."""
+    text = " ".join(" ".join(parts).split())
+    return _PERSONAL.sub("#", text)[:80]
 
 
 def rejected(reason: Reason, code: str) -> MessageAnswer:

@@ -3,6 +3,7 @@
 Magic numbers, as real sandboxes have: what a number ends in decides what becomes of a message to it (`MAGIC_NUMBERS`).
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class Handset:
     @property
     def session(self) -> str:
         """Return the gateway's id of the present session."""
-        return f"ATUid_{self._phone[1:]}_{self._dialled:08x}"
+        return f"ATUid_{hashlib.sha256(f'{self._phone} {self._dialled}'.encode()).hexdigest()[:32]}"
 
     async def dial(self) -> str:
         """Begin a session; return its first screen."""

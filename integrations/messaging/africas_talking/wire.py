@@ -21,7 +21,7 @@ from engine.notices.ports import (
     UssdRequest,
     UssdScreen,
 )
-from integrations.messaging.answers import judge_status, rejected, unknown
+from integrations.messaging.answers import judge_status, rejected, unknown, word
 
 FORM = "application/x-www-form-urlencoded"
 MESSAGING_PATH = "/version1/messaging"
@@ -94,14 +94,14 @@ def read_answer(response: WireResponse, message: OutgoingMessage) -> MessageAnsw
         return unknown(Reason.AMBIGUOUS)
     if number != message.to:
         return unknown(Reason.AMBIGUOUS)
-    return _judge_recipient(recipient, code, f"{code} {status[:60]}", message)
+    return _judge_recipient(recipient, code, word(str(code), status), message)
 
 
-def _judge_recipient(recipient: Mapping[str, object], code: int, word: str, message: OutgoingMessage) -> MessageAnswer:
+def _judge_recipient(recipient: Mapping[str, object], code: int, told: str, message: OutgoingMessage) -> MessageAnswer:
     if code in REJECTED_CODES:
-        return rejected(REJECTED_CODES[code], word)
+        return rejected(REJECTED_CODES[code], told)
     if code not in ACCEPTED_CODES:
-        return unknown(Reason.AMBIGUOUS, word)
+        return unknown(Reason.AMBIGUOUS, told)
     reference = recipient.get("messageId")
     cost, currency = read_cost(recipient.get("cost"))
     parts = recipient.get("messageParts")
@@ -111,7 +111,7 @@ def _judge_recipient(recipient: Mapping[str, object], code: int, word: str, mess
         cost=cost,
         currency=currency,
         parts=parts if isinstance(parts, int) and parts > 0 else len(message.pieces),
-        code=word,
+        code=told,
     )
 
 
@@ -129,8 +129,7 @@ def read_report(request: WireRequest) -> tuple[DeliveryHint, ...]:
     status, failure = form["status"], form.get("failureReason", "")
     state = DELIVERY_STATES.get(status, DeliveryState.UNDER_WAY)
     reason = FAILURES.get(failure, Reason.OTHER) if state is DeliveryState.FAILED else None
-    word = " ".join(part for part in (status, failure) if part)[:120]
-    return (DeliveryHint(provider_ref=form["id"], state=state, reason=reason, code=word),)
+    return (DeliveryHint(provider_ref=form["id"], state=state, reason=reason, code=word(status, failure)),)
 
 
 def read_step(request: WireRequest) -> UssdRequest:
@@ -169,7 +168,7 @@ def read_end(request: WireRequest) -> UssdEnd:
         currency=currency,
         hops=_whole(form.get("hopsCount", "")),
         milliseconds=_whole(form.get("durationInMillis", "")),
-        code=" ".join(part for part in (form["status"], form.get("errorMessage", "")) if part)[:120],
+        code=word(form["status"], form.get("errorMessage", "")),
     )
 
 

@@ -12,7 +12,13 @@ class HttpGateway:
     """Sends messages by one gateway. `secrets` are filled into its description and stand nowhere else."""
 
     def __init__(
-        self, transport: Transport, gateway: Gateway, secrets: Mapping[str, str], *, report_url: str = ""
+        self,
+        transport: Transport,
+        gateway: Gateway,
+        secrets: Mapping[str, str],
+        *,
+        base_url: str,
+        report_url: str = "",
     ) -> None:
         """Raise ValueError, with everything that is wrong, if the description cannot be used."""
         problems = description_problems(gateway, secrets)
@@ -21,11 +27,14 @@ class HttpGateway:
         self._transport = transport
         self._gateway = gateway
         self._secrets = secrets
+        self._base_url = base_url
         self._report_url = report_url
 
     async def send(self, message: OutgoingMessage) -> MessageAnswer:
         """Ask for one message to one number."""
-        request = wire.send_request(message, self._gateway, self._secrets, report_url=self._report_url)
+        request = wire.send_request(
+            message, self._gateway, self._secrets, base_url=self._base_url, report_url=self._report_url
+        )
         return wire.read_answer(await self._transport.send(request), message, self._gateway.answers)
 
     def read_report(self, report: WireRequest) -> tuple[DeliveryHint, ...]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from engine.kernel.outcomes import Reason
@@ -69,9 +70,9 @@ class Reports(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A gateway."""
+    """A gateway. `path` follows the address it has for one tenant."""
 
-    url: str
+    path: Annotated[str, Meta(pattern=r"^/")]
     format: Literal["form", "json", "query"]
     fields: Mapping[str, str]
     answers: Answers
@@ -80,10 +81,20 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     basic: BasicAuth | None = None
 
 
+def decode_gateway(content: bytes) -> Gateway:
+    """Return the gateway that TOML in UTF-8 describes.
+
+    Raises:
+        ValueError: it is no TOML, or not of this form; the message says where.
+
+    """
+    return msgspec.toml.decode(content, type=Gateway)
+
+
 def description_problems(gateway: Gateway, secrets: Mapping[str, str]) -> list[str]:
     """Return what is wrong with a description, given the secrets that stand beside it."""
     known = FILLED | secrets.keys()
-    texts = {"url": gateway.url, **gateway.fields, **gateway.headers}
+    texts = {"path": gateway.path, **gateway.fields, **gateway.headers}
     found = [
         f"{name} has {{{missing}}}, which is neither a value of a message nor a secret"
         for name, text in texts.items()

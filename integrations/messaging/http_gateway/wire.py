@@ -18,7 +18,7 @@ from engine.notices.ports import (
     ReportForged,
     ReportUnreadable,
 )
-from integrations.messaging.answers import judge_status, rejected, unknown
+from integrations.messaging.answers import judge_status, rejected, unknown, word
 from integrations.messaging.http_gateway.description import PLACEHOLDER, Answers, Gateway, ReadFields
 
 FORM = "application/x-www-form-urlencoded"
@@ -30,7 +30,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def send_request(
-    message: OutgoingMessage, gateway: Gateway, secrets: Mapping[str, str], *, report_url: str = ""
+    message: OutgoingMessage, gateway: Gateway, secrets: Mapping[str, str], *, base_url: str, report_url: str = ""
 ) -> WireRequest:
     """Return the request by which this gateway sends `message`. Fields that are empty are left out."""
     values = {
@@ -43,7 +43,7 @@ def send_request(
         "coding": "0" if message.encoding == "gsm-7" else "2",
         "report_url": report_url,
     }
-    url = _filled(gateway.url, {name: quote(value, safe="") for name, value in values.items()})
+    url = base_url + _filled(gateway.path, {name: quote(value, safe="") for name, value in values.items()})
     fields = {name: text for name, template in gateway.fields.items() if (text := _filled(template, values))}
     headers = {name: _filled(template, values) for name, template in gateway.headers.items()}
     if gateway.basic:
@@ -66,9 +66,9 @@ def read_answer(response: WireResponse, message: OutgoingMessage, rules: Answers
     found = _answer_fields(response, rules)
     outcome = found.get("outcome", "")
     if outcome in rules.rejected:
-        return rejected(rules.rejected[outcome], outcome[:60])
+        return rejected(rules.rejected[outcome], word(outcome))
     if not outcome or outcome not in rules.accepted:
-        return unknown(Reason.AMBIGUOUS, outcome[:60])
+        return unknown(Reason.AMBIGUOUS, word(outcome))
     cost, currency = _cost(found, rules.currency)
     parts = found.get("parts", "")
     return MessageAnswer(
@@ -77,7 +77,7 @@ def read_answer(response: WireResponse, message: OutgoingMessage, rules: Answers
         cost=cost,
         currency=currency,
         parts=int(parts) if re.fullmatch(r"[1-9][0-9]?", parts) else len(message.pieces),
-        code=outcome[:60],
+        code=word(outcome),
     )
 
 
@@ -113,7 +113,7 @@ def read_report(request: WireRequest, gateway: Gateway, secrets: Mapping[str, st
             reason=rules.reasons.get(outcome, Reason.OTHER) if state is DeliveryState.FAILED else None,
             cost=cost,
             currency=currency,
-            code=outcome[:60],
+            code=word(outcome),
         ),
     )
 

@@ -16,7 +16,7 @@ from aiosmpplib.codec import find_codec_info
 from engine.kernel.outcomes import ExchangeState, Reason
 from engine.kernel.transport import WireRequest
 from engine.notices.ports import DeliveryHint, DeliveryState, MessageAnswer, OutgoingMessage, ReportUnreadable
-from integrations.messaging.answers import rejected, unknown
+from integrations.messaging.answers import rejected, unknown, word
 
 HEADER_BYTES = 16
 PDU_BYTES_MAX = 70_000
@@ -115,15 +115,15 @@ def read_answer(pdu: bytes, parts: int) -> MessageAnswer:
     head = read_head(pdu)
     if head.command not in (SUBMIT_SM_RESP, GENERIC_NACK):
         return unknown(Reason.AMBIGUOUS)
-    word = f"0x{head.status:08x}"
+    code = f"0x{head.status:08x}"
     if head.status in STATUSES:
-        return rejected(STATUSES[head.status], word)
+        return rejected(STATUSES[head.status], code)
     if head.status or head.command == GENERIC_NACK:
-        return unknown(Reason.PROVIDER_DOWN if head.status == 0x08 else Reason.AMBIGUOUS, word)
+        return unknown(Reason.PROVIDER_DOWN if head.status == 0x08 else Reason.AMBIGUOUS, code)
     message_id = pdu[HEADER_BYTES:].partition(b"\0")[0]
     if not message_id.isascii():
-        return unknown(Reason.AMBIGUOUS, word)
-    return MessageAnswer(state=ExchangeState.ACCEPTED, provider_ref=message_id.decode(), parts=parts, code=word)
+        return unknown(Reason.AMBIGUOUS, code)
+    return MessageAnswer(state=ExchangeState.ACCEPTED, provider_ref=message_id.decode(), parts=parts, code=code)
 
 
 def read_report(report: WireRequest) -> tuple[DeliveryHint, ...]:
@@ -137,13 +137,12 @@ def read_report(report: WireRequest) -> tuple[DeliveryHint, ...]:
     if esm_class & _KIND != _RECEIPT:
         return ()
     message_id = options.get(_RECEIPTED_MESSAGE_ID, b"").rstrip(b"\0").decode("latin-1") or _first(_RECEIPT_ID, text)
-    word = _first(_RECEIPT_STATE, text).upper() or _numbered_state(options.get(_MESSAGE_STATE, b""))
-    if not message_id or not word:
+    stat = _first(_RECEIPT_STATE, text).upper() or _numbered_state(options.get(_MESSAGE_STATE, b""))
+    if not message_id or not stat:
         raise ReportUnreadable(reason="a receipt has an id and a state")
-    told, reason = RECEIPT_STATES.get(word, (DeliveryState.UNDER_WAY, None))
-    error = _first(_RECEIPT_ERROR, text)
-    code = f"{word} {error}" if error and told is DeliveryState.FAILED else word
-    return (DeliveryHint(provider_ref=message_id, state=told, reason=reason, code=code[:60]),)
+    told, reason = RECEIPT_STATES.get(stat, (DeliveryState.UNDER_WAY, None))
+    error = _first(_RECEIPT_ERROR, text) if told is DeliveryState.FAILED else ""
+    return (DeliveryHint(provider_ref=message_id, state=told, reason=reason, code=word(stat, error)),)
 
 
 def _deliver(pdu: bytes) -> tuple[int, str, dict[int, bytes]]:

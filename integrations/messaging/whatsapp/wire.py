@@ -25,7 +25,7 @@ from engine.notices.ports import (
     ReportForged,
     ReportUnreadable,
 )
-from integrations.messaging.answers import judge_status, rejected, unknown
+from integrations.messaging.answers import judge_status, rejected, unknown, word
 
 SIGNATURE = "x-hub-signature-256"
 REPORT_BYTES_MAX = 3_145_728  # the largest webhook the platform sends
@@ -141,7 +141,7 @@ def read_answer(response: WireResponse) -> MessageAnswer:
         return unknown(Reason.AMBIGUOUS)
     if not isinstance(provider_ref, str) or not provider_ref:
         return unknown(Reason.AMBIGUOUS)
-    return MessageAnswer(state=ExchangeState.ACCEPTED, provider_ref=provider_ref, parts=1, code=str(status)[:60])
+    return MessageAnswer(state=ExchangeState.ACCEPTED, provider_ref=provider_ref, parts=1, code=word(str(status)))
 
 
 def read_report(request: WireRequest, *, app_secret: str, phone_number_id: str) -> tuple[DeliveryHint, ...]:
@@ -195,7 +195,7 @@ def _template(message: OutgoingMessage) -> dict[str, object]:
 def _judge_error(error: Mapping[str, object], response: WireResponse) -> MessageAnswer:
     code = error.get("code")
     if not isinstance(code, int) or code in UNCERTAIN_ERRORS:
-        return unknown(Reason.PROVIDER_DOWN, f"{response.status} {code}"[:60])
+        return unknown(Reason.PROVIDER_DOWN, word(str(response.status), str(code)))
     reason = reason_of(code)
     if response.status >= 500 and reason is Reason.OTHER:
         return unknown(Reason.PROVIDER_DOWN, f"{response.status} {code}")
@@ -227,5 +227,5 @@ def _hint(status: _Status) -> DeliveryHint:
         state=state,
         reason=(Reason.OTHER if code is None else reason_of(code)) if failed else None,
         reference=status.biz_opaque_callback_data,
-        code=(status.status if code is None else f"{status.status} {code}")[:60],
+        code=word(status.status, "" if code is None else str(code)),
     )
