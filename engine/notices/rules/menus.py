@@ -164,6 +164,20 @@ def walk(menu: Menu, position: Position, inputs: Sequence[str]) -> Position:
     return position
 
 
+def keepable(menu: Menu, position: Position) -> Position:
+    """Return where a session may go on after it was cut off: the same place, but before the first secret typed.
+
+    It holds no secret and may be stored. A session that had ended begins again.
+    """
+    if menu.at(position.screen).ends:
+        return Position(start=position.start, screen=position.start)
+    for place, step in enumerate(position.way):
+        asked = menu.at(step.screen).input
+        if asked is not None and asked.secret:
+            return Position(start=position.start, screen=step.screen, way=position.way[:place])
+    return replace(position, refused=False)
+
+
 def show(menu: Menu, position: Position, values: Mapping[str, str]) -> UssdScreen:
     """Return the screen to show, which takes one screen at most whatever the values.
 

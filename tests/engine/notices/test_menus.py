@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from engine.notices.errors import ValueTooLong
 from engine.notices.rules import gsm7
 from engine.notices.rules.gsm7 import Encoding
 from engine.notices.rules.menu_files import decode_menu
-from engine.notices.rules.menus import Menu, Position, begin, show, walk
+from engine.notices.rules.menus import Menu, Position, begin, keepable, show, walk
 
 TOML = (Path(__file__).parent / "data" / "ussd.toml").read_text()
 ACTIONS = {
@@ -113,6 +114,25 @@ def test_the_same_inputs_show_the_same_screen_and_each_fits(inputs: list[str], s
 @given(INPUTS, INPUTS)
 def test_a_session_cut_off_goes_on_where_it_stopped(before: list[str], later: list[str]) -> None:
     assert walk(MENU, after(*before), later) == after(*before, *later)
+
+
+@pytest.mark.parametrize(
+    ("start", "inputs", "screen", "answers"),
+    [
+        pytest.param("member", ["1", "500"], "confirm", {"amount": "500"}, id="where it stopped"),
+        pytest.param("member", ["1", "x"], "amount", {}, id="without the complaint"),
+        pytest.param("new", ["2", "1", "4711"], "pin", {"language": "sw", "consent": "yes"}, id="before the PIN"),
+        pytest.param("new", ["2", "1", "4711", "4711"], "language", {}, id="from the beginning after an end"),
+    ],
+)
+def test_what_is_kept_of_a_session_that_was_cut_off(
+    start: str, inputs: list[str], screen: str, answers: dict[str, str]
+) -> None:
+    kept = keepable(MENU, after(*inputs, start=start))
+
+    assert (kept.screen, kept.answers, kept.refused) == (screen, answers, False)
+    assert b"4711" not in msgspec.json.encode(kept)
+    assert msgspec.json.decode(msgspec.json.encode(kept), type=Position) == kept
 
 
 def test_a_value_that_must_not_be_cut_is_refused() -> None:

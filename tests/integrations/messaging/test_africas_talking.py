@@ -267,6 +267,24 @@ async def test_their_own_client_understands_our_refusal(there: AfricasTalkingSim
     assert answer == "AfricasTalkingException: The supplied authentication is invalid"
 
 
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        pytest.param(b'"SMSMessageData"', b'"SMSMessageData', id="a quote is missing"),
+        pytest.param(b"application/json", b"text/json", id="another content type"),
+    ],
+)
+async def test_their_own_client_sees_when_one_thing_is_broken(what: bytes, instead: bytes) -> None:
+    async def broken(_request: WireRequest) -> WireResponse:
+        right = told([RECIPIENT])
+        headers = {name: value.replace(what.decode(), instead.decode()) for name, value in right.headers.items()}
+        return WireResponse(status=201, headers=headers, body=right.body.replace(what, instead))
+
+    async with HttpServer(broken) as server:
+        answer = json.loads(await run_oracle("africastalking", CLIENT, server.url, "at-key"))
+    assert isinstance(answer, str)  # a dictionary is what the client makes of a sound answer
+
+
 async def test_our_request_is_theirs(transport: LoopbackTransport) -> None:
     """Both clients' requests, field by field, as the simulator received them."""
     seen: list[WireRequest] = []

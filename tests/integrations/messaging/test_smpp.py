@@ -287,3 +287,18 @@ async def test_another_library_reads_our_parts() -> None:
         bytes([5, 0, 3, len(parts), n]) for n in range(1, len(parts) + 1)
     ]
     assert len({header[3] for header in headers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(7, 0x77), (17, 0xFF), (30, 0x41)], ids=["command", "type of number", "no end"]
+)
+async def test_another_library_sees_when_one_byte_is_broken(place: int, value: int) -> None:
+    (pdu,) = wire.write_message(MESSAGE)
+    right = json.loads(await run_oracle("smpplib", READS, pdu.hex()))
+    broken = bytearray(pdu)
+    broken[place] = value
+    try:
+        read = json.loads(await run_oracle("smpplib", READS, broken.hex()))
+    except AssertionError:
+        return  # it refuses to read it
+    assert read != right

@@ -229,6 +229,22 @@ async def test_another_client_sends_by_our_simulator(there: WhatsAppSimulator) -
     assert error == ["MessageUndeliverable", 131026]
 
 
+@pytest.mark.parametrize("missing", ["messages", "contacts"])
+async def test_another_client_sees_when_one_field_is_broken(missing: str) -> None:
+    sound = {
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": "1", "wa_id": "1"}],
+        "messages": [{"id": "wamid.1"}],
+    }
+
+    async def broken(_request: WireRequest) -> WireResponse:
+        return answered(200, {name: value for name, value in sound.items() if name != missing})
+
+    async with HttpServer(broken) as server:
+        with pytest.raises(AssertionError, match="Error"):
+            await run_oracle("pywa", SENDS, server.url, NUMBER, TOKEN)
+
+
 async def test_our_text_request_is_that_of_another_client(transport: LoopbackTransport) -> None:
     seen: list[WireRequest] = []
 
