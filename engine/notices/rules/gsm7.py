@@ -188,7 +188,7 @@ def _plain(letter: str) -> str:
     if (digit := unicodedata.decimal(letter, None)) is not None:
         return str(digit)
     base = "".join(one for one in unicodedata.normalize("NFD", letter) if not _is_latin_accent(one))
-    if base != letter and fits(base):
+    if fits(base):
         return base
     written = _REPLACED.get(base)
     return letter if written is None else written

@@ -43,6 +43,7 @@ class SmppSimulator:
         self.faults = faults or Faults()
         self.sent: list[SentMessage] = []
         self.receipts_answered: list[int] = []
+        self.binds = 0
         self._account = (system_id, password)
         self._port = port
         self._server: asyncio.Server | None = None
@@ -123,6 +124,7 @@ class SmppSimulator:
         if isinstance(told, BindTransceiver):
             right = (told.system_id, told.password) == self._account
             self._bound = writer if right else None
+            self.binds += right
             await self._respond(writer, header.smpp_command, 0 if right else _INVALID_PASSWORD, told, b"SIMULATOR\0")
             return right
         if isinstance(told, SubmitSm):

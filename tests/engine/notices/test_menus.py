@@ -77,6 +77,7 @@ def test_somebody_new_joins_in_her_language_with_a_pin_typed_twice() -> None:
         pytest.param(["1", "1e9"], "amount", id="no other way of writing a number"),
         pytest.param(["1", "12345678"], "amount", id="no amount of eight digits"),
         pytest.param(["1", "05"], "amount", id="no amount with a leading zero"),
+        pytest.param(["1", "€€€€"], "amount", id="no letters for an amount"),
         pytest.param(["8"], "main", id="no choice that is not there"),
         pytest.param(["1*2"], "main", id="no two at once"),
         pytest.param(["2", "1", "00"], "balance", id="nothing after an end"),
@@ -84,6 +85,11 @@ def test_somebody_new_joins_in_her_language_with_a_pin_typed_twice() -> None:
 )
 def test_ways(inputs: list[str], screen: str) -> None:
     assert after(*inputs).screen == screen
+
+
+@pytest.mark.parametrize(("pin", "screen"), [("471", "pin"), ("4711", "pin-again"), ("47110", "pin"), ("47a1", "pin")])
+def test_a_pin_has_its_length(pin: str, screen: str) -> None:
+    assert after("1", "1", pin, start="new").screen == screen
 
 
 def test_going_back_forgets_the_answer() -> None:
@@ -203,6 +209,20 @@ def test_what_is_wrong_is_said_with_screen_and_reason(what: str, instead: str, w
 
     assert menu is None
     assert [str(one) for one in problems] == [f"ussd.toml: {reason}" for reason in wrong]
+
+
+def test_a_screen_may_be_full_to_the_last_septet() -> None:
+    read(TOML.replace('text = "How much?"', 'text = "How much? ' + "x" * 118 + '"'))
+
+
+def test_an_answer_must_be_asked_for_on_every_way_and_not_on_one_alone() -> None:
+    toml = TOML.replace('new = "language" }', 'new = "language", again = "consent" }')
+    _, problems = decode_menu("ussd.toml", toml.encode(), actions=ACTIONS, values=OFFERED)
+
+    assert [str(one) for one in problems] == [
+        "ussd.toml: screen call: its action ask-for-call needs language, which is not asked for on every way here",
+        "ussd.toml: screen joined: its action join needs language, which is not asked for on every way here",
+    ]
 
 
 def test_a_trap_is_found() -> None:

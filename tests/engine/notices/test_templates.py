@@ -140,6 +140,13 @@ def test_what_is_wrong_with_a_pack_is_said(what: str, instead: str, wrong: list[
     assert [str(one) for one in problems] == [f"messages.toml: {reason}" for reason in wrong]
 
 
+def test_a_message_may_be_full_to_the_last_septet() -> None:
+    _, problems = decode_templates("messages.toml", TOML.replace("longest = 18", "longest = 92", 1).encode())
+    assert problems == []
+    _, problems = decode_templates("messages.toml", TOML.replace("longest = 18", "longest = 93", 1).encode())
+    assert [one.reason for one in problems] == ["takes up to 161 septets; 1 of gsm-7 hold 160"]
+
+
 def test_what_is_no_toml_is_one_problem() -> None:
     for content in (b"[[message", b"\xff\xfe"):
         templates, problems = decode_templates("messages.toml", content)

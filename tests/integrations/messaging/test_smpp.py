@@ -138,6 +138,7 @@ async def test_a_session_that_broke_is_opened_again(centre: SmppSimulator, sessi
         await adapter.send(MESSAGE)
 
     assert (await adapter.send(MESSAGE)).state is ExchangeState.ACCEPTED
+    assert centre.binds == 2
     assert len(centre.sent) == 2  # the first was taken too: unanswered is not undone
 
 
@@ -169,6 +170,7 @@ async def test_many_at_once_each_get_their_own_answer(centre: SmppSimulator, ses
     messages = [OutgoingMessage(reference=f"m-{n}", to=f"+2547110{n:05d}", text=f"text {n}") for n in range(1000, 1050)]
     answers = await asyncio.gather(*map(adapter.send, messages))
 
+    assert centre.binds == 1
     by_ref = dict(zip([f"sim-{n:08x}" for n in range(1, 51)], centre.sent, strict=True))
     assert [by_ref[answer.provider_ref].text for answer in answers] == [one.text for one in messages]
 
@@ -220,6 +222,13 @@ def test_receipts(request_: WireRequest, told: list[tuple[str, DeliveryState, Re
 def test_what_is_no_receipt_is_unreadable(body: bytes) -> None:
     with pytest.raises(ReportUnreadable):
         wire.read_report(WireRequest(method="DELIVER_SM", url="smpp://x", body=body))
+
+
+@pytest.mark.parametrize("more", [b"\0", b"\x00\x1e\x00\x02b\0"], ids=["a byte", "a parameter"])
+def test_more_than_the_length_says_is_unreadable(more: bytes) -> None:
+    body = deliver("id:7a stat:DELIVRD").body
+    with pytest.raises(ReportUnreadable):
+        wire.read_report(WireRequest(method="DELIVER_SM", url="smpp://x", body=body + more))
 
 
 @given(st.integers(16, 60), st.integers(0, 255))
