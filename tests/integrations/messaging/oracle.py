@@ -18,8 +18,10 @@ async def run_oracle(package: str, program: str, *arguments: str) -> str:
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         pytest.skip(f"{package} is not installed: {ENVIRONMENT} has no environment")
-    code, _, _ = await _run(python, f"import {package}")
-    if code:
+    absent, _, _ = await _run(
+        python, f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)"
+    )
+    if absent:
         pytest.skip(f"{package} is not installed in {ENVIRONMENT}")
     code, out, errors = await _run(python, program, *arguments)
     assert code == 0, errors
