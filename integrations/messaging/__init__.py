@@ -1,0 +1,1 @@
+"""Those who carry messages and show screens on telephones, one folder a protocol."""
