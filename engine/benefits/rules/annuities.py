@@ -205,6 +205,10 @@ class Joint:
     to_second_bp: int = WHOLE_BP
     guaranteed_years: int = 0
 
+    def __post_init__(self) -> None:
+        if self.first.guaranteed_years or self.second.guaranteed_years:
+            raise ValueError("a guarantee belongs to the joint annuity, not to one of its lives")
+
 
 Basis = Certain | Life | Joint
 
@@ -223,7 +227,12 @@ class PaymentTerms:
     indexation: Fraction = Fraction(0)
     within_year: Literal["udd", "woolhouse"] = "udd"
 
+    def __post_init__(self) -> None:
+        if self.per_year < 1 or self.indexation <= -1:
+            raise ValueError("a pension is paid at least once a year, and loses less than all of its value each year")
 
+
+@lru_cache(maxsize=1024)
 def present_value(basis: Basis, terms: PaymentTerms) -> Fraction:
     """Return the value, as payment begins, of 1 a year in `per_year` equal payments, rising yearly by `indexation`.
 
@@ -275,8 +284,15 @@ def _alive(life: Life) -> list[Fraction]:
 
 
 def payment(balance: Fraction | int, basis: Basis, terms: PaymentTerms) -> Fraction:
-    """Return each payment of the first year that `balance` (>= 0) buys, exactly: balance ÷ (per_year × present value)."""
-    return balance / (terms.per_year * present_value(basis, terms))
+    """Return each payment of the first year that `balance` (>= 0) buys, exactly: balance ÷ (per_year × present value).
+
+    Raises:
+        ValueError: on this basis no payment is ever made.
+    """
+    worth = present_value(basis, terms)
+    if not worth:
+        raise ValueError("on this basis no payment is ever made, so no balance buys any")
+    return balance / (terms.per_year * worth)
 
 
 def instalments(balance: int, years: int, terms: PaymentTerms, rounding: Rounding) -> tuple[int, ...]:

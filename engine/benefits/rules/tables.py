@@ -92,10 +92,15 @@ def read_table(content: bytes, spec: TableSpec) -> Table:
             f"{spec.file}: its SHA-256 is {found}, the pack says {spec.sha256}. "
             "Restore the file, or check the new figures against their source and write the new sum"
         )
-    reader = csv.DictReader(io.StringIO(content.decode()), strict=True)
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode()), quoting=csv.QUOTE_NONE)
+    except UnicodeDecodeError as error:
+        raise UnusableTable(f"{spec.file}: byte {error.start} is no UTF-8; save the file as UTF-8") from error
     header = tuple(reader.fieldnames or ())
     if header[: len(spec.keys)] != spec.keys:
         raise UnusableTable(f"{spec.file}, line 1: the first columns must be {', '.join(spec.keys)}")
+    if len(set(header)) != len(header):
+        raise UnusableTable(f"{spec.file}, line 1: each column may stand once; rename or remove one")
     columns = tuple(name for name in header[len(spec.keys) :] if not name.endswith(BASIS))
     rows: dict[tuple[int, ...], Mapping[str, Figure]] = {}
     for line, row in _lines(reader, spec):

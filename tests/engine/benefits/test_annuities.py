@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 import pyxirr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.benefits.rules.annuities import (
@@ -118,6 +118,7 @@ def test_an_effective_rate_is_spread_by_its_root() -> None:
     assert 1 / month.denominator >= 10**-ROOT_DECIMALS
 
 
+@settings(deadline=None)
 @given(root=st.fractions(Fraction(9, 10), Fraction(6, 5), max_denominator=10**6), parts=st.sampled_from([2, 4, 12, 52]))
 def test_a_rational_root_is_exact(root: Fraction, parts: int) -> None:
     assert Rate(root**parts - 1).growth(Fraction(1, parts)) == root
@@ -146,6 +147,7 @@ def test_certain_as_payments_added_one_by_one(case: list[str]) -> None:
     assert abs(present_value(Certain(int(years)), terms) - Fraction(expected)) < AS_GOOD_AS_EQUAL
 
 
+@settings(deadline=None)
 @given(rate=RATES.filter(bool), count=st.integers(1, 480), timing=TIMINGS)
 def test_certain_as_pyxirr_has_it(rate: Fraction, count: int, timing: Timing) -> None:
     growth, early = Rate(rate, 12).growth(Fraction(1, 12)), timing == "advance"
@@ -160,11 +162,13 @@ def test_certain_as_pyxirr_has_it(rate: Fraction, count: int, timing: Timing) ->
     assert float(1000 / discounted(count, growth, timing)) == pytest.approx(level, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(growth=st.fractions(1, Fraction(6, 5), max_denominator=400), count=st.integers(0, 60), timing=TIMINGS)
 def test_what_payments_come_to_is_their_worth_with_interest(growth: Fraction, count: int, timing: Timing) -> None:
     assert accumulated(count, growth, timing) == discounted(count, growth, timing) * growth**count
 
 
+@settings(deadline=None)
 @given(rate=RATES, years=st.integers(0, 30), per_year=PER_YEAR)
 def test_payments_in_advance_are_worth_a_period_more(rate: Fraction, years: int, per_year: int) -> None:
     early = PaymentTerms(rate=Rate(rate, per_year), per_year=per_year, timing="advance")
@@ -200,6 +204,7 @@ def test_the_standard_ultimate_table_to_four_decimals(row: dict[str, str]) -> No
     assert {name: four.apply(figure) for name, figure in found.items()} == {name: Fraction(row[name]) for name in found}
 
 
+@settings(deadline=None)
 @given(age=st.integers(20, 100), per_year=PER_YEAR, rate=RATES.filter(bool))
 def test_uniform_deaths_are_alpha_and_beta(age: int, per_year: int, rate: Fraction) -> None:
     """ä⁽ᵐ⁾ = α(m) ä - β(m), α = i d ÷ (i⁽ᵐ⁾ d⁽ᵐ⁾), β = (i - i⁽ᵐ⁾) ÷ (i⁽ᵐ⁾ d⁽ᵐ⁾) (Bowers, 5.4.6)."""
@@ -211,6 +216,7 @@ def test_uniform_deaths_are_alpha_and_beta(age: int, per_year: int, rate: Fracti
     assert present_value(life(age), terms) == i * d / (i_m * d_m) * once - (i - i_m) / (i_m * d_m)
 
 
+@settings(deadline=None)
 @given(age=st.integers(20, 100), per_year=PER_YEAR, rate=RATES)
 def test_woolhouse_takes_half_of_what_lies_between(age: int, per_year: int, rate: Fraction) -> None:
     """ä⁽ᵐ⁾ = ä - (m - 1) ÷ 2m, a⁽ᵐ⁾ = a + (m - 1) ÷ 2m (Dickson, 5.11.2)."""
@@ -221,6 +227,7 @@ def test_woolhouse_takes_half_of_what_lies_between(age: int, per_year: int, rate
         assert present_value(life(age), terms) == once + sign * between
 
 
+@settings(deadline=None)
 @given(age=st.integers(20, 130), guaranteed=st.integers(0, 40), per_year=PER_YEAR, rate=RATES, rise=RATES)
 def test_a_guarantee_is_a_term_certain_and_a_life_after_it(
     age: int, guaranteed: int, per_year: int, rate: Fraction, rise: Fraction
@@ -231,6 +238,7 @@ def test_a_guarantee_is_a_term_certain_and_a_life_after_it(
     assert present_value(life(age, guaranteed_years=guaranteed), terms) == certain + whole - first
 
 
+@settings(deadline=None)
 @given(years=st.integers(1, 40), rate=RATES)
 def test_who_cannot_die_before_a_year_is_paid_for_certain(years: int, rate: Fraction) -> None:
     """q = 0 for all years but the last one: the payments at the start of each of them are certain."""
@@ -274,6 +282,7 @@ def test_the_printed_expectation_of_two_carlisle_lives(row: dict[str, str]) -> N
     assert present_value(pair(row["older"], row["younger"]), yearly("0", "arrears")) == expected
 
 
+@settings(deadline=None, max_examples=30)
 @given(ages=st.tuples(st.integers(20, 110), st.integers(20, 110)), per_year=PER_YEAR, rate=RATES, timing=TIMINGS)
 def test_the_last_to_live_has_what_both_have_less_what_they_share(
     ages: tuple[int, int], per_year: int, rate: Fraction, timing: Timing
@@ -302,6 +311,7 @@ def test_ejoheza_pays_a_quarter_at_once_and_the_rest_over_twenty_years() -> None
     assert paid == (12_500,) * 240
 
 
+@settings(deadline=None)
 @given(balance=st.integers(0, 10**12), years=st.integers(1, 30), per_year=PER_YEAR, timing=TIMINGS,
        rise=st.sampled_from([Fraction(0), Fraction(1, 20)]),
        mode=st.sampled_from(["down", "up", "half-up", "half-even"]))  # fmt: skip
@@ -316,6 +326,7 @@ def test_instalments_without_return_pay_out_the_balance(
     assert min(paid) >= 0
 
 
+@settings(deadline=None)
 @given(balance=st.integers(10**4, 10**9), years=st.integers(1, 20), rate=RATES, timing=TIMINGS)
 def test_instalments_are_worth_the_balance(balance: int, years: int, rate: Fraction, timing: Timing) -> None:
     """Less than one unit, at the end, is never paid."""
@@ -351,3 +362,31 @@ def test_refuses_a_chance_beyond_certainty() -> None:
 def test_refuses_an_age_the_table_does_not_know(age: int) -> None:
     with pytest.raises(ValueError, match="Standard Ultimate knows ages 20 to 130, not"):
         present_value(life(age), yearly("0.05"))
+
+
+def test_refuses_a_guarantee_of_one_of_two_lives() -> None:
+    with pytest.raises(ValueError, match="belongs to the joint annuity"):
+        Joint(first=life(60, guaranteed_years=5), second=life(60))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"per_year": 0}, {"indexation": Fraction(-1)}], ids=["never paid", "worth nothing"]
+)
+def test_refuses_terms_that_pay_nothing(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="paid at least once a year"):
+        PaymentTerms(rate=Rate.effective("0"), **changes)
+
+
+def test_refuses_to_buy_what_is_never_paid() -> None:
+    with pytest.raises(ValueError, match="no payment is ever made"):
+        payment(1, Certain(0), yearly("0"))
+
+
+def test_a_guarantee_of_two_lives_is_certain_for_both() -> None:
+    """Twenty years certain cost more than two lives of 80 and 85 alone, and less than both one after the other."""
+    plain = Joint(first=life(80), second=life(85))
+    sure, terms = replace(plain, guaranteed_years=20), yearly("0.05")
+    assert present_value(plain, terms) < present_value(sure, terms)
+    twenty = present_value(replace(plain, first=life(80, years=20), second=life(85, years=20)), terms)
+    certain = present_value(Certain(20), terms)
+    assert present_value(sure, terms) == certain + present_value(plain, terms) - twenty

@@ -155,11 +155,11 @@ def test_a_decimal_figure_is_exact() -> None:
 # Files that are refused
 
 
-def tiny(text: str, keys: tuple[str, ...] = ("age",)) -> Table:
-    content = text.encode()
+def tiny(text: str | bytes) -> Table:
+    content = text.encode() if isinstance(text, str) else text
     spec = TableSpec(
         file="tables/t.csv",
-        keys=keys,
+        keys=("age",),
         sha256=hashlib.sha256(content).hexdigest(),
         source="invented",
         key_rounding="down",
@@ -195,6 +195,12 @@ def test_refuses_a_file_that_was_changed() -> None:
                      id="a negative figure"),
         pytest.param("age,f\n1,٢\n", "tables/t.csv, line 2, f: '٢' is no decimal number; write it as 12.5",
                      id="digits of another script"),
+        pytest.param("age,f\n1,1.2.3\n", "tables/t.csv, line 2, f: '1.2.3' is no decimal number; write it as 12.5",
+                     id="two points"),
+        pytest.param('age,f\n1,"2"\n', "tables/t.csv, line 2, f: '\"2\"' is no decimal number; write it as 12.5",
+                     id="a quoted figure"),
+        pytest.param("age,f,f\n1,2,3\n", "tables/t.csv, line 1: each column may stand once; rename or remove one",
+                     id="the same column twice"),
         pytest.param("age,f,f_basis\n1,2,guess\n", "tables/t.csv, line 2, f_basis: 'guess'; write one of sourced, computed",
                      id="an unknown mark"),
         pytest.param("age,f\n1\n", "tables/t.csv, line 2: the line must have as many fields as the header", id="too few fields"),
@@ -210,3 +216,9 @@ def test_refuses_a_line_that_is_not_what_the_header_promises(text: str, message:
     with pytest.raises(UnusableTable) as caught:
         tiny(text)
     assert str(caught.value) == message
+
+
+def test_refuses_what_is_no_text() -> None:
+    with pytest.raises(UnusableTable) as caught:
+        tiny(b"age,f\n1,\xff\n")
+    assert str(caught.value) == "tables/t.csv: byte 8 is no UTF-8; save the file as UTF-8"

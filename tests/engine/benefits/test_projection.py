@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.benefits.rules.annuities import Certain, PaymentTerms, Rate, Rounding, Timing
@@ -98,6 +98,7 @@ RATIONAL_GROWTH = st.one_of(
 # Closed form and simulation
 
 
+@settings(deadline=None)
 @given(
     saving=plans(),
     rate=RATIONAL_GROWTH,
@@ -113,6 +114,7 @@ def test_closed_form_and_simulation_agree_to_the_last_digit(
     assert [pot_after(saving, growth, rise, at) for at in range(saving.months + 1)] == simulated
 
 
+@settings(deadline=None)
 @given(saving=plans(), per_year=st.integers(0, 2500), charges=st.integers(0, 300))
 def test_where_a_root_is_cut_they_agree_to_thirty_digits(saving: SavingPlan, per_year: int, charges: int) -> None:
     growth = Growth.of(Rate(Fraction(per_year, 10_000)), charges_bp=charges)
@@ -123,6 +125,7 @@ def test_where_a_root_is_cut_they_agree_to_thirty_digits(saving: SavingPlan, per
     assert abs(closed - simulated[-1]) <= closed / 10**30
 
 
+@settings(deadline=None)
 @given(saving=plans())
 def test_contributions_that_grow_as_the_pot_does(saving: SavingPlan) -> None:
     """Y = H, where the geometric series has no quotient."""
@@ -131,6 +134,7 @@ def test_contributions_that_grow_as_the_pot_does(saving: SavingPlan) -> None:
     assert pot_after(saving, growth, rise, saving.months) == simulate(saving, growth, rise)[-1]
 
 
+@settings(deadline=None)
 @given(saving=plans(), rise=st.fractions(0, Fraction(1, 10), max_denominator=100))
 def test_without_return_the_pot_is_what_was_paid_in(saving: SavingPlan, rise: Fraction) -> None:
     growth = Growth.of(Rate.effective("0"))
@@ -243,12 +247,14 @@ def test_charges_are_taken_by_the_month() -> None:
     assert only(plan(1, balance=1_000_000), assumed).pot == 999_900
 
 
+@settings(deadline=None)
 @given(real=st.fractions(0, Fraction(1, 10), max_denominator=100), balance=MONEY, years=st.integers(0, 40))
 def test_a_real_return_is_what_the_pot_gains_in_todays_money(real: Fraction, balance: int, years: int) -> None:
     shown = only(plan(12 * years, balance=balance), assumptions(Rate(real), real=True))
     assert shown.pot_today == int(balance * (1 + real) ** years)
 
 
+@settings(deadline=None)
 @given(saving=plans(), rates=st.lists(st.integers(0, 2000), min_size=3, max_size=3))
 def test_a_better_return_never_gives_less(saving: SavingPlan, rates: list[int]) -> None:
     assumed = assumptions(*[Rate(Fraction(rate, 10_000), 12) for rate in sorted(rates)])
@@ -273,6 +279,7 @@ def floats_in(value: object) -> list[object]:
     return [value] if isinstance(value, float) else []
 
 
+@settings(deadline=None)
 @given(saving=plans(), credited=st.sampled_from([None, DOWN]))
 def test_no_figure_is_ever_a_float(saving: SavingPlan, credited: Rounding | None) -> None:
     assert floats_in(project(saving, assumptions(Rate.effective("0.07")), rounding=DOWN, credited=credited)) == []
@@ -284,6 +291,10 @@ def test_returns_credited_in_whole_units() -> None:
     assert only(saving, assumed).pot == 154
     assert only(saving, assumed, credited=DOWN).pot == 153
     assert only(saving, assumed, credited=Rounding("up")).pot == 156
+
+
+def test_a_plan_pays_nothing_at_once_unless_it_says_so() -> None:
+    assert only(plan(0, balance=10_000), assumptions(Rate.effective("0"))).lump == 0
 
 
 def test_a_promised_pension_in_todays_money() -> None:
