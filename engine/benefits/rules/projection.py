@@ -4,9 +4,10 @@ Time runs in whole months from the day of the projection. Pots are calculated by
 the way, and month by month where the scheme credits rounded returns; figures are rounded once, last, one by one.
 """
 
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Generic, Literal, TypeVar
 
@@ -128,9 +129,9 @@ class SavingPlan:
             raise ValueError(
                 "the plan starts, then contributions end, then the benefit begins; these dates say otherwise"
             )
-        if min(self.balance, self.contribution, *self.match, 0) < 0 or not 0 <= self.lump_bp <= WHOLE_BP:
+        if min(self.balance, self.contribution, *self.match) < 0 or not 0 <= self.lump_bp <= WHOLE_BP:
             raise ValueError("amounts are not negative, and a lump sum is at most the whole pot")
-        if (len(self.match) - 1) * YEAR >= self.months > 0 or (self.match and not self.months):
+        if len(self.match) > -(-self.months // YEAR):
             raise ValueError(
                 f"{len(self.match)} yearly amounts of match are more than the {self.months} months have years"
             )
@@ -335,5 +336,4 @@ def whole_months(start: date, end: date) -> int:
 def add_months(day: date, months: int) -> date:
     """Return the same day `months` later, or the last of that month if it is shorter."""
     year, month = divmod(day.year * YEAR + day.month - 1 + months, YEAR)
-    following = date(year + (month + 1) // YEAR, (month + 1) % YEAR + 1, 1)
-    return min(date(year, month + 1, 1) + timedelta(days=day.day - 1), following - timedelta(days=1))
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))

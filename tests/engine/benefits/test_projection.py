@@ -367,6 +367,7 @@ def test_whole_months(start: str, end: str, months: int) -> None:
         pytest.param("2027-01-31", 13, "2028-02-29", id="the last of February in a leap year"),
         pytest.param("2026-12-15", 1, "2027-01-15", id="over the year's end"),
         pytest.param("2026-11-30", 1, "2026-12-30", id="into December"),
+        pytest.param("2026-10-31", 1, "2026-11-30", id="the last of November"),
         pytest.param("2026-05-05", 0, "2026-05-05", id="no months"),
     ],
 )
@@ -410,9 +411,11 @@ def test_refuses_a_plan_that_cannot_be(changes: dict[str, Any], why: str) -> Non
         replace(plan(12), **changes)
 
 
-def test_refuses_a_match_where_there_is_no_time_for_it() -> None:
-    with pytest.raises(ValueError, match="more than the 0 months"):
-        plan(0, match=(1,))
+@pytest.mark.parametrize(("months", "years"), [(0, 1), (1, 2), (12, 2), (13, 3)])
+def test_refuses_a_match_where_there_is_no_time_for_it(months: int, years: int) -> None:
+    with pytest.raises(ValueError, match=f"more than the {months} months"):
+        plan(months, match=(1,) * years)
+    assert plan(months, match=(1,) * (years - 1)).match == (1,) * (years - 1)
 
 
 @pytest.mark.parametrize("confidence", ["high", "medium", "low"])
