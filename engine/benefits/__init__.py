@@ -1,0 +1,1 @@
+"""Benefits: what savings become, and what a member may expect of them."""

@@ -1,0 +1,1 @@
+"""The law and the arithmetic of benefits. Pure: typed values in, exact figures out."""
