@@ -107,3 +107,52 @@ class UnreadableFile(Invalid):
 
     code = "contributions.unreadable-file"
     message = N_("{file}, row {row}, {field}: {reason}.")
+
+
+class NotATier(Refused):
+    """The scheme takes one of a few amounts, and this is none of them."""
+
+    code = "contributions.not-a-tier"
+    message = N_("A contribution is one of: {allowed}.")
+
+
+class NotTheInstalment(Refused):
+    """The payment is not the instalment, or not a whole number of instalments."""
+
+    code = "contributions.not-the-instalment"
+    message = N_("The instalment is {instalment}.")
+
+
+class RedirectNotAllowed(Refused):
+    """The member may not turn their contribution to this pot."""
+
+    code = "contributions.redirect-not-allowed"
+    message = N_("A contribution cannot be turned to {pot}. Possible: {allowed}.")
+
+
+class PaymentTooShort(Refused):
+    """The payment does not hold what must be taken from it first."""
+
+    code = "contributions.payment-too-short"
+    message = N_("The payment is too small: {least} is taken from it first.")
+
+
+class CapReached(Refused):
+    """The most of the scheme year is passed."""
+
+    code = "contributions.cap-reached"
+    message = N_("At most {most} can be contributed in a scheme year.")
+
+
+class PayerNotTaken(Refused):
+    """The product takes nothing from such payers."""
+
+    code = "contributions.payer-not-taken"
+    message = N_("Money from {payer} is not taken. Possible payers: {allowed}.")
+
+
+class CurrencyNotTaken(Refused):
+    """The product takes no contributions in this currency."""
+
+    code = "contributions.currency-not-taken"
+    message = N_("Contributions in {currency} are not taken.")

@@ -36,7 +36,7 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
             raise NoTerms(day=on.isoformat())
         if len(_terms) >= _MOST_TERMS:
             _terms.clear()
-        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.asset, (amount.ref, split.ref))
+        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.pack.figures(), on, (amount.ref, split.ref))
     return _terms[key]
 
 

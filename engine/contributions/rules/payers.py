@@ -1,0 +1,132 @@
+"""Who pays, under which reference, in which money, and how cash or goods that an agent takes become a contribution."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from engine.contributions.errors import CurrencyNotTaken, PayerNotTaken
+from engine.kernel.amounts import Amount, Asset
+from engine.kernel.rounding import Rounding, rounded
+from engine.kernel.rules import Rule
+from engine.kernel.series import Figures, SeriesCode
+
+Origin = Literal["own", "employer", "state-match", "gift", "insurer", "operator"]
+PayerKind = Literal["member", "employer", "relative", "diaspora", "partner", "state", "merchant"]
+ReferenceKind = Literal["member-number", "national-id", "phone", "virtual-number"]
+
+
+class PayersRule(Rule, tag="payers", frozen=True, kw_only=True):
+    """Who may pay for a member, and the origin their money keeps to the end (C8).
+
+    A kind of payer that is not listed is not taken. Gift-a-pension, employers, cashback of a partner wallet.
+    """
+
+    origins: Annotated[Mapping[PayerKind, Origin], Meta(min_length=1)]
+
+
+class ReferenceRule(Rule, tag="payment-reference", frozen=True, kw_only=True):
+    """What may stand as account reference of a payment (C9), in the order in which it is looked up.
+
+    Mbao: the national ID number; the engine's own is the member number with its check digit. Never a name, and nothing
+    is matched approximately: what is found under no kind goes to suspense.
+    """
+
+    accepts: Annotated[tuple[ReferenceKind, ...], Meta(min_length=1)]
+
+
+class ForeignMoneyRule(Rule, tag="foreign-money", frozen=True, kw_only=True):
+    """A currency that contributions are taken in beside the scheme's own (C10), and at which rate they count.
+
+    The rate is the series' value in force on the payment's value date or on the day it was received, `lag_days` before.
+    """
+
+    many: ClassVar[bool] = True
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    series: SeriesCode
+    rate_of: Literal["value-date", "received-date"]
+    lag_days: Annotated[int, Meta(ge=0, le=31)] = 0
+    rounding: Rounding
+
+
+class AgentCollectionRule(Rule, tag="agent-collection", frozen=True, kw_only=True):
+    """Cash or goods that an agent takes for a member (C13): the receipt given, and from when the money counts.
+
+    `counts_from` is the day of the receipt or that of the deposit; a deposit is due within so many days. Goods count at
+    the price of `price_series` on the day they are taken. AgroCenta's agents collect cash or commodities.
+    """
+
+    many: ClassVar[bool] = True
+    takes: Literal["cash", "goods"]
+    receipt: Literal["required", "none"]
+    counts_from: Literal["receipt", "deposit"]
+    deposit_within_days: Annotated[int, Meta(ge=0, le=60)]
+    price_series: SeriesCode | None = None
+    rounding: Rounding = "down"
+
+    def __post_init__(self) -> None:
+        """Check that goods have a price."""
+        if (self.takes == "goods") != (self.price_series is not None):
+            raise ValueError("goods need a price_series, and a price_series needs goods")
+
+
+def origin_of(rule: PayersRule | None, payer: str) -> str:
+    """Return the origin that money of a kind of payer keeps; without a rule all money is the member's own.
+
+    Raises:
+        PayerNotTaken: the product takes nothing from such payers.
+    """
+    if rule is None:
+        return "own"
+    found = {str(kind): str(origin) for kind, origin in rule.origins.items()}
+    if payer not in found:
+        raise PayerNotTaken(payer=payer, allowed=", ".join(sorted(found)))
+    return found[payer]
+
+
+def looked_up(rule: ReferenceRule | None, reference: str, kinds: Mapping[str, bool]) -> str:
+    """Return as what a reference is looked up: the first kind accepted whose form it has; "" for none.
+
+    Args:
+        rule: the product's; without one only member numbers are accepted.
+        reference: as the payer gave it.
+        kinds: for each kind, whether the reference has its form.
+
+    """
+    accepts: Sequence[str] = rule.accepts if rule else ("member-number",)
+    return next((kind for kind in accepts if reference and kinds.get(kind, False)), "")
+
+
+def converted(
+    rule: ForeignMoneyRule | None, amount: Amount, into: Asset, *, value_on: date, received_on: date, figures: Figures
+) -> Amount:
+    """Return an amount of foreign money in the scheme's, at the rate (scheme's units for one of the foreign) of its day.
+
+    Raises:
+        CurrencyNotTaken: there is no rule for the currency.
+        SeriesValueMissing: there is no rate for the day.
+    """
+    if rule is None or rule.currency != amount.asset.symbol:
+        raise CurrencyNotTaken(currency=amount.asset.symbol)
+    day = (value_on if rule.rate_of == "value-date" else received_on) - timedelta(days=rule.lag_days)
+    exact = Fraction(amount.decimal()) * Fraction(figures.value(rule.series, day)) * 10**into.scale
+    return Amount(rounded(exact, rule.rounding), into)
+
+
+def counts_on(rule: AgentCollectionRule, received_on: date, deposited_on: date | None) -> date | None:
+    """Return the day from which an agent's collection counts; None while it waits for its deposit."""
+    return received_on if rule.counts_from == "receipt" else deposited_on
+
+
+def deposit_due(rule: AgentCollectionRule, received_on: date) -> date:
+    """Return the last day on which the agent may deposit what was taken."""
+    return received_on + timedelta(days=rule.deposit_within_days)
+
+
+def goods_value(rule: AgentCollectionRule, quantity: str, on: date, figures: Figures) -> Amount:
+    """Return what a quantity of goods counts for, at the price a unit of its series on the day."""
+    assert rule.price_series is not None
+    exact = Fraction(quantity) * Fraction(figures.value(rule.price_series, on)) * 10**figures.asset.scale
+    return Amount(rounded(exact, rule.rounding), figures.asset)
