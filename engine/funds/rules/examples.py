@@ -79,6 +79,11 @@ class Given:
             return self._absent(name, None)
         return {str(key): flat_text(one) for key, one in value.items()}
 
+    def inner(self, name: str) -> "Given":
+        """Return a table of inputs; an empty one where it is not given."""
+        value = self.values.get(name, {})
+        return Given(value if isinstance(value, Mapping) else {}, self.asset, f"{self.where}{name}.")
+
     def amounts(self, name: str) -> Mapping[str, int]:
         """Return a table of amounts in smallest units; an empty one where it is not given."""
         return {key: Amount.parse(one, self.asset).units for key, one in self.table(name).items()}

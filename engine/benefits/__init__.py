@@ -1,0 +1,1 @@
+"""Benefits: what members are charged, covered for and paid, while they save, when they retire, and after."""
