@@ -29,9 +29,10 @@ class PensionRule(Rule, tag="pension", frozen=True, kw_only=True):
     NPS-Lite (an annuity for a share of the money), Ghana (monthly or quarterly); other schemes pay every second month.
     `form` says where the amount is from: an `amount`; the `column` of a `table` by the case's keys; the balance divided by
     the table's factor for a year's programmed withdrawal, shared over the year's payments; or what the insurer of an
-    annuity quotes for the year. `indexed_by` raises it by the index since the start. A payment below `least` is topped up
-    by the role `tops_up`, paid as it is, or makes the balance be paid at once; what is above `most` stays in the balance,
-    is paid as a lump sum, or goes to the fund. Payments come every `every_months`, at the beginning or the end of their
+    annuity quotes for the year. A pension by table is raised in proportion where the balance at its start is above the
+    table's `corpus_column` (APY: an excess return gives a higher benefit). `indexed_by` raises it by the index since the
+    start. A payment below `least` is topped up by the role `tops_up`, paid as it is, or makes the balance be paid at once;
+    what is above `most` stays in the balance, is paid as a lump sum, or goes to the fund. Payments come every `every_months`, at the beginning or the end of their
     period, on the same day of the month as the start, or on the first or the last day of the month.
     """
 
@@ -40,6 +41,7 @@ class PensionRule(Rule, tag="pension", frozen=True, kw_only=True):
     amount: Figure | None = None
     table: SeriesCode | None = None
     column: str | None = None
+    corpus_column: str | None = None
     every_months: EveryMonths
     due: Literal["in-advance", "in-arrears"]
     pay_day: Literal["day-of-start", "first-of-month", "last-of-month"]
@@ -59,6 +61,8 @@ class PensionRule(Rule, tag="pension", frozen=True, kw_only=True):
         needs_table = self.form in ("by-table", "programmed-withdrawal")
         if needs_table != (self.table is not None) or needs_table != (self.column is not None):
             raise ValueError(f'form = "{self.form}" {"needs" if needs_table else "has no"} table and column')
+        if self.corpus_column is not None and self.form != "by-table":
+            raise ValueError('corpus_column needs form = "by-table"')
         if (self.least is not None) != (self.below_least is not None):
             raise ValueError("least needs below_least, and that needs it")
         if (self.below_least == "topped-up") != (self.tops_up is not None):
@@ -69,7 +73,7 @@ class PensionRule(Rule, tag="pension", frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PensionCase:
-    """A pension on a day: since when it runs, the keys of its table, what the balance is, and an insurer's yearly quote."""
+    """A pension on a day: since when it runs, the keys of its table, the balance (of one by table: at its start), and an insurer's yearly quote."""
 
     on: date
     started_on: date
@@ -148,7 +152,11 @@ def _exact(rule: PensionRule, case: PensionCase, figures: Figures, tables: Mappi
         return Fraction(case.quoted_minor * rule.every_months, 12)
     text = tables[rule.table].text(rule.column, **case.keys)
     if rule.form == "by-table":
-        return Fraction(Amount.parse(text, figures.asset).units)
+        pension = Fraction(Amount.parse(text, figures.asset).units)
+        if rule.corpus_column is None:
+            return pension
+        corpus = Amount.parse(tables[rule.table].text(rule.corpus_column, **case.keys), figures.asset).units
+        return pension * max(Fraction(case.balance_minor, corpus), Fraction(1))
     return case.balance_minor / Fraction(text) * rule.every_months / 12
 
 
