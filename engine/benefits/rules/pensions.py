@@ -84,8 +84,9 @@ class PensionCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PensionPayment:
-    """One payment, smallest units: `paid` includes `top_up`; `above` is what the ceiling cut off, and where it goes."""
+    """One payment, smallest units: `due` is before the limits; `paid` includes `top_up`; `above` is what the ceiling cut off, and where it goes."""
 
+    due_minor: int
     paid_minor: int
     top_up_minor: int
     topped_up_by: str
@@ -111,6 +112,7 @@ def pension_payment(
         return _below_least(found, case, due, least)
     above = 0 if most is None else max(due - most, 0)
     return PensionPayment(
+        due_minor=due,
         paid_minor=due - above,
         top_up_minor=0,
         topped_up_by="",
@@ -135,6 +137,7 @@ def _below_least(found: InForce[PensionRule], case: PensionCase, due: int, least
     is_topped = rule.below_least == "topped-up"
     at_once = rule.below_least == "balance-at-once"
     return PensionPayment(
+        due_minor=due,
         paid_minor=least if is_topped else case.balance_minor if at_once else due,
         top_up_minor=least - due if is_topped else 0,
         topped_up_by=(rule.tops_up or "") if is_topped else "",
@@ -192,11 +195,10 @@ def run_pension(context: ScenarioContext) -> Mapping[str, str]:
         quoted_minor=given.minor("quoted", 0),
     )
     one = pension_payment(found, case, figures, context.pack.tables)
-    due = one.paid_minor - one.top_up_minor + one.above_minor
     for name in ("least", "most"):
         figure = getattr(found.rule, name)
-        if figure is not None and one.reason != "balance-at-once":
-            context.compare(found, name, due, figures.amount(figure, context.on).units)
+        if figure is not None:
+            context.compare(found, name, one.due_minor, figures.amount(figure, context.on).units)
     days = payment_days(found.rule, started_on, given.whole("days", 0))
     return {
         "paid": in_major(one.paid_minor, asset),

@@ -141,19 +141,23 @@ def plan_retirement(
         )  # fmt: skip
     if not terms.least_years <= years <= terms.most_years:
         raise YearsOutOfRange(least=terms.least_years, most=terms.most_years)
-    count = years * 12 // terms.every_months
-    each = rounded(Fraction(rest, count), terms.rounding)
+    each = instalment_of(rest, terms, years)
     if rule.least_periodic is not None and each < figures.amount(rule.least_periodic, on).units:
         raise RestTooSmall(least=str(figures.amount(rule.least_periodic, on).decimal()))
     return RetirementPlan(
         lump_minor=lump,
         rest_minor=rest,
         rest=rule.rest,
-        instalments=count,
+        instalments=years * 12 // terms.every_months,
         instalment_minor=each,
         first_due_on=on if terms.first_due == "at-once" else months_after(on, terms.every_months),
         rules=(found.ref,),
     )
+
+
+def instalment_of(rest_minor: int, terms: InstalmentTerms, years: int) -> int:
+    """Return the first instalment of a rest paid over some years (> 0), rounded as the terms say."""
+    return rounded(Fraction(rest_minor * terms.every_months, years * 12), terms.rounding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,19 +227,20 @@ def run_retirement(context: ScenarioContext) -> Mapping[str, str]:
         figure = getattr(rule, name)
         if figure is not None:
             context.compare(found, name, balance, figures.amount(figure, context.on).units)
-    context.compare(found, "least_lump_bp", lump_bp, rule.least_lump_bp)
-    context.compare(found, "most_lump_bp", lump_bp, rule.most_lump_bp)
+    for name in ("least_lump_bp", "most_lump_bp"):
+        if 0 < getattr(rule, name) < WHOLE_BP:
+            context.compare(found, name, lump_bp, getattr(rule, name))
     years = given.whole("years", 0)
     if rule.instalments is not None:
         context.compare(found, "instalments.least_years", years, rule.instalments.least_years)
         context.compare(found, "instalments.most_years", years, rule.instalments.most_years)
+        if rule.least_periodic is not None and years:
+            least = figures.amount(rule.least_periodic, context.on).units
+            rest = balance - share_of(balance, lump_bp, rule.lump_rounding)
+            context.compare(found, "least_periodic", instalment_of(rest, rule.instalments, years), least)
     plan = plan_retirement(
         found, balance, figures, on=context.on, ground=given.text("ground"), lump_bp=lump_bp, years=years
     )
-    if rule.least_periodic is not None:
-        context.compare(
-            found, "least_periodic", plan.instalment_minor, figures.amount(rule.least_periodic, context.on).units
-        )
     if rule.instalments is not None and given.has("number"):
         first_on = plan.first_due_on or context.on
         paid = next_instalment(
