@@ -314,6 +314,7 @@ __all__ = [
     "index_ratio",
     "is_open",
     "is_working",
+    "late_interest",
     "leave",
     "loan_ceiling",
     "loan_schedule",

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from engine.benefits.errors import NoSuchRule
 from engine.benefits.rules.parameters import Count
-from engine.funds.rules import Given
+from engine.funds.rules import Benchmark, Given, Movement, benchmark_interest, in_major
 from engine.kernel.months import months_after
 from engine.kernel.rules import Rule
-from engine.kernel.series import SeriesCode
+from engine.kernel.series import Figures
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.manifest import Code
 from engine.tenancy.rules.proving import ScenarioContext
@@ -29,7 +29,7 @@ class TimeLimitRule(Rule, tag="time-limit", frozen=True, kw_only=True):
     `starts`; the day of the start counts or not. Whole days during which one of `pauses` lasts do not count; hours do not
     pause. "working-days" leaves out `rest_days` and the scheme's holidays; a last calendar day or month end on one of those
     stays or moves on to the next working day. If the deadline passes, the matter is reported, taken as granted or as
-    refused, or interest of `interest_series` is owed from then on.
+    refused, or `interest` is owed from the day after it.
     """
 
     many: ClassVar[bool] = True
@@ -42,14 +42,14 @@ class TimeLimitRule(Rule, tag="time-limit", frozen=True, kw_only=True):
     closed_last_day: Literal["stays", "moves-on"]
     pauses: tuple[Code, ...] = ()
     consequence: Literal["reported", "granted", "refused", "interest"]
-    interest_series: SeriesCode | None = None
+    interest: Benchmark | None = None
 
     def __post_init__(self) -> None:
         """Check that hours do not pause and interest has a rate."""
         if self.unit == "hours" and (self.pauses or self.start_day_counts):
             raise ValueError("hours run on: no pauses, and no first day that counts")
-        if (self.consequence == "interest") != (self.interest_series is not None):
-            raise ValueError('consequence = "interest" needs interest_series, and that needs it')
+        if (self.consequence == "interest") != (self.interest is not None):
+            raise ValueError('consequence = "interest" needs the table interest, and that needs it')
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,17 @@ def deadline(
     return Deadline(last, None, rule.consequence, (found.ref,))
 
 
+def late_interest(found: InForce[TimeLimitRule], minor: int, due: Deadline, paid_on: date, figures: Figures) -> int:
+    """Return the interest owed on money that was paid late, smallest units; 0 in time, or where none is owed.
+
+    Raises:
+        SeriesValueMissing: the rate is not known.
+    """
+    if found.rule.interest is None or due.last_day is None or paid_on <= due.last_day:
+        return 0
+    return benchmark_interest(found.rule.interest, (Movement(due.last_day + DAY, minor),), paid_on, figures)
+
+
 def is_working(rule: TimeLimitRule, day: date, holidays: Collection[date]) -> bool:
     """Return whether a day is a working day."""
     return _WEEKDAYS[day.weekday()] not in rule.rest_days and day not in holidays
@@ -152,7 +163,7 @@ def run_time_limit(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of a legal clock for an `act`.
 
     Given when it `started` (an instant, or a date at midnight), `pauses = [{ reason, since, until }]`, `holidays`, and when it
-    was `done`, returns `last_day`, `instant`, `missed` and `consequence` ("" while in time).
+    was `done`, and the `amount` to be paid, returns `interest`, `last_day`, `instant`, `missed` and `consequence` ("" while in time).
 
     Raises:
         NoSuchRule: no time limit is set for the act.
@@ -169,7 +180,9 @@ def run_time_limit(context: ScenarioContext) -> Mapping[str, str]:
     elif due.last_day is not None:
         context.compare(found, "count", done.date().toordinal(), due.last_day.toordinal())
     is_missed = due.is_missed(done)
+    owed = late_interest(found, given.minor("amount", 0), due, done.date(), context.figures)
     return {
+        "interest": in_major(owed, context.asset),
         "last_day": "" if due.last_day is None else due.last_day.isoformat(),
         "instant": "" if due.instant is None else due.instant.isoformat(),
         "missed": str(is_missed).lower(),

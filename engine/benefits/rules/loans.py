@@ -88,11 +88,14 @@ class Instalment:
 
 @dataclass(frozen=True, slots=True)
 class Repayment:
-    """How a repayment is shared: `left_minor` is above what is owed, and the payer's."""
+    """How a repayment is shared, and whom the parts go to: `left_minor` is above what is owed, and the payer's."""
 
     interest_minor: int
     principal_minor: int
     left_minor: int
+    principal_to: Literal["own-pot", "lender"]
+    interest_to: Literal["member", "fund", "lender"]
+    rules: tuple[str, ...]
 
 
 def loan_ceiling(found: InForce[LoanRule], case: LoanCase, figures: Figures) -> int:
@@ -170,7 +173,8 @@ def share_repayment(
     to_first = min(paid_minor, first)
     to_second = min(paid_minor - to_first, second)
     interest, principal = (to_first, to_second) if first_is_interest else (to_second, to_first)
-    return Repayment(interest, principal, paid_minor - to_first - to_second)
+    left = paid_minor - to_first - to_second
+    return Repayment(interest, principal, left, found.rule.repaid_to, found.rule.interest_to, (found.ref,))
 
 
 def default_action(
@@ -196,7 +200,8 @@ def run_loan(context: ScenarioContext) -> Mapping[str, str]:
 
     Given the id of the `loan` rule, `principal`, `instalments`, `holdings`, `lender_percent`, loans `running`; and a
     repayment `paid` with the `interest_owed` and `principal_owed`, or `unpaid_since`, returns `ceiling`,
-    `instalments.<number>.principal` and `.interest`, `repaid.interest`, `.principal`, `.left`, and `default`.
+    `instalments.<number>.principal` and `.interest`, `repaid.interest`, `.principal`, `.left`, `.principal_to` and
+    `.interest_to`, and `default`.
 
     Raises:
         NoSuchRule: there is no such rule.
@@ -221,7 +226,8 @@ def run_loan(context: ScenarioContext) -> Mapping[str, str]:
             found, given.minor("paid"), interest_minor=owed["interest"], principal_minor=owed["principal"]
         )
         parts = {"interest": paid.interest_minor, "principal": paid.principal_minor, "left": paid.left_minor}
-        return {f"repaid.{name}": in_major(minor, asset) for name, minor in parts.items()}
+        shared = {f"repaid.{name}": in_major(minor, asset) for name, minor in parts.items()}
+        return {**shared, "repaid.principal_to": paid.principal_to, "repaid.interest_to": paid.interest_to}
     if given.has("unpaid_since"):
         ends = months_after(given.day("unpaid_since"), found.rule.default_after_months)
         context.compare(found, "default_after_months", context.on.toordinal(), ends.toordinal())

@@ -39,12 +39,13 @@ class UnclaimedRule(Rule, tag="unclaimed", frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
-    """Where money stands: when it is presumed unclaimed, by when the owner must be told, and when it is handed over."""
+    """Where money stands: when it is presumed unclaimed, by when the owner must be told, and when it is handed over, and to whom."""
 
     state: Literal["claimed-or-active", "presumed", "notice-overdue", "to-be-handed-over", "too-small"]
     presumed_on: date
     notice_by: date
     handed_over_on: date
+    handed_to: str
     rules: tuple[str, ...]
 
 
@@ -79,7 +80,7 @@ def unclaimed_on(
     def stands(
         state: Literal["claimed-or-active", "presumed", "notice-overdue", "to-be-handed-over", "too-small"],
     ) -> Unclaimed:
-        return Unclaimed(state, presumed_on, notice_by, handed_over_on, (found.ref,))
+        return Unclaimed(state, presumed_on, notice_by, handed_over_on, rule.handed_to, (found.ref,))
 
     if on < presumed_on:
         return stands("claimed-or-active")
@@ -108,7 +109,7 @@ def _next_day(month_day: str, since: date) -> date:
 def run_unclaimed(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of unclaimed money: given `counted_from`, the `balance` and `noticed_on`, or `reclaimed` of a day.
 
-    Returns `state`, `presumed_on`, `notice_by` and `handed_over_on`.
+    Returns `state`, `presumed_on`, `notice_by`, `handed_over_on` and `handed_to`.
 
     Raises:
         NoSuchRule: no rule hands money over.
@@ -142,4 +143,5 @@ def run_unclaimed(context: ScenarioContext) -> Mapping[str, str]:
         "presumed_on": where.presumed_on.isoformat(),
         "notice_by": where.notice_by.isoformat(),
         "handed_over_on": where.handed_over_on.isoformat(),
+        "handed_to": where.handed_to,
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from engine.funds.rules.choosing import LifePathRule, PathShares, PathStep, path_shares, run_life_path
+from engine.funds.rules.choosing import LifePathRule, PathShares, PathStep, member_shares, path_shares, run_life_path
 from engine.funds.rules.dealing import (
     LARGEST_BIGINT,
     MOST_MEMBERS_IN_RANGE,
@@ -56,9 +56,11 @@ from engine.funds.rules.investing import (
     Investable,
     InvestingRule,
     MoneyState,
+    ReversalAction,
     UnitPricingRule,
     investable,
     next_state,
+    on_reversal,
     pricing_day,
     run_investing,
     run_unit_dealing,
@@ -117,6 +119,7 @@ __all__ = [
     "PriceToleranceRule",
     "RateStep",
     "ReconciledReceipt",
+    "ReversalAction",
     "Shares",
     "UnitPricingRule",
     "YearAccount",
@@ -133,7 +136,9 @@ __all__ = [
     "interest_total",
     "investable",
     "is_doubtful",
+    "member_shares",
     "next_state",
+    "on_reversal",
     "path_shares",
     "price_of",
     "pricing_day",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from engine.funds.errors import NoFundChoice
-from engine.funds.rules.dealing import WHOLE_BP, Shares
+from engine.funds.rules.dealing import WHOLE_BP, FundChoiceRule, Shares
 from engine.funds.rules.examples import Given
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.months import LeapDay, age_nearest, age_on
@@ -55,10 +55,14 @@ class LifePathRule(Rule, tag="life-path", frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class PathShares:
-    """The age that counted, and the shares by fund in basis points, which sum to 10,000; funds without any left out."""
+    """The age that counted, and the shares by fund in basis points, which sum to 10,000; funds without any left out.
 
-    age: int
+    `moves` says whether only new money follows them, or what is invested too. Of a choice by group there is no age.
+    """
+
+    age: int | None
     shares: Mapping[str, int]
+    moves: Literal["new-money", "all"]
     rules: tuple[str, ...]
 
 
@@ -82,29 +86,60 @@ def path_shares(found: InForce[LifePathRule], born_on: date, on: date, scheme_ye
         raise NoFundChoice(day=on.isoformat())
     last, ahead = reached[-1], rule.steps[len(reached) :]
     if rule.between == "step" or not ahead:
-        return PathShares(age, dict(last.shares), (found.ref,))
+        return PathShares(age, dict(last.shares), rule.moves, (found.ref,))
     gone, span = age - last.from_age, ahead[0].from_age - last.from_age
     funds = sorted({*last.shares, *ahead[0].shares})
     weights = [last.shares.get(one, 0) * (span - gone) + ahead[0].shares.get(one, 0) * gone for one in funds]
     parts = Amount(WHOLE_BP, _BASIS_POINTS).share_out(weights)
     shares = {fund: part.units for fund, part in zip(funds, parts, strict=True) if part.units}
-    return PathShares(age, shares, (found.ref,))
+    return PathShares(age, shares, rule.moves, (found.ref,))
+
+
+def member_shares(
+    path: InForce[LifePathRule] | None,
+    choice: InForce[FundChoiceRule] | None,
+    *,
+    group: str,
+    born_on: date,
+    on: date,
+    scheme_year_from: date,
+) -> PathShares:
+    """Return the funds of a member of `group` ("" for none): by the path, or by the choice of the group or the default.
+
+    Where both rules are in force, a path that is not `before_group` leaves the groups named in the choice to it.
+
+    Raises:
+        NoFundChoice: neither rule says where the savings go.
+    """
+    is_by_group = choice is not None and (
+        path is None or (not path.rule.before_group and group in choice.rule.by_group)
+    )
+    if path is not None and not is_by_group:
+        return path_shares(path, born_on, on, scheme_year_from)
+    shares = None if choice is None else choice.rule.shares_for(group)
+    if choice is None or shares is None:
+        raise NoFundChoice(day=on.isoformat())
+    return PathShares(None, shares, "new-money", (choice.ref,))
 
 
 def run_life_path(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of fund choice by age, for a member with the example's `born_on`.
 
-    Returns `age` and `shares.<fund>` in basis points.
+    Given their `group`, if any, returns `age` where the path decides, `shares.<fund>` in basis points, and `moves`.
 
     Raises:
         NoFundChoice: the product has no path, or the member is younger than it begins.
     """
-    found, born_on = context.rule(LifePathRule), context.dates.born_on or Given.of(context).day("born_on")
+    given, found, choice = Given.of(context), context.rule(LifePathRule), context.rule(FundChoiceRule)
     if found is None:
         raise NoFundChoice(day=context.on.isoformat())
+    born_on = context.dates.born_on or given.day("born_on")
     year_from = context.product.scheme_year(context.on)[0]
     age = age_for(found.rule, born_on, context.on, year_from)
     for row, step in enumerate(found.rule.steps, 1):
         context.compare(found, f"steps[{row}].from_age", age, step.from_age)
-    path = path_shares(found, born_on, context.on, year_from)
-    return {"age": str(path.age), **{f"shares.{fund}": str(share) for fund, share in path.shares.items()}}
+    path = member_shares(
+        found, choice, group=given.text("group", ""), born_on=born_on, on=context.on, scheme_year_from=year_from
+    )
+    age_said = {} if path.age is None else {"age": str(path.age)}
+    return {**age_said, "moves": path.moves, **{f"shares.{fund}": str(share) for fund, share in path.shares.items()}}

@@ -70,6 +70,27 @@ def investable(state: MoneyState, found: InForce[InvestingRule]) -> Investable:
     return Investable(True, "", (found.ref,))
 
 
+@dataclass(frozen=True, slots=True)
+class ReversalAction:
+    """What a receipt that is taken back undoes, and the role that bears the difference in price, if there is one."""
+
+    action: Literal["drop-allocation", "await-price", "redeem-units"]
+    difference_to: str
+    rules: tuple[str, ...]
+
+
+def on_reversal(state: MoneyState, found: InForce[InvestingRule]) -> ReversalAction:
+    """Return what happens to money in `state` whose receipt is taken back.
+
+    Before its order it is simply not ordered; ordered, it waits for its price; priced, the units that it bought are
+    redeemed at the next price.
+    """
+    if state in ("received", "matched", "reconciled"):
+        return ReversalAction("drop-allocation", "", (found.ref,))
+    action: Literal["await-price", "redeem-units"] = "await-price" if state == "ordered" else "redeem-units"
+    return ReversalAction(action, found.rule.reversal_difference_to, (found.ref,))
+
+
 class UnitPricingRule(Rule, tag="unit-pricing", frozen=True, kw_only=True):
     """Which day's price a dealing gets, and how units are rounded (R1).
 
@@ -101,7 +122,9 @@ def units_of(minor: int, *, price: Price, money_scale: int, unit_scale: int, rou
 
 
 def run_investing(context: ScenarioContext) -> Mapping[str, str]:
-    """Decide a pack's example of money on its way: given the `steps` it took, its `state` and whether it may be ordered.
+    """Decide a pack's example of money on its way: given the `steps` it took, returns its `state`, `may_be_ordered` and `reason`.
+
+    `reversal` and `difference_to` say what a reversal would do now.
 
     Raises:
         WrongMoneyState: a step that money cannot take; or no rule says from when it may be invested.
@@ -116,7 +139,14 @@ def run_investing(context: ScenarioContext) -> Mapping[str, str]:
     if found is None:
         raise WrongMoneyState(state=state, next="ordered")
     answer = investable(state, found)
-    return {"state": state, "may_be_ordered": str(answer.may_be_ordered).lower(), "reason": answer.reason}
+    back = on_reversal(state, found)
+    return {
+        "state": state,
+        "may_be_ordered": str(answer.may_be_ordered).lower(),
+        "reason": answer.reason,
+        "reversal": back.action,
+        "difference_to": back.difference_to,
+    }
 
 
 def run_unit_dealing(context: ScenarioContext) -> Mapping[str, str]:

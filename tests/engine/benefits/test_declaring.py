@@ -63,7 +63,7 @@ CASES = [
     (f'{ROUTE}name_check = "before-each-payment"\naccount = "any"', "least_match_bp"),
     (f'{ROUTE}name_check = "none"\naccount = "any"\nexception_documents = ["d"]', "that-paid-in"),
     (f'{LIMIT}unit = "hours"\nstart_day_counts = true\nconsequence = "reported"', "hours run on"),
-    (f'{LIMIT}unit = "months"\nstart_day_counts = true\nconsequence = "interest"', "interest_series"),
+    (f'{LIMIT}unit = "months"\nstart_day_counts = true\nconsequence = "interest"', "table interest"),
     (f"{TRUST}releases = [{{ at_age = 18, share_bp = 5000 }}]", "of the whole"),
     (f"{TRUST}releases = [{{ at_age = 21, share_bp = 5000 }}, {{ at_age = 18, share_bp = 10000 }}]", "rise in age"),
     (f'{TAX}bands = [{{ from_years = 1, percent = "1" }}]', "begins at 0"),

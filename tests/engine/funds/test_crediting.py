@@ -1,10 +1,12 @@
 """Interest, declared returns, guarantees, the way of money into a fund, and life paths."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from engine.funds.errors import NoFundChoice, ReturnNotDeclared, WrongMoneyState
 from engine.funds.rules import (
     Benchmark,
     DeclaredReturnRule,
+    FundChoiceRule,
     GuaranteeRule,
     InterestTerms,
     InvestingRule,
@@ -27,7 +30,9 @@ from engine.funds.rules import (
     credit_year,
     interest_postings,
     interest_total,
+    member_shares,
     next_state,
+    on_reversal,
     path_shares,
     pricing_day,
     units_of,
@@ -357,8 +362,7 @@ def test_the_day_whose_price_counts(pricing: Any, lag: int, day: int, expected: 
 def test_units_sold_raise_at_least_what_units_bought_cost(minor: int, digits: int, scale: int, money: int) -> None:
     price = Price(digits, scale)
     bought, sold = (
-        units_of(minor, price=price, money_scale=money, unit_scale=4, rounding=one)
-        for one in ("down", "up")
+        units_of(minor, price=price, money_scale=money, unit_scale=4, rounding=one) for one in ("down", "up")
     )
     exact = Fraction(minor, 10**money) / Fraction(price.decimal())
     assert Fraction(bought, 10**4) <= exact <= Fraction(sold, 10**4)
@@ -396,6 +400,28 @@ def test_the_age_that_counts_is_the_rules_choice() -> None:
 @given(born_on=st.dates(date(1930, 1, 1), date(2002, 12, 31)))
 def test_shares_of_a_path_are_always_whole(born_on: date) -> None:
     assert sum(path_shares(path(), born_on, JAN, JAN).shares.values()) == 10_000
+
+
+def test_a_path_or_the_groups_own_choice_comes_first() -> None:
+    choice = InForce(FundChoiceRule(**COMMON, id="choice", by_group={"teachers": {"BONDS": 10_000}}), JAN)
+    after = path()
+    after = InForce(msgspec.structs.replace(after.rule, before_group=False), JAN)
+    born = date(1980, 1, 1)
+
+    def shares(first: InForce[LifePathRule] | None, group: str) -> Mapping[str, int]:
+        return member_shares(first, choice, group=group, born_on=born, on=JAN, scheme_year_from=JAN).shares
+
+    assert shares(after, "teachers") == {"BONDS": 10_000}
+    assert shares(path(), "teachers") == shares(after, "") == path_shares(path(), born, JAN, JAN).shares
+    assert shares(None, "teachers") == {"BONDS": 10_000}
+    with pytest.raises(NoFundChoice):
+        shares(None, "")
+
+
+def test_what_a_reversal_undoes_depends_on_where_the_money_is() -> None:
+    found = [on_reversal(state, investing("reconciled")) for state in ("reconciled", "ordered", "priced")]
+    assert [one.action for one in found] == ["drop-allocation", "await-price", "redeem-units"]
+    assert [one.difference_to for one in found] == ["", "scheme", "scheme"]
 
 
 def test_a_path_in_disorder_is_refused() -> None:
