@@ -28,6 +28,7 @@ from engine.access.service import Gate, Tokens
 from engine.audit import queries as audit_queries
 from engine.audit.api import LogController
 from engine.audit.rules.tables import Column, ExportTable
+from engine.benefits import rules as benefit_rules
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
@@ -66,11 +67,13 @@ KINDS: Sequence[type[Rule]] = (
     *contribution_rules.RULE_KINDS,
     *enrolment_rules.RULE_KINDS,
     *fund_rules.RULE_KINDS,
+    *benefit_rules.RULE_KINDS,
 )
 RUNNERS: Mapping[str, Runner] = {
-    "contribution": contribution_rules.run_scenario,
+    **contribution_rules.RUNNERS,
     "enrolment": enrolment_rules.run_scenario,
-    "allotment": fund_rules.run_scenario,
+    **fund_rules.RUNNERS,
+    **benefit_rules.RUNNERS,
 }
 LAWS: Sequence[Law] = (
     *ledger_queries.LAWS,

@@ -1,1 +1,1 @@
-"""Benefits: what savings become, and what a member may expect of them."""
+"""Benefits: what members are charged, covered for and paid, while they save, when they retire, and after."""

@@ -58,3 +58,31 @@ class NoDealingRule(Refused):
 
     code = "funds.no-dealing-rule"
     message = N_("No dealing rule of {product} is in force on {day}.")
+
+
+class ReturnNotDeclared(Refused):
+    """No return is declared for a scheme year yet, and the rules put nothing in its place."""
+
+    code = "funds.return-not-declared"
+    message = N_("No return is declared yet for the scheme year from {day}.")
+
+
+class NoGuarantee(Refused):
+    """Nothing is guaranteed on this occasion."""
+
+    code = "funds.no-guarantee"
+    message = N_("The scheme guarantees nothing on this occasion: {occasion}.")
+
+
+class WrongMoneyState(Refused):
+    """Money cannot go from one state to another: a step would be left out, or go back."""
+
+    code = "funds.wrong-money-state"
+    message = N_("Money that is {state} cannot become {next}.")
+
+
+class NotYetPriced(Refused):
+    """The price of a dealing's day is to come."""
+
+    code = "funds.not-yet-priced"
+    message = N_("The price of {fund} for a dealing of {day} is not known yet.")

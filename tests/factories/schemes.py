@@ -10,18 +10,15 @@ from pathlib import Path
 
 from stdnum import verhoeff
 
-from engine.contributions import rules as contribution_rules
-from engine.enrolment import rules as enrolment_rules
+from engine.app import KINDS, RUNNERS
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven, NomineeGiven
 from engine.enrolment.service import Enrolled, Enrolment
-from engine.funds import rules as fund_rules
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, Tenants, advance_clock
 
 PACKS = Path(__file__).parents[2] / "tenants"
-KINDS = (*contribution_rules.RULE_KINDS, *enrolment_rules.RULE_KINDS, *fund_rules.RULE_KINDS)
 START = datetime(2023, 4, 3, 4, 0, tzinfo=UTC)
 _serial = itertools.count(secrets.randbelow(10**6) * 1000)
 
@@ -33,15 +30,7 @@ async def serve(db: Database, folder: Path, pack: str = "in-nps-lite", *, start:
     shutil.copytree(PACKS / pack, copy, ignore=shutil.ignore_patterns("demo*"))
     manifest = copy / "pack.toml"
     manifest.write_text(re.sub(rf"{pack}\.localhost", f"{code}.localhost", manifest.read_text()))
-    tenants = Tenants.load(
-        [copy],
-        KINDS,
-        {
-            "contribution": contribution_rules.run_scenario,
-            "enrolment": enrolment_rules.run_scenario,
-            "allotment": fund_rules.run_scenario,
-        },
-    )
+    tenants = Tenants.load([copy], KINDS, RUNNERS)
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:
         async with db.unit_of_work(tenant.tenant_id) as session:

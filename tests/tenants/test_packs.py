@@ -12,22 +12,17 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
+from engine.app import KINDS, RUNNERS
 from engine.contributions import rules as contributions
 from engine.enrolment import rules as enrolment
 from engine.funds import rules as funds
 from engine.kernel.prices import Price
-from engine.kernel.rules import Dates, Rule
+from engine.kernel.rules import Dates
 from engine.tenancy.rules import Pack
 from engine.tenancy.service import Tenants, check_pack, load_pack
 
 TENANTS = Path(__file__).resolve().parents[2] / "tenants"
 FOLDERS = sorted(path.parent for path in TENANTS.glob("*/pack.toml"))
-KINDS: tuple[type[Rule], ...] = (*contributions.RULE_KINDS, *enrolment.RULE_KINDS, *funds.RULE_KINDS)
-RUNNERS = {
-    "contribution": contributions.run_scenario,
-    "enrolment": enrolment.run_scenario,
-    "allotment": funds.run_scenario,
-}
 TODAY = date(2024, 3, 27)
 # Decided where prices and the clock are, so no example reaches them; tested below by the functions that decide.
 WITHOUT_EXAMPLE = {"price-tolerance", "dealing"}

@@ -12,9 +12,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from engine.app import KINDS
 from engine.contributions import queries as contribution_queries
-from engine.contributions.rules import RULE_KINDS as CONTRIBUTION_KINDS
-from engine.enrolment.rules import RULE_KINDS as ENROLMENT_KINDS
 from engine.funds import queries as fund_queries
 from engine.funds import service as funds
 from engine.funds.rules import RULE_KINDS
@@ -226,7 +225,7 @@ UNMATCHED = frozenset({"only-reconciled-cash-is-dealt"})
 @pytest_asyncio.fixture
 async def scheme(db: Database, tenant_id: int, tmp_path: Path) -> Scheme:
     """A scheme on 3 April 2023, ten in the morning in India."""
-    pack = load_pack(ROOT / "tenants/in-nps-lite", (*CONTRIBUTION_KINDS, *ENROLMENT_KINDS, *RULE_KINDS))
+    pack = load_pack(ROOT / "tenants/in-nps-lite", KINDS)
     pack = dataclasses.replace(pack, books={PRODUCT: book_of(BOOK)})
     async with db.unit_of_work(tenant_id) as session:
         code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})

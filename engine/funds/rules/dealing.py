@@ -86,9 +86,6 @@ class DealingRule(Rule, tag="dealing", frozen=True, kw_only=True):
     residue_to: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
-RULE_KINDS: tuple[type[Rule], ...] = (FundsRule, FundChoiceRule, PriceToleranceRule, DealingRule)
-
-
 @dataclass(frozen=True, slots=True)
 class ReconciledReceipt:
     """A receipt whose money is reconciled: `collected` is the code of the collection account that holds it."""
@@ -178,19 +175,21 @@ def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
         fund = funds.rule.fund(code)
         if code not in given:
             raise MissingInput(f"prices.{code}")
-        price = _price(str(given[code]))
+        price = price_of(str(given[code]))
         units = units_for(part, amount_scale=asset.scale, price=price, unit_scale=fund.unit_scale)
-        found[f"amounts.{code}"] = _fixed(part, asset.scale)
-        found[f"units.{code}"] = _fixed(units, fund.unit_scale)
+        found[f"amounts.{code}"] = in_units(part, asset.scale)
+        found[f"units.{code}"] = in_units(units, fund.unit_scale)
     return found
 
 
-def _price(text: str) -> Price:
+def price_of(text: str) -> Price:
+    """Return a price given as text; PriceNotUsable if it is no positive number of at most eight decimals."""
     try:
         return Price.of(Decimal(text))
     except (InvalidOperation, ValueError) as error:
         raise PriceNotUsable(field="prices", most=MAX_PRICE_SCALE) from error
 
 
-def _fixed(smallest: int, scale: int) -> str:
+def in_units(smallest: int, scale: int) -> str:
+    """Return smallest units as examples write them: with all `scale` decimals."""
     return f"{Decimal(smallest).scaleb(-scale):.{scale}f}"

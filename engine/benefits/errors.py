@@ -1,0 +1,256 @@
+"""What benefits refuse."""
+
+from engine.kernel.errors import NotFound, Refused
+from engine.kernel.text import N_
+
+
+class NoSuchRule(NotFound):
+    """The scheme has no such rule of benefits, or it is not in force."""
+
+    code = "benefits.no-such-rule"
+    message = N_("The scheme has no rule {rule} that day.")
+
+
+class FeeNotCovered(Refused):
+    """There is too little money for a fee without which the act may not be done."""
+
+    code = "benefits.fee-not-covered"
+    message = N_("There is not enough money for the fee {fee}.")
+
+
+class LoanTooSoon(Refused):
+    """A loan is asked for before enough months of membership."""
+
+    code = "benefits.loan-too-soon"
+    message = N_("A loan is possible from {day}.")
+
+
+class LoanRunning(Refused):
+    """Another loan is not paid back yet."""
+
+    code = "benefits.loan-running"
+    message = N_("Another loan is still running. It must be paid back first.")
+
+
+class BelowLeastLoan(Refused):
+    """Less is asked for than is lent."""
+
+    code = "benefits.below-least-loan"
+    message = N_("The smallest loan is {least}.")
+
+
+class AboveLoanCeiling(Refused):
+    """More is asked for than the savings allow."""
+
+    code = "benefits.above-loan-ceiling"
+    message = N_("At most {most} can be lent or pledged now.")
+
+
+class LoanTooLong(Refused):
+    """More instalments are asked for than are allowed."""
+
+    code = "benefits.loan-too-long"
+    message = N_("A loan is paid back in at most {most} instalments.")
+
+
+class StillWaiting(Refused):
+    """The waiting period of a benefit is not over."""
+
+    code = "benefits.still-waiting"
+    message = N_("This opens after {months} paid months; {missing} are missing.")
+
+
+class AccessNotYet(Refused):
+    """The member has not been in the scheme long enough to withdraw."""
+
+    code = "benefits.access-not-yet"
+    message = N_("A withdrawal is possible from {day}.")
+
+
+class AgeNotReached(Refused):
+    """The member is too young for this withdrawal."""
+
+    code = "benefits.age-not-reached"
+    message = N_("This withdrawal is possible from the age of {age}.")
+
+
+class HistoryTooShort(Refused):
+    """Too few years with enough contributions."""
+
+    code = "benefits.history-too-short"
+    message = N_("This needs {years} years with enough contributions; there are {counted}.")
+
+
+class GroundNeeded(Refused):
+    """The way asked for is open on one ground only."""
+
+    code = "benefits.ground-needed"
+    message = N_("This is possible on one ground only: {ground}.")
+
+
+class PurposeNeeded(Refused):
+    """The money may be taken for some purposes only."""
+
+    code = "benefits.purpose-needed"
+    message = N_("Say what the money is for. Allowed: {allowed}.")
+
+
+class DocumentsNeeded(Refused):
+    """Documents are missing."""
+
+    code = "benefits.documents-needed"
+    message = N_("These documents are missing: {missing}.")
+
+
+class WithdrawnTooOften(Refused):
+    """The next withdrawal is not open yet."""
+
+    code = "benefits.withdrawn-too-often"
+    message = N_("The next withdrawal is possible from {day}.")
+
+
+class NoMoreWithdrawals(Refused):
+    """All withdrawals of a lifetime have been made."""
+
+    code = "benefits.no-more-withdrawals"
+    message = N_("All withdrawals of this kind have been made.")
+
+
+class BelowLeastWithdrawal(Refused):
+    """Less is asked for than is paid out."""
+
+    code = "benefits.below-least-withdrawal"
+    message = N_("The smallest withdrawal is {least}.")
+
+
+class MoreThanAccessible(Refused):
+    """More is asked for than may be withdrawn now."""
+
+    code = "benefits.more-than-accessible"
+    message = N_("At most {most} can be withdrawn now ({reason}).")
+
+
+class NoExit(Refused):
+    """One cannot leave on this ground now."""
+
+    code = "benefits.no-exit"
+    message = N_("No rule lets a member leave now on this ground: {ground}.")
+
+
+class NoBenefitAge(Refused):
+    """No rule says from which age the benefit is due."""
+
+    code = "benefits.no-benefit-age"
+    message = N_("No rule says from which age the benefit is due.")
+
+
+class BeforeBenefitAge(Refused):
+    """The benefit is not due yet."""
+
+    code = "benefits.before-benefit-age"
+    message = N_("The benefit begins on {day}.")
+
+
+class OptionNotOpen(Refused):
+    """A way to take the benefit is not open to a balance of this size, or on this ground."""
+
+    code = "benefits.option-not-open"
+    message = N_("This way to take the benefit is not open here: {option}.")
+
+
+class LumpSumOutOfRange(Refused):
+    """The lump sum chosen is outside what the rules allow."""
+
+    code = "benefits.lump-sum-out-of-range"
+    message = N_("The lump sum must be between {least_bp} and {most_bp} hundredths of a percent.")
+
+
+class YearsOutOfRange(Refused):
+    """Instalments over that many years are not offered."""
+
+    code = "benefits.years-out-of-range"
+    message = N_("Instalments run for {least} to {most} years.")
+
+
+class RestTooSmall(Refused):
+    """What is left after the lump sum would give too little a period."""
+
+    code = "benefits.rest-too-small"
+    message = N_("What is left must give at least {least} each time.")
+
+
+class NoRail(Refused):
+    """No way of payment takes this amount to an account of the payee."""
+
+    code = "benefits.no-rail"
+    message = N_("There is no account to which this amount can be paid. Add one.")
+
+
+class AccountNotChecked(Refused):
+    """The payee's account must be checked first."""
+
+    code = "benefits.account-not-checked"
+    message = N_("The account ({rail}) has to be checked before it can be paid.")
+
+
+class NameDiffers(Refused):
+    """The account is in another name."""
+
+    code = "benefits.name-differs"
+    message = N_("The name on the account ({rail}) is not the member's.")
+
+
+class NotProven(Refused):
+    """What was presented does not prove the fact."""
+
+    code = "benefits.not-proven"
+    message = N_("This does not prove it: {fact}. Bring one of: {wanted}.")
+
+
+class MoreThanReleased(Refused):
+    """A minor's money is asked for before its time."""
+
+    code = "benefits.more-than-released"
+    message = N_("More of this money is released at the age of {age}.")
+
+
+class MoreThanSaved(Refused):
+    """More is taken than the tranches hold."""
+
+    code = "benefits.more-than-saved"
+    message = N_("This is more than was saved.")
+
+
+class CannotReactivate(Refused):
+    """There is no way back from this status now."""
+
+    code = "benefits.cannot-reactivate"
+    message = N_("There is no way back from this status now: {status}.")
+
+
+class DuesUnpaid(Refused):
+    """Less was paid than is due to come back."""
+
+    code = "benefits.dues-unpaid"
+    message = N_("To come back, {dues} must be paid.")
+
+
+class ReclaimTooLate(Refused):
+    """Unclaimed money is asked for after the law's last day."""
+
+    code = "benefits.reclaim-too-late"
+    message = N_("This money could be reclaimed until {day}.")
+
+
+class CannotMove(Refused):
+    """Money in the product left has no place in the new one."""
+
+    code = "benefits.cannot-move"
+    message = N_("There is no way to move this here: {pots}.")
+
+
+class ConsentNeeded(Refused):
+    """The member has to agree to the move."""
+
+    code = "benefits.consent-needed"
+    message = N_("The member has to agree to this move.")

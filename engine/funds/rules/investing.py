@@ -1,0 +1,187 @@
+"""When received money may be invested, and at which day's price. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import Annotated, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta
+
+from engine.funds.errors import NoDealingRule, NotYetPriced, WrongMoneyState
+from engine.funds.rules.dealing import DealingRule, FundsRule, dealing_day, in_units, price_of
+from engine.funds.rules.examples import Given
+from engine.kernel.prices import Price
+from engine.kernel.rounding import Rounding, rounded
+from engine.kernel.rules import Rule
+from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.manifest import Code
+from engine.tenancy.rules.proving import ScenarioContext
+
+MoneyState = Literal["received", "matched", "reconciled", "ordered", "priced"]
+_STATES: tuple[MoneyState, ...] = get_args(MoneyState)
+
+
+class InvestingRule(Rule, tag="investing", frozen=True, kw_only=True):
+    """From which state on received money may be ordered into a fund (R4).
+
+    EjoHeza needs it: all money waits in a pooling account, and only what is reconciled is invested. Money goes through
+    received, matched (its member is known), reconciled (the bank says the same), ordered and priced. A receipt that is
+    taken back after pricing is redeemed at the next price; the gain or loss goes to the role `reversal_difference_to`.
+    """
+
+    invested_from: Literal["received", "matched", "reconciled"]
+    reversal_difference_to: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Investable:
+    """Whether money in a state may be ordered; where not, why."""
+
+    may_be_ordered: bool
+    reason: Literal["", "not-matched", "not-reconciled", "in-order", "invested"]
+    rules: tuple[str, ...]
+
+
+def next_state(state: MoneyState, to: MoneyState, found: InForce[InvestingRule]) -> MoneyState:
+    """Return the state after a step.
+
+    Money goes forward through its states, one at a time; an order may skip those that the rule does not wait for.
+
+    Raises:
+        WrongMoneyState: the step goes back, stands still, or leaves out a state that the rule waits for.
+    """
+    step = _STATES.index(to) - _STATES.index(state)
+    is_order = to == "ordered" and investable(state, found).may_be_ordered
+    if not is_order and (step != 1 or to == "ordered"):
+        raise WrongMoneyState(state=state, next=to)
+    return to
+
+
+def investable(state: MoneyState, found: InForce[InvestingRule]) -> Investable:
+    """Return whether money in `state` may be ordered."""
+    place, wanted = _STATES.index(state), _STATES.index(found.rule.invested_from)
+    if place >= _STATES.index("ordered"):
+        return Investable(False, "in-order" if state == "ordered" else "invested", (found.ref,))
+    if place < wanted:
+        reason: Literal["not-matched", "not-reconciled"] = "not-matched" if state == "received" else "not-reconciled"
+        return Investable(False, reason, (found.ref,))
+    return Investable(True, "", (found.ref,))
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalAction:
+    """What a receipt that is taken back undoes, and the role that bears the difference in price, if there is one."""
+
+    action: Literal["drop-allocation", "await-price", "redeem-units"]
+    difference_to: str
+    rules: tuple[str, ...]
+
+
+def on_reversal(state: MoneyState, found: InForce[InvestingRule]) -> ReversalAction:
+    """Return what happens to money in `state` whose receipt is taken back.
+
+    Before its order it is simply not ordered; ordered, it waits for its price; priced, the units that it bought are
+    redeemed at the next price.
+    """
+    if state in ("received", "matched", "reconciled"):
+        return ReversalAction("drop-allocation", "", (found.ref,))
+    action: Literal["await-price", "redeem-units"] = "await-price" if state == "ordered" else "redeem-units"
+    return ReversalAction(action, found.rule.reversal_difference_to, (found.ref,))
+
+
+class UnitPricingRule(Rule, tag="unit-pricing", frozen=True, kw_only=True):
+    """Which day's price a dealing gets, and how units are rounded (R1).
+
+    NPS-Lite, APY, Nigeria and Ghana's third tier are unitised. Units are counted to their fund's `unit_scale`, and the
+    dealing day ends at the `dealing` rule's cut-off. Forward pricing takes the first price dated on or after the dealing
+    day, or that of `lag` priced days later; historic pricing takes the last one dated before it, or that of `lag` priced
+    days earlier. `bought` rounds units that money buys; `sold` units that are cancelled to raise an amount.
+    """
+
+    pricing: Literal["forward", "historic"]
+    lag: Annotated[int, Meta(ge=0, le=10, description="a number of priced days from 0 to 10")]
+    bought: Rounding
+    sold: Rounding
+
+
+def pricing_day(dealing_on: date, priced: Sequence[date], rule: UnitPricingRule) -> date | None:
+    """Return the day whose price a dealing of `dealing_on` gets, of the days priced so far; None where it is to come."""
+    if rule.pricing == "forward":
+        days = sorted(day for day in priced if day >= dealing_on)
+        return days[rule.lag] if len(days) > rule.lag else None
+    days = sorted((day for day in priced if day < dealing_on), reverse=True)
+    return days[rule.lag] if len(days) > rule.lag else None
+
+
+def units_of(minor: int, *, price: Price, money_scale: int, unit_scale: int, rounding: Rounding) -> int:
+    """Return smallest units of a fund for `minor` smallest units of money (>= 0) at `price`, rounded as said."""
+    exact = Fraction(minor, 10**money_scale) / Fraction(price.decimal()) * 10**unit_scale
+    return rounded(exact, rounding)
+
+
+def run_investing(context: ScenarioContext) -> Mapping[str, str]:
+    """Decide a pack's example of money on its way: given the `steps` it took, returns its `state`, `may_be_ordered` and `reason`.
+
+    `reversal` and `difference_to` say what a reversal would do now.
+
+    Raises:
+        WrongMoneyState: a step that money cannot take; or no rule says from when it may be invested.
+    """
+    found = context.rule(InvestingRule)
+    state: MoneyState = "received"
+    for step in Given.of(context).texts("steps"):
+        to = next((one for one in _STATES if one == step), None)
+        if to is None or found is None:
+            raise WrongMoneyState(state=state, next=step)
+        state = next_state(state, to, found)
+    if found is None:
+        raise WrongMoneyState(state=state, next="ordered")
+    answer = investable(state, found)
+    back = on_reversal(state, found)
+    return {
+        "state": state,
+        "may_be_ordered": str(answer.may_be_ordered).lower(),
+        "reason": answer.reason,
+        "reversal": back.action,
+        "difference_to": back.difference_to,
+    }
+
+
+def run_unit_dealing(context: ScenarioContext) -> Mapping[str, str]:
+    """Decide a pack's example of a dealing in one `fund`.
+
+    Given the instant `at` that the order is complete, `prices = { "2023-06-15" = "12.5" }` by day, and what it `buys` or
+    what it `raises` in major units of money, returns `dealing_on`, `priced_on` and `units`.
+
+    Raises:
+        NoDealingRule: the product has no dealing, pricing or funds rule.
+        UnknownFund, NotYetPriced, PriceNotUsable: see there.
+    """
+    given = Given.of(context)
+    found, dealing, funds = context.rule(UnitPricingRule), context.rule(DealingRule), context.rule(FundsRule)
+    if found is None or dealing is None or funds is None:
+        raise NoDealingRule(product=context.product.code, day=context.on.isoformat())
+    fund, zone = funds.rule.fund(given.text("fund")), context.pack.time_zone
+    local = given.instant("at").astimezone(ZoneInfo(zone))
+    hour, minute = (int(part) for part in dealing.rule.cut_off.split(":"))
+    context.compare(dealing, "cut_off", local.hour * 60 + local.minute, hour * 60 + minute)
+    dealing_on = dealing_day(local, zone, dealing.rule.cut_off)
+    prices = {date.fromisoformat(day): text for day, text in given.table("prices").items()}
+    priced_on = pricing_day(dealing_on, list(prices), found.rule)
+    if priced_on is None:
+        raise NotYetPriced(fund=fund.code, day=dealing_on.isoformat())
+    is_purchase = given.has("buys")
+    units = units_of(
+        given.minor("buys") if is_purchase else given.minor("raises"),
+        price=price_of(prices[priced_on]),
+        money_scale=context.asset.scale,
+        unit_scale=fund.unit_scale,
+        rounding=found.rule.bought if is_purchase else found.rule.sold,
+    )
+    return {
+        "dealing_on": dealing_on.isoformat(),
+        "priced_on": priced_on.isoformat(),
+        "units": in_units(units, fund.unit_scale),
+    }

@@ -1,0 +1,16 @@
+"""The worked pack of benefits: every kind of rule of benefits, proven by its own examples."""
+
+from pathlib import Path
+
+from engine.benefits.rules import RULE_KINDS, RUNNERS
+from engine.tenancy.service import check_pack
+
+PACK = Path(__file__).parents[2] / "packs/xx-benefits"
+
+
+def test_the_worked_pack_is_proven_whole() -> None:
+    report = check_pack(PACK, RULE_KINDS, RUNNERS)
+
+    assert [str(one) for one in report.problems] == []
+    assert report.unproven == ()
+    assert {one.kind for one in report.scenarios} == set(RUNNERS)
