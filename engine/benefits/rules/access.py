@@ -20,7 +20,7 @@ from engine.benefits.errors import (
     PurposeNeeded,
     WithdrawnTooOften,
 )
-from engine.benefits.rules.consuming import Consumed, ConsumptionOrder, Holding, consume, reachable
+from engine.benefits.rules.consuming import Consumed, ConsumptionOrder, Holding, consume, holdings_given, reachable
 from engine.benefits.rules.history import Paid, SchemeYear, counted, paid_given, year_totals
 from engine.benefits.rules.parameters import Bp, Count, Months, Years, share_of
 from engine.funds.rules import Given, in_major
@@ -262,9 +262,7 @@ def run_access(context: ScenarioContext) -> Mapping[str, str]:
         on=context.on,
         joined_on=context.joined_on or context.on,
         born_on=context.dates.born_on,
-        holdings=tuple(
-            Holding(one.text("pot"), one.text("origin"), one.minor("amount")) for one in given.rows("holdings")
-        ),
+        holdings=holdings_given(given),
         paid=paid_given(given),
         withdrawn=tuple((one.day("on"), one.minor("amount")) for one in given.rows("withdrawn")),
         purpose=given.text("purpose", ""),

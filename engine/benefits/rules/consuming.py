@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from engine.benefits.rules.parameters import Origin
+from engine.funds.rules import Given
 from engine.kernel.amounts import Amount, Asset
 from engine.tenancy.rules.manifest import Code
 
@@ -75,6 +76,11 @@ def remaining(holdings: Sequence[Holding], consumed: Consumed) -> tuple[Holding,
     """Return the holdings less what was taken of them."""
     gone = {(one.pot, one.origin): one.minor for one in consumed.parts}
     return tuple(Holding(one.pot, one.origin, one.minor - gone.get((one.pot, one.origin), 0)) for one in holdings)
+
+
+def holdings_given(given: Given) -> tuple[Holding, ...]:
+    """Return the holdings of a worked example: `holdings = [{ pot, origin, amount }]`."""
+    return tuple(Holding(one.text("pot"), one.text("origin"), one.minor("amount")) for one in given.rows("holdings"))
 
 
 def _shared(minor: int, held: Sequence[int], by: str) -> list[int]:

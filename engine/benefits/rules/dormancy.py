@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from engine.benefits.errors import CannotReactivate, DuesUnpaid, NoSuchRule
-from engine.benefits.rules.consuming import Holding
+from engine.benefits.rules.consuming import Holding, holdings_given
 from engine.benefits.rules.parameters import Months, Origin
 from engine.funds.rules import Given, in_major
 from engine.kernel.months import months_after
@@ -176,7 +176,7 @@ def run_status(context: ScenarioContext) -> Mapping[str, str]:
     given, found, figures = Given.of(context), context.rule(StatusLadderRule), context.figures
     if found is None:
         raise NoSuchRule(rule="status-ladder")
-    holdings = [Holding(one.text("pot"), one.text("origin"), one.minor("amount")) for one in given.rows("holdings")]
+    holdings = holdings_given(given)
     since = given.maybe_day("counted_from")
     for row, step in enumerate(found.rule.steps, 1):
         if since is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from engine.benefits.errors import FeeNotCovered, NoSuchRule
-from engine.benefits.rules.consuming import Consumed, ConsumptionOrder, Holding, consume, remaining
+from engine.benefits.rules.consuming import Consumed, ConsumptionOrder, Holding, consume, holdings_given, remaining
 from engine.benefits.rules.parameters import Months, Percent, percent_of
 from engine.funds.rules import Given, in_major
 from engine.kernel.amounts import Amount
@@ -291,9 +291,7 @@ def run_fees(context: ScenarioContext) -> Mapping[str, str]:
             raise NoSuchRule(rule=fee)
         _compare_thresholds(context, rules[fee], case)
         dues.append(fee_due(rules[fee], case, figures, caps=caps, tables=context.pack.tables))
-    holdings = tuple(
-        Holding(one.text("pot"), one.text("origin"), one.minor("amount")) for one in given.rows("holdings")
-    )
+    holdings = holdings_given(given)
     taken, left = take_fees(dues, holdings, contribution_minor=given.minor("contribution", 0))
     outcome = {"contribution": in_major(left, asset)}
     for one in taken:

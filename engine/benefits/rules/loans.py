@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import ClassVar, Literal
 
 from engine.benefits.errors import AboveLoanCeiling, BelowLeastLoan, LoanRunning, LoanTooLong, LoanTooSoon, NoSuchRule
-from engine.benefits.rules.consuming import ConsumptionOrder, Holding, reachable
+from engine.benefits.rules.consuming import ConsumptionOrder, Holding, holdings_given, reachable
 from engine.benefits.rules.parameters import Bp, Count, EveryMonths, Months, Percent, share_of
 from engine.funds.rules import Given, in_major
 from engine.kernel.months import months_after
@@ -214,34 +214,19 @@ def run_loan(context: ScenarioContext) -> Mapping[str, str]:
     case = LoanCase(
         on=context.on,
         joined_on=context.joined_on or context.on,
-        holdings=tuple(
-            Holding(one.text("pot"), one.text("origin"), one.minor("amount")) for one in given.rows("holdings")
-        ),
+        holdings=holdings_given(given),
         lender_percent=given.text("lender_percent", "") or None,
         running=given.whole("running", 0),
     )
     if given.has("paid"):
-        owed = {name: given.minor(f"{name}_owed") for name in ("interest", "principal")}
-        paid = share_repayment(
-            found, given.minor("paid"), interest_minor=owed["interest"], principal_minor=owed["principal"]
-        )
-        parts = {"interest": paid.interest_minor, "principal": paid.principal_minor, "left": paid.left_minor}
-        shared = {f"repaid.{name}": in_major(minor, asset) for name, minor in parts.items()}
-        return {**shared, "repaid.principal_to": paid.principal_to, "repaid.interest_to": paid.interest_to}
+        return _repaid(given, found)
     if given.has("unpaid_since"):
         ends = months_after(given.day("unpaid_since"), found.rule.default_after_months)
         context.compare(found, "default_after_months", context.on.toordinal(), ends.toordinal())
         return {"default": default_action(found, given.day("unpaid_since"), context.on)}
     principal, instalments = given.minor("principal"), given.whole("instalments")
-    since = months_after(case.joined_on, found.rule.least_months_in_scheme)
-    context.compare(found, "least_months_in_scheme", context.on.toordinal(), since.toordinal())
+    _compare_limits(context, found, case, principal, instalments)
     ceiling = loan_ceiling(found, case, figures)
-    context.compare(
-        found, "ceiling_bp" if found.rule.ceiling_bp is not None else "covers_interest_months", principal, ceiling
-    )
-    context.compare(found, "most_instalments", instalments, found.rule.most_instalments)
-    if found.rule.least is not None:
-        context.compare(found, "least", principal, figures.amount(found.rule.least, context.on).units)
     check_loan(found, principal, instalments, case, figures)
     schedule = loan_schedule(found, principal, instalments, case)
     outcome = {"ceiling": in_major(ceiling, asset)}
@@ -252,3 +237,28 @@ def run_loan(context: ScenarioContext) -> Mapping[str, str]:
             f"instalments.{number}.interest": in_major(one.interest_minor, asset),
         }
     return outcome
+
+
+def _repaid(given: Given, found: InForce[LoanRule]) -> dict[str, str]:
+    owed = {name: given.minor(f"{name}_owed") for name in ("interest", "principal")}
+    paid = share_repayment(
+        found, given.minor("paid"), interest_minor=owed["interest"], principal_minor=owed["principal"]
+    )
+    parts = {"interest": paid.interest_minor, "principal": paid.principal_minor, "left": paid.left_minor}
+    shared = {f"repaid.{name}": in_major(minor, given.asset) for name, minor in parts.items()}
+    return {**shared, "repaid.principal_to": paid.principal_to, "repaid.interest_to": paid.interest_to}
+
+
+def _compare_limits(
+    context: ScenarioContext, found: InForce[LoanRule], case: LoanCase, principal: int, instalments: int
+) -> None:
+    figures = context.figures
+    since = months_after(case.joined_on, found.rule.least_months_in_scheme)
+    context.compare(found, "least_months_in_scheme", context.on.toordinal(), since.toordinal())
+    ceiling = loan_ceiling(found, case, figures)
+    context.compare(
+        found, "ceiling_bp" if found.rule.ceiling_bp is not None else "covers_interest_months", principal, ceiling
+    )
+    context.compare(found, "most_instalments", instalments, found.rule.most_instalments)
+    if found.rule.least is not None:
+        context.compare(found, "least", principal, figures.amount(found.rule.least, context.on).units)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from engine.benefits.errors import LumpSumOutOfRange, NoSuchRule, OptionNotOpen, RestTooSmall, YearsOutOfRange
-from engine.benefits.rules.consuming import ConsumptionOrder, Holding, reachable
+from engine.benefits.rules.consuming import ConsumptionOrder, holdings_given, reachable
 from engine.benefits.rules.parameters import WHOLE_BP, Bp, EveryMonths, Years, share_of
 from engine.funds.rules import Given, in_major
 from engine.kernel.months import months_after
@@ -221,23 +221,10 @@ def run_retirement(context: ScenarioContext) -> Mapping[str, str]:
     if found is None:
         raise NoSuchRule(rule=given.text("option"))
     rule = found.rule
-    holdings = [Holding(one.text("pot"), one.text("origin"), one.minor("amount")) for one in given.rows("holdings")]
+    holdings = holdings_given(given)
     balance, lump_bp = reachable(holdings, rule.order), given.whole("lump_bp")
-    for name in ("from_balance", "below_balance"):
-        figure = getattr(rule, name)
-        if figure is not None:
-            context.compare(found, name, balance, figures.amount(figure, context.on).units)
-    for name in ("least_lump_bp", "most_lump_bp"):
-        if 0 < getattr(rule, name) < WHOLE_BP:
-            context.compare(found, name, lump_bp, getattr(rule, name))
     years = given.whole("years", 0)
-    if rule.instalments is not None:
-        context.compare(found, "instalments.least_years", years, rule.instalments.least_years)
-        context.compare(found, "instalments.most_years", years, rule.instalments.most_years)
-        if rule.least_periodic is not None and years:
-            least = figures.amount(rule.least_periodic, context.on).units
-            rest = balance - share_of(balance, lump_bp, rule.lump_rounding)
-            context.compare(found, "least_periodic", instalment_of(rest, rule.instalments, years), least)
+    _compare_choice(context, found, balance, lump_bp, years)
     plan = plan_retirement(
         found, balance, figures, on=context.on, ground=given.text("ground"), lump_bp=lump_bp, years=years
     )
@@ -264,3 +251,23 @@ def run_retirement(context: ScenarioContext) -> Mapping[str, str]:
             "first_due_on": plan.first_due_on.isoformat(),
         }
     return outcome
+
+
+def _compare_choice(
+    context: ScenarioContext, found: InForce[RetirementOptionRule], balance: int, lump_bp: int, years: int
+) -> None:
+    rule, figures = found.rule, context.figures
+    for name in ("from_balance", "below_balance"):
+        figure = getattr(rule, name)
+        if figure is not None:
+            context.compare(found, name, balance, figures.amount(figure, context.on).units)
+    for name in ("least_lump_bp", "most_lump_bp"):
+        if 0 < getattr(rule, name) < WHOLE_BP:
+            context.compare(found, name, lump_bp, getattr(rule, name))
+    if rule.instalments is not None:
+        context.compare(found, "instalments.least_years", years, rule.instalments.least_years)
+        context.compare(found, "instalments.most_years", years, rule.instalments.most_years)
+        if rule.least_periodic is not None and years:
+            least = figures.amount(rule.least_periodic, context.on).units
+            rest = balance - share_of(balance, lump_bp, rule.lump_rounding)
+            context.compare(found, "least_periodic", instalment_of(rest, rule.instalments, years), least)
