@@ -45,6 +45,7 @@ from engine.kernel.permissions import Permission
 from engine.kernel.rules import Rule
 from engine.ledger import queries as ledger_queries
 from engine.ledger.rules import Law
+from engine.notices.rules.contents import content_problems
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
 from engine.reports.api import DecisionController, StatementController
@@ -57,7 +58,7 @@ from engine.runtime.logging import get_logger
 from engine.runtime.settings import Settings
 from engine.tenancy.api import FigureController, PackVersionController
 from engine.tenancy.rules.proving import Runner
-from engine.tenancy.service import Tenant, Tenants
+from engine.tenancy.service import PackCheck, Tenant, Tenants
 from engine.web.pages import WEB_HANDLERS, html_errors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,9 @@ RUNNERS: Mapping[str, Runner] = {
     **fund_rules.RUNNERS,
     **benefit_rules.RUNNERS,
 }
+CHECKS: Sequence[PackCheck] = (content_problems,)
+"""What capabilities ask of a pack beyond what every pack must hold."""
+
 LAWS: Sequence[Law] = (
     *ledger_queries.LAWS,
     *audit_queries.LAWS,
@@ -184,7 +188,7 @@ def _alembic() -> Config:
 @asynccontextmanager
 async def open_deployment(settings: Settings, urls: DatabaseURLs) -> AsyncIterator[Deployment]:
     """Open the database and the keys, check the packs, and serve the tenants there are."""
-    tenants = Tenants.load(settings.packs, KINDS, RUNNERS, profile=settings.profile)
+    tenants = Tenants.load(settings.packs, KINDS, RUNNERS, checks=CHECKS, profile=settings.profile)
     db = Database(urls.app, pool_size=settings.pool_size)
     try:
         deployment = Deployment(settings, db, FileKeyStore(settings.keys_file, settings.profile), tenants)

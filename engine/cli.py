@@ -25,6 +25,7 @@ from engine import __version__
 from engine.access import service as access
 from engine.access.rules import FIRST_ROLES, PARTNER_SCOPES
 from engine.app import (
+    CHECKS,
     EXPORT_TABLES,
     KINDS,
     LAWS,
@@ -199,7 +200,7 @@ def db_upgrade(context: typer.Context) -> None:
 @_groups["pack"].command("check")
 def pack_check(context: typer.Context, folder: Path) -> None:
     """Check a pack, run its worked examples, and prove its figures: each changed by one unit must fail an example."""
-    report = check_pack(folder, KINDS, RUNNERS, prove=True)
+    report = check_pack(folder, KINDS, RUNNERS, checks=CHECKS, prove=True)
 
     def lines() -> None:
         for scenario in report.scenarios:
@@ -305,7 +306,7 @@ def pack_propose(
     ],
 ) -> None:
     """Put a version of a tenant's pack forward; it decides nothing before another person approves exactly it."""
-    report = check_pack(folder, KINDS, RUNNERS)
+    report = check_pack(folder, KINDS, RUNNERS, checks=CHECKS)
     if not report.ok:
         _fail("\n".join(str(problem) for problem in report.problems))
     pack = load_pack(folder, KINDS)

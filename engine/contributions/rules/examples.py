@@ -26,8 +26,8 @@ from engine.contributions.rules.matching import (
 )
 from engine.contributions.rules.payers import (
     AgentCollectionRule,
+    ContributorsRule,
     ForeignMoneyRule,
-    PayersRule,
     ReferenceRule,
     converted,
     counts_on,
@@ -90,7 +90,7 @@ def run_contribution(context: ScenarioContext) -> Outcome:
         split_parts = split_over_pots(left, terms, redirect=context.text("redirect"))
         found |= {f"pots.{pot}": _fixed(part) for pot, part in split_parts}
     if "payer" in context.given:
-        payers = context.rule(PayersRule)
+        payers = context.rule(ContributorsRule)
         found["origin"] = origin_of(payers.rule if payers else None, context.text("payer"))
     return found
 

@@ -18,7 +18,7 @@ PayerKind = Literal["member", "employer", "relative", "diaspora", "partner", "st
 ReferenceKind = Literal["member-number", "national-id", "phone", "virtual-number"]
 
 
-class PayersRule(Rule, tag="payers", frozen=True, kw_only=True):
+class ContributorsRule(Rule, tag="contributors", frozen=True, kw_only=True):
     """Who may pay for a member, and the origin their money keeps to the end (C8).
 
     A kind of payer that is not listed is not taken. Gift-a-pension, employers, cashback of a partner wallet.
@@ -72,7 +72,7 @@ class AgentCollectionRule(Rule, tag="agent-collection", frozen=True, kw_only=Tru
             raise ValueError("goods need a price_series, and a price_series needs goods")
 
 
-def origin_of(rule: PayersRule | None, payer: str) -> str:
+def origin_of(rule: ContributorsRule | None, payer: str) -> str:
     """Return the origin that money of a kind of payer keeps; without a rule all money is the member's own.
 
     Raises:

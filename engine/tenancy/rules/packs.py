@@ -223,7 +223,7 @@ def decode_pack(code: str, files: PackFiles, kinds: Sequence[type[Rule]]) -> tup
     books = _books(files, kinds, manifest, problems)
     theme = _theme(files, problems)
     logo = _logo(files, problems)
-    content = _among(files, "content/")
+    content = {path: one for path, one in files.items() if re.fullmatch(r"content/[^/]+/consents\.toml", path)}
     consents, found = decode_consents(content, manifest.languages if manifest else ())
     problems.extend(found)
     series, found = decode_series(_among(files, "series/", ".csv"), manifest.series if manifest else ())

@@ -1,6 +1,6 @@
 """Use cases of tenancy: load and check packs, create and serve tenants, set a scheme's clock, explain decisions."""
 
-from engine.tenancy.service.checking import PackReport, ScenarioResult, check_pack
+from engine.tenancy.service.checking import PackCheck, PackReport, ScenarioResult, check_pack
 from engine.tenancy.service.decisions import explain_decision, record, trace
 from engine.tenancy.service.figures import (
     FiguresProposed,
@@ -30,6 +30,7 @@ from engine.tenancy.service.versions import (
 
 __all__ = [
     "FiguresProposed",
+    "PackCheck",
     "PackReport",
     "Reach",
     "ScenarioResult",

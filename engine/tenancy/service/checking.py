@@ -1,6 +1,6 @@
 """Checking a pack: decode all of it, run its worked examples through the engine's own decisions, and prove its figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,8 +74,17 @@ class PackReport:
         return self.ok and not self.unproven and not self.untried and all(one.why for one in self.survivors)
 
 
+PackCheck = Callable[[Pack], list[PackProblem]]
+"""What another capability finds wrong with a pack that decodes."""
+
+
 def check_pack(
-    path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner], *, prove: bool = False
+    path: Path,
+    kinds: Sequence[type[Rule]],
+    runners: Mapping[str, Runner],
+    *,
+    checks: Sequence[PackCheck] = (),
+    prove: bool = False,
 ) -> PackReport:
     """Decode the pack in a folder and run its examples. Everything wrong is reported; nothing is raised.
 
@@ -83,15 +92,16 @@ def check_pack(
         path: the pack's folder.
         kinds: the kinds of rules that the engine knows.
         runners: who makes each kind of decision that examples may ask for.
+        checks: what other capabilities ask of a pack.
         prove: also change every figure by one unit, either way, and list those that no example misses.
 
     """
-    pack, report = checked_pack(path, kinds, runners)
+    pack, report = checked_pack(path, kinds, runners, checks)
     return report if pack is None or not prove else prove_figures(pack, runners, report)
 
 
 def checked_pack(
-    path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner]
+    path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner], checks: Sequence[PackCheck] = ()
 ) -> tuple[Pack | None, PackReport]:
     """Return the pack in a folder, or None if it may not be served, and the report."""
     code = path.resolve().name
@@ -99,6 +109,8 @@ def checked_pack(
     if pack is None:
         return None, PackReport(code, None, in_reading_order(problems))
     problems = unknown_kinds(pack.scenarios, runners)
+    for check in checks:
+        problems.extend(check(pack))
     results: list[ScenarioResult] = []
     proven: set[str] = set()
     tried: dict[tuple[str, str], set[int]] = {}

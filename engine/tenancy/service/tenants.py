@@ -37,7 +37,7 @@ from engine.tenancy.rules.explaining import Explanation, explain
 from engine.tenancy.rules.manifest import Product
 from engine.tenancy.rules.packs import MANIFEST, Pack
 from engine.tenancy.rules.proving import Runner
-from engine.tenancy.service.checking import checked_pack
+from engine.tenancy.service.checking import PackCheck, checked_pack
 from engine.tenancy.service.folders import decode_stored, pack_folders
 
 PRODUCTION = "production"
@@ -139,6 +139,7 @@ class Tenants:
         kinds: Sequence[type[Rule]],
         runners: Mapping[str, Runner],
         *,
+        checks: Sequence[PackCheck] = (),
         profile: str = "development",
     ) -> "Tenants":
         """Load every pack in the folders and run its examples.
@@ -150,6 +151,7 @@ class Tenants:
             folders: each a pack, or a folder of packs.
             kinds: the kinds of rules that the engine knows.
             runners: who makes each kind of decision that examples may ask for.
+            checks: what other capabilities ask of a pack.
             profile: how the process runs.
 
         Raises:
@@ -159,7 +161,7 @@ class Tenants:
         packs: dict[str, tuple[Pack, Path]] = {}
         problems: list[tuple[str, PackProblem]] = []
         for path in pack_folders(folders):
-            pack, report = checked_pack(path, kinds, runners)
+            pack, report = checked_pack(path, kinds, runners, checks)
             problems.extend((report.code, problem) for problem in report.problems)
             if pack is None:
                 continue
