@@ -57,6 +57,7 @@ from engine.runtime.locale import ENGINE_LOCALES, translator
 from engine.runtime.logging import get_logger
 from engine.runtime.settings import Settings
 from engine.tenancy.api import FigureController, PackVersionController
+from engine.tenancy.rules.dimensions import dimension_problems
 from engine.tenancy.rules.proving import Runner
 from engine.tenancy.service import PackCheck, Tenant, Tenants
 from engine.web.pages import WEB_HANDLERS, html_errors
@@ -76,7 +77,7 @@ RUNNERS: Mapping[str, Runner] = {
     **fund_rules.RUNNERS,
     **benefit_rules.RUNNERS,
 }
-CHECKS: Sequence[PackCheck] = (content_problems,)
+CHECKS: Sequence[PackCheck] = (content_problems, dimension_problems)
 """What capabilities ask of a pack beyond what every pack must hold."""
 
 LAWS: Sequence[Law] = (

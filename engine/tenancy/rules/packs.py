@@ -26,7 +26,7 @@ THEME = "branding/theme.toml"
 LOGO = "branding/logo.svg"
 _DEMO = re.compile(r"^demo(/|\.toml$)")
 _PLACES = (
-    (re.compile(r"^(pack\.toml|README\.md)$"), "pack.toml, README.md"),
+    (re.compile(r"^(pack\.toml|dimensions\.toml|README\.md)$"), "pack.toml, dimensions.toml, README.md"),
     (re.compile(r"^branding/(theme\.toml|logo\.svg)$"), "branding/theme.toml, branding/logo.svg"),
     (re.compile(r"^content/[A-Za-z-]+/[a-z0-9-]+\.toml$"), "content/<language>/<name>.toml"),
     (re.compile(r"^locales/[A-Za-z_]+/LC_MESSAGES/engine\.po$"), "locales/<language>/LC_MESSAGES/engine.po"),

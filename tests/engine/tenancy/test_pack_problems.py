@@ -170,7 +170,9 @@ def test_code_in_a_pack_is_refused(toy: ToyPack, file: str) -> None:
 def test_a_file_without_a_place_is_refused(toy: ToyPack) -> None:
     toy.write("secrets.txt", "x")
     (problem,) = toy.problems()
-    assert problem.startswith("secrets.txt: is no file of a pack; allowed: pack.toml, README.md, branding/theme.toml")
+    assert problem.startswith(
+        "secrets.txt: is no file of a pack; allowed: pack.toml, dimensions.toml, README.md, branding/theme.toml"
+    )
 
 
 def test_a_link_is_refused(toy: ToyPack) -> None:
