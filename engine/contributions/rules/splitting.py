@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
@@ -209,7 +210,7 @@ def deduct(
             due = figures.amount(rule.amount, on)
         else:
             assert rule.share_bp is not None
-            due = Amount(rounded(amount.units * rule.share_bp, "down", step=1) // WHOLE_BP, amount.asset)
+            due = Amount(rounded(Fraction(amount.units * rule.share_bp, WHOLE_BP), rule.rounding), amount.asset)
         if left < due:
             if rule.when_short == "refuse":
                 raise PaymentTooShort(least=str(due.decimal()))
