@@ -48,7 +48,7 @@ from engine.ledger.rules import Law
 from engine.notices.rules.contents import content_problems
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
-from engine.reports.api import DecisionController, StatementController
+from engine.reports.api import DecisionController, EntitlementController, StatementController
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
 from engine.runtime.http import StrictRequest, document_refusals, exception_handlers
@@ -296,6 +296,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             ReconciliationController,
             StatementController,
             DecisionController,
+            EntitlementController,
             FigureController,
             PackVersionController,
             LogController,

@@ -4,10 +4,13 @@ People's words go to standard error, results to standard output; with `--json` t
 """
 
 import asyncio
+import csv
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -294,6 +297,50 @@ def _print_rule_book(shown: reports.RuleBookShown) -> None:
             out.print(f"  source: {rule.source} [{rule.confidence}]", highlight=False, markup=False)
             if rule.assumption:
                 out.print(f"  assumed: {rule.assumption}", highlight=False, markup=False)
+
+
+@_groups["pack"].command("preview")
+def pack_preview(
+    context: typer.Context,
+    folder: Path,
+    tenant: TenantOption,
+    on: Annotated[
+        datetime | None,
+        typer.Option("--on", help="The day whose figures are compared; today if absent.", formats=["%Y-%m-%d"]),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every changed figure as CSV.")] = None,
+) -> None:
+    """Run a pack against a tenant's real members: who would be affected, and by how much. Posts nothing."""
+    try:
+        new = load_pack(folder, KINDS)
+    except PackErrors as errors:
+        _fail(str(errors))
+
+    async def use(deployment: Deployment) -> tuple[reports.Preview, date, int]:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            today = business_date(await ledger.scheme_now(session), served.time_zone)
+        day, totals = on.date() if on else today, reports.Preview()
+        with open(out, "w", encoding="utf-8", newline="") if out else nullcontext() as file:  # noqa: ASYNC230, PTH123
+            writer = csv.writer(file) if file else None
+            if writer:
+                writer.writerow(("member", "product", "figure", "before", "after"))
+            async for one in reports.preview(deployment.db, served, new, on=day, totals=totals):
+                if writer:
+                    writer.writerow((one.member_id, one.product, one.figure, one.before or "", one.after or ""))
+        return totals, day, served.asset.scale
+
+    totals, day, scale = _run(context, use)
+
+    def lines() -> None:
+        typer.echo(f"{tenant} on {day}: {totals.affected} of {totals.members} members are affected")
+        for figure, (count, by) in sorted(totals.figures.items()):
+            amount = by if figure.startswith("terms.split.") else Decimal(by).scaleb(-scale)
+            typer.echo(f"{figure}: {count} members, {amount:+} in all")
+
+    _show(
+        context, {"on": day, "members": totals.members, "affected": totals.affected, "figures": totals.figures}, lines
+    )
 
 
 @_groups["pack"].command("propose")

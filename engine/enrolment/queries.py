@@ -145,6 +145,18 @@ async def move_members(
     return {row[0]: row[1] for row in await cursor.fetchall()}
 
 
+async def add_attributes(
+    session: AsyncSession, rows: Sequence[tuple[int, int, date, date | None, str, str, str]]
+) -> None:
+    """Add words of registers: (member_id, event_id, as_of, expires_on, attribute, value, source)."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into member_attributes (tenant_id, member_id, event_id, as_of, expires_on, attribute, value, source)
+           select %s, * from unnest(%b::bigint[], %b::bigint[], %b::date[], %b::date[], %b::text[], %b::text[], %b::text[])""",
+        (session.info["tenant_id"], *([row[n] for row in rows] for n in range(7))),
+    )
+
+
 LAWS: tuple[Law, ...] = (
     Law(
         "memberships-are-whole",

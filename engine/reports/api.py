@@ -242,6 +242,66 @@ class StatementController(Controller):
         )
 
 
+class EntitlementsDocument(Struct, frozen=True):
+    """What the rules give a member on a day: money in major units, or the code of what stands against it.
+
+    `decision` can be asked to be explained.
+    """
+
+    member: str
+    product: str
+    on: date
+    currency: str
+    entitlements: Mapping[str, str]
+    decision: str
+
+
+class EntitlementController(Controller):
+    """What the rules give a member."""
+
+    path = "/v1/members"
+    tags = ("Entitlements",)
+
+    @get(
+        "/{number:str}/entitlements",
+        operation_id="GetEntitlements",
+        opt={"permission": Permission.STATEMENTS_READ},
+        responses=refuses(UnknownMember, DateMalformed),
+    )
+    async def show(
+        self,
+        number: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        as_of: AsOf = None,
+        product: ProductCode = None,
+    ) -> Response[EntitlementsDocument]:
+        """Tell what the rules in force give a member: match so far, what is open to them, what stands against it."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            member = await service.find_member(session, keys, number, product=product or "")
+            day = await day_of(session, tenant, as_of)
+            found, decision = await service.tell_entitlements(session, tenant, member, on=day)
+        return Response(
+            EntitlementsDocument(
+                member=compact_reference(number),
+                product=member.product,
+                on=day,
+                currency=tenant.asset.symbol,
+                entitlements={
+                    name: _fixed(int(value), tenant.asset.scale) if _is_money(name, value) else value
+                    for name, value in found.figures.items()
+                },
+                decision=str(decision),
+            ),
+            headers=_NO_STORE,
+        )
+
+
+def _is_money(name: str, value: str) -> bool:
+    return value.isdigit() and not name.startswith("terms.split.")
+
+
 class DecisionRule(Struct, frozen=True, omit_defaults=True):
     """A rule that decided: its version, its parameters by name, where they are from and how far that settles them."""
 

@@ -1,6 +1,7 @@
 """SQL of the reports: a member's books as they stood at a date, as known in a log of a size."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.kernel.prices import Price
 from engine.ledger.rules import BATCH_MASK, EventKind
 from engine.reports.rules import Allocation, Movement
+from engine.runtime.database import driver
 
 # What stood in the log of a size: the batch of the event had its place in it.
 _KNOWN = """(cast(:size as bigint) is null or exists (
@@ -121,3 +123,105 @@ async def reconciled(
         },
     )
     return frozenset(row.event_id for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFacts:
+    """What the books say of a member in a product on a day: money in smallest units, nothing that tells a person.
+
+    `paid` are own payments by day, net of what was taken back; `holdings` what is held by pot and origin, units at
+    their fund's last price, each rounded down.
+    """
+
+    member_id: int
+    product: str
+    joined_on: date
+    group: str
+    member_class: str
+    paid: tuple[tuple[date, int], ...]
+    holdings: tuple[tuple[str, str, int], ...]
+
+
+_FACTS = """
+with who as materialized (
+  select s.member_id, s.product, s.joined_on, s.group_code from memberships s
+   where s.tenant_id = %(t)s and s.moved_to = '' and (%(product)s = '' or s.product = %(product)s)
+     and (%(members)s::bigint[] is null or s.member_id = any(%(members)s)) and (s.member_id, s.product) > (%(after)s, %(past)s) and s.joined_on <= %(on)s
+   order by s.member_id, s.product limit %(most)s),
+behind as (                                                           -- the history of products they moved out of is their own
+  select w.member_id, w.product, w.product as past from who w
+  union select w.member_id, w.product, s.product from who w join memberships s on s.member_id = w.member_id and s.moved_to = w.product),
+paid as (
+  select b.member_id, b.product, e.business_date as day, sum(t.amount * x.sign)::bigint as minor
+    from behind b join events e on e.member_id = b.member_id and e.kind in (10, 12, 13) and e.business_date <= %(on)s
+    join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
+    cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
+    join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = b.past and c.origin = 'own'
+   group by 1, 2, 3),
+prices_on as materialized (
+  select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (
+    select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted'
+       and p.price_on <= %(on)s order by p.price_on desc limit 1) p where f.tenant_id = %(t)s),
+held as (
+  select w.member_id, w.product, c.pot, c.origin,
+         sum(case when c.kind = 'cash' then n.net
+                  else div(n.net::numeric * p.digits * 10::numeric ^ greatest(m.scale - p.unit_scale - p.scale, 0),
+                           10::numeric ^ greatest(p.unit_scale + p.scale - m.scale, 0)) end)::bigint as minor
+    from who w
+    join balances n0 on n0.member_id = w.member_id
+    join chart c on c.tenant_id = n0.tenant_id and c.code = n0.code and c.product = w.product and c.kind in ('cash', 'units')
+    cross join lateral (
+      select sum(case when t.credit = n0.code then t.amount else -t.amount end) as net from transfers t
+        join events e on e.event_id = t.event_id and e.member_id in (t.member_id, %(house)s) and e.business_date <= %(on)s
+       where t.member_id = w.member_id and (t.credit = n0.code or t.debit = n0.code)) n
+    join assets m on m.tenant_id = n0.tenant_id and m.asset_id = 1
+    left join prices_on p on p.code = c.fund
+   where n.net > 0 group by 1, 2, 3, 4)
+select w.member_id, w.product, w.joined_on, w.group_code,
+       coalesce((select a.value from member_attributes a where a.member_id = w.member_id and a.attribute = 'class' and a.as_of <= %(on)s
+                    and (a.expires_on is null or a.expires_on > %(on)s) order by a.as_of desc, a.event_id desc limit 1), ''),
+       coalesce((select jsonb_agg(jsonb_build_array(day, minor) order by day) from paid p
+                  where p.member_id = w.member_id and p.product = w.product and minor <> 0), '[]'),
+       coalesce((select jsonb_agg(jsonb_build_array(pot, origin, minor) order by pot, origin) from held h
+                  where h.member_id = w.member_id and h.product = w.product), '[]')
+  from who w order by w.member_id, w.product
+"""
+
+
+async def member_facts(
+    session: AsyncSession,
+    *,
+    on: date,
+    members: Sequence[int] | None = None,
+    product: str = "",
+    after: tuple[int, str] = (0, ""),
+    most: int = 10_000,
+) -> list[MemberFacts]:
+    """Return what the books say of members on a day: of those named, or of the next `most` after (member_id, product)."""
+    connection = await driver(session)
+    tenant_id = session.info["tenant_id"]
+    cursor = await connection.execute(
+        _FACTS,
+        {
+            "t": tenant_id,
+            "house": -tenant_id,
+            "on": on,
+            "members": None if members is None else list(members),
+            "product": product,
+            "after": after[0],
+            "past": after[1],
+            "most": most,
+        },
+    )
+    return [
+        MemberFacts(
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            tuple((date.fromisoformat(day), minor) for day, minor in row[5]),
+            tuple((pot, origin, minor) for pot, origin, minor in row[6]),
+        )
+        for row in await cursor.fetchall()
+    ]

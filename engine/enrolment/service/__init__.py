@@ -19,15 +19,18 @@ from engine.enrolment.service.memberships import (
     move_members,
     products_behind,
 )
+from engine.enrolment.service.statuses import CLASS, StatusWord, record_statuses
 
 __all__ = [
     "CHUNK",
+    "CLASS",
     "LONGEST_KEY",
     "Answer",
     "Enrolled",
     "Enrolment",
     "ImportReport",
     "Moved",
+    "StatusWord",
     "enrol",
     "enrol_chunk",
     "find_member",
@@ -36,4 +39,5 @@ __all__ = [
     "memberships_of",
     "move_members",
     "products_behind",
+    "record_statuses",
 ]

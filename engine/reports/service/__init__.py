@@ -1,17 +1,30 @@
 """Use cases of the reports: a member's statement, as figures, as text in a language, as a PDF."""
 
 from engine.reports.service.decisions import Told, tell_decision
+from engine.reports.service.entitlements import (
+    Affected,
+    Entitlements,
+    Preview,
+    entitlements_of,
+    preview,
+    tell_entitlements,
+)
 from engine.reports.service.printing import print_statement, render_pdf
 from engine.reports.service.rule_book import RuleBookShown, rule_book_of, rule_book_page, rule_book_pdf
 from engine.reports.service.statements import find_member, statement
 from engine.reports.service.wording import Letterhead, Sheet, sheet_of
 
 __all__ = [
+    "Affected",
+    "Entitlements",
     "Letterhead",
+    "Preview",
     "RuleBookShown",
     "Sheet",
     "Told",
+    "entitlements_of",
     "find_member",
+    "preview",
     "print_statement",
     "render_pdf",
     "rule_book_of",
@@ -20,4 +33,5 @@ __all__ = [
     "sheet_of",
     "statement",
     "tell_decision",
+    "tell_entitlements",
 ]

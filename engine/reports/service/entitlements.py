@@ -1,0 +1,277 @@
+"""What the rules give a member on a day: for one of them, or for all, under the rules in force or under others.
+
+One function decides, from facts that one statement reads; a preview and a member's own entitlements cannot differ.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.benefits.rules import (
+    AccessCase,
+    AccessRule,
+    CoverCase,
+    CoverRule,
+    Holding,
+    Paid,
+    RetirementOptionRule,
+    accessible,
+    cover_on,
+    plan_retirement,
+)
+from engine.contributions.rules import AmountRule, MatchFacts, MatchRule, SplitRule, VestingRule, decide_match, vested
+from engine.identity.rules import MemberRef
+from engine.kernel.amounts import Amount
+from engine.kernel.errors import EngineError
+from engine.kernel.months import whole_months
+from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
+from engine.reports import queries
+from engine.reports.errors import UnknownMember
+from engine.reports.queries import MemberFacts
+from engine.runtime.database import Database
+from engine.tenancy.rules.decided import Determination
+from engine.tenancy.rules.packs import Pack
+from engine.tenancy.service import Tenant, figures_for, record
+
+RANGE = 5_000
+"""Members read by one statement."""
+GROUND = "retirement"
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlements:
+    """What a member has on a day, by name: money in smallest units, or the code of what stands against it."""
+
+    figures: Mapping[str, str]
+    rules: tuple[str, ...]
+
+
+def entitlements(pack: Pack, facts: MemberFacts, figures: Figures, on: date) -> Entitlements:
+    """Return what a pack's rules give a member on a day.
+
+    Args:
+        pack: whose rules.
+        facts: what the books say of the member.
+        figures: what the pack's figures are worth.
+        on: the day: of the decision, the event and the start of any benefit.
+
+    Returns:
+        By name: "terms.minimum" and "terms.split.<pot>" of the next contribution; "match" of the scheme year so far;
+        "vested.<origin>"; "access.<rule>" now; "retirement.<rule>.lump" and ".instalment" at the option's most;
+        "cover.<rule>.<peril>". Where the rules say no, the refusal's code or the reason stands instead of money.
+
+    """
+    year_from, _ = pack.product(facts.product).scheme_year(on)
+    dates = Dates(on=on, joined_on=facts.joined_on, tranche_on=on, scheme_year_from=year_from, benefit_from=on)
+    found: dict[str, str] = {}
+    rules: list[str] = []
+    for part in (_terms, _match, _vesting, _access, _retirement, _cover):
+        part(_Question(pack, facts, figures, dates, year_from), found, rules)
+    return Entitlements(found, tuple(dict.fromkeys(rules)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    pack: Pack
+    facts: MemberFacts
+    figures: Figures
+    dates: Dates
+    year_from: date
+
+    @property
+    def paid(self) -> tuple[Paid, ...]:
+        return tuple(Paid(day, minor, is_reversed=False) for day, minor in self.facts.paid)
+
+    @property
+    def holdings(self) -> tuple[Holding, ...]:
+        return tuple(Holding(pot, origin, minor) for pot, origin, minor in self.facts.holdings)
+
+    @property
+    def balance(self) -> int:
+        return sum(minor for _, _, minor in self.facts.holdings)
+
+
+def _terms(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+    book = asked.pack.books[asked.facts.product]
+    amount, split = book.in_force(AmountRule, asked.dates), book.in_force(SplitRule, asked.dates)
+    if amount is not None:
+        found["terms.minimum"] = str(asked.figures.amount(amount.rule.minimum, asked.dates.on).units)
+        rules.append(amount.ref)
+    if split is not None:
+        found |= {f"terms.split.{part.pot}": str(part.share_bp) for part in split.rule.parts}
+        rules.append(split.ref)
+
+
+def _match(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+    rule = asked.pack.books[asked.facts.product].in_force(MatchRule, asked.dates)
+    if rule is None:
+        return
+    saved = sum(minor for day, minor in asked.facts.paid if asked.year_from <= day <= asked.dates.on)
+    amount = Amount(saved, asked.pack.asset)
+    facts = MatchFacts(
+        member_class=asked.facts.member_class or "any",
+        joined_on=asked.facts.joined_on,
+        saved_gross=amount,
+        saved_net=amount,
+    )
+    match = decide_match(rule.rule, facts, asked.figures, asked.dates.on)
+    found["match"] = str(match.amount.units) if match.amount.units else match.reason
+    rules.append(rule.ref)
+
+
+def _vesting(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+    months = whole_months(asked.facts.joined_on, asked.dates.on)
+    for rule in asked.pack.books[asked.facts.product].all_in_force(VestingRule, asked.dates):
+        held = sum(minor for _, origin, minor in asked.facts.holdings if origin == rule.rule.origin)
+        kept = vested(rule.rule, Amount(held, asked.pack.asset), months, early_exit=False)
+        found[f"vested.{rule.rule.origin}"] = str(kept.units)
+        rules.append(rule.ref)
+
+
+def _access(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+    product = asked.pack.product(asked.facts.product)
+    for rule in asked.pack.books[asked.facts.product].all_in_force(AccessRule, asked.dates):
+        case = AccessCase(
+            on=asked.dates.on,
+            joined_on=asked.facts.joined_on,
+            holdings=asked.holdings,
+            paid=asked.paid,
+            purpose=rule.rule.purposes[0].code if rule.rule.purposes else "",
+            documents=frozenset(rule.rule.purposes[0].documents) if rule.rule.purposes else frozenset(),
+        )
+        try:
+            most = accessible(rule, case, asked.figures, product.scheme_year)
+            found[f"access.{rule.rule.id}"] = str(most.minor) if most.minor else most.reason
+        except EngineError as refusal:
+            found[f"access.{rule.rule.id}"] = refusal.code
+        rules.append(rule.ref)
+
+
+def _retirement(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+    for rule in asked.pack.books[asked.facts.product].all_in_force(RetirementOptionRule, asked.dates):
+        terms = rule.rule.instalments
+        try:
+            plan = plan_retirement(
+                rule,
+                asked.balance,
+                asked.figures,
+                on=asked.dates.on,
+                ground=GROUND,
+                lump_bp=rule.rule.most_lump_bp,
+                years=terms.most_years if terms else 0,
+            )
+            found[f"retirement.{rule.rule.id}.lump"] = str(plan.lump_minor)
+            if terms:
+                found[f"retirement.{rule.rule.id}.instalment"] = str(plan.instalment_minor)
+        except EngineError as refusal:
+            found[f"retirement.{rule.rule.id}.lump"] = refusal.code
+        rules.append(rule.ref)
+
+
+def _cover(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+    product = asked.pack.product(asked.facts.product)
+    for rule in asked.pack.books[asked.facts.product].all_in_force(CoverRule, asked.dates):
+        case = CoverCase(asked.dates.on, asked.paid, product.scheme_year, asked.facts.member_class)
+        cover = cover_on(rule, case, asked.figures)
+        for peril in rule.rule.sums:
+            found[f"cover.{rule.rule.id}.{peril}"] = str(cover.sums_minor[peril]) if cover.is_covered else cover.reason
+        rules.append(rule.ref)
+
+
+async def entitlements_of(
+    session: AsyncSession, tenant: Tenant, member_id: int, product: str, *, on: date
+) -> Entitlements | None:
+    """Return what the rules in force give one member on a day; None where they are not in the product."""
+    figures = await figures_for(session, tenant)
+    facts = await queries.member_facts(session, on=on, members=[member_id], product=product)
+    return entitlements(tenant.pack, facts[0], figures, on) if facts else None
+
+
+async def tell_entitlements(
+    session: AsyncSession, tenant: Tenant, member: MemberRef, *, on: date
+) -> tuple[Entitlements, int]:
+    """Return what the rules in force give a member on a day, and the number under which that is on record.
+
+    Raises:
+        UnknownMember: they had not joined by that day.
+    """
+    found = await entitlements_of(session, tenant, member.member_id, member.product, on=on)
+    if found is None:
+        raise UnknownMember
+    told = Determination(
+        kind="entitlements",
+        product=member.product,
+        decided_on=on,
+        rules=found.rules,
+        member_id=member.member_id,
+        outcome=found.figures,
+    )
+    (decision,) = await record(session, tenant, [told])
+    return found, decision
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """One figure of a member that another version of the rules changes; None where one of the two knows no such figure."""
+
+    member_id: int
+    product: str
+    figure: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(slots=True)
+class Preview:
+    """What a preview found in all: members looked at and affected, and by figure how many and by how much in sum."""
+
+    members: int = 0
+    affected: int = 0
+    figures: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def note(self, changes: Sequence[Affected]) -> None:
+        """Count the changes of one member."""
+        self.members += 1
+        self.affected += bool(changes)
+        for one in changes:
+            count, total = self.figures.get(one.figure, (0, 0))
+            by = _minor(one.after) - _minor(one.before)
+            self.figures[one.figure] = (count + 1, total + by)
+
+
+def _minor(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
+
+
+async def preview(db: Database, tenant: Tenant, new: Pack, *, on: date, totals: Preview) -> AsyncIterator[Affected]:
+    """Yield every figure of every member that `new` would change on a day; posts nothing.
+
+    Members are read in ranges by their ids, so that memory does not grow with them; `totals` is counted along.
+    """
+    after = (0, "")
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        figures = await figures_for(session, tenant)
+        added = {code: series for code, series in new.series.items() if code not in figures.series}
+        new_figures = Figures(new.asset, {**figures.series, **added}, figures.known_on)
+        while facts := await queries.member_facts(session, on=on, after=after, most=RANGE):
+            for one in facts:
+                changes = _changes(tenant.pack, new, one, figures, new_figures, on)
+                totals.note(changes)
+                for change in changes:
+                    yield change
+            after = (facts[-1].member_id, facts[-1].product)
+
+
+def _changes(
+    old: Pack, new: Pack, facts: MemberFacts, figures: Figures, new_figures: Figures, on: date
+) -> list[Affected]:
+    before = entitlements(old, facts, figures, on).figures
+    after = entitlements(new, facts, new_figures, on).figures if facts.product in new.books else {}
+    return [
+        Affected(facts.member_id, facts.product, name, before.get(name), after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
