@@ -48,7 +48,9 @@ from engine.ledger.rules import Law
 from engine.notices.rules.contents import content_problems
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
+from engine.reports import rules as report_rules
 from engine.reports.api import DecisionController, EntitlementController, StatementController
+from engine.reports.rules import statement_problems
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
 from engine.runtime.http import StrictRequest, document_refusals, exception_handlers
@@ -70,6 +72,7 @@ KINDS: Sequence[type[Rule]] = (
     *enrolment_rules.RULE_KINDS,
     *fund_rules.RULE_KINDS,
     *benefit_rules.RULE_KINDS,
+    *report_rules.RULE_KINDS,
 )
 RUNNERS: Mapping[str, Runner] = {
     **contribution_rules.RUNNERS,
@@ -77,7 +80,7 @@ RUNNERS: Mapping[str, Runner] = {
     **fund_rules.RUNNERS,
     **benefit_rules.RUNNERS,
 }
-CHECKS: Sequence[PackCheck] = (content_problems, dimension_problems)
+CHECKS: Sequence[PackCheck] = (content_problems, dimension_problems, statement_problems)
 """What capabilities ask of a pack beyond what every pack must hold."""
 
 LAWS: Sequence[Law] = (

@@ -8,7 +8,7 @@ from typing import Annotated
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import Caller
@@ -72,7 +72,7 @@ class StatementTotals(Struct, frozen=True):
 
 
 class StatementDocument(Struct, frozen=True):
-    """A member's account at the end of a business day."""
+    """A member's account at the end of a business day; `items` are what the scheme's statement says of its year."""
 
     member: str
     product: str
@@ -83,6 +83,8 @@ class StatementDocument(Struct, frozen=True):
     totals: StatementTotals
     holdings: tuple[StatementHolding, ...]
     lines: tuple[StatementLine, ...]
+    year_from: date | UnsetType = UNSET
+    items: Mapping[str, str] | UnsetType = UNSET
 
 
 def document_of(statement: Statement) -> StatementDocument:
@@ -118,6 +120,8 @@ def document_of(statement: Statement) -> StatementDocument:
             )
             for holding in statement.holdings
         ),
+        year_from=UNSET if statement.year_from is None else statement.year_from,
+        items={item: money(minor) for item, minor in statement.items.items()} or UNSET,
         lines=tuple(
             StatementLine(
                 receipt=str(line.receipt),

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.kernel.prices import Price
 from engine.ledger.rules import BATCH_MASK, EventKind
-from engine.reports.rules import Allocation, Movement
+from engine.reports.rules import Allocation, Flow, Movement
 from engine.runtime.database import driver
 
 # What stood in the log of a size: the batch of the event had its place in it.
@@ -123,6 +123,32 @@ async def reconciled(
         },
     )
     return frozenset(row.event_id for row in rows)
+
+
+async def flows(
+    session: AsyncSession, member_id: int, *, products: Sequence[str], since: date, as_of: date, log_size: int | None
+) -> list[Flow]:
+    """Return what moved on the member's money of the products from `since` up to `as_of`, by the other side's kind."""
+    rows = await session.execute(
+        text(f"""select o.kind, c.origin, sum(s.sign * t.amount)::bigint as minor
+                   from transfers t
+                   join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
+                   cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, sign, other)
+                   join chart c on c.tenant_id = t.tenant_id and c.code = s.code and c.kind = 'cash' and c.product = any(:products)
+                   join chart o on o.tenant_id = t.tenant_id and o.code = s.other
+                  where t.member_id = :member and s.code & 2048 <> 0 and e.business_date between :since and :as_of
+                    and o.kind not in ('cash', 'units') and {_KNOWN.format(event="t.event_id")}
+                  group by 1, 2"""),
+        {
+            **_parameters(session, log_size),
+            "member": member_id,
+            "house": -session.info["tenant_id"],
+            "products": list(products),
+            "since": since,
+            "as_of": as_of,
+        },
+    )
+    return [Flow(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

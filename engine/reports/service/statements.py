@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pyxirr
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,13 +19,17 @@ from engine.reports import queries
 from engine.reports.errors import DateInFuture, NoPrice, UnknownMember
 from engine.reports.rules import (
     Account,
+    Holding,
+    Item,
     NoReturn,
     Statement,
+    StatementRule,
     Unpriced,
     basis_points,
     cash_of,
     flows_of,
     holdings_of,
+    items_of,
     lines_of,
     totals_of,
     why_no_return,
@@ -99,6 +103,8 @@ async def statement(
         holdings = holdings_of(account, money_scale=money.scale)
     except Unpriced as error:
         raise NoPrice(fund=error.args[0], day=as_of.isoformat()) from error
+    year_from, _ = tenant.product(member.product).scheme_year(as_of)
+    items = await _items(session, tenant, member, products, year_from, as_of, known_size, account, holdings, money)
     lines = lines_of(account)
     cash = cash_of(account)
     flows = flows_of(account)
@@ -125,7 +131,45 @@ async def statement(
             return_bp=rate,
             no_return=no_return or NoReturn.UNDEFINED,
         ),
+        year_from=year_from if items else None,
+        items=items,
     )
+
+
+async def _items(
+    session: AsyncSession,
+    tenant: Tenant,
+    member: MemberRef,
+    products: Sequence[str],
+    year_from: date,
+    as_of: date,
+    known_size: int | None,
+    account: Account,
+    holdings: Sequence[Holding],
+    money: Asset,
+) -> dict[str, int]:
+    """Return what the scheme's own statement says of the year, if it says anything beyond what every one does."""
+    dates = Dates(on=as_of, joined_on=member.joined_on, scheme_year_from=year_from)
+    rules = tenant.rules(StatementRule, product=member.product, dates=dates)
+    wanted: list[Item] = list(dict.fromkeys(item for one in rules for item in one.rule.items))
+    if not wanted:
+        return {}
+    eve = year_from - timedelta(days=1)
+    before = Account(
+        [move for move in account.movements if move.business_date <= eve], account.allocations, frozenset(),
+        await queries.last_prices(
+            session, sorted({move.fund for move in account.movements if move.account == "units"}), as_of=eve, log_size=known_size
+        ),
+    )  # fmt: skip
+    try:
+        opening = cash_of(before) + sum(one.value_minor for one in holdings_of(before, money_scale=money.scale))
+    except Unpriced as error:
+        raise NoPrice(fund=error.args[0], day=eve.isoformat()) from error
+    closing = cash_of(account) + sum(one.value_minor for one in holdings)
+    flows = await queries.flows(
+        session, member.member_id, products=products, since=year_from, as_of=as_of, log_size=known_size
+    )
+    return items_of(wanted, flows, opening=opening, closing=closing)
 
 
 def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_of: date) -> int | None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from engine.funds.rules import FundsRule
 from engine.kernel.text import N_
-from engine.reports.rules import Line, LineState, NoReturn, Statement
+from engine.reports.rules import LABELS, Line, LineState, NoReturn, Statement
 from engine.runtime.locale import format_date, format_money, format_percent, format_price, format_units
 from engine.tenancy.service import Tenant
 
@@ -168,7 +168,15 @@ class _Writer:
             figures.append(Figure(_("Return a year"), rate))
         else:
             figures.append(Figure(_("Return a year"), NONE, self._why_no_return()))
+        figures += [
+            Figure(_(LABELS[item]), self._money(minor), self._in_year())
+            for item, minor in self._statement.items.items()
+        ]
         return tuple(figures)
+
+    def _in_year(self) -> str:
+        assert self._statement.year_from is not None
+        return self._say("Since {day}").format(day=self._day(self._statement.year_from))
 
     def _why_no_return(self) -> str:
         reason = self._statement.totals.no_return
