@@ -1,6 +1,6 @@
 """What files from outside have in common: why one is refused, whether it follows the one before, and its place. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -83,6 +83,14 @@ class Wrong(Exception):
         """Return the refusal of the whole `file` for this; `row` where the value itself did not know its own."""
         found = self.row if self.row is not None else row
         return FileRefused(file=file, row=found, field=self.field, reason=self.reason, detail=self.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file to be sent, or one that came: its name, without a folder, and its bytes."""
+
+    name: str
+    raw: bytes = field(repr=False)
 
 
 class Succession(StrEnum):
