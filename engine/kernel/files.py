@@ -1,5 +1,6 @@
 """What files from outside have in common: why one is refused, whether it follows the one before, and its place. Pure."""
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -91,6 +92,11 @@ class NamedFile:
 
     name: str
     raw: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Return the SHA-256 of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.raw).hexdigest()
 
 
 class Succession(StrEnum):
