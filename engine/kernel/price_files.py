@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from engine.kernel.files import REASONS as FILE_REASONS
-from engine.kernel.files import Sequence
+from engine.kernel.files import FileRefused, Sequence
 from engine.kernel.text import N_
 
 ROW_TEXT_MAX = 200
@@ -117,23 +117,10 @@ class PriceFile:
     sequence: Sequence | None = None
 
 
-class PriceFileRefused(Exception):
+class PriceFileRefused(FileRefused):
     """A price file is refused whole: nothing of it may be used. `reason` is a key of REASONS."""
-
-    def __init__(self, *, file: str, row: int | None, field: str, reason: str, detail: str = "") -> None:
-        super().__init__(file, row, field, reason)
-        self.file = file
-        self.row = row
-        self.field = field
-        self.reason = reason
-        self.detail = detail
 
     @property
     def sentence(self) -> str:
         """Return the reason as an English sentence, also the key of its translations."""
         return REASONS[self.reason]
-
-    def __str__(self) -> str:
-        """Return file, row, field, reason and what was found, for logs and the command line."""
-        place = self.file if self.row is None else f"{self.file}, row {self.row}"
-        return f"{place}, {self.field}: {self.reason}: {self.sentence} {self.detail}".rstrip()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import asyncssh
+import msgspec
 import uvicorn
 
 from engine.kernel.file_drops import is_plain_name
@@ -30,6 +31,8 @@ HTML_ERROR = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Ba
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Control = Callable[[Mapping[str, Any]], object]
 
 
 class Mischief(StrEnum):
@@ -98,7 +101,7 @@ class _Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def http_app(site: DropSite, token: str) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def http_app(site: DropSite, token: str) -> App:
     """Return an ASGI application that serves the site to whoever bears `token`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,6 +128,32 @@ def http_app(site: DropSite, token: str) -> Callable[[Scope, Receive, Send], Awa
         await _send(send, answer, cut=mischief in (Mischief.HALF_A_BODY, Mischief.TIMEOUT_AFTER_SUCCESS))
 
     return app
+
+
+def with_control(app: App, routes: Mapping[tuple[str, str], Control]) -> App:
+    """Return `app` with routes by which a simulator is steered: each is given the JSON it was sent, and answers with JSON.
+
+    The routes are for whoever runs the simulator and are not part of what the counterparty speaks.
+    """
+
+    async def steered(scope: Scope, receive: Receive, send: Send) -> None:
+        control = routes.get((scope.get("method", ""), scope.get("path", "")))
+        if control is None:
+            await app(scope, receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        try:
+            answer = _Answer(200, msgspec.json.encode(control(json.loads(body or b"{}"))))
+        except (KeyError, ValueError, TypeError) as error:
+            answer = _Answer(422, msgspec.json.encode({"error": str(error)}))
+        await _send(send, answer)
+
+    return steered
 
 
 async def _send(send: Send, answer: _Answer, *, cut: bool = False) -> None:
@@ -181,7 +210,7 @@ def _put(folder: Path, name: str, headers: dict[str, str], body: bytes) -> _Answ
 
 
 @asynccontextmanager
-async def serving_http(app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> AsyncIterator[str]:
+async def serving_http(app: App) -> AsyncIterator[str]:
     """Serve an application on a free port of 127.0.0.1; yield its address."""
     listening = socket.create_server((LOOPBACK, 0))
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
