@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -125,12 +126,21 @@ class FileDrop(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What became of the files that waited: the names of those that were new, and the refusals of those that stay."""
+
+    new: tuple[str, ...]
+    refused: tuple[FileRefused, ...] = ()
+
+
 async def take_in(
     drop: FileDrop, *, is_known: Callable[[str], Awaitable[bool]], keep: Callable[[NamedFile], Awaitable[None]]
-) -> list[str]:
-    """Take in every file that waits, each once by its bytes; return the names of those that were new.
+) -> TakenIn:
+    """Take in every file that waits, each once by its bytes.
 
     A file is put away only after `keep` has come back, so that a crash between the two brings it again, and then it is known.
+    A file that cannot be fetched as it should be stays where it is, and keeps none of the others waiting.
 
     Args:
         drop: where they wait.
@@ -138,18 +148,21 @@ async def take_in(
         keep: keeps a file for good before it returns.
 
     Raises:
-        FileRefused: a file cannot be taken; it stays, and those before it are taken in.
         Unreachable, Untrusted, Unanswered: as of the drop; what was taken in until then is.
 
     """
-    taken = []
+    new = []
+    refused = []
     for name in await drop.waiting():
         try:
             file = await drop.fetch(name)
         except KeyError:
             continue  # another took it
+        except FileRefused as refusal:
+            refused.append(refusal)
+            continue
         if not await is_known(file.sha256):
             await keep(file)
-            taken.append(name)
+            new.append(name)
         await drop.put_away(file)
-    return taken
+    return TakenIn(tuple(new), tuple(refused))

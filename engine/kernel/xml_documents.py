@@ -4,6 +4,7 @@ And XML for outside, written so that the same values give the same bytes.
 """
 
 import re
+from functools import lru_cache
 
 from lxml import etree
 
@@ -126,7 +127,12 @@ class Node:
         return str(self.element.get(name) or "").strip()
 
     def _qualified(self, path: str) -> str:
-        return "/".join(f"{self._prefix}{step}" for step in path.split("/"))
+        return _qualified(self._prefix, path)
+
+
+@lru_cache(maxsize=4096)
+def _qualified(prefix: str, path: str) -> str:
+    return "/".join(f"{prefix}{step}" for step in path.split("/"))
 
 
 class Builder:

@@ -70,12 +70,20 @@ class FolderDrop:
         except OSError as error:
             raise Unreachable(str(error.strerror)) from error
         if away.read_bytes() != file.raw:
-            away.replace(self._inbox / file.name)
+            self._give_back(away, file.name)
             return False
         if self._conventions.companion:
             with contextlib.suppress(FileNotFoundError):
                 (self._inbox / f"{file.name}{self._conventions.companion}").unlink()
         return True
+
+    def _give_back(self, away: Path, name: str) -> None:
+        """Let a file wait again that was not the one to put away; under another name if its own is taken once more."""
+        try:
+            os.link(away, self._inbox / name)
+        except FileExistsError:
+            os.link(away, self._inbox / f"{secrets.token_hex(4)}-{name}")
+        away.unlink()
 
     def _deliver(self, file: NamedFile) -> bool:
         try:

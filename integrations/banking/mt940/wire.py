@@ -70,7 +70,11 @@ def _read(raw: bytes) -> tuple[Statement, ...]:
     if not starts:
         raise Wrong(":20:", "missing")
     ends = [*starts[1:], len(text)]
-    pages = [_page(text[start:end], 1 + text.count("\n", 0, start)) for start, end in zip(starts, ends, strict=True)]
+    pages = []
+    row = 1 + text.count("\n", 0, starts[0])
+    for start, end in zip(starts, ends, strict=True):
+        pages.append(_page(text[start:end], row))
+        row += text.count("\n", start, end)
     check_succession([page.statement for page in pages], [page.row for page in pages])
     return tuple(_join(pages))
 
@@ -91,7 +95,7 @@ def _decode(raw: bytes) -> str:
 
 def _page(text: str, first_row: int) -> _Page:
     """Read from one :20: to the next; what stands behind the closing balance is about no line and is left out."""
-    tags = [(match[1], match.start(), first_row + text.count("\n", 0, match.start())) for match in _TAG.finditer(text)]
+    tags = list(_tags(text, first_row))
     _, opens = _only(tags, ("60F", "60M"), first_row)
     closing_tag, closes = _only(tags, ("62F", "62M"), first_row)
     end = next((at for _, at, row in tags if row > closes), len(text))
@@ -121,6 +125,15 @@ def _page(text: str, first_row: int) -> _Page:
     )
     check_chain(statement, row=closes)
     return _Page(statement, first_row, "60F" in {tag for tag, _, _ in tags}, closing_tag == "62F")
+
+
+def _tags(text: str, first_row: int) -> Iterator[tuple[str, int, int]]:
+    """Yield each field's tag, where it begins, and its line of the file."""
+    row, at = first_row, 0
+    for match in _TAG.finditer(text):
+        row += text.count("\n", at, match.start())
+        at = match.start()
+        yield match[1], at, row
 
 
 def _only(tags: Sequence[tuple[str, int, int]], wanted: Sequence[str], first_row: int) -> tuple[str, int]:

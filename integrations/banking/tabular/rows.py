@@ -22,7 +22,7 @@ BYTES_MAX = 64_000_000
 UNPACKED_MAX = 256_000_000
 TIMES_SMALLER_MAX = 200  # a table of figures packs to a tenth; a bomb to a thousandth
 MEMBERS_MAX = 500
-ROWS_MAX = 1_000_000
+ROWS_MAX = 2_000_000
 COLUMNS_MAX = 100
 _ZIP = b"PK\x03\x04"
 

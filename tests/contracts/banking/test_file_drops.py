@@ -1,7 +1,8 @@
 """What every place where files change hands keeps: one suite over a folder, a real SFTP server and a real HTTP server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from engine.kernel.file_drops import Conventions, FileDrop, NameTaken, Untrusted, is_plain_name, take_in
+from engine.kernel.file_drops import Conventions, FileDrop, NameTaken, TakenIn, Untrusted, is_plain_name, take_in
 from engine.kernel.files import FileRefused, NamedFile
 from engine.kernel.transport import Unanswered, Unreachable, WireRequest, WireResponse
 from integrations.banking.file_drops.folder import FolderDrop
@@ -210,10 +211,21 @@ async def test_files_are_taken_in_once_by_their_bytes_also_after_a_crash(drop: F
     with pytest.raises(InterruptedError):
         await take_in(drop, is_known=is_known, keep=keep_and_die)
     assert await drop.waiting() == ["a.xml", "b.xml"], "the crash came before the file was put away"
-    assert await take_in(drop, is_known=is_known, keep=keep) == ["b.xml"]
+    assert await take_in(drop, is_known=is_known, keep=keep) == TakenIn(("b.xml",))
     site.put("again.xml", b"one")
-    assert await take_in(drop, is_known=is_known, keep=keep) == [], "the same bytes under another name"
+    assert await take_in(drop, is_known=is_known, keep=keep) == TakenIn(()), "the same bytes under another name"
     assert (await drop.waiting(), len(kept)) == ([], 2)
+
+
+async def nothing_is_known(_sha256: str) -> bool:
+    return False
+
+
+def into(kept: list[NamedFile]) -> Callable[[NamedFile], Awaitable[None]]:
+    async def keep(file: NamedFile) -> None:
+        kept.append(file)
+
+    return keep
 
 
 @pytest.mark.parametrize("way", WITH_COMPANIONS)
@@ -240,6 +252,11 @@ async def test_a_file_that_is_not_its_checksums_is_refused(
         with pytest.raises(FileRefused) as raised:
             await drop.fetch("a.csv")
         assert raised.value.reason == "checksum-differs"
+        kept: list[NamedFile] = []
+        site.put("b.csv", b"b")
+        site.put("b.csv.sha256", NamedFile("b.csv", b"b").sha256.encode())
+        taken = await take_in(drop, is_known=nothing_is_known, keep=into(kept))
+        assert (taken.new, [one.file for one in taken.refused], len(kept)) == (("b.csv",), ["a.csv"], 1)
         (site.for_us / "a.csv").write_bytes(file.raw)
         assert await drop.fetch("a.csv") == file
         await drop.deliver(file)
@@ -340,6 +357,26 @@ async def test_a_service_that_does_not_know_us_is_told_apart(site: DropSite) -> 
 
 
 # Folder
+
+
+async def test_a_file_that_is_not_the_one_to_put_away_waits_again(
+    site: DropSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = FolderDrop(site.for_us, site.from_us, site.taken)
+    site.put("a.xml", b"second")
+    link = os.link
+
+    def third_comes(source: Path, target: Path) -> None:
+        if not target.exists():
+            monkeypatch.setattr("os.link", link)
+            target.write_bytes(b"third")
+        link(source, target)
+
+    monkeypatch.setattr("os.link", third_comes)
+    assert not await drop.put_away(NamedFile("a.xml", b"first"))
+    waiting = [await drop.fetch(name) for name in await drop.waiting()]
+    assert sorted(file.raw for file in waiting) == [b"second", b"third"]
+    assert list(site.taken.iterdir()) == []
 
 
 async def test_a_disk_that_is_full_leaves_no_half_file(site: DropSite, monkeypatch: pytest.MonkeyPatch) -> None:

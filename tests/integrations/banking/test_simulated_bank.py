@@ -441,3 +441,32 @@ async def test_a_third_partys_reader_reads_the_simulated_banks_statement_as_ours
     assert [entry["details"][0]["end_to_end_id"] for entry in theirs["entries"]] == [
         line.end_to_end_id for line in ours.lines
     ]
+
+
+MT940_BY_ANOTHER = """
+from datetime import date
+from decimal import Decimal
+from mt940_writer import Account, Balance, Statement, Transaction, TransactionAdditionalInfo, TransactionType
+day = date(2026, 3, 27)
+lines = [
+    Transaction(day, Decimal("125.50"), TransactionType.transfer, "MEMBER-77", TransactionAdditionalInfo("Pension March")),
+    Transaction(day, Decimal("-3.00"), TransactionType.charges, "NONREF//BANK7"),
+]
+print(Statement("REF1", Account("600123", "01"), "7/1", Balance(Decimal("-100"), day, "KES"), Balance(Decimal("%s"), day, "KES"), lines))
+"""
+
+
+async def test_mt940_by_a_third_partys_writer_is_read_and_a_broken_one_refused(
+    third_parties: Path, tmp_path: Path
+) -> None:
+    raw = run_other(third_parties, tmp_path, "python", "-c", MT940_BY_ANOTHER % "22.50")
+    [statement] = MT940Statements().read(raw, "a.sta").statements
+
+    assert (statement.opening, statement.closing, statement.number) == (-10_000, 2_250, 7)
+    assert [(line.movement, line.end_to_end_id, line.bank_ref, line.text) for line in statement.lines] == [
+        (12_550, "MEMBER-77", "", "Pension March"),
+        (-300, "", "BANK7", ""),
+    ]
+    with pytest.raises(FileRefused) as raised:
+        MT940Statements().read(run_other(third_parties, tmp_path, "python", "-c", MT940_BY_ANOTHER % "22.51"), "a.sta")
+    assert raised.value.reason == "chain-broken"
