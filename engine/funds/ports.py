@@ -1,8 +1,11 @@
-"""What dealing needs from outside: the prices that fund managers publish."""
+"""What dealing needs from outside: the prices that fund managers publish, orders to them and their confirmations."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
+from engine.kernel.files import NamedFile
+from engine.kernel.fund_orders import ConfirmationFile, HoldingsFile, OrderFile
 from engine.kernel.price_files import PriceFile
 
 
@@ -15,4 +18,33 @@ class FundManager(Protocol):
         Raises:
             PriceFileRefused: the file is refused whole and nothing of it may be used.
         """
+        ...
+
+
+class DealingManager(FundManager, Protocol):
+    """A fund manager that orders are sent to: files out, files back. Does no I/O.
+
+    The same orders give the same bytes, so that a file sent again is the same file.
+    """
+
+    def write_orders(self, file: OrderFile) -> Sequence[NamedFile]:
+        """Return the files that place the orders, in the order in which they are to be sent: one or more.
+
+        Raises:
+            ValueError: there is no order, or two have one reference.
+
+        """
+        ...
+
+    def read_confirmations(self, raw: bytes, name: str) -> ConfirmationFile:
+        """Return what the manager says it did. Whether we sent such orders is for the caller to see.
+
+        Raises:
+            FileRefused: the file is refused whole and nothing of it may be used.
+
+        """
+        ...
+
+    def read_holdings(self, raw: bytes, name: str) -> HoldingsFile:
+        """Return what the manager says it holds for us; raises as `read_confirmations`."""
         ...

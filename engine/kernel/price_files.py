@@ -8,12 +8,15 @@ from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 
+from engine.kernel.files import REASONS as FILE_REASONS
+from engine.kernel.files import FileRefused, Sequence
 from engine.kernel.text import N_
 
 ROW_TEXT_MAX = 200
 
 REASONS = MappingProxyType(
     {
+        **FILE_REASONS,
         # of a row
         "another-day": N_("The row is of another day than the file."),
         "blank-price": N_("The price is blank."),
@@ -25,6 +28,7 @@ REASONS = MappingProxyType(
         "no-manager-code": N_("The row has no fund manager code."),
         "no-price": N_("The row has no price after its scheme code."),
         "no-scheme-code": N_("The row has no scheme code."),
+        "not-official": N_("The price is an estimate; the official one is still to come."),
         "not-ascii-digits": N_("The price is written with other digits than 0 to 9."),
         "price-malformed": N_("The price is not a decimal number."),
         "price-not-positive": N_("The price is zero or negative."),
@@ -33,6 +37,7 @@ REASONS = MappingProxyType(
         "quotes-unclear": N_("A quotation mark of the row opens or closes where none can."),
         "repeated-row": N_("An earlier row gives the same price of the same scheme."),
         "row-too-long": N_("The row is too long to be a price."),
+        "suspended": N_("Dealing in the fund is suspended, so the price is none to deal at."),
         "scheme-code-unclear": N_("The row bears more than one scheme code."),
         "too-many-decimals": N_("The price has more decimals than a price may have."),
         # of a whole file
@@ -98,7 +103,8 @@ class SkippedRow:
 class PriceFile:
     """A price file that was read: every row that is not blank is in `prices`, `refused` or `skipped`.
 
-    `sha256` is that of the raw bytes, in hexadecimal. All `prices` are of `day`, at most one a scheme.
+    `sha256` is that of the raw bytes, in hexadecimal. All `prices` are of `day`, at most one a scheme. `is_correction` says
+    that the sender replaces prices it gave before; `sequence` is its number for the file, None where it has none.
     """
 
     name: str
@@ -107,25 +113,14 @@ class PriceFile:
     prices: tuple[PublishedPrice, ...]
     refused: tuple[RefusedRow, ...]
     skipped: tuple[SkippedRow, ...] = ()
+    is_correction: bool = False
+    sequence: Sequence | None = None
 
 
-class PriceFileRefused(Exception):
+class PriceFileRefused(FileRefused):
     """A price file is refused whole: nothing of it may be used. `reason` is a key of REASONS."""
-
-    def __init__(self, *, file: str, row: int | None, field: str, reason: str, detail: str = "") -> None:
-        super().__init__(file, row, field, reason)
-        self.file = file
-        self.row = row
-        self.field = field
-        self.reason = reason
-        self.detail = detail
 
     @property
     def sentence(self) -> str:
         """Return the reason as an English sentence, also the key of its translations."""
         return REASONS[self.reason]
-
-    def __str__(self) -> str:
-        """Return file, row, field, reason and what was found, for logs and the command line."""
-        place = self.file if self.row is None else f"{self.file}, row {self.row}"
-        return f"{place}, {self.field}: {self.reason}: {self.sentence} {self.detail}".rstrip()

@@ -1,0 +1,173 @@
+"""An SFTP server of the counterparty's, answering the engine's port for file drops.
+
+The server's key is pinned: any other key, and nothing is sent. We sign in with a key of ours, never with a password. A file
+is uploaded under another name and then renamed, so that the other side sees it whole or not at all.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import asyncssh
+from msgspec import Struct
+
+from engine.kernel.file_drops import BYTES_MAX, Conventions, NameTaken, Untrusted, is_plain_name
+from engine.kernel.files import FileRefused, NamedFile
+from engine.kernel.transport import Unanswered, Unreachable
+
+CONNECT_SECONDS = 15
+ANSWER_SECONDS = 60
+_Client = asyncssh.SFTPClient
+
+
+class SftpPlace(Struct, frozen=True, kw_only=True):
+    """Where the server is and who we are there.
+
+    `host_key` is the server's public key and `private_key` ours, both as OpenSSH writes them; the second is a secret. Without
+    an `archive` what was taken is deleted.
+    """
+
+    host: str
+    port: int = 22
+    user: str
+    host_key: str
+    private_key: str
+    inbox: str
+    outbox: str
+    archive: str = ""
+
+    def __repr__(self) -> str:
+        return f"SftpPlace({self.user}@{self.host}:{self.port})"
+
+
+class SftpDrop:
+    """Takes files from and leaves them in folders of an SFTP server; connects for each call, and holds nothing open."""
+
+    def __init__(self, place: SftpPlace, conventions: Conventions = Conventions()) -> None:  # noqa: B008 - a frozen value
+        self._place = place
+        self._conventions = conventions
+
+    async def waiting(self) -> Sequence[str]:
+        """Return the names of whole files in the server's folder for us."""
+        async with self._connected() as client:
+            entries = await client.readdir(self._place.inbox)
+        names = [str(entry.filename) for entry in entries if entry.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR]
+        return self._conventions.whole(names)
+
+    async def fetch(self, name: str) -> NamedFile:
+        """Return a file; KeyError if it is gone, FileRefused if it is none to take."""
+        if not is_plain_name(name):
+            raise KeyError(name)
+        async with self._connected() as client:
+            file = NamedFile(name, await _read(client, f"{self._place.inbox}/{name}", name))
+            if self._conventions.companion:
+                path = f"{self._place.inbox}/{name}{self._conventions.companion}"
+                self._conventions.check(file, await _read(client, path, name))
+        return file
+
+    async def put_away(self, file: NamedFile) -> bool:
+        """Move a file to the archive, or delete it where there is none, unless other bytes have its name by now."""
+        path = f"{self._place.inbox}/{file.name}"
+        async with self._connected() as client:
+            try:
+                if await _read(client, path, file.name) != file.raw:
+                    return False
+            except KeyError:
+                return False
+            if self._place.archive:
+                away = f"{self._place.archive}/{file.sha256[:16]}-{file.name}"
+                with suppress(asyncssh.SFTPNoSuchFile):
+                    await client.remove(away)
+                await client.rename(path, away)
+            else:
+                await client.remove(path)
+            if self._conventions.companion:
+                with suppress(asyncssh.SFTPNoSuchFile):
+                    await client.remove(f"{path}{self._conventions.companion}")
+        return True
+
+    async def deliver(self, file: NamedFile) -> bool:
+        """Leave a file, whole at once; NameTaken if other bytes have its name."""
+        if not is_plain_name(file.name):
+            raise ValueError(f"{file.name!r} is no name for a file")
+        async with self._connected() as client:
+            is_new = await self._leave(client, file)
+            companion = self._conventions.companion_of(file)
+            if companion is not None:
+                is_new = await self._leave(client, companion) or is_new
+        return is_new
+
+    async def _leave(self, client: _Client, file: NamedFile) -> bool:
+        path = f"{self._place.outbox}/{file.name}"
+        if await _is_there(client, path, file):
+            return False
+        part = f"{self._place.outbox}/.{file.name}.{secrets.token_hex(4)}.part"
+        async with client.open(part, "xb") as out:
+            await out.write(file.raw)
+        try:
+            await client.rename(part, path)
+        except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as error:
+            raise Unanswered("the connection broke while the file was renamed") from error
+        except asyncssh.SFTPError as error:
+            with suppress(asyncssh.SFTPError):
+                await client.remove(part)
+            if await _is_there(client, path, file):
+                return False
+            raise Unreachable(f"the server did not rename the file: {error.code}") from error
+        except (OSError, asyncssh.Error) as error:
+            raise Unanswered("the connection broke while the file was renamed") from error
+        return True
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Client]:
+        """Open a connection to the pinned server; what fails on it, and is not told apart inside, is Unreachable."""
+        place = self._place
+        key = asyncssh.import_private_key(place.private_key)
+        try:
+            async with (
+                asyncssh.connect(
+                    place.host,
+                    place.port,
+                    username=place.user,
+                    client_keys=[key],
+                    known_hosts=([asyncssh.import_public_key(place.host_key)], [], []),
+                    agent_path=None,
+                    config=None,
+                    preferred_auth="publickey",
+                    connect_timeout=CONNECT_SECONDS,
+                    login_timeout=ANSWER_SECONDS,
+                ) as connection,
+                connection.start_sftp_client() as client,
+            ):
+                yield client
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise Untrusted(f"{place.host} has another key than the one agreed") from error
+        except asyncssh.PermissionDenied as error:
+            raise Untrusted(f"{place.host} does not know our key") from error
+        except (OSError, asyncssh.Error) as error:
+            raise Unreachable(f"{place.host}: {type(error).__name__}") from error
+
+
+async def _is_there(client: _Client, path: str, file: NamedFile) -> bool:
+    """Return whether the file is there with the same bytes; NameTaken if others have its name."""
+    try:
+        there = await _read(client, path, file.name)
+    except KeyError:
+        return False
+    if there != file.raw:
+        raise NameTaken(file.name)
+    return True
+
+
+async def _read(client: _Client, path: str, name: str) -> bytes:
+    try:
+        async with client.open(path, "rb") as source:
+            raw = await source.read(BYTES_MAX + 1)
+    except asyncssh.SFTPNoSuchFile as error:
+        raise KeyError(name) from error
+    assert isinstance(raw, bytes)
+    if len(raw) > BYTES_MAX:
+        raise FileRefused(
+            file=name, row=None, field="file", reason="too-large", detail=f"The most is {BYTES_MAX} bytes."
+        )
+    return raw

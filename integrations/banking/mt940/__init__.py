@@ -1,0 +1,1 @@
+"""Customer statements of SWIFT: MT940. `wire` reads a file, `adapter` answers the port."""
