@@ -38,8 +38,8 @@ bench: $(STAMP)  ## Measure speed as ratios in one run; prints JSON. NAME=postin
 	@$(BIN)/akiba bench $(NAME) --scale $(or $(SCALE),1)
 
 texts: $(STAMP)  ## Extract texts and update the catalogues.
-	$(BIN)/pybabel -q extract -F locales/babel.cfg -k N_ -k _ --sort-output --add-location=file -o locales/engine.pot .
-	$(BIN)/pybabel -q update -N -D engine -i locales/engine.pot -d locales
+	$(BIN)/pybabel -q extract -F locales/babel.cfg -k N_ -k _ --no-wrap --sort-output --add-location=file --omit-header -o locales/engine.pot .
+	$(BIN)/pybabel -q update -i locales/engine.pot -d locales -D engine --no-wrap --no-fuzzy-matching --ignore-obsolete
 
 clean:  ## Remove what the commands made: environment, data, caches.
 	rm -rf $(VENV) .akiba .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
