@@ -16,6 +16,8 @@ from engine.kernel.rules import Rule
 from engine.tenancy.rules.books import AnyRule
 
 _WORDS = frozenset({"id", "kind", "source", "confidence", "assumption", "applies_by"})
+_PLACES = frozenset({"rank", "order"})
+"""Where a rule stands among others of its kind: a place in a row, no figure."""
 _DECIMAL = re.compile(r"^[0-9]{1,15}(\.[0-9]{1,12})?$")
 
 
@@ -33,8 +35,9 @@ def mutations(rule: Rule) -> Iterator[Mutation]:
     """Yield `rule` as tables with each of its figures, in turn, one unit larger and one unit smaller.
 
     A figure is a whole number or a number in quotes; its unit is 1, or one of its last decimal. None goes below zero.
+    What a kind takes for granted where a pack says nothing is no figure of the pack.
     """
-    table = msgspec.to_builtins(rule)
+    table = {"kind": rule.__struct_config__.tag, **_written(rule)}
     for path, value in _figures(table, ()):
         for step in (1, -1):
             became = _moved(value, step)
@@ -50,6 +53,21 @@ def rebuilt(kind: type[AnyRule], mutation: Mutation) -> AnyRule | None:
         return None
 
 
+def _written(value: Any) -> Any:
+    """Return a value as tables, without fields that hold what they hold anyway."""
+    if isinstance(value, msgspec.Struct):
+        return {
+            field.name: _written(getattr(value, field.name))
+            for field in msgspec.structs.fields(value)
+            if getattr(value, field.name) != field.default
+        }
+    if isinstance(value, Mapping):
+        return {name: _written(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(one) for one in value]
+    return msgspec.to_builtins(value)
+
+
 _Path = tuple[str | int, ...]
 
 
@@ -63,7 +81,7 @@ def _figures(value: object, path: _Path) -> Iterator[tuple[_Path, int | str]]:
             yield path, value
     elif isinstance(value, Mapping):
         for name, one in value.items():
-            if path or name not in _WORDS:
+            if (path or name not in _WORDS) and name not in _PLACES:
                 yield from _figures(one, (*path, name))
     elif isinstance(value, list | tuple):
         for row, one in enumerate(value):
