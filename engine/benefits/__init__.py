@@ -1,0 +1,1 @@
+"""Benefits: what the rules pay out."""
