@@ -5,6 +5,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from engine.kernel.transport import Unreachable
+
 
 class Token(Struct, frozen=True, kw_only=True):
     """A token as a counterparty gave it out, and for how many seconds."""
@@ -16,7 +18,7 @@ class Token(Struct, frozen=True, kw_only=True):
         return f"Token(seconds={self.seconds})"
 
 
-class TokenRefused(Exception):
+class TokenRefused(Unreachable):
     """The counterparty gave out no token, so nothing was asked of it. `code` is its own word for why."""
 
     def __init__(self, code: str) -> None:
@@ -34,7 +36,7 @@ class Tokens(Protocol):
         """Return the token in force, fetched if there is none.
 
         Raises:
-            TokenRefused, Unreachable, Unanswered: as `fetch` did.
+            Unreachable: there is none to be had, so what it was wanted for has not been asked.
         """
         ...
 

@@ -1,0 +1,64 @@
+"""Every operator the contracts hold for: its adapters, joined to its simulator over real HTTP."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.benefits.ports import Payouts
+from engine.contributions.ports import Collections
+from engine.kernel.amounts import Asset
+from engine.kernel.transport import Transport
+from engine.runtime.exchanges.tokens import ProcessTokens
+from integrations.mobile_money.mtn_momo import simulator as mtn
+from integrations.mobile_money.mtn_momo.adapter import MtnCollections, MtnPayouts, MtnProduct
+from integrations.mobile_money.mtn_momo.wire import Platform, Product, ProductKeys
+from integrations.mobile_money.simulation import Simulator, serving
+
+
+@dataclass
+class Operator:
+    """One operator. The numbers are of people with a fate: one who pays, one who has too little, one who says no."""
+
+    name: str
+    simulator: Simulator
+    collections: Collections
+    payouts: Payouts
+    currency: Asset
+    payer: str
+    poor: str
+    unwilling: str
+    deduplicates_collections: bool = True  # whether the operator knows a collection by our reference
+    forget_tokens: Callable[[], None] = lambda: None
+    register: Callable[[str], Awaitable[None]] | None = None
+
+
+Open = Callable[[Transport], AbstractAsyncContextManager[Operator]]
+
+
+@asynccontextmanager
+async def open_mtn(transport: Transport) -> AsyncIterator[Operator]:
+    keys = {"collection": "collection-subscription", "disbursement": "disbursement-subscription"}
+    simulator = mtn.MtnSimulator(transport, keys=keys)
+    # The gateway of 2026 gives out users that end in "=".
+    simulator.add_user("aW52ZW50ZWQ=", "an-invented-key")
+    async with serving(simulator) as url:
+        tokens, platform = ProcessTokens(), Platform(base_url=url, environment="sandbox")
+
+        def product(one: Product) -> MtnProduct:
+            entry = ProductKeys(subscription_key=keys[one], api_user="aW52ZW50ZWQ=", api_key="an-invented-key")
+            return MtnProduct(transport, tokens, platform, one, entry)
+
+        yield Operator(
+            name="mtn-momo",
+            simulator=simulator,
+            collections=MtnCollections(product(Product.COLLECTION)),
+            payouts=MtnPayouts(product(Product.DISBURSEMENT)),
+            currency=Asset.currency("EUR"),
+            payer="+256772000111",
+            poor=f"+{mtn.POOR}",
+            unwilling=f"+{mtn.REJECTED}",
+            forget_tokens=simulator.forget_tokens,
+        )
+
+
+OPERATORS: dict[str, Open] = {"mtn-momo": open_mtn}
