@@ -48,8 +48,8 @@ class Payouts(Protocol):
     async def enquire(self, wanted: PayoutRequest, last: Answer, *, callback_url: str = "") -> Answer:
         """Return what has become of the payout, as the counterparty says now; `last` is the latest answer to it.
 
-        A counterparty that answers later is asked, and the answer is PENDING with the question's handle: the callback
-        that `answers` this handle has the rest. CREATED only where the counterparty says that it has no such payout
+        A counterparty that answers later is asked, and the answer is PENDING with the question's own handle:
+        `read_enquiry_callback` reads the rest from what comes to `callback_url`. CREATED only where the counterparty says that it has no such payout
         and sending it again cannot pay twice.
 
         Raises:
@@ -59,4 +59,12 @@ class Payouts(Protocol):
 
     def read_callback(self, callback: Callback) -> Hint | None:
         """Return what the callback claims, or None if it is none of this counterparty's. Does no I/O, never raises."""
+        ...
+
+    def read_enquiry_callback(self, callback: Callback) -> Answer | None:
+        """Return the late answer to an enquiry, its `handle` the question's; None if it is none.
+
+        It counts only where it came to the address made for that one question and names the handle that the
+        counterparty gave the question. Does no I/O, never raises.
+        """
         ...

@@ -66,7 +66,8 @@ class Collections(Protocol):
 class PaymentsIn(Protocol):
     """Confirms payments that payers made of their own accord, such as to a pay-bill number.
 
-    What tells us of them is unsigned: the counterparty is asked before a payment counts.
+    What tells us of them is unsigned: the counterparty is asked before a payment counts. Some counterparties ask us
+    first whether we would take a payment and wait for the reply a few seconds.
     """
 
     async def confirm(self, claimed: Answer) -> Answer:
@@ -77,6 +78,49 @@ class PaymentsIn(Protocol):
         Raises:
             Unreachable, Unanswered: nothing was learned.
         """
+        ...
+
+    def read_callback(self, callback: Callback) -> Hint | None:
+        """Return what the callback claims, or None if it is none of this counterparty's. Does no I/O, never raises."""
+        ...
+
+    def read_validation(self, callback: Callback) -> Answer | None:
+        """Return the payment that the counterparty asks about before it is made, PENDING; None if it asks nothing.
+
+        Does no I/O, never raises.
+        """
+        ...
+
+    def reply(self, refusal: Reason | None) -> bytes:
+        """Return the body that answers a validation or a confirmation: taken, or refused for a reason."""
+        ...
+
+
+class RefundRequest(Struct, frozen=True, kw_only=True):
+    """Money that was collected, to be given back whole to whom it came from.
+
+    `reference` is ours, as in `CollectionRequest`; `provider_ref` is the counterparty's id of the collection.
+    """
+
+    reference: UUID
+    provider_ref: str
+    amount: Amount
+    note: str = ""
+
+
+class Refunds(Protocol):
+    """Gives collections back at one counterparty; the rules of `engine.benefits.ports.Payouts` hold here too."""
+
+    async def refund(self, wanted: RefundRequest, *, callback_url: str = "") -> Answer:
+        """Give the money back; a collection is given back once. Raises as `Collections.request`."""
+        ...
+
+    async def enquire(self, wanted: RefundRequest, last: Answer, *, callback_url: str = "") -> Answer:
+        """Return whether it was given back; a counterparty may answer later, as in `Payouts.enquire`."""
+        ...
+
+    def read_enquiry_callback(self, callback: Callback) -> Answer | None:
+        """Return the late answer to an enquiry, as in `Payouts.read_enquiry_callback`."""
         ...
 
     def read_callback(self, callback: Callback) -> Hint | None:

@@ -76,15 +76,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 class Hint(Struct, frozen=True, kw_only=True):
     """What a callback claims. It moves no money: it is a reason to enquire.
 
-    `handle` is the counterparty's name of the request it is about, `provider_ref` its id of the transaction, `account`
-    what the payer said the money is for; any may be empty. `claimed` is what it says has become of it.
-
-    `answers` is the handle of a question that the callback answers, for counterparties that answer an enquiry later
-    and elsewhere. Only where we did put that question, and were told that handle, is `claimed` an answer.
+    `claimed` is what it says has become of the request it is about; its `handle` and `provider_ref` may be what the
+    answer to our request, if it was lost, would have told.
     """
 
     claimed: Answer
-    handle: str = ""
-    provider_ref: str = ""
-    account: str = ""
-    answers: str = ""

@@ -119,6 +119,10 @@ class MtnPayouts:
         """Return what the callback claims, or None if it is none of MTN's."""
         return wire.read_callback(callback)
 
+    def read_enquiry_callback(self, callback: Callback) -> Answer | None:  # noqa: ARG002
+        """Return None: MTN answers an enquiry at once."""
+        return None
+
 
 class MtnAccounts:
     """Account holders; see `engine.contributions.ports.AccountCheck`."""

@@ -249,8 +249,7 @@ def read_callback(callback: Callback) -> Hint | None:
     said = read_object(callback.body)
     if callback.method not in {"PUT", "POST"} or text_of(said.get("status")).upper() not in _STATES:
         return None
-    claimed = _status(said)
-    return Hint(claimed=claimed, provider_ref=claimed.provider_ref)
+    return Hint(claimed=_status(said))
 
 
 def _status(said: Mapping[str, Any]) -> Answer:

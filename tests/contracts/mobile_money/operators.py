@@ -1,14 +1,18 @@
 """Every operator the contracts hold for: its adapters, joined to its simulator over real HTTP."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.benefits.ports import Payouts
 from engine.contributions.ports import Collections
 from engine.kernel.amounts import Asset
+from engine.kernel.clock import SystemClock
 from engine.kernel.transport import Transport
 from engine.runtime.exchanges.tokens import ProcessTokens
+from integrations.mobile_money.mpesa_daraja.adapter import Daraja, DarajaCollections, DarajaPayouts
+from integrations.mobile_money.mpesa_daraja.simulator import DarajaSimulator
+from integrations.mobile_money.mpesa_daraja.wire import App, Shortcode, security_credential
 from integrations.mobile_money.mtn_momo import simulator as mtn
 from integrations.mobile_money.mtn_momo.adapter import MtnCollections, MtnPayouts, MtnProduct
 from integrations.mobile_money.mtn_momo.wire import Platform, Product, ProductKeys
@@ -29,7 +33,6 @@ class Operator:
     unwilling: str
     deduplicates_collections: bool = True  # whether the operator knows a collection by our reference
     forget_tokens: Callable[[], None] = lambda: None
-    register: Callable[[str], Awaitable[None]] | None = None
 
 
 Open = Callable[[Transport], AbstractAsyncContextManager[Operator]]
@@ -61,4 +64,56 @@ async def open_mtn(transport: Transport) -> AsyncIterator[Operator]:
         )
 
 
-OPERATORS: dict[str, Open] = {"mtn-momo": open_mtn}
+DARAJA = {
+    "shortcode": "600981",
+    "passkey": "an-invented-passkey",
+    "initiator": "invented",
+    "password": "an-invented-password",
+}
+DARAJA_KEY, DARAJA_SECRET = "an-invented-key", "an-invented-secret"
+
+
+def daraja_simulator(transport: Transport, *, validates: bool = False) -> DarajaSimulator:
+    return DarajaSimulator(
+        transport,
+        key=DARAJA_KEY,
+        secret=DARAJA_SECRET,
+        shortcode=DARAJA["shortcode"],
+        passkey=DARAJA["passkey"],
+        initiator=DARAJA["initiator"],
+        password=DARAJA["password"],
+        validates=validates,
+    )
+
+
+def join_daraja(transport: Transport, simulator: DarajaSimulator, url: str) -> Daraja:
+    shortcode = Shortcode(
+        number=DARAJA["shortcode"],
+        passkey=DARAJA["passkey"],
+        initiator=DARAJA["initiator"],
+        credential=security_credential(DARAJA["password"], simulator.certificate),
+    )
+    app = App(base_url=url, consumer_key=DARAJA_KEY, consumer_secret=DARAJA_SECRET)
+    return Daraja(transport, ProcessTokens(), app, shortcode, SystemClock())
+
+
+@asynccontextmanager
+async def open_daraja(transport: Transport) -> AsyncIterator[Operator]:
+    simulator = daraja_simulator(transport)
+    async with serving(simulator) as url:
+        daraja = join_daraja(transport, simulator, url)
+        yield Operator(
+            name="mpesa-daraja",
+            simulator=simulator,
+            collections=DarajaCollections(daraja),
+            payouts=DarajaPayouts(daraja),
+            currency=Asset.currency("KES"),
+            payer="+254712345678",
+            poor="+254712345001",
+            unwilling="+254712345032",
+            deduplicates_collections=False,
+            forget_tokens=simulator.forget_tokens,
+        )
+
+
+OPERATORS: dict[str, Open] = {"mtn-momo": open_mtn, "mpesa-daraja": open_daraja}

@@ -78,9 +78,9 @@ class Port:
             return answer
         for _ in range(100):
             for callback in self.inbox.to(path):
-                hint = self.read(callback)
-                if hint is not None and hint.answers == answer.handle:
-                    return hint.claimed
+                late = self.operator.payouts.read_enquiry_callback(callback)
+                if late is not None and late.handle == answer.handle:
+                    return late
             await asyncio.sleep(0.02)
         return answer
 
@@ -207,7 +207,6 @@ async def test_a_callback_says_what_the_enquiry_says(port: Port) -> None:
     hints = [hint for callback in port.inbox.to(port.path(wanted)) if (hint := port.read(callback))]
     assert [hint.claimed.state for hint in hints] == [S.SUCCEEDED]
     assert hints[0].claimed.provider_ref in ("", done.provider_ref)
-    assert not hints[0].answers
 
 
 NO_CALLBACKS = [
