@@ -48,7 +48,7 @@ class Payouts(Protocol):
     async def enquire(self, wanted: PayoutRequest, last: Answer, *, callback_url: str = "") -> Answer:
         """Return what has become of the payout, as the counterparty says now; `last` is the latest answer to it.
 
-        A counterparty that answers later is asked, and the answer is PENDING with the question's own handle:
+        A counterparty that answers later is asked, and the answer is SENT with the question's own handle:
         `read_enquiry_callback` reads the rest from what comes to `callback_url`. CREATED only where the counterparty says that it has no such payout
         and sending it again cannot pay twice.
 

@@ -4,9 +4,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from uuid import UUID
 
+from engine.kernel.ids import claim_digest
 from engine.kernel.tokens import Token
 from engine.kernel.transport import Unanswered, Unreachable
+from engine.runtime.database import Database
+from engine.runtime.exchanges import queries
+from engine.runtime.sealing import seal, unseal
+from engine.runtime.secrets import KeyStore
+
+_TABLE = "access_tokens"
 
 SPARE_SECONDS = 20
 """A token is renewed this long before its end, or at half of its life if that is shorter."""
@@ -41,6 +49,44 @@ class ProcessTokens:
         kept = self._kept.get(name)
         if kept is not None and kept.value == value:
             del self._kept[name]
+
+
+class SharedTokens:
+    """Tokens for all processes of a tenant, in the database, sealed; fetched by one of them at a time."""
+
+    def __init__(self, db: Database, keys: KeyStore, tenant_id: int) -> None:
+        """Keep the tenant's tokens."""
+        self._db, self._keys, self._tenant_id = db, keys, tenant_id
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, name: str, fetch: Callable[[], Awaitable[Token]]) -> str:
+        """Return the token in force; see `engine.kernel.tokens.Tokens`."""
+        digest = claim_digest(self._tenant_id, "access-token", name)
+        # One caller of this process at a time goes to the database: the others would each hold a connection, waiting.
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            async with self._db.unit_of_work(self._tenant_id) as session:
+                if sealed := await queries.find_token(session, digest):
+                    return self._open(digest, sealed)
+            async with self._db.unit_of_work(self._tenant_id) as session:
+                await queries.lock_token(session, digest)
+                if sealed := await queries.find_token(session, digest):
+                    return self._open(digest, sealed)
+                token = await fetched(fetch)
+                document = seal(self._keys, self._tenant_id, _TABLE, digest, token.value.encode())
+                await queries.store_token(session, digest, document, useful_seconds(token.seconds))
+                return token.value
+
+    async def discard(self, name: str, value: str) -> None:
+        """Forget the token `value`; one that is newer stays."""
+        digest = claim_digest(self._tenant_id, "access-token", name)
+        async with self._db.unit_of_work(self._tenant_id) as session:
+            await queries.lock_token(session, digest)
+            sealed = await queries.find_token(session, digest)
+            if sealed and self._open(digest, sealed) == value:
+                await queries.expire_token(session, digest)
+
+    def _open(self, digest: UUID, sealed: bytes) -> str:
+        return unseal(self._keys, self._tenant_id, _TABLE, digest, sealed).decode()
 
 
 async def fetched(fetch: Callable[[], Awaitable[Token]]) -> Token:

@@ -41,12 +41,11 @@ class Daraja:
         return wire.read_token(await self._transport.send(wire.token_request(self._app)))
 
     async def enquire(self, query: dict[str, object]) -> Answer:
-        """Put a status query; PENDING with its handle once it is taken. What it is answered comes later."""
+        """Put a status query; SENT with its handle once it is taken: what it is answered comes later."""
         response = await self.post("mpesa/transactionstatus/v1/query", query)
         asked = results.read_ack(response, "ConversationID")
-        if asked.state is RequestState.PENDING:
-            return asked
-        return Answer(state=RequestState.SENT, reason=results.unclear(response), code=asked.code)
+        reason = None if asked.handle else results.unclear(response)
+        return Answer(state=RequestState.SENT, reason=reason, handle=asked.handle, code=asked.code)
 
     async def find_payment(self, *, account: str = "", transaction: str = "") -> Answer | None:
         """Return the payment in of the last 48 hours with this account reference or transaction id, if there is one."""

@@ -67,11 +67,14 @@ class Inbox:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.callbacks.append((scope["path"], Callback(method=scope["method"], headers=headers, body=body)))
+        await self.take(scope["path"], Callback(method=scope["method"], headers=headers, body=body))
         answer = self.answer(scope["path"])
         headers_out = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers_out})
         await send({"type": "http.response.body", "body": answer})
+
+    async def take(self, path: str, callback: Callback) -> None:
+        self.callbacks.append((path, callback))
 
     def answer(self, path: str) -> bytes:  # noqa: ARG002 - a validating server answers by path
         return b'{"ResultCode":0,"ResultDesc":"Accepted"}'

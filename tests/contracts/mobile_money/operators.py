@@ -35,13 +35,14 @@ class Operator:
     forget_tokens: Callable[[], None] = lambda: None
 
 
-Open = Callable[[Transport], AbstractAsyncContextManager[Operator]]
+Open = Callable[[Transport, Transport], AbstractAsyncContextManager[Operator]]
+"""(what callbacks are sent by, what the adapters send by) -> the operator."""
 
 
 @asynccontextmanager
-async def open_mtn(transport: Transport) -> AsyncIterator[Operator]:
+async def open_mtn(callbacks: Transport, transport: Transport) -> AsyncIterator[Operator]:
     keys = {"collection": "collection-subscription", "disbursement": "disbursement-subscription"}
-    simulator = mtn.MtnSimulator(transport, keys=keys)
+    simulator = mtn.MtnSimulator(callbacks, keys=keys)
     # The gateway of 2026 gives out users that end in "=".
     simulator.add_user("aW52ZW50ZWQ=", "an-invented-key")
     async with serving(simulator) as url:
@@ -98,8 +99,8 @@ def join_daraja(transport: Transport, simulator: DarajaSimulator, url: str) -> D
 
 
 @asynccontextmanager
-async def open_daraja(transport: Transport) -> AsyncIterator[Operator]:
-    simulator = daraja_simulator(transport)
+async def open_daraja(callbacks: Transport, transport: Transport) -> AsyncIterator[Operator]:
+    simulator = daraja_simulator(callbacks)
     async with serving(simulator) as url:
         daraja = join_daraja(transport, simulator, url)
         yield Operator(
