@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
+import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.ports import PayoutRequest, Payouts
@@ -100,7 +101,8 @@ def engine(db: Database, keys: FileKeyStore, kind: str, payouts: Payouts, door: 
 
 def arm(point: str) -> None:
     """Let the process die around the storing of an answer."""
-    lease_due, store = queries.lease_due, queries.store_standing
+    lease_due, store, commit = queries.lease_due, queries.store_standing, psycopg.AsyncConnection.commit
+    is_stored = False
 
     async def leasing(session: AsyncSession, counterparty: str, count: int, seconds: float) -> list[queries.Row]:
         rows = await lease_due(session, counterparty, count, seconds)
@@ -113,14 +115,19 @@ def arm(point: str) -> None:
         if point == "before-the-answer-is-stored":
             die()
         await store(session, row, **values)
-        if point == "committing" or (point == "settling" and values["outcome"].is_final):
-            connection = await driver(session)
+        nonlocal is_stored
+        is_stored = point == "committing" or (point == "settling" and values["outcome"].is_final)
+
+    async def committing(connection: psycopg.AsyncConnection[Any]) -> None:
+        if is_stored:
             connection.pgconn.send_query(b"commit")
             connection.pgconn.flush()
             die()
+        await commit(connection)
 
     queries.lease_due = leasing
-    queries.store_standing = storing  # type: ignore[assignment]
+    queries.store_standing = storing
+    psycopg.AsyncConnection.commit = committing  # type: ignore[assignment, method-assign]
 
 
 async def main(
