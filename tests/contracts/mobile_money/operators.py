@@ -10,6 +10,9 @@ from engine.kernel.amounts import Asset
 from engine.kernel.clock import SystemClock
 from engine.kernel.transport import Transport
 from engine.runtime.exchanges.tokens import ProcessTokens
+from integrations.mobile_money.gsma.adapter import GsmaCollections, GsmaPayouts, GsmaProvider
+from integrations.mobile_money.gsma.simulator import GsmaSimulator
+from integrations.mobile_money.gsma.wire import Provider
 from integrations.mobile_money.mpesa_daraja.adapter import Daraja, DarajaCollections, DarajaPayouts
 from integrations.mobile_money.mpesa_daraja.simulator import DarajaSimulator
 from integrations.mobile_money.mpesa_daraja.wire import App, Shortcode, security_credential
@@ -117,4 +120,38 @@ async def open_daraja(callbacks: Transport, transport: Transport) -> AsyncIterat
         )
 
 
-OPERATORS: dict[str, Open] = {"mtn-momo": open_mtn, "mpesa-daraja": open_daraja}
+GSMA = {"client_id": "invented", "client_secret": "an-invented-secret", "api_key": "an-invented-key"}
+
+
+@asynccontextmanager
+async def open_gsma(callbacks: Transport, transport: Transport) -> AsyncIterator[Operator]:
+    simulator = GsmaSimulator(
+        callbacks, client_id=GSMA["client_id"], client_secret=GSMA["client_secret"], api_key=GSMA["api_key"]
+    )
+    async with serving(simulator) as url:
+        provider = GsmaProvider(transport, ProcessTokens(), gsma_provider(url))
+        yield Operator(
+            name="gsma",
+            simulator=simulator,
+            collections=GsmaCollections(provider),
+            payouts=GsmaPayouts(provider),
+            currency=Asset.currency("ZMW"),
+            payer="+260971234567",
+            poor="+260971234001",
+            unwilling="+260971234032",
+            forget_tokens=simulator.forget_tokens,
+        )
+
+
+def gsma_provider(url: str) -> Provider:
+    return Provider(
+        base_url=f"{url}/v1.2/mm",
+        token_url=f"{url}/oauth/token",
+        client_id=GSMA["client_id"],
+        client_secret=GSMA["client_secret"],
+        api_key=GSMA["api_key"],
+        account="2999",
+    )
+
+
+OPERATORS: dict[str, Open] = {"mtn-momo": open_mtn, "mpesa-daraja": open_daraja, "gsma": open_gsma}
