@@ -77,7 +77,9 @@ class Hint(Struct, frozen=True, kw_only=True):
     """What a callback claims. It moves no money: it is a reason to enquire.
 
     `claimed` is what it says has become of the request it is about; its `handle` and `provider_ref` may be what the
-    answer to our request, if it was lost, would have told.
+    answer to our request, if it was lost, would have told. `reference` is ours, as it came, where callbacks of all
+    requests come to one address.
     """
 
     claimed: Answer
+    reference: str = ""

@@ -1,7 +1,8 @@
 """Takes what the outside sends: kept raw in one insert and answered at once; read afterwards, and never believed.
 
 A callback to a request's address wakes an enquiry. One to an enquiry's address is the enquiry's answer only if it names
-what the counterparty called that enquiry, and once. One to a standing address opens a request that confirms it.
+what the counterparty called that enquiry, and once. One to a standing address wakes the request that it names, or
+opens one that confirms what it claims.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.kernel.outcomes import RequestState
+from engine.kernel.outcomes import Hint, RequestState
 from engine.kernel.transport import Callback
 from engine.runtime.exchanges import queries, rules
 from engine.runtime.exchanges.engine import Exchanges, Operation, address_digest
@@ -65,18 +66,39 @@ async def _verdict(exchanges: Exchanges, session: AsyncSession, stored: StoredCa
     callback = msgspec.json.decode(raw, type=Callback)
     operation = exchanges.counterparties[address.counterparty].operations[address.operation]
     if address.exchange_id is None:
-        return await _open_claimed(exchanges, session, address, operation, callback), None
+        return await _read_standing(exchanges, session, address, operation, callback)
     if address.purpose is Purpose.ENQUIRY:
         return await _answer(exchanges, session, stored, address, operation, callback), address.exchange_id
-    return await _wake(exchanges, session, address, operation, callback), address.exchange_id
+    hint = _read(operation.read_callback, callback)
+    return await _wake(exchanges, session, address.exchange_id, hint), address.exchange_id
+
+
+async def _read_standing(
+    exchanges: Exchanges, session: AsyncSession, address: Address, operation: Operation, callback: Callback
+) -> tuple[str, int | None]:
+    """Wake the request that a callback to a standing address names, or open the one that confirms what it claims."""
+    hint = _read(operation.read_callback, callback)
+    if hint is None:
+        return "unreadable", None
+    if hint.reference:
+        row = await _find_named(session, address, hint.reference)
+        return ("unreadable", None) if row is None else (await _wake(exchanges, session, row, hint), row)
+    return await _open_claimed(exchanges, session, address, operation, hint), None
+
+
+async def _find_named(session: AsyncSession, address: Address, reference: str) -> int | None:
+    try:
+        row = await queries.find_exchange(session, UUID(reference))
+    except ValueError:
+        return None
+    return row.exchange_id if row and row.counterparty == address.counterparty else None
 
 
 async def _open_claimed(
-    exchanges: Exchanges, session: AsyncSession, address: Address, operation: Operation, callback: Callback
+    exchanges: Exchanges, session: AsyncSession, address: Address, operation: Operation, hint: Hint
 ) -> str:
-    """Open the request that confirms what a callback to a standing address claims; the same claim opens one."""
-    hint = _read(operation.read_callback, callback)
-    claimed = operation.claims(hint) if hint else None
+    """Open the request that confirms what a callback claims; the same claim opens one."""
+    claimed = operation.claims(hint)
     if claimed is None:
         return "unreadable"
     reference, question = claimed
@@ -110,13 +132,9 @@ async def _answer(
     return "answered"
 
 
-async def _wake(
-    exchanges: Exchanges, session: AsyncSession, address: Address, operation: Operation, callback: Callback
-) -> str:
+async def _wake(exchanges: Exchanges, session: AsyncSession, exchange_id: int, hint: Hint | None) -> str:
     """Let the counterparty be asked now what a callback claims."""
-    assert address.exchange_id is not None
-    hint = _read(operation.read_callback, callback)
-    row = await queries.lock_exchange(session, address.exchange_id)
+    row = await queries.lock_exchange(session, exchange_id)
     if row.outcome.is_final:
         return "late" if hint else "unreadable"
     tenant_id: int = session.info["tenant_id"]
@@ -125,7 +143,7 @@ async def _wake(
     answer = None
     if hinted is not known and hinted.outcome is not RequestState.CREATED:
         answer = exchanges.sealed_answer(tenant_id, row.reference, hinted.answer)
-    await queries.wake(session, address.exchange_id, answer)
+    await queries.wake(session, exchange_id, answer)
     return "woke" if hint else "unreadable"
 
 

@@ -10,6 +10,9 @@ from engine.kernel.amounts import Asset
 from engine.kernel.clock import SystemClock
 from engine.kernel.transport import Transport
 from engine.runtime.exchanges.tokens import ProcessTokens
+from integrations.mobile_money.airtel_money.adapter import Airtel, AirtelCollections, AirtelPayouts
+from integrations.mobile_money.airtel_money.simulator import AirtelSimulator
+from integrations.mobile_money.airtel_money.wire import App as AirtelApp
 from integrations.mobile_money.gsma.adapter import GsmaCollections, GsmaPayouts, GsmaProvider
 from integrations.mobile_money.gsma.simulator import GsmaSimulator
 from integrations.mobile_money.gsma.wire import Provider
@@ -35,7 +38,9 @@ class Operator:
     poor: str
     unwilling: str
     deduplicates_collections: bool = True  # whether the operator knows a collection by our reference
+    states_amounts: bool = True  # whether an enquiry tells the amount
     forget_tokens: Callable[[], None] = lambda: None
+    register: Callable[[str], None] | None = None  # where it has one address for all callbacks
 
 
 Open = Callable[[Transport, Transport], AbstractAsyncContextManager[Operator]]
@@ -154,4 +159,50 @@ def gsma_provider(url: str) -> Provider:
     )
 
 
-OPERATORS: dict[str, Open] = {"mtn-momo": open_mtn, "mpesa-daraja": open_daraja, "gsma": open_gsma}
+AIRTEL = {"client_id": "invented", "client_secret": "an-invented-secret", "pin": "4821"}
+
+
+@asynccontextmanager
+async def open_airtel(callbacks: Transport, transport: Transport) -> AsyncIterator[Operator]:
+    simulator = AirtelSimulator(
+        callbacks, client_id=AIRTEL["client_id"], client_secret=AIRTEL["client_secret"], pin=AIRTEL["pin"]
+    )
+
+    def register(url: str) -> None:
+        simulator.callback_url = url
+
+    async with serving(simulator) as url:
+        airtel = Airtel(transport, ProcessTokens(), airtel_app(url))
+        yield Operator(
+            name="airtel-money",
+            simulator=simulator,
+            collections=AirtelCollections(airtel),
+            payouts=AirtelPayouts(airtel),
+            currency=Asset.currency("UGX"),
+            payer="+256752604392",
+            poor="+256752604001",
+            unwilling="+256752604032",
+            deduplicates_collections=False,
+            states_amounts=False,
+            forget_tokens=simulator.forget_tokens,
+            register=register,
+        )
+
+
+def airtel_app(url: str) -> AirtelApp:
+    return AirtelApp(
+        base_url=url,
+        client_id=AIRTEL["client_id"],
+        client_secret=AIRTEL["client_secret"],
+        country="UG",
+        currency="UGX",
+        pin=AIRTEL["pin"],
+    )
+
+
+OPERATORS: dict[str, Open] = {
+    "mtn-momo": open_mtn,
+    "mpesa-daraja": open_daraja,
+    "gsma": open_gsma,
+    "airtel-money": open_airtel,
+}

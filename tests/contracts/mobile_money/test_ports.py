@@ -55,6 +55,8 @@ class Port:
 
     async def ask(self, wanted: CollectionRequest) -> Answer:
         url = self.inbox.url + self.path(wanted)
+        if self.operator.register:
+            self.operator.register(url)
         if self.kind == "collections":
             return await self.operator.collections.request(wanted, callback_url=url)
         return await self.operator.payouts.send(self._payout(wanted), callback_url=url)
@@ -115,9 +117,16 @@ async def test_what_is_asked_for_is_taken_and_then_done(port: Port) -> None:
 
     [movement] = port.moved()
     assert (done.state, done.provider_ref) == (S.SUCCEEDED, movement.transaction)
-    assert Amount.parse(done.amount, wanted.amount.asset) == wanted.amount
+    check_amount(port, wanted, done)
     assert done.currency in ("", wanted.amount.asset.symbol)
     assert movement.msisdn.lstrip("+").endswith(wanted.msisdn[-9:])
+
+
+def check_amount(port: Port, wanted: CollectionRequest, done: Answer) -> None:
+    if port.operator.states_amounts:
+        assert Amount.parse(done.amount, wanted.amount.asset) == wanted.amount
+    else:
+        assert done.amount == ""
 
 
 async def test_one_who_has_too_little_pays_nothing(port: Port) -> None:
@@ -236,13 +245,14 @@ async def test_who_cannot_be_reached_was_asked_nothing(
 
 @pytest.mark.parametrize("amount", ["1", "0.5", "1000000", "12.30"])
 async def test_an_amount_comes_back_as_it_went(port: Port, amount: str) -> None:
-    if Amount.parse(amount, Asset("x", 2)).units % 100 and port.operator.name == "mpesa-daraja":
+    if Amount.parse(amount, Asset("x", 2)).units % 100 and port.operator.name in {"mpesa-daraja", "airtel-money"}:
         pytest.skip("whole shillings alone")
     wanted = port.wanted(amount=amount)
 
     done = await port.settled(wanted, await port.ask(wanted))
 
-    assert Amount.parse(done.amount, wanted.amount.asset) == wanted.amount
+    check_amount(port, wanted, done)
+    assert Amount.parse(port.moved()[0].amount, wanted.amount.asset) == wanted.amount
 
 
 def test_requests_survive_being_stored() -> None:
