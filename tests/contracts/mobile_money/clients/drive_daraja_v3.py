@@ -31,11 +31,15 @@ def refusal(act):
 def settled(mpesa, checkout):
     for _ in range(100):
         try:
-            return mpesa.stk_query(checkout).result_code
+            code = mpesa.stk_query(checkout).result_code
         except MpesaError as error:
             if error.code != "500.001.1001":
                 raise
             time.sleep(0.03)
+        else:
+            if code == "-1":
+                raise SystemExit("Traceback: the query's answer has no result code")
+            return code
     raise SystemExit("never settled")
 
 
