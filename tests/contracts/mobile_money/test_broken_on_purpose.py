@@ -45,6 +45,8 @@ def mtn(transport: HttpTransport) -> MtnSimulator:
         ("drive_mtnmomo_py", b'"access_token"', b'"accessToken_"'),
         ("drive_mtnmomo_py", b'"apiKey"', b'"apikey"'),
         ("drive_mtnmomo_py", b'"partyId"', b'"partyid"'),
+        ("drive_mtn_momo_client", b'"access_token"', b'"accessToken_"'),
+        ("drive_mtn_momo_client", b'"status"', b'"Status"'),
         ("drive_daraja_v3", b'"access_token"', b'"accessToken_"'),
         ("drive_daraja_v3", b'"CheckoutRequestID"', b'"checkoutRequestId"'),
         ("drive_daraja_v3", b'"ResultCode"', b'"resultCode"'),
@@ -64,6 +66,7 @@ async def test_one_misspelt_key_is_noticed(
     sides: dict[str, tuple[Simulator, list[str]]] = {
         "drive_momo_openapi": (mtn(transport), ["user", "secret", *KEYS.values(), f"{inbox.url}/cb"]),
         "drive_mtnmomo_py": (mtn(transport), [*KEYS.values(), f"{inbox.url}/cb"]),
+        "drive_mtn_momo_client": (mtn(transport), ["user", "secret", *KEYS.values(), f"{inbox.url}/cb"]),
         "drive_daraja_v3": (daraja, [DARAJA_KEY, DARAJA_SECRET, *DARAJA.values(), str(certificate), f"{inbox.url}/cb"]),
         "drive_airtelmoney_py": (airtel, [AIRTEL["client_id"], AIRTEL["client_secret"], AIRTEL["pin"]]),
     }

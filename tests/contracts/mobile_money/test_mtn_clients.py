@@ -66,3 +66,22 @@ async def test_mtnmomo_py_provisions_collects_pays_out_and_looks_up(
     assert said["unknown"] == [404, "RESOURCE_NOT_FOUND"]
     assert said["negative"] == [400, None]
     assert said["bad_token"] == [401, None]
+
+
+async def test_mtn_momo_client_reads_a_reason_that_is_text(
+    transport: HttpTransport, inbox: Inbox, run_client: Run
+) -> None:
+    mtn = MtnSimulator(transport, keys=KEYS, reason_is_text=True)
+    mtn.add_user(USER, SECRET)
+    async with serving(mtn) as url:
+        said = await run_client("drive_mtn_momo_client", url, USER, SECRET, *KEYS.values(), f"{inbox.url}/cb")
+
+    transactions = {movement.transaction: movement.amount for movement in mtn.movements}
+    assert said["paid"] == ["SUCCESSFUL", said["paid"][1], "500", None]
+    assert said["out"] == ["SUCCESSFUL", said["out"][1], "20", None]
+    assert {said["paid"][1]: "500", said["out"][1]: "20"} == transactions
+    assert said["rejected"] == ["FAILED", None, "500", "APPROVAL_REJECTED"]
+    assert said["active"] == [True, False]
+    assert said["balance"] == "480"
+    assert said["again"] == [409, "RESOURCE_ALREADY_EXIST"]
+    assert said["unknown"] == [404, "RESOURCE_NOT_FOUND"]
