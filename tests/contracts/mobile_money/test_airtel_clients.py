@@ -40,7 +40,7 @@ async def test_airtelmoney_py_collects_pays_out_and_is_refused(simulator: Starte
 
     said = await run_client("drive_airtelmoney_py", url, AIRTEL["client_id"], AIRTEL["client_secret"], AIRTEL["pin"])
 
-    collected, paid_out = airtel.movements
+    collected, paid_out = sorted(airtel.movements, key=lambda movement: movement.kind == "disbursement")
     assert said["taken"] == [True, "DP00800001006"]
     assert (said["paid"]["status"], said["paid"]["airtel_money_id"]) == ("TS", collected.transaction)
     assert (said["out"]["status"], said["out"]["airtel_money_id"]) == ("TS", paid_out.transaction)

@@ -51,17 +51,14 @@ async def test_daraja_v3_prompts_pays_out_and_is_refused(
     assert said["wrong_secret"] == ["AuthenticationError", "400"]
     assert said["wrong_passkey"] == said["wrong_initiator"] == ["MpesaError", "500.001.1001"]
     assert said["no_url"] == ["MpesaError", "400.002.02"]
-    assert [(one.kind, one.amount) for one in daraja.movements][:2] == [("stkpush", "150"), ("b2c", "20")]
+    assert {(one.kind, one.amount) for one in daraja.movements} >= {("stkpush", "150"), ("b2c", "20")}
 
     read = await run_client(
         "read_daraja_v3", *(callback.body.decode() for callback in inbox.to("/cb") if b"stkCallback" in callback.body)
     )
     ours = [hint.claimed for callback in inbox.to("/cb") if (hint := results.read_stk_callback(callback))]
-    assert (
-        [one["paid"] for one in read["read"]]
-        == [one.state is RequestState.SUCCEEDED for one in ours]
-        == [True, False, True]
-    )
+    assert [one["paid"] for one in read["read"]] == [one.state is RequestState.SUCCEEDED for one in ours]
+    assert sorted(one["paid"] for one in read["read"]) == [False, True, True]
     assert [one["mpesa_receipt"] or "" for one in read["read"]] == [one.provider_ref for one in ours]
     assert [one["checkout_request_id"] for one in read["read"]] == [one.handle for one in ours]
 
