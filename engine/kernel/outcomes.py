@@ -50,14 +50,36 @@ class Reason(StrEnum):
 class Answer(Struct, frozen=True, kw_only=True):
     """What one call told us of a request.
 
-    `state` is PENDING where the counterparty has taken the request or cannot say yet. `provider_ref` is the
-    counterparty's own id of the transaction, once there is one; `amount` its decimal text and `currency`, where the
-    counterparty states them; `code` is its own word for the outcome, kept as it came.
+    `state` says how far the request is known to have come:
+
+    - CREATED: the counterparty has not acted and will not unless asked again; the same request may be sent again.
+    - SENT: whether the counterparty has taken it is not known. Only an enquiry or a statement can tell.
+    - PENDING: the counterparty has taken it and has not decided.
+    - SUCCEEDED, FAILED: the counterparty has decided, for ever.
+
+    `provider_ref` is the counterparty's own id of the transaction, once there is one; `handle` what an enquiry must
+    name the request by, where that is not our reference; `amount` the decimal text and `currency` the code that the
+    counterparty states, `account` what the payer said the money is for; `code` its own word for the outcome, as it
+    came.
     """
 
     state: RequestState
     reason: Reason | None = None
     provider_ref: str = ""
+    handle: str = ""
     amount: str = ""
     currency: str = ""
+    account: str = ""
     code: str = ""
+
+
+class Hint(Struct, frozen=True, kw_only=True):
+    """What a callback claims. It moves no money: it is a reason to enquire.
+
+    `claimed` is what it says has become of the request it is about; its `handle` and `provider_ref` may be what the
+    answer to our request, if it was lost, would have told. `reference` is ours, as it came, where callbacks of all
+    requests come to one address.
+    """
+
+    claimed: Answer
+    reference: str = ""

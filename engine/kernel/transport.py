@@ -7,18 +7,30 @@ from msgspec import Struct
 
 
 class WireRequest(Struct, frozen=True, kw_only=True):
-    """One request, exactly as it goes out. Header names are compared without case."""
+    """One request, exactly as it goes out. Header names are compared without case.
+
+    `is_secret` says that it, or its answer, carries a credential beyond its headers: no record of either is kept.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    is_secret: bool = False
 
 
 class WireResponse(Struct, frozen=True, kw_only=True):
     """One answer, exactly as it came in; header names are in lower case."""
 
     status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Callback(Struct, frozen=True, kw_only=True):
+    """A request that the outside made to us, exactly as it came in; header names are in lower case."""
+
+    method: str
     headers: Mapping[str, str] = {}
     body: bytes = b""
 

@@ -27,6 +27,8 @@ _ENVIRONMENT = {
     "AKIBA_KEYS_FILE": "keys_file",
     "AKIBA_BASE_URL": "base_url",
 }
+_OF_TESTS = ("AKIBA_SPECS", "AKIBA_CONFORMANCE_ENVS", "AKIBA_CONFORMANCE_BANKING", "AKIBA_CONFORMANCE_MESSAGING")
+"""Names that tests against third parties read; no settings of ours."""
 _CONFIG = "AKIBA_CONFIG"
 _SECRETS = ("DATABASE_URL", "DATABASE_OWNER_URL")
 _FOLDERS = ("data_dir", "keys_file")
@@ -143,7 +145,7 @@ def _from_file(environment: Mapping[str, str], working_dir: Path) -> dict[str, A
 
 
 def _from_environment(environment: Mapping[str, str], working_dir: Path) -> dict[str, Any]:
-    known = {*_ENVIRONMENT, _CONFIG}
+    known = {*_ENVIRONMENT, _CONFIG, *_OF_TESTS}
     for name in environment:
         # Containers put many names of their own here, so only one that looks like a slip of the pen is refused.
         if name.startswith("AKIBA_") and name not in known:

@@ -1,0 +1,99 @@
+"""The transport that adapters are given: every message of an exchange is kept, what goes out before it goes.
+
+Which exchange a message belongs to is known from the task that sends it, so an adapter passes nothing on.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import msgspec
+
+from engine.kernel.transport import Transport, Unanswered, Unreachable, WireRequest, WireResponse
+from engine.runtime.database import Database
+from engine.runtime.exchanges import queries
+from engine.runtime.exchanges.rules import Purpose
+from engine.runtime.sealing import seal
+from engine.runtime.secrets import KeyStore
+
+_CREDENTIALS = frozenset(
+    "authorization ocp-apim-subscription-key x-api-key x-key x-user-bearer cookie set-cookie".split()
+)
+HIDDEN = "(not recorded)"
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a counterparty for an exchange, and how many messages it has had."""
+
+    tenant_id: int
+    exchange_id: int
+    lease: int
+    purpose: Purpose
+    messages: int = field(default=0)
+
+
+_current: ContextVar[Call | None] = ContextVar("exchange call", default=None)
+
+
+@asynccontextmanager
+async def calling(call: Call) -> AsyncIterator[None]:
+    """Let what is sent inside belong to `call`."""
+    token = _current.set(call)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class RecordedTransport:
+    """Sends by another transport, and keeps what went and came."""
+
+    def __init__(self, transport: Transport, db: Database, keys: KeyStore) -> None:
+        """Send by `transport`, keep in `db`, sealed by `keys`."""
+        self._transport, self._db, self._keys = transport, db, keys
+
+    async def send(self, request: WireRequest) -> WireResponse:
+        """Return the answer.
+
+        Raises:
+            Unreachable: as the transport beneath; or another process has taken the exchange over, and this one, late
+                as it is, must not send.
+            Unanswered: as the transport beneath.
+        """
+        call = _current.get()
+        if call is None or request.is_secret:
+            return await self._transport.send(request)
+        marks = call.purpose is Purpose.REQUEST and request.method != "GET"
+        await self._keep(call, "sent", _shown(request), marks=marks)
+        try:
+            response = await self._transport.send(request)
+        except Unreachable as error:
+            await self._keep(call, "unreachable", str(error).encode())
+            raise
+        except Unanswered as error:
+            await self._keep(call, "unanswered", str(error).encode())
+            raise
+        await self._keep(call, "received", _shown(response))
+        return response
+
+    async def _keep(self, call: Call, kind: str, document: bytes, *, marks: bool = False) -> None:
+        call.messages += 1
+        row_id = message_id(call.exchange_id, call.lease, call.messages)
+        sealed = seal(self._keys, call.tenant_id, "exchange_messages", row_id, document)
+        async with self._db.unit_of_work(call.tenant_id) as session:
+            if marks and not await queries.mark_sent(session, call.exchange_id, call.lease):
+                raise Unreachable("another has the lease")
+            await queries.insert_message(session, call.exchange_id, call.lease, call.messages, kind, sealed)
+
+
+def message_id(exchange_id: int, call_no: int, message_no: int) -> str:
+    """Return the name of the place that a message is sealed for."""
+    return f"{exchange_id}/{call_no}/{message_no}"
+
+
+def _shown(message: WireRequest | WireResponse) -> bytes:
+    """Return the message whole but for credentials in its headers."""
+    headers = {name: HIDDEN if name.lower() in _CREDENTIALS else value for name, value in message.headers.items()}
+    return msgspec.json.encode(msgspec.structs.replace(message, headers=headers))

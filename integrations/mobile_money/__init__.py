@@ -1,0 +1,1 @@
+"""Wallet operators: one package a protocol, each with its adapter and its simulator."""
