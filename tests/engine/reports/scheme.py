@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
+from engine.app import KINDS
 from engine.contributions import rules as contribution_rules
 from engine.contributions import service as contributions
 from engine.contributions.rules import Payment, Receipt
 from engine.enrolment import queries as enrolment_queries
-from engine.enrolment import rules as enrolment_rules
 from engine.funds import rules as fund_rules
 from engine.funds import service as funds
 from engine.funds.service import ReconciledReceipt
@@ -34,7 +34,6 @@ from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, Tenants, advance_clock, load_pack
 
 TENANTS = Path(__file__).resolve().parents[3] / "tenants"
-KINDS = (*contribution_rules.RULE_KINDS, *enrolment_rules.RULE_KINDS, *fund_rules.RULE_KINDS)
 _numbers = itertools.count(1)
 
 
