@@ -281,9 +281,7 @@ async def _hold(receive: Receive) -> None:
 @asynccontextmanager
 async def listening(application: Application, port: int = 0) -> AsyncIterator[str]:
     """Serve an ASGI application on 127.0.0.1, by default on a free port; yields its base URL."""
-    config = uvicorn.Config(
-        application, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="off"
-    )
+    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())  # noqa: SLF001 - without its signal handlers
     while not server.started:
