@@ -24,7 +24,8 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
-from engine.contributions.service.terms import in_their_products, rules_for, terms_for
+from engine.contributions.service.terms import rules_for, terms_for
+from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.amounts import Amount
@@ -129,7 +130,7 @@ class _Batch:
             [payment.member for payment in self._payments if _is_number(payment.member)],
         )
         if len(self._tenant.pack.products) > 1:
-            members = await in_their_products(self._session, members)
+            members = await enrolment.in_their_products(self._session, members)
         decided = []
         for index, payment in enumerate(self._payments):
             member = members.get(payment.member)

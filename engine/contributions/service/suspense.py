@@ -14,6 +14,7 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.receiving import receipt_of
 from engine.contributions.service.terms import terms_for
+from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
@@ -58,7 +59,7 @@ async def resolve_suspense(
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    found = await identity.members_by_number(session, keys, [member])
+    found = await enrolment.in_their_products(session, await identity.members_by_number(session, keys, [member]))
     if member not in found:
         raise NotFound
     ref = found[member]

@@ -1,10 +1,6 @@
 """Which terms a payment is decided by, and what became of it, as the answer says."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions.errors import NoTerms
 from engine.contributions.rules import (
@@ -12,7 +8,6 @@ from engine.contributions.rules import (
     ContributionTerms,
     SplitRule,
 )
-from engine.enrolment import service as enrolment
 from engine.identity.rules import MemberRef
 from engine.kernel.rules import Dates
 from engine.tenancy.service import Tenant
@@ -38,16 +33,6 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
             _terms.clear()
         _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.pack.figures(), on, (amount.ref, split.ref))
     return _terms[key]
-
-
-async def in_their_products(session: AsyncSession, members: Mapping[str, MemberRef]) -> dict[str, MemberRef]:
-    """Return the members as they stand in the product that money sent to them goes into: the first they joined."""
-    held = await enrolment.memberships_of(session, [one.member_id for one in members.values()])
-    return {
-        number: replace(one, product=first.product, joined_on=first.joined_on, group_code=first.group_code)
-        for number, one in members.items()
-        for first in held.get(one.member_id, ())[:1]
-    }
 
 
 def rules_for(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from engine.enrolment.service.joining import (
 )
 from engine.enrolment.service.memberships import (
     Moved,
+    in_their_products,
     join_product,
     memberships_of,
     move_members,
@@ -35,6 +36,7 @@ __all__ = [
     "enrol_chunk",
     "find_member",
     "import_members",
+    "in_their_products",
     "join_product",
     "memberships_of",
     "move_members",

@@ -13,6 +13,7 @@ from engine.enrolment import queries
 from engine.enrolment.errors import AlreadyMember, KeyReused, UnknownMember
 from engine.enrolment.queries import EarlierEnrolment, Membership
 from engine.enrolment.rules import Accepted, Application, RowProblem, decide, read_members_csv, terms_of
+from engine.enrolment.service.memberships import in_their_products
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, NewMember, VaultDocument
 from engine.kernel.clock import business_date
@@ -210,12 +211,12 @@ async def import_members(
 
 
 async def find_member(session: AsyncSession, keys: FileKeyStore, number: str) -> MemberRef:
-    """Return the member of that number.
+    """Return the member of that number, as they stand in the first product they joined.
 
     Raises:
         UnknownMember: the tenant has none; another tenant's looks the same.
     """
-    found = await identity.members_by_number(session, keys, [number])
+    found = await in_their_products(session, await identity.members_by_number(session, keys, [number]))
     if number not in found:
         raise UnknownMember
     return found[number]

@@ -1,7 +1,7 @@
 """A member's products: joining another, and moving from one to another with all that belongs to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,6 +34,25 @@ class Moved:
 async def memberships_of(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, tuple[Membership, ...]]:
     """Return the products each member is in, the first joined first; products they moved out of are left out."""
     return await queries.memberships(session, member_ids)
+
+
+async def in_their_products(
+    session: AsyncSession, members: Mapping[str, MemberRef], *, product: str = ""
+) -> dict[str, MemberRef]:
+    """Return the members as they stand in one product; who is not in it is left out.
+
+    Args:
+        session: the tenant's.
+        members: by number, as identity knows them: with the product they enrolled in, which they may have left.
+        product: "" is the first they joined, which is where money sent to them goes.
+
+    """
+    held = await memberships_of(session, [one.member_id for one in members.values()])
+    return {
+        number: replace(member, product=one.product, joined_on=one.joined_on, group_code=one.group_code)
+        for number, member in members.items()
+        for one in [one for one in held.get(member.member_id, ()) if product in ("", one.product)][:1]
+    }
 
 
 async def products_behind(session: AsyncSession, member_id: int, product: str) -> list[str]:
@@ -149,10 +168,3 @@ async def _codes(
         pairs[code] = Account(account.kind, account.asset, target, pot, account.origin, account.fund, account.party)
     found = await ledger.account_codes(session, pairs.values())
     return [(code, found[account]) for code, account in sorted(pairs.items())]
-
-
-def membership_on(held: Sequence[Membership], product: str) -> Membership | None:
-    """Return the membership of a product among those held; of "" the only one, or None where there are several."""
-    if product:
-        return next((one for one in held if one.product == product), None)
-    return held[0] if len(held) == 1 else None

@@ -1,7 +1,6 @@
 """A member's statement at any date, derived from the books in a small fixed number of queries."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pyxirr
@@ -45,14 +44,11 @@ async def find_member(session: AsyncSession, keys: FileKeyStore, number: str, *,
         UnknownMember: there is none, or none in the product, whatever the reason: the answer is the same for another
             tenant's member.
     """
-    found = (await identity.members_by_number(session, keys, [number])).get(number)
-    if found is None:
+    members = await identity.members_by_number(session, keys, [number])
+    found = await enrolment.in_their_products(session, members, product=product)
+    if number not in found:
         raise UnknownMember
-    held = (await enrolment.memberships_of(session, [found.member_id])).get(found.member_id, ())
-    one = next((one for one in held if product in ("", one.product)), None)
-    if one is None:
-        raise UnknownMember
-    return replace(found, product=one.product, joined_on=one.joined_on, group_code=one.group_code)
+    return found[number]
 
 
 async def statement(

@@ -56,6 +56,16 @@ class Scheme:
         assert isinstance(answer, Receipt), answer
         return answer
 
+    async def pay_unmatched(self, amount: str) -> Receipt:
+        number = "500000000009"
+        payment = Payment(
+            member=number, amount=amount, currency="RWF", channel=self.tenant.pack.channels[0].code,
+            reference=secrets.token_hex(6), sent_by="partner:1",
+        )  # fmt: skip
+        (answer,) = await contributions.receive(self.db, self.keys, self.tenant, [payment], lane=lane_of(number))
+        assert isinstance(answer, Receipt), answer
+        return answer
+
     async def ref(self, who: Enrolled) -> MemberRef:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
             return await enrolment.find_member(session, self.keys, who.number)
@@ -161,6 +171,21 @@ async def test_a_move_takes_every_franc_and_keeps_the_joining_date(scheme: Schem
     receipt = await scheme.pay(older, "300")
     assert [part.pot for part in receipt.parts] == ["savings"]
     assert await scheme.balances(older) == {"ltss": 0, "plus": 2500}
+    assert await scheme.broken() == []
+
+
+async def test_money_found_after_a_move_goes_where_the_member_is_now(scheme: Scheme) -> None:
+    older, _ = scheme.people
+    suspended = await scheme.pay_unmatched("900")
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        await enrolment.move_members(
+            session, scheme.tenant, [older.member_id], source="ltss", target="plus", actor="operator:test"
+        )
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        await contributions.resolve_suspense(
+            session, scheme.keys, scheme.tenant, int(suspended.receipt), member=older.number, actor="staff:1"
+        )
+    assert await scheme.balances(older) == {"plus": 900}
     assert await scheme.broken() == []
 
 
