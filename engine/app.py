@@ -233,7 +233,8 @@ async def readyz(db: NamedDependency[Database], app_url: NamedDependency[str]) -
     return Response({"status": "ok" if ready else "schema is not this version's"}, status_code=200 if ready else 503)
 
 
-async def _follow_tenants(deployment: Deployment) -> None:
+async def follow_tenants(deployment: Deployment) -> None:
+    """Keep serving the tenants there are, each by the pack version in force, until cancelled."""
     while True:
         await asyncio.sleep(SERVED_SECONDS)
         try:
@@ -274,7 +275,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
 
     @asynccontextmanager
     async def serving(_: Litestar) -> AsyncIterator[None]:
-        follower = asyncio.create_task(_follow_tenants(deployment))
+        follower = asyncio.create_task(follow_tenants(deployment))
         # What was loaded stays: the collector need not walk through it again and again while requests are served.
         gc.collect()
         gc.freeze()

@@ -66,6 +66,7 @@ from engine.tenancy.service import (
     Tenant,
     advance_clock,
     check_pack,
+    checked_pack,
     load_pack,
     pack_folders,
     propose_figures,
@@ -335,7 +336,7 @@ def pack_preview(
     def lines() -> None:
         typer.echo(f"{tenant} on {day}: {totals.affected} of {totals.members} members are affected")
         for figure, (count, by) in sorted(totals.figures.items()):
-            amount = by if figure.startswith("terms.split.") else Decimal(by).scaleb(-scale)
+            amount = Decimal(by).scaleb(-scale) if reports.is_money(figure) else by
             typer.echo(f"{figure}: {count} members, {amount:+} in all")
 
     _show(
@@ -353,10 +354,9 @@ def pack_propose(
     ],
 ) -> None:
     """Put a version of a tenant's pack forward; it decides nothing before another person approves exactly it."""
-    report = check_pack(folder, KINDS, RUNNERS, checks=CHECKS)
-    if not report.ok:
+    pack, report = checked_pack(folder, KINDS, RUNNERS, CHECKS)
+    if pack is None:
         _fail("\n".join(str(problem) for problem in report.problems))
-    pack = load_pack(folder, KINDS)
 
     async def use(deployment: Deployment) -> Proposal:
         served = deployment.tenants.by_code(tenant)

@@ -8,7 +8,7 @@ from typing import Any
 import procrastinate
 from procrastinate import PsycopgConnector
 
-from engine.app import DatabaseURLs, Deployment
+from engine.app import DatabaseURLs, Deployment, follow_tenants
 from engine.audit import service as audit
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.funds.jobs import JOBS as FUND_JOBS
@@ -56,12 +56,14 @@ async def work(deployment: Deployment, urls: DatabaseURLs, *, until_idle: bool =
         stop = asyncio.Event()
         appender = asyncio.create_task(_append_forever(deployment, stop))
         folder = asyncio.create_task(_round_forever(deployment))
+        follower = asyncio.create_task(follow_tenants(deployment))
         try:
             await app.run_worker_async(concurrency=4, shutdown_graceful_timeout=20)
         finally:
             stop.set()
             folder.cancel()
-            await asyncio.gather(appender, folder, return_exceptions=True)
+            follower.cancel()
+            await asyncio.gather(appender, folder, follower, return_exceptions=True)
 
 
 async def append_all(deployment: Deployment) -> None:
@@ -83,7 +85,9 @@ def last_checkpoint(deployment: Deployment, code: str) -> Path:
 
 async def _append_forever(deployment: Deployment, stop: asyncio.Event) -> None:
     async def origins() -> Mapping[int, str]:
-        return {tenant.tenant_id: tenant.pack.log_origin for tenant in await deployment.tenants.activate(deployment.db)}
+        return {
+            tenant.tenant_id: tenant.pack.log_origin for tenant in await deployment.tenants.activate_new(deployment.db)
+        }
 
     await audit.sequence_forever(
         deployment.db,

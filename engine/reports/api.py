@@ -293,17 +293,15 @@ class EntitlementController(Controller):
                 on=day,
                 currency=tenant.asset.symbol,
                 entitlements={
-                    name: _fixed(int(value), tenant.asset.scale) if _is_money(name, value) else value
+                    name: (
+                        _fixed(int(value), tenant.asset.scale) if service.is_money(name) and value.isdigit() else value
+                    )
                     for name, value in found.figures.items()
                 },
                 decision=str(decision),
             ),
             headers=_NO_STORE,
         )
-
-
-def _is_money(name: str, value: str) -> bool:
-    return value.isdigit() and not name.startswith("terms.split.")
 
 
 class DecisionRule(Struct, frozen=True, omit_defaults=True):

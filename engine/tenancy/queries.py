@@ -88,13 +88,6 @@ async def stored_pack_body(session: AsyncSession, pack_id: int) -> Mapping[str, 
     return body
 
 
-async def pack_files(session: AsyncSession, pack_id: int | None) -> dict[str, str]:
-    """Return the files of a stored pack version by path; nothing where there is none of that number."""
-    body = await stored_pack_body(session, pack_id) if pack_id is not None else None
-    files = body.get("files") if body else None
-    return {str(path): str(content) for path, content in files.items()} if isinstance(files, Mapping) else {}
-
-
 async def decision_trace(session: AsyncSession, decision_id: int) -> Mapping[str, object]:
     """Return the trace of a decision; empty where an event was decided by no rule."""
     trace: Mapping[str, object] | None = await session.scalar(

@@ -142,12 +142,16 @@ async def _entries(
         )
 
 
+def _units_moved(receipt: DecidedReceipt, source: str, amount: int) -> dict[str, int]:
+    """Return by fund the units that go with an amount out of a pot: its part of what the pot bought, rounded down."""
+    return {fund: held * amount // receipt.pots[source] for fund, held in receipt.units.get(source, {}).items()}
+
+
 def _units_after(receipt: DecidedReceipt, moves: Sequence[tuple[str, str, int]]) -> dict[str, dict[str, str]]:
     """Return the units each pot's part stands in afterwards, by fund, as `_transfers` moves them."""
     units = {pot: dict(bought) for pot, bought in receipt.units.items()}
     for source, target, amount in moves:
-        for fund, held in receipt.units.get(source, {}).items():
-            moved = held * amount // receipt.pots[source]
+        for fund, moved in _units_moved(receipt, source, amount).items():
             units[source][fund] -= moved
             into = units.setdefault(target, {})
             into[fund] = into.get(fund, 0) + moved
@@ -178,11 +182,9 @@ def _transfers(
 ) -> Iterator[Transfer]:
     """Yield what moves: cash where the receipt bought nothing, else of each fund the units that the moved part bought."""
     for source, target, amount in moves:
-        bought = receipt.units.get(source, {})
-        if not bought:
+        if not receipt.units.get(source):
             yield Transfer(amount, codes[source, ""], codes[target, ""])
-        for fund, units in bought.items():
-            moved = units * amount // receipt.pots[source]
+        for fund, moved in _units_moved(receipt, source, amount).items():
             if moved:
                 yield Transfer(moved, codes[source, fund], codes[target, fund])
 

@@ -6,6 +6,7 @@ from engine.reports.service.entitlements import (
     Entitlements,
     Preview,
     entitlements_of,
+    is_money,
     preview,
     tell_entitlements,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Told",
     "entitlements_of",
     "find_member",
+    "is_money",
     "preview",
     "print_statement",
     "render_pdf",

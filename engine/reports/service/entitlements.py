@@ -39,6 +39,7 @@ from engine.tenancy.service import Tenant, figures_for, record
 RANGE = 5_000
 """Members read by one statement."""
 GROUND = "retirement"
+_SHARES = "terms.split."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Entitlements:
 
     figures: Mapping[str, str]
     rules: tuple[str, ...]
+
+
+def is_money(figure: str) -> bool:
+    """Return whether an entitlement of that name is an amount; the others are shares in basis points."""
+    return not figure.startswith(_SHARES)
 
 
 def entitlements(pack: Pack, facts: MemberFacts, figures: Figures, on: date) -> Entitlements:
@@ -101,7 +107,7 @@ def _terms(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
         found["terms.minimum"] = str(asked.figures.amount(amount.rule.minimum, asked.dates.on).units)
         rules.append(amount.ref)
     if split is not None:
-        found |= {f"terms.split.{part.pot}": str(part.share_bp) for part in split.rule.parts}
+        found |= {f"{_SHARES}{part.pot}": str(part.share_bp) for part in split.rule.parts}
         rules.append(split.ref)
 
 

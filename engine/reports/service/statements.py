@@ -151,12 +151,10 @@ async def _items(
     if not wanted:
         return {}
     eve = year_from - timedelta(days=1)
-    before = Account(
-        [move for move in account.movements if move.business_date <= eve], account.allocations, frozenset(),
-        await queries.last_prices(
-            session, sorted({move.fund for move in account.movements if move.account == "units"}), as_of=eve, log_size=known_size
-        ),
-    )  # fmt: skip
+    funds = sorted({move.fund for move in account.movements if move.account == "units"})
+    prices = await queries.last_prices(session, funds, as_of=eve, log_size=known_size)
+    earlier = [move for move in account.movements if move.business_date <= eve]
+    before = Account(earlier, account.allocations, frozenset(), prices)
     try:
         opening = cash_of(before) + sum(one.value_minor for one in holdings_of(before, money_scale=money.scale))
     except Unpriced as error:

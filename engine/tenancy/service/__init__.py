@@ -1,6 +1,6 @@
 """Use cases of tenancy: load and check packs, create and serve tenants, set a scheme's clock, explain decisions."""
 
-from engine.tenancy.service.checking import PackCheck, PackReport, ScenarioResult, check_pack
+from engine.tenancy.service.checking import PackCheck, PackReport, ScenarioResult, check_pack, checked_pack
 from engine.tenancy.service.decisions import explain_decision, record, trace
 from engine.tenancy.service.figures import (
     FiguresProposed,
@@ -41,6 +41,7 @@ __all__ = [
     "advance_clock",
     "approve_pack",
     "check_pack",
+    "checked_pack",
     "create_tenant",
     "explain_decision",
     "figures_for",

@@ -1,16 +1,16 @@
 """Decisions on record: those that are events, and those that are none; every one can be explained as it was made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind
 from engine.tenancy import queries
-from engine.tenancy.errors import PackNotStored, UnknownDecision
+from engine.tenancy.errors import UnknownDecision
 from engine.tenancy.rules.decided import DecisionExplained, Determination
 from engine.tenancy.rules.explaining import explain, given, rules_used
-from engine.tenancy.service.tenants import Tenant
+from engine.tenancy.service.tenants import Tenant, stored_files
 
 _INNER = frozenset({"ref"})
 """What stands in events' bodies for machines alone: keyed digests of references."""
@@ -55,7 +55,7 @@ async def explain_decision(session: AsyncSession, decision_id: int) -> DecisionE
     if found is None:
         raise UnknownDecision
     traced = await queries.decision_trace(session, found.trace)
-    files = await _stored_files(session, found.pack)
+    files = await stored_files(session, found.pack) if found.pack else {}
     facts = {name: value for name, value in traced.items() if name not in ("rules", "product")}
     inputs = {**facts, **found.inputs}
     return DecisionExplained(
@@ -91,13 +91,3 @@ async def _of_event(session: AsyncSession, event_id: int) -> queries.Determinati
         trace=numbers.decision,
         sha256=numbers.sha256,
     )
-
-
-async def _stored_files(session: AsyncSession, pack_id: int) -> Mapping[str, bytes]:
-    if pack_id == 0:
-        return {}
-    body = await queries.stored_pack_body(session, pack_id)
-    files = body.get("files") if body else None
-    if not isinstance(files, dict):
-        raise PackNotStored(pack=pack_id)
-    return {str(path): str(content).encode() for path, content in files.items()}

@@ -1,6 +1,8 @@
 """The tenants that one process serves: each a row of the database, a pack, and the rules in force."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,7 +35,6 @@ from engine.tenancy.errors import (
     UnknownTenant,
 )
 from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
-from engine.tenancy.rules.explaining import Explanation, explain
 from engine.tenancy.rules.manifest import Product
 from engine.tenancy.rules.packs import MANIFEST, Pack
 from engine.tenancy.rules.proving import Runner
@@ -213,11 +214,20 @@ class Tenants:
             CurrencyChanged: a pack counts in another currency than its tenant's books.
 
         """
+        await self._activate(db, anew=True)
+        return tuple(self)
+
+    async def activate_new(self, db: Database) -> tuple[Tenant, ...]:
+        """Serve tenants created since, as `activate` does, at the cost of one statement where there are none."""
+        await self._activate(db, anew=False)
+        return tuple(self)
+
+    async def _activate(self, db: Database, *, anew: bool) -> None:
         async with db.unit_of_work(None) as session:
             rows = await queries.tenants(session)
         for row in rows:
-            await self._activate_one(db, row.tenant_id, row.code)
-        return tuple(tenant for _, tenant in sorted(self._by_id.items()))
+            if anew or row.tenant_id not in self._by_id:
+                await self._activate_one(db, row.tenant_id, row.code)
 
     async def _activate_one(self, db: Database, tenant_id: int, code: str) -> None:
         served = self._by_id.get(tenant_id)
@@ -232,7 +242,7 @@ class Tenants:
             if wanted is not None:
                 if served is None or served.pack_id != wanted:
                     pack = await stored_pack(session, wanted, self._kinds)
-                    self._serve(tenant_id, pack, _locales_of(pack), wanted)
+                    self._serve(tenant_id, pack, self._locales_of(pack), wanted)
                 return
         if served is not None or loaded is None:
             return
@@ -271,17 +281,16 @@ class Tenants:
         tenant_id, pack_id = await retry_transaction(run)
         return self._serve(tenant_id, pack, path / "locales", pack_id)
 
-    async def explain(self, session: AsyncSession, *, decision_id: int, pack_id: int) -> tuple[Explanation, ...]:
-        """Return why a decision came out as it did, by the pack version that made it, however long ago.
-
-        Raises:
-            PackNotStored: the version is not stored, or cannot be read by this engine.
-
-        """
-        trace = await queries.decision_trace(session, decision_id)
-        if not trace:
-            return ()
-        return explain(trace, (await stored_pack(session, pack_id, self._kinds)).files)
+    def _locales_of(self, pack: Pack) -> Path:
+        """Return a folder with the catalogues of a stored pack version; it goes when these tenants do."""
+        folder = Path(tempfile.mkdtemp(prefix="akiba-locales-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        for path, content in pack.files.items():
+            if path.startswith("locales/"):
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+        return folder / "locales"
 
     def _serve(self, tenant_id: int, pack: Pack, locales: Path, pack_id: int) -> Tenant:
         before = self._by_id.get(tenant_id)
@@ -359,12 +368,8 @@ async def stored_pack(session: AsyncSession, pack_id: int, kinds: Sequence[type[
         PackNotStored: there is none of that number, or this engine cannot read it.
 
     """
-    body = await queries.stored_pack_body(session, pack_id)
-    files = body.get("files") if body else None
-    if not body or not isinstance(files, dict):
-        raise PackNotStored(pack=pack_id)
-    contents = {str(path): str(content).encode() for path, content in files.items()}
-    pack, _problems = decode_stored(str(body.get("code", "")), contents, kinds)
+    code, files = await _stored(session, pack_id)
+    pack, _problems = decode_stored(code, files, kinds)
     if pack is None:
         raise PackNotStored(pack=pack_id)
     return pack
@@ -418,15 +423,22 @@ async def advance_clock(
     return to
 
 
-def _locales_of(pack: Pack) -> Path:
-    """Return a folder with the catalogues of a stored pack version."""
-    folder = Path(tempfile.mkdtemp(prefix="akiba-locales-"))
-    for path, content in pack.files.items():
-        if path.startswith("locales/"):
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-    return folder / "locales"
+async def stored_files(session: AsyncSession, pack_id: int) -> Mapping[str, bytes]:
+    """Return the files of a pack version by path, whether or not this engine can read them.
+
+    Raises:
+        PackNotStored: there is none of that number.
+
+    """
+    return (await _stored(session, pack_id))[1]
+
+
+async def _stored(session: AsyncSession, pack_id: int) -> tuple[str, Mapping[str, bytes]]:
+    body = await queries.stored_pack_body(session, pack_id)
+    files = body.get("files") if body else None
+    if not body or not isinstance(files, dict):
+        raise PackNotStored(pack=pack_id)
+    return str(body.get("code", "")), {str(path): str(content).encode() for path, content in files.items()}
 
 
 def _found(tenant: Tenant | None) -> Tenant:

@@ -15,7 +15,7 @@ from engine.tenancy.errors import CurrencyChanged, PackDecided, PackInForceTooEa
 from engine.tenancy.queries import Proposal
 from engine.tenancy.rules.books import page_day
 from engine.tenancy.rules.packs import Pack
-from engine.tenancy.service.tenants import Tenant, store_pack
+from engine.tenancy.service.tenants import Tenant, store_pack, stored_files
 
 
 async def propose_pack(
@@ -90,8 +90,9 @@ async def reaches_back(session: AsyncSession, tenant: Tenant) -> Reach | None:
     if found is None:
         return None
     earlier = [one.pack for one in approved if one.proposal_id < found.proposal_id]
-    before = await queries.pack_files(session, earlier[-1] if earlier else await queries.last_activated(session))
-    after = {path: content.decode() for path, content in tenant.pack.files.items()}
+    replaced = earlier[-1] if earlier else await queries.last_activated(session)
+    before = await stored_files(session, replaced) if replaced is not None else {}
+    after = tenant.pack.files
     days = {
         path.replace("/rules/", "/").removesuffix(".toml"): day
         for path in {*before, *after}

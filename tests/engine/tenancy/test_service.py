@@ -29,8 +29,11 @@ from engine.tenancy.errors import (
     UnknownProduct,
     UnknownTenant,
 )
+from engine.tenancy.queries import decision_trace
 from engine.tenancy.rules import Runner
+from engine.tenancy.rules.explaining import explain
 from engine.tenancy.service import Tenant, Tenants, activate_pack, advance_clock, check_pack, load_pack, stored_pack
+from engine.tenancy.service.tenants import stored_files
 
 if TYPE_CHECKING:
     from tests.engine.tenancy.conftest import Kinds, Least, MakeToy, ToyPack
@@ -249,15 +252,15 @@ async def test_a_decision_is_explained_by_the_version_that_made_it(
             "scenarios/payments.toml", "amount = 9", "amount = 4"
         )
         new = await activate_pack(session, load_pack(scheme.path, load()._kinds))
-        said = await tenants.explain(session, decision_id=decision, pack_id=old.pack_id)
+        said = explain(await decision_trace(session, decision), await stored_files(session, old.pack_id))
         assert [str(one) for one in said] == [
             "least-payment (least), in force from 2020-01-01, decided: amount 10. Source: page 1",
             "The rule gone@2020-01-01 decided; this pack version does not hold it.",
             "It was given that age is 42.",
         ]
-        said = await tenants.explain(session, decision_id=decision, pack_id=new)
+        said = explain(await decision_trace(session, decision), await stored_files(session, new))
         assert "amount 5" in str(said[0])
-        assert await tenants.explain(session, decision_id=0, pack_id=new) == ()
+        assert explain(await decision_trace(session, 0), await stored_files(session, new)) == ()
 
 
 async def test_the_clock_goes_forward_and_dates_what_is_recorded(db: Database, tenant: Tenant) -> None:
