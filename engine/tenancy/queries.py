@@ -130,31 +130,48 @@ async def add_determinations(
     pack: int,
     traces: Sequence[int],
 ) -> list[int]:
-    """Add decisions that are no events in one statement; return the number of each, in their order."""
+    """Add decisions that are no events in one statement; return the number of each, in their order.
+
+    What was decided of a member before, on that day, alike in all, is the same decision and keeps its number.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
-        """with base as materialized (select next_batch_id() as id)
-           insert into determinations (member_id, decision_id, recorded_at, tenant_id, decided_on, pack, decision, kind,
-                                       product, code, inputs, outcome)
-           select d.member_id, base.id + d.o - 1, %s, %s, d.decided_on, %s, d.trace, d.kind, d.product, d.code, d.inputs, d.outcome
-             from base, unnest(%b::bigint[], %b::date[], %b::int[], %b::text[], %b::text[], %b::text[], %b::jsonb[], %b::jsonb[])
-                  with ordinality d(member_id, decided_on, trace, kind, product, code, inputs, outcome, o)
-           returning decision_id""",
-        (
-            recorded_at,
-            session.info["tenant_id"],
-            pack,
-            [one.member_id for one in decided],
-            [one.decided_on for one in decided],
-            list(traces),
-            [one.kind for one in decided],
-            [one.product for one in decided],
-            [one.code for one in decided],
-            JSONs([msgspec.json.encode(one.inputs) for one in decided]),
-            JSONs([msgspec.json.encode(one.outcome) for one in decided]),
-        ),
+        """with base as materialized (select next_batch_id() as id),
+           wanted as materialized (
+             select d.*, case when d.member_id = 0 then d.o else min(d.o) over (
+                      partition by d.member_id, d.decided_on, d.trace, d.kind, d.product, d.code, d.inputs, d.outcome) end as first
+               from unnest(%(member)b::bigint[], %(day)b::date[], %(trace)b::int[], %(kind)b::text[], %(product)b::text[],
+                           %(code)b::text[], %(inputs)b::jsonb[], %(outcome)b::jsonb[])
+                    with ordinality d(member_id, decided_on, trace, kind, product, code, inputs, outcome, o)),
+           known as (
+             select w.o, min(x.decision_id) as id from wanted w
+               join determinations x on x.member_id = w.member_id and x.tenant_id = %(t)s and x.decided_on = w.decided_on
+                and x.pack = %(pack)s and x.decision = w.trace and x.kind = w.kind and x.product = w.product
+                and x.code = w.code and x.inputs = w.inputs and x.outcome = w.outcome
+              where w.member_id <> 0 and w.o = w.first group by w.o),
+           added as (
+             insert into determinations (member_id, decision_id, recorded_at, tenant_id, decided_on, pack, decision, kind,
+                                         product, code, inputs, outcome)
+             select w.member_id, base.id + w.o - 1, %(at)s, %(t)s, w.decided_on, %(pack)s, w.trace, w.kind, w.product, w.code,
+                    w.inputs, w.outcome
+               from base, wanted w where w.o = w.first and not exists (select from known k where k.o = w.o))
+           select coalesce(k.id, base.id + w.first - 1)
+             from base, wanted w left join known k on k.o = w.first order by w.o""",
+        {
+            "at": recorded_at,
+            "t": session.info["tenant_id"],
+            "pack": pack,
+            "member": [one.member_id for one in decided],
+            "day": [one.decided_on for one in decided],
+            "trace": list(traces),
+            "kind": [one.kind for one in decided],
+            "product": [one.product for one in decided],
+            "code": [one.code for one in decided],
+            "inputs": JSONs([msgspec.json.encode(one.inputs) for one in decided]),
+            "outcome": JSONs([msgspec.json.encode(one.outcome) for one in decided]),
+        },
     )
-    return sorted(row[0] for row in await cursor.fetchall())
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def determination(session: AsyncSession, decision_id: int) -> DeterminationRow | None:

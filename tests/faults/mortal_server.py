@@ -16,7 +16,7 @@ import psycopg
 import uvicorn
 
 from engine.app import DatabaseURLs, create_app, open_deployment
-from engine.contributions import service as contributions
+from engine.contributions.service import receiving as contributions
 from engine.ledger import queries
 from engine.ledger.rules import Entry, EventKind, Posted
 from engine.runtime.settings import load_settings

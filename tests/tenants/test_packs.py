@@ -62,7 +62,7 @@ def test_every_figure_says_where_it_is_from(pack: Pack) -> None:
 
 def test_money_is_split_over_pots_the_product_has(pack: Pack) -> None:
     for product in pack.products:
-        rule = pack.books[product.code].in_force(contributions.SplitRule, Dates(on=TODAY))
+        rule = pack.books[product.code].in_force(contributions.SplitRule, Dates(on=max(TODAY, product.opened_on)))
         assert rule is not None
         assert {part.pot for part in rule.rule.parts} <= set(product.pot_codes)
 
@@ -82,13 +82,13 @@ def test_funds_groups_and_residue_fit_together(pack: Pack) -> None:
         if dealt and choice and dealing and groups:
             assert dealing.rule.residue_to in pack.roles
             assert set(choice.rule.by_group) == {group.code for group in groups.rule.groups}
-            chosen = {fund for shares in choice.rule.by_group.values() for fund in shares}
+            chosen = {fund for shares in (*choice.rule.by_group.values(), choice.rule.default or {}) for fund in shares}
             assert chosen == {fund.code for fund in dealt.rule.funds}
 
 
 def test_every_consent_that_is_asked_for_has_words_in_every_language(pack: Pack) -> None:
     for product in pack.products:
-        rule = pack.books[product.code].in_force(enrolment.ConsentsRule, Dates(on=TODAY))
+        rule = pack.books[product.code].in_force(enrolment.ConsentsRule, Dates(on=max(TODAY, product.opened_on)))
         assert rule is not None
         assert {consent for consent, _ in pack.consents} == set(rule.rule.purposes)
         for purpose in rule.rule.purposes:
@@ -98,7 +98,7 @@ def test_every_consent_that_is_asked_for_has_words_in_every_language(pack: Pack)
 
 
 def test_texts_are_in_their_script(pack: Pack) -> None:
-    scripts = {"hi": "DEVANAGARI", "en": "LATIN", "fr": "LATIN", "rw": "LATIN"}
+    scripts = {"hi": "DEVANAGARI", "en": "LATIN", "fr": "LATIN", "rw": "LATIN", "sw": "LATIN"}
     for (_, language), text in pack.consents.items():
         letters = [letter for letter in text.title + text.text if letter.isalpha()]
         own = [letter for letter in letters if unicodedata.name(letter).startswith(scripts[language])]
@@ -131,7 +131,10 @@ def test_tenants_look_and_count_differently() -> None:
     assert len({pack.theme.colours.brand for pack in packs}) == len(packs)
     assert len({pack.logo for pack in packs}) == len(packs)
     assert {pack.code: (pack.asset.symbol, pack.asset.scale) for pack in packs} == {
+        "gh-tier3-informal": ("GHS", 2),
         "in-nps-lite": ("INR", 2),
+        "ke-haba-haba": ("KES", 2),
+        "ng-ppp": ("NGN", 2),
         "rw-ejoheza": ("RWF", 0),
     }
 

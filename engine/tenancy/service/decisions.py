@@ -17,7 +17,11 @@ _INNER = frozenset({"ref"})
 
 
 async def record(session: AsyncSession, tenant: Tenant, decided: Sequence[Determination]) -> list[int]:
-    """Put decisions that are no events on record; return the number of each, in their order."""
+    """Put decisions that are no events on record; return the number of each, in their order.
+
+    A member who is told the same again on a day, for the same reasons, is told the number it has: so a request that was
+    refused is answered alike however often it is sent.
+    """
     if not decided:
         return []
     traces = {(one.product, tuple(one.rules)) for one in decided}

@@ -126,6 +126,19 @@ async def test_a_refusal_binds_no_key(db: Database, keys: FileKeyStore, tenant: 
     assert await cash_of(db, tenant, member.member_id) == 10000
 
 
+async def test_a_refusal_bears_one_number_however_often_it_is_sent(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    (member,) = await enrol(db, keys, tenant, ["sahyog"])
+    payment, other = pays(member.number, "99.99"), pays(member.number, "99.98")
+
+    answers = await send(db, keys, tenant, payment, other, replace(payment, reference="again"))
+    answers += await send(db, keys, tenant, payment)
+
+    numbers = [answer.details["decision"] for answer in answers if isinstance(answer, EngineError)]
+    assert numbers[0] == numbers[2] == numbers[3] != numbers[1]
+
+
 async def test_one_bad_payment_fails_no_neighbour(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
     (member,) = await enrol(db, keys, tenant, ["sahyog"])
     number = member.number
