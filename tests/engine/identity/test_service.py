@@ -297,13 +297,21 @@ async def test_digests_are_locked_in_their_order(db: Database, tenant_id: int) -
 
 
 async def test_numbers_that_are_taken_are_drawn_again_until_none_is_left(
-    db: Database, keys: FileKeyStore, tenant_id: int
+    db: Database, keys: FileKeyStore, tenant_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drawn = iter(["700", "718", "718", "700", "718", "726"])
+    monkeypatch.setattr(service, "new_member_number", lambda _digits, _prefix: next(drawn))
     async with db.unit_of_work(tenant_id) as session:
-        numbers = await service.reserve_numbers(session, keys, list(range(1, 8)), digits=3, prefix="7")
-        assert len(set(numbers.values())) == 7
+        assert await service.reserve_numbers(session, keys, [1, 2, 3], digits=3, prefix="7") == {
+            1: "700",
+            2: "718",
+            3: "726",
+        }
+    monkeypatch.undo()
+
+    async with db.unit_of_work(tenant_id) as session:
         with pytest.raises(NumbersExhausted):
-            await service.reserve_numbers(session, keys, list(range(8, 30)), digits=3, prefix="7")
+            await service.reserve_numbers(session, keys, list(range(4, 30)), digits=3, prefix="7")
 
 
 async def test_a_thousand_numbers_are_looked_up_by_one_statement(
