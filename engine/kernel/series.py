@@ -84,11 +84,15 @@ Figure = Money | MultipleOf
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What figures of a pack are worth on a day: the scheme's money, its series, and how much of them was known."""
+    """What figures of a pack are worth on a day: the scheme's money, its series, and how much of them was known.
+
+    `accepted` counts the points that came after the pack: it tells apart what one pack's figures were at two times.
+    """
 
     asset: Asset
     series: Mapping[str, Series] = field(default_factory=dict)
     known_on: date | None = None
+    accepted: int = 0
 
     def value(self, code: str, on: date, *, lag_months: int = 0) -> Decimal:
         """Return the value of a series in force `lag_months` before `on`.

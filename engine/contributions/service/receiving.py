@@ -32,6 +32,7 @@ from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import house_member, is_member_number
+from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.queries import StoredEvent
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Posted, Transfer
@@ -123,6 +124,7 @@ class _Batch:
 
     async def _decide(self) -> list[_Decided]:
         today = business_date(self._now, self._tenant.time_zone)
+        figures = await tenancy.figures_for(self._session, self._tenant)
         scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.channels))
         members = await identity.members_by_number(
             self._session,
@@ -135,22 +137,22 @@ class _Batch:
         for index, payment in enumerate(self._payments):
             member = members.get(payment.member)
             try:
-                decided.append(self._decide_one(index, payment, member, scheme, today))
+                decided.append(self._decide_one(index, payment, member, scheme, figures, today))
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:
                     self._refused.append((index, member, refusal))
-        await self._keep_refusals(today)
+        await self._keep_refusals(figures, today)
         return decided
 
-    async def _keep_refusals(self, today: date) -> None:
+    async def _keep_refusals(self, figures: Figures, today: date) -> None:
         """Put what was refused to members on record: each can be explained, though nothing of it was posted."""
         found = [
             Determination(
                 kind="contribution",
                 product=member.product,
                 decided_on=today,
-                rules=rules_for(self._tenant, member, self._payments[index].paid_on or today),
+                rules=rules_for(self._tenant, figures, member, self._payments[index].paid_on or today),
                 member_id=member.member_id,
                 code=refusal.code,
                 inputs={"amount": self._payments[index].amount, "channel": self._payments[index].channel},
@@ -162,7 +164,13 @@ class _Batch:
             refusal.details = {**refusal.details, "decision": str(number)}
 
     def _decide_one(
-        self, index: int, payment: Payment, member: MemberRef | None, scheme: Scheme, today: date
+        self,
+        index: int,
+        payment: Payment,
+        member: MemberRef | None,
+        scheme: Scheme,
+        figures: Figures,
+        today: date,
     ) -> _Decided:
         amount, day = check_payment(payment, scheme, today=today)
         item = _Decided(index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member)
@@ -171,7 +179,7 @@ class _Batch:
         elif member.status != "active":
             item.member, item.reason = None, "member-not-active"
         else:
-            item.terms = terms_for(self._tenant, member.product, day, member.joined_on)
+            item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
             item.parts = split_contribution(amount, item.terms)
         return item
 

@@ -18,6 +18,7 @@ from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import claim_digest
+from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.database import Database, retry_transaction
@@ -45,7 +46,10 @@ async def recompute(db: Database, tenant: Tenant, reach: Reach, *, actor: str) -
     """
     report = Recomputed()
     async with db.unit_of_work(tenant.tenant_id) as session:
-        cohorts = [one for one in await queries.decided_cohorts(session, reach.since) if _differs(tenant, one, reach)]
+        figures = await tenancy.figures_for(session, tenant)
+        cohorts = [
+            one for one in await queries.decided_cohorts(session, reach.since) if _differs(tenant, figures, one, reach)
+        ]
     for cohort in cohorts:
         after = (0, 0)
         while True:
@@ -63,16 +67,16 @@ async def recompute(db: Database, tenant: Tenant, reach: Reach, *, actor: str) -
     return report
 
 
-def _differs(tenant: Tenant, cohort: queries.DecidedCohort, reach: Reach) -> bool:
-    terms = _terms(tenant, cohort)
+def _differs(tenant: Tenant, figures: Figures, cohort: queries.DecidedCohort, reach: Reach) -> bool:
+    terms = _terms(tenant, figures, cohort)
     if isinstance(terms, EngineError) or terms.rules != cohort.rules:
         return True
     return any(f"{cohort.product}/{rule.partition('@')[2]}" in reach.pages for rule in cohort.rules)
 
 
-def _terms(tenant: Tenant, cohort: queries.DecidedCohort) -> ContributionTerms | EngineError:
+def _terms(tenant: Tenant, figures: Figures, cohort: queries.DecidedCohort) -> ContributionTerms | EngineError:
     try:
-        return terms_for(tenant, cohort.product, cohort.business_date, cohort.joined_on)
+        return terms_for(tenant, figures, cohort.product, cohort.business_date, cohort.joined_on)
     except EngineError as refusal:
         return refusal
 
@@ -112,7 +116,7 @@ async def _entries(
 ) -> AsyncIterator[Entry]:
     now = await ledger.scheme_now(session)
     actor_id = await ledger.actor_id(session, actor)
-    terms = _terms(tenant, cohort)
+    terms = _terms(tenant, await tenancy.figures_for(session, tenant), cohort)
     rules = terms.rules if isinstance(terms, ContributionTerms) else ()
     decision = await ledger.decision_id(session, tenancy.trace(cohort.product, rules))
     codes = await _codes(session, tenant, cohort.product, receipts)

@@ -65,7 +65,8 @@ async def resolve_suspense(
     ref = found[member]
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
     asset = tenant.asset
-    terms = terms_for(tenant, ref.product, row.received_on, ref.joined_on)
+    figures = await tenancy.figures_for(session, tenant)
+    terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
     parts = split_contribution(Amount(row.amount, asset), terms)
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
     suspense = Account("suspense", asset.symbol, party=row.channel)

@@ -10,19 +10,20 @@ from engine.contributions.rules import (
 )
 from engine.identity.rules import MemberRef
 from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
 from engine.tenancy.service import Tenant
 
-_terms: dict[tuple[str, str, date, date], ContributionTerms] = {}
+_terms: dict[tuple[str, int, str, date, date], ContributionTerms] = {}
 _MOST_TERMS = 10_000
 
 
-def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> ContributionTerms:
-    """Return the terms of a member who joined on `joined_on`, for a payment of `on`.
+def terms_for(tenant: Tenant, figures: Figures, product: str, on: date, joined_on: date) -> ContributionTerms:
+    """Return the terms of a member who joined on `joined_on`, for a payment of `on`; `figures` are the tenant's of now.
 
     Raises:
         NoTerms: no rule is in force then.
     """
-    key = (tenant.pack.sha256, product, on, joined_on)
+    key = (tenant.pack.sha256, figures.accepted, product, on, joined_on)
     if key not in _terms:
         dates = Dates(on=on, joined_on=joined_on, tranche_on=on)
         amount = tenant.rule(AmountRule, product=product, dates=dates)
@@ -31,13 +32,13 @@ def terms_for(tenant: Tenant, product: str, on: date, joined_on: date) -> Contri
             raise NoTerms(day=on.isoformat())
         if len(_terms) >= _MOST_TERMS:
             _terms.clear()
-        _terms[key] = ContributionTerms.of(amount.rule, split.rule, tenant.pack.figures(), on, (amount.ref, split.ref))
+        _terms[key] = ContributionTerms.of(amount.rule, split.rule, figures, on, (amount.ref, split.ref))
     return _terms[key]
 
 
-def rules_for(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:
+def rules_for(tenant: Tenant, figures: Figures, member: MemberRef, on: date) -> tuple[str, ...]:
     """Return the rules by which a member's payment of `on` is decided, as far as there are any."""
     try:
-        return terms_for(tenant, member.product, on, member.joined_on).rules
+        return terms_for(tenant, figures, member.product, on, member.joined_on).rules
     except NoTerms:
         return ()

@@ -82,12 +82,14 @@ async def list_figures(session: AsyncSession, series: str | None = None) -> list
 
 async def figures_for(session: AsyncSession, tenant: Tenant, *, known_on: date | None = None) -> Figures:
     """Return what the scheme's figures are worth: the pack's own and those accepted since, as far as known then."""
+    if not tenant.pack.series:
+        return Figures(tenant.asset, known_on=known_on)
     accepted: dict[str, list[SeriesPoint]] = {}
     for one in await queries.series_points(session, None):
         if one.state == "accepted":
             accepted.setdefault(one.series, []).append(one.point())
     series = {code: one.with_points(accepted.get(code, ())) for code, one in tenant.pack.series.items()}
-    return Figures(tenant.asset, series, known_on)
+    return Figures(tenant.asset, series, known_on, accepted=sum(map(len, accepted.values())))
 
 
 async def _add(

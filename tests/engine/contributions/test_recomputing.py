@@ -21,6 +21,7 @@ from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
+from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
@@ -68,12 +69,16 @@ class Scheme:
         return self.tenants.by_code(self.folder.name)
 
     async def pay(self, amount: str) -> Receipt:
+        answer = await self.answer(amount)
+        assert isinstance(answer, Receipt), answer
+        return answer
+
+    async def answer(self, amount: str) -> Receipt | EngineError:
         payment = Payment(
             member=self.member.number, amount=amount, currency="RWF", channel=self.tenant.pack.channels[0].code,
             reference=secrets.token_hex(6), sent_by="partner:1",
         )  # fmt: skip
         (answer,) = await service.receive(self.db, self.keys, self.tenant, [payment], lane=lane_of(payment.member))
-        assert isinstance(answer, Receipt), answer
         return answer
 
     async def balances(self) -> dict[str, int]:
@@ -196,4 +201,35 @@ async def test_a_second_law_starts_from_what_the_first_left(scheme: Scheme) -> N
     await scheme.activate(date(2023, 6, 10))
     await recompute_changes(scheme.db, scheme.keys, scheme.tenants, tenant_id=scheme.tenant.tenant_id)
     assert await scheme.balances() == {"savings": 2500, "locked": 7500}
+    assert await scheme.broken() == []
+
+
+async def test_a_point_accepted_later_changes_a_least_payment_that_is_a_multiple_of_it(scheme: Scheme) -> None:
+    await scheme.advance(datetime(2023, 5, 10, 6, tzinfo=UTC))
+    (scheme.folder / "ltss/rules/2023-05-10.toml").write_text(
+        """
+[[rule]]
+kind = "contribution-amount"
+id = "contribution-amount"
+minimum = { series = "consumer-prices", times = "2", rounding = "half-up" }
+source = "invented law"
+confidence = "high"
+"""
+    )
+    await scheme.activate(date(2023, 5, 10))
+    header = b"effective_from,published_on,value,source,confidence\n"
+    for value, published in ((b"100", b"2023-01-10"), (b"101", b"2023-02-10")):
+        raw = header + b"2023-01-01," + published + b"," + value + b",Index,high\n"
+        async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+            (point,) = (
+                await tenancy.propose_figures(
+                    session, scheme.tenant, "consumer-prices", raw, name="index.csv", actor="staff:1"
+                )
+            ).proposed
+            await tenancy.accept_figure(session, scheme.tenant, point, actor="staff:2")
+        least = 2 * int(value)
+        refused = await scheme.answer(str(least - 1))
+        assert isinstance(refused, EngineError)
+        assert refused.code == "contributions.below-minimum"
+        await scheme.pay(str(least))
     assert await scheme.broken() == []
