@@ -49,7 +49,7 @@ from engine.notices.rules.contents import content_problems
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
 from engine.reports import rules as report_rules
-from engine.reports.api import DecisionController, EntitlementController, StatementController
+from engine.reports.api import DecisionController, EntitlementController, ProjectionController, StatementController
 from engine.reports.rules import statement_problems
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
@@ -301,6 +301,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             StatementController,
             DecisionController,
             EntitlementController,
+            ProjectionController,
             FigureController,
             PackVersionController,
             LogController,

@@ -254,3 +254,10 @@ class ConsentNeeded(Refused):
 
     code = "benefits.consent-needed"
     message = N_("The member has to agree to this move.")
+
+
+class NoProjection(NotFound):
+    """The product says nothing of what its members may expect."""
+
+    code = "benefits.no-projection"
+    message = N_("This product has no projection.")

@@ -12,17 +12,29 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import Caller
+from engine.benefits.errors import NoBenefitAge, NoProjection
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.clock import business_date
 from engine.kernel.permissions import Permission
+from engine.kernel.tables import TableValueMissing
 from engine.ledger import service as ledger
 from engine.reports import service
-from engine.reports.errors import DateInFuture, DateMalformed, NoPrice, UnknownLanguage, UnknownMember
+from engine.reports.errors import (
+    ChoiceMalformed,
+    ContributionMalformed,
+    DateInFuture,
+    DateMalformed,
+    NoPrice,
+    UnknownFrequency,
+    UnknownLanguage,
+    UnknownMember,
+)
 from engine.reports.rules import Statement
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.errors import PackNotStored, UnknownDecision
+from engine.tenancy.rules.explaining import RuleUsed
 from engine.tenancy.service import Tenant
 
 PDF = "application/pdf"
@@ -344,22 +356,23 @@ def decision_document(told: service.Told) -> DecisionDocument:
         language=told.language,
         pack=found.pack,
         explanation=told.sentences,
-        rules=tuple(
-            DecisionRule(
-                version=one.ref,
-                kind=one.kind,
-                effective_from=one.effective_from,
-                applies_by=one.applies_by,
-                parameters=one.parameters,
-                source=one.source,
-                confidence=one.confidence,
-                assumption=one.assumption,
-            )
-            for one in found.rules
-        ),
+        rules=tuple(map(_decision_rule, found.rules)),
         inputs=found.inputs,
         outcome=found.outcome,
         refusal=found.code or None,
+    )
+
+
+def _decision_rule(rule: RuleUsed) -> DecisionRule:
+    return DecisionRule(
+        version=rule.ref,
+        kind=rule.kind,
+        effective_from=rule.effective_from,
+        applies_by=rule.applies_by,
+        parameters=rule.parameters,
+        source=rule.source,
+        confidence=rule.confidence,
+        assumption=rule.assumption,
     )
 
 
@@ -407,3 +420,161 @@ async def _statement(
         session, tenant, member, number=compact_reference(number), as_of=day, known_size=log_size
     )
     return member, statement
+
+
+class ProjectedYear(Struct, frozen=True):
+    """Where a projection stands at the end of a year: all paid in and added by others so far, and the pot."""
+
+    on: date
+    paid_in: str
+    matched: str
+    pot: str
+    pot_today: str
+
+
+class ProjectedOutlook(Struct, frozen=True):
+    """One outlook: at the benefit's first day, and each payment of its first year; `…_today` in today's money."""
+
+    outlook: str
+    pot: str
+    pot_today: str
+    lump: str
+    lump_today: str
+    income: str
+    income_today: str
+    payments_a_year: int
+    years: tuple[ProjectedYear, ...]
+
+
+class PromisedPension(Struct, frozen=True):
+    """What each payment of the promised pension comes to, exactly, and what that is worth in today's money."""
+
+    amount: str
+    amount_today: str
+
+
+class ProjectionDocument(Struct, frozen=True, omit_defaults=True):
+    """What a member may expect, never without what it assumes: `assumptions` are the rules that decided, with sources.
+
+    Three outlooks, cautious to favourable: none is a promise. `promised` is, where the scheme promises a pension.
+    """
+
+    member: str
+    product: str
+    on: date
+    benefit_on: date
+    currency: str
+    contribution: str
+    times_a_year: int
+    match: tuple[str, ...]
+    outlooks: tuple[ProjectedOutlook, ...]
+    assumptions: tuple[DecisionRule, ...]
+    decision: str
+    promised: PromisedPension | None = None
+
+
+Contribution = Annotated[
+    str | None,
+    QueryParameter(
+        name="contribution",
+        max_length=20,
+        description="What the member will pay each time, in major units; as over the last twelve months if left out.",
+    ),
+]
+TimesAYear = Annotated[
+    int | None,
+    QueryParameter(name="times_a_year", description="How often: 365, 52, 12, 4, 2 or 1 times a year; 12 if left out."),
+]
+Choices = Annotated[
+    list[str] | None,
+    QueryParameter(
+        name="choice", max_items=5, description="A key of the promised pension's table and its value, as slab:3000."
+    ),
+]
+
+
+class ProjectionController(Controller):
+    """What a member may expect at retirement."""
+
+    path = "/v1/members"
+    tags = ("Projections",)
+
+    @get(
+        "/{number:str}/projection",
+        operation_id="GetProjection",
+        opt={"permission": Permission.STATEMENTS_READ},
+        responses=refuses(
+            UnknownMember,
+            ContributionMalformed,
+            UnknownFrequency,
+            ChoiceMalformed,
+            NoProjection,
+            NoBenefitAge,
+            TableValueMissing,
+        ),
+    )
+    async def show(
+        self,
+        number: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        caller: NamedDependency[Caller],
+        contribution: Contribution = None,
+        times_a_year: TimesAYear = None,
+        choice: Choices = None,
+        product: ProductCode = None,
+    ) -> Response[ProjectionDocument]:
+        """Tell what a member may expect if they go on paying: three outlooks in today's money, and what is promised."""
+        saving = service.saving_of(contribution, times_a_year, tenant.asset)
+        choices = service.choices_of(choice or ())
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            member = await service.find_member(session, keys, number, product=product or "")
+            found = await service.project_member(
+                session,
+                keys,
+                tenant,
+                member,
+                on=await day_of(session, tenant, None),
+                actor=caller.actor,
+                saving=saving,
+                choices=choices,
+            )
+        return Response(_projection(compact_reference(number), member, tenant, found), headers=_NO_STORE)
+
+
+def _projection(number: str, member: MemberRef, tenant: Tenant, found: service.Projected) -> ProjectionDocument:
+    def money(minor: int) -> str:
+        return _fixed(minor, tenant.asset.scale)
+
+    plan, promised = found.illustrated.projection.plan, found.illustrated.promised
+    return ProjectionDocument(
+        member=number,
+        product=member.product,
+        on=plan.starts_on,
+        benefit_on=plan.benefit_on,
+        currency=tenant.asset.symbol,
+        contribution=money(found.saving.amount),
+        times_a_year=found.saving.times_a_year,
+        match=tuple(map(money, found.match)),
+        outlooks=tuple(
+            ProjectedOutlook(
+                outlook=one.outlook.name,
+                pot=money(one.pot),
+                pot_today=money(one.pot_today),
+                lump=money(one.lump),
+                lump_today=money(one.lump_today),
+                income=money(one.income),
+                income_today=money(one.income_today),
+                payments_a_year=one.payments_a_year,
+                years=tuple(
+                    ProjectedYear(row.on, *map(money, (row.paid_in, row.matched, row.pot, row.pot_today)))
+                    for row in one.rows
+                ),
+            )
+            for one in found.illustrated.projection.illustrations
+        ),
+        assumptions=tuple(map(_decision_rule, found.assumptions)),
+        decision=str(found.decision),
+        promised=None if promised is None else PromisedPension(money(promised.amount), money(promised.amount_today)),
+    )

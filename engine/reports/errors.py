@@ -37,3 +37,24 @@ class UnknownLanguage(Invalid):
 
     code = "reports.unknown-language"
     message = N_("The scheme does not write in that language. It writes in: {allowed}.")
+
+
+class ContributionMalformed(Malformed):
+    """What a member will pay is no amount of the scheme's money."""
+
+    code = "reports.contribution-malformed"
+    message = N_("Write the contribution as an amount in {currency} with at most {decimals} decimals.")
+
+
+class UnknownFrequency(Malformed):
+    """Nobody is asked to pay so often."""
+
+    code = "reports.unknown-frequency"
+    message = N_("Say the contribution, and how often it is paid in a year: {allowed} times.")
+
+
+class ChoiceMalformed(Malformed):
+    """A choice is not written as a name and a value."""
+
+    code = "reports.choice-malformed"
+    message = N_("Write a choice as its name and value, such as slab:3000.")

@@ -4,7 +4,6 @@ Time runs in whole months from the day of the projection. Pots are calculated by
 the way, and month by month where the scheme credits rounded returns; figures are rounded once, last, one by one.
 """
 
-from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +21,7 @@ from engine.benefits.rules.annuities import (
     geometric_sum,
     payment,
 )
+from engine.kernel.months import months_after, whole_months
 
 YEAR = 12
 MONTH = Fraction(1, YEAR)
@@ -230,7 +230,7 @@ def project(
     return Projection(plan, assumptions, shown)
 
 
-def promise(amount: int, plan_months: int, inflation: Assumption[Rate], rounding: Rounding) -> PromisedIncome:
+def promised_income(amount: int, plan_months: int, inflation: Assumption[Rate], rounding: Rounding) -> PromisedIncome:
     """Return a promised payment of `amount` that begins after `plan_months`, with its worth in today's money."""
     return PromisedIncome(amount, rounding.money(amount / Growth.of(inflation.value).over(plan_months)), inflation)
 
@@ -245,7 +245,7 @@ def _illustrate(
     pots = {at: simulated[at] if simulated else pot_after(plan, growth, steps, at) for at in months}
     rows = tuple(
         Row(
-            on=add_months(plan.starts_on, at),
+            on=months_after(plan.starts_on, at),
             paid_in=rounding.money(paid_in(plan, steps, at)),
             matched=sum(amount for added_at, amount in plan.match_months() if added_at <= at),
             pot=rounding.money(pots[at]),
@@ -317,23 +317,3 @@ def simulate(
         pot += due if plan.timing == "arrears" and (month + 1) % plan.gap == 0 else 0
         pots.append(pot + sum(amount for at, amount in added if at == month + 1))
     return pots
-
-
-def birthday(born_on: date, age: int) -> date:
-    """Return the day on which `age` years of life are completed; who was born on 29 February completes them on 1 March."""
-    year = born_on.year + age
-    try:
-        return born_on.replace(year=year)
-    except ValueError:
-        return date(year, 3, 1)
-
-
-def whole_months(start: date, end: date) -> int:
-    """Return the complete months from `start` to `end` >= `start`; one is complete on its day, or after a shorter month."""
-    return (end.year - start.year) * YEAR + end.month - start.month - (end.day < start.day)
-
-
-def add_months(day: date, months: int) -> date:
-    """Return the same day `months` later, or the last of that month if it is shorter."""
-    year, month = divmod(day.year * YEAR + day.month - 1 + months, YEAR)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))

@@ -11,6 +11,15 @@ from engine.reports.service.entitlements import (
     tell_entitlements,
 )
 from engine.reports.service.printing import print_statement, render_pdf
+from engine.reports.service.projecting import (
+    Projected,
+    Saving,
+    choices_of,
+    project,
+    project_member,
+    saving_of,
+    usual_saving,
+)
 from engine.reports.service.rule_book import RuleBookShown, rule_book_of, rule_book_page, rule_book_pdf
 from engine.reports.service.statements import find_member, statement
 from engine.reports.service.wording import Letterhead, Sheet, sheet_of
@@ -20,20 +29,27 @@ __all__ = [
     "Entitlements",
     "Letterhead",
     "Preview",
+    "Projected",
     "RuleBookShown",
+    "Saving",
     "Sheet",
     "Told",
+    "choices_of",
     "entitlements_of",
     "find_member",
     "is_money",
     "preview",
     "print_statement",
+    "project",
+    "project_member",
     "render_pdf",
     "rule_book_of",
     "rule_book_page",
     "rule_book_pdf",
+    "saving_of",
     "sheet_of",
     "statement",
     "tell_decision",
     "tell_entitlements",
+    "usual_saving",
 ]

@@ -21,15 +21,13 @@ from engine.benefits.rules.projection import (
     Illustration,
     Outlook,
     SavingPlan,
-    add_months,
-    birthday,
     paid_in,
     pot_after,
     project,
-    promise,
+    promised_income,
     simulate,
-    whole_months,
 )
+from engine.kernel.months import months_after
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "projections"
 START = date(2026, 1, 1)
@@ -49,8 +47,8 @@ def plan(months: int, paying: int | None = None, **more: Any) -> SavingPlan:
     terms: dict[str, Any] = {"balance": 0, "contribution": 0, "times_a_year": 12, "timing": "arrears"}
     return SavingPlan(
         starts_on=START,
-        contributions_until=add_months(START, months if paying is None else paying),
-        benefit_on=add_months(START, months),
+        contributions_until=months_after(START, months if paying is None else paying),
+        benefit_on=months_after(START, months),
         **(terms | more),
     )
 
@@ -299,7 +297,7 @@ def test_a_plan_pays_nothing_at_once_unless_it_says_so() -> None:
 
 def test_a_promised_pension_in_todays_money() -> None:
     """Who joins Atal Pension Yojana at 18 for 5,000 a month: 5,000 ÷ 1.05^42 = 644.19…"""
-    found = promise(5_000_00, 42 * 12, stated(Rate.effective("0.05")), DOWN)
+    found = promised_income(5_000_00, 42 * 12, stated(Rate.effective("0.05")), DOWN)
     assert (found.amount, found.amount_today) == (5_000_00, 644_19)
     assert abs(Fraction(found.amount_today) * Fraction("1.05") ** 42 - found.amount) < Fraction("1.05") ** 42
 
@@ -341,50 +339,6 @@ def test_rssbs_illustration_does_not_tell_what_it_assumes(saving: SavingPlan, ra
     """Quite different assumptions give the same rounded figure, so none can be read from it."""
     annuity = Annuity(Certain(20), PaymentTerms(rate=rate))
     assert only(saving, assumptions(rate, annuity=stated(annuity)), TO_THOUSANDS).income == 198_000
-
-
-# Dates
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "months"),
-    [
-        pytest.param("2026-01-15", "2026-02-14", 0, id="a day short of a month"),
-        pytest.param("2026-01-15", "2026-02-15", 1, id="a month to the day"),
-        pytest.param("2026-01-31", "2026-02-28", 0, id="a shorter month is not complete"),
-        pytest.param("2026-01-31", "2026-03-01", 1, id="it is on the day after"),
-        pytest.param("2025-12-31", "2066-12-31", 41 * 12, id="forty-one years"),
-    ],
-)
-def test_whole_months(start: str, end: str, months: int) -> None:
-    assert whole_months(date.fromisoformat(start), date.fromisoformat(end)) == months
-
-
-@pytest.mark.parametrize(
-    ("day", "months", "expected"),
-    [
-        pytest.param("2026-01-31", 1, "2026-02-28", id="the last of a shorter month"),
-        pytest.param("2027-01-31", 13, "2028-02-29", id="the last of February in a leap year"),
-        pytest.param("2026-12-15", 1, "2027-01-15", id="over the year's end"),
-        pytest.param("2026-11-30", 1, "2026-12-30", id="into December"),
-        pytest.param("2026-10-31", 1, "2026-11-30", id="the last of November"),
-        pytest.param("2026-05-05", 0, "2026-05-05", id="no months"),
-    ],
-)
-def test_months_later(day: str, months: int, expected: str) -> None:
-    assert add_months(date.fromisoformat(day), months) == date.fromisoformat(expected)
-
-
-@pytest.mark.parametrize(
-    ("born_on", "age", "expected"),
-    [
-        pytest.param("1971-04-15", 55, "2026-04-15", id="the day itself"),
-        pytest.param("1972-02-29", 55, "2027-03-01", id="29 February in a common year"),
-        pytest.param("1972-02-29", 60, "2032-02-29", id="29 February in a leap year"),
-    ],
-)
-def test_the_day_a_benefit_age_is_reached(born_on: str, age: int, expected: str) -> None:
-    assert birthday(date.fromisoformat(born_on), age) == date.fromisoformat(expected)
 
 
 # Bad input
