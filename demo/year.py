@@ -24,6 +24,8 @@ from demo.processes import Machine
 from demo.scenario import Pack, Way
 from engine.kernel.price_files import PublishedPrice
 from integrations.fund_managers.cra_files.adapter import CraFiles
+from integrations.fund_managers.csv_files.layouts import PLAIN
+from integrations.fund_managers.simulation.csv_messages import header_of, write_holdings
 
 MOST_ITEMS = 1000
 _COLUMNS = ("member", "amount", "currency", "channel", "reference", "paid_on")
@@ -47,6 +49,7 @@ class Tally:
     dealing_days: int = 0
     orders: int = 0
     orders_priced: int = 0
+    orders_paid: int = 0
     ordered: Decimal = Decimal(0)
     invested: Decimal = Decimal(0)
     units: Decimal = Decimal(0)
@@ -60,6 +63,14 @@ class _Paid:
 
     payment: Payment
     state: str
+
+
+@dataclass(slots=True)
+class _BankAccount:
+    """A collection account as its bank keeps it: what is in it, and the orders it will be told to pay."""
+
+    balance: Decimal = Decimal(0)
+    orders: list[tuple[str, Decimal]] = field(default_factory=list)
 
 
 class Year:
@@ -86,6 +97,8 @@ class Year:
         self._consents: dict[str, list[dict[str, str]]] = {}
         self._sent_files: list[Path] = []
         self._lock = Lock()
+        self._bank: dict[str, _BankAccount] = defaultdict(_BankAccount)
+        self._held: dict[str, Decimal] = defaultdict(Decimal)
 
     def run(self) -> None:
         """Live through all days.
@@ -107,6 +120,8 @@ class Year:
             self._deal(day)
             self.tally.days += 1
             self._progress(1 + len(payments))
+        self._reconcile(self.plan.days[-1], (), last=True)
+        self._tell_holdings(self.plan.days[-1])
 
     def _advance(self, day: date, at: str) -> None:
         with self._timed("clock"):
@@ -251,25 +266,47 @@ class Year:
 
     # -- the evening
 
-    def _reconcile(self, day: date, taken: Sequence[_Paid]) -> None:
-        """Import what each collection account's bank reports: every payment that came, known member or not."""
+    def _reconcile(self, day: date, taken: Sequence[_Paid], *, last: bool = False) -> None:
+        """Import what each collection account's bank reports: orders it paid, and every payment that came, known or not."""
         with self._timed("statements"):
-            for channel in sorted({paid.payment.channel for paid in taken}):
-                own = [paid.payment for paid in taken if paid.payment.channel == channel]
-                raw = _csv(
-                    ("date", "reference", "amount", "currency"),
-                    ([day.isoformat(), one.reference, one.amount, self._pack.currency] for one in own),
-                )
-                report = self._operator.upload(
-                    "/v1/operations/statements", raw, account=channel, name=f"{channel}-{day.isoformat()}.csv"
-                )
-                self._read_statement(channel, len(own), report)
+            by_channel: dict[str, list[Payment]] = defaultdict(list)
+            for paid in taken:
+                by_channel[paid.payment.channel].append(paid.payment)
+            waiting = {channel for channel, account in self._bank.items() if account.orders}
+            for channel in sorted(by_channel.keys() | (waiting if last else set())):
+                lines = self._bank_lines(channel, by_channel[channel], day)
+                raw = _csv(("date", "reference", "amount", "currency", "balance"), lines)
+                name = f"{channel}-{day.isoformat()}{'-close' if last else ''}.csv"
+                report = self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
+                self._read_statement(channel, len(by_channel[channel]), len(lines), report)
 
-    def _read_statement(self, channel: str, lines: int, report: Mapping[str, Any]) -> None:
-        if report["matched"] != lines:
-            raise DemoFailed(f"the statement of {channel} holds {lines} payments: {report}")
-        self.tally.statement_lines += lines
-        self.tally.matched += report["matched"]
+    def _bank_lines(self, channel: str, payments: Sequence[Payment], day: date) -> list[tuple[str, ...]]:
+        account = self._bank[channel]
+        rows: list[tuple[str, ...]] = []
+        moved = [(reference, -amount) for reference, amount in account.orders]
+        moved += [(one.reference, Decimal(one.amount)) for one in payments]
+        account.orders = []
+        for reference, amount in moved:
+            account.balance += amount
+            rows.append((day.isoformat(), reference, str(amount), self._pack.currency, str(account.balance)))
+        return rows
+
+    def _tell_holdings(self, day: date) -> None:
+        """Import what the custodian says it holds at the end."""
+        if self._held:
+            with self._timed("holdings"):
+                header = header_of(PLAIN, "CUSTODIAN", 1, day)
+                raw = write_holdings(PLAIN, header, self._pack.code, self._held)
+                report = self._operator.upload("/v1/operations/holdings", raw, name=f"holdings-{day.isoformat()}.csv")
+                if report["funds"] != len(self._held) or report["not_ours"]:
+                    raise DemoFailed(f"the holdings of {day} were not all taken: {report}")
+
+    def _read_statement(self, channel: str, payments: int, lines: int, report: Mapping[str, Any]) -> None:
+        if report["matched"] != lines or report["gap"]:
+            raise DemoFailed(f"the statement of {channel} holds {lines} lines, and follows the last: {report}")
+        self.tally.statement_lines += payments
+        self.tally.matched += report["matched"] - (lines - payments)
+        self.tally.orders_paid += lines - payments
 
     def _deal(self, day: date) -> None:
         """Import the day's price file in the recordkeeper's own layout, and run the dealing day."""
@@ -292,12 +329,15 @@ class Year:
             if order["cut_off_on"] == day.isoformat():
                 tally.orders += 1
                 tally.ordered += Decimal(order["amount"])
+                for channel, part in order["taken_from"].items():
+                    self._bank[channel].orders.append((order["reference"], Decimal(part)))
             elif order["waiting"]:
                 raise DemoFailed(f"an order waits, and its price came: {order}")
             else:
                 tally.orders_priced += 1
                 tally.invested += Decimal(order["amount"])
                 tally.units += Decimal(order["units"])
+                self._held[order["fund"]] += Decimal(order["units"]) + Decimal(order["residue"])
                 tally.residue_units += Decimal(order["residue"])
 
     @contextmanager

@@ -631,11 +631,13 @@ def import_statement(
 
     async def use(deployment: Deployment) -> list[reconciliation.StatementReport]:
         served = deployment.tenants.by_code(tenant)
+        source = adapter("StatementSource", reconciliation.channel_of(served, account).statements)
         return [
             await reconciliation.import_statement(
                 deployment.db,
                 served,
                 deployment.keys,
+                source,
                 path.read_bytes(),
                 name=path.name,
                 account=account,
@@ -813,6 +815,57 @@ def check(
     _show(context, found, lines)
     if any(found.values()):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def prove(
+    context: typer.Context,
+    tenant: TenantOption,
+    on: Annotated[
+        datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="The business day; today if absent.")
+    ] = None,
+) -> None:
+    """Prove a day: statements against the books, fund managers against the books, every gap by name."""
+
+    async def use(deployment: Deployment) -> reconciliation.DayProof:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            today = business_date(await ledger.scheme_now(session), served.time_zone)
+            return await reconciliation.prove_day(session, served, on.date() if on else today)
+
+    proof = _run(context, use)
+
+    def lines() -> None:
+        for line in proof.lines():
+            typer.echo(line)
+
+    _show(context, proof, lines)
+    if not proof.is_clean:
+        raise typer.Exit(PARTLY)
+
+
+@_groups["import"].command("holdings")
+def import_holdings(context: typer.Context, files: list[Path], tenant: TenantOption) -> None:
+    """Import what a fund manager or custodian says it holds for the scheme."""
+
+    async def use(deployment: Deployment) -> list[reconciliation.HoldingsReport]:
+        served = deployment.tenants.by_code(tenant)
+        source = adapter("HoldingsSource", served.pack.adapters["HoldingsSource"])
+        return [
+            await reconciliation.import_holdings(
+                deployment.db, served, source, path.read_bytes(), name=path.name, actor=ACTOR
+            )
+            for path in files
+        ]
+
+    found = _run(context, use)
+
+    def lines() -> None:
+        for report in found:
+            for line in report.lines():
+                typer.echo(line)
+
+    _show(context, found, lines)
 
 
 @_groups["audit"].command("export")

@@ -132,10 +132,38 @@ class OperationsController(Controller):
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
+        adapters: NamedDependency[Adapters],
     ) -> reconciliation.StatementReport:
-        """Import a statement of a collection account (CSV) and match its lines; the body is the file as it is."""
+        """Import a file of statements of a collection account and match their lines; the body is the file as it is."""
+        source = adapters("StatementSource", reconciliation.channel_of(tenant, account).statements)
         return await reconciliation.import_statement(
-            db, tenant, keys, await _file(request), name=name, account=account, actor=caller.actor
+            db, tenant, keys, source, await _file(request), name=name, account=account, actor=caller.actor
+        )
+
+    @post(
+        "/holdings",
+        operation_id="ImportHoldings",
+        status_code=200,
+        opt={"permission": Permission.STATEMENTS_IMPORT},
+        request_max_body_size=MOST_FILE_BYTES,
+        operation_class=FileOperation,
+    )
+    async def holdings(
+        self,
+        request: Request[Any, Any, Any],
+        name: FileName,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        adapters: NamedDependency[Adapters],
+    ) -> reconciliation.HoldingsReport:
+        """Import what a fund manager or custodian says it holds; the body is the file as it is."""
+        configured = tenant.pack.adapters
+        if "HoldingsSource" not in configured:
+            raise Invalid(field="tenant", reason="nobody tells the scheme what is held for it")
+        source = adapters("HoldingsSource", configured["HoldingsSource"])
+        return await reconciliation.import_holdings(
+            db, tenant, source, await _file(request), name=name, actor=caller.actor
         )
 
     @post("/dealing-days", operation_id="RunDealingDay", status_code=200, opt={"permission": Permission.DEALING_RUN})

@@ -26,6 +26,9 @@ REASONS = MappingProxyType(
         "total-differs": N_("The records of the file add up to another total than it says."),
         "sequence-gap": N_("A file between the last one and this one is missing."),
         "sequence-repeated": N_("A file of this number came before."),
+        "not-final": N_("The file is a report of the day under way, not the final statement; that will follow."),
+        "another-account": N_("The file is of another account."),
+        "in-future": N_("The day has not come yet."),
         # of one field
         "missing": N_("A value that must be there is missing."),
         "malformed": N_("The value does not have the form it must have."),
@@ -48,15 +51,26 @@ class FileRefused(Exception):
 
     `row` is the line of the file (or the row of a sheet) from 1, None where it is about the whole; `field` is the field's
     name in the file's own words; `reason` a key of REASONS. `detail` says what was found and holds no personal data.
+    `others` are further values that are wrong, where a reader went on to look for them.
     """
 
-    def __init__(self, *, file: str, row: int | None, field: str, reason: str, detail: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        file: str,
+        row: int | None,
+        field: str,
+        reason: str,
+        detail: str = "",
+        others: tuple["FileRefused", ...] = (),
+    ) -> None:
         super().__init__(file, row, field, reason)
         self.file = file
         self.row = row
         self.field = field
         self.reason = reason
         self.detail = detail
+        self.others = others
 
     @property
     def sentence(self) -> str:
@@ -79,11 +93,15 @@ class Wrong(Exception):
         self.reason = reason
         self.detail = detail
         self.row = row
+        self.others: tuple[Wrong, ...] = ()
 
     def refused(self, file: str, *, row: int | None = None) -> FileRefused:
         """Return the refusal of the whole `file` for this; `row` where the value itself did not know its own."""
         found = self.row if self.row is not None else row
-        return FileRefused(file=file, row=found, field=self.field, reason=self.reason, detail=self.detail)
+        others = tuple(one.refused(file) for one in self.others)
+        return FileRefused(
+            file=file, row=found, field=self.field, reason=self.reason, detail=self.detail, others=others
+        )
 
 
 @dataclass(frozen=True, slots=True)

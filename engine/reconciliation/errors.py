@@ -11,6 +11,13 @@ class UnreadableStatement(Invalid):
     message = N_("{file}, row {row}, {field}: {reason}.")
 
 
+class UnreadableHoldings(Invalid):
+    """A file of holdings cannot be taken as it is; nothing of it was kept."""
+
+    code = "reconciliation.unreadable-holdings"
+    message = N_("{file}, row {row}, {field}: {reason}.")
+
+
 class UnknownAccount(Invalid):
     """The scheme collects by no such channel."""
 

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from engine.kernel.fund_orders import HoldingsFile
 from engine.kernel.payment_files import DebitFile, StatusReport, TransferFile
 from engine.kernel.statements import StatementFile
 
@@ -16,6 +17,19 @@ class StatementSource(Protocol):
 
         Raises:
             FileRefused: the file is refused whole, with the line, the field and the reason; nothing of it may be used.
+
+        """
+        ...
+
+
+class HoldingsSource(Protocol):
+    """Reads what fund managers and custodians say they hold. Holds no state, does no I/O."""
+
+    def read_holdings(self, raw: bytes, name: str) -> HoldingsFile:
+        """Return what the file says.
+
+        Raises:
+            FileRefused: the file is refused whole; nothing of it may be used.
 
         """
         ...

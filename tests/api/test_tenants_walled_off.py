@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from engine.access.service import Partner, Tokens
 from engine.enrolment.rules import Application
 from engine.kernel.permissions import Permission
 from engine.runtime.http import PROBLEM
+from integrations.fund_managers.csv_files.layouts import PLAIN
+from integrations.fund_managers.simulation.csv_messages import header_of, write_holdings
 from tests.api.site import FIRST_DAY, Site
 from tests.factories.schemes import application
 
@@ -181,6 +184,19 @@ ASKED: dict[str, Ask] = {
         Permission.OPERATIONS_READ,
         200,
         same=lambda _: None,
+    ),
+    "ProveDay": Ask("GET", lambda _: "/v1/reconciliation/proof", Permission.OPERATIONS_READ, 200, same=lambda _: None),
+    "ImportHoldings": Ask(
+        "POST",
+        lambda _: "/v1/operations/holdings?name=h.csv",
+        Permission.STATEMENTS_IMPORT,
+        200,
+        request=lambda _ids, _site: {
+            "content": write_holdings(
+                PLAIN, header_of(PLAIN, "CUSTODIAN", 1, FIRST_DAY), "A", {"SM001009": Decimal("1.5")}
+            )
+        },
+        same=without("first_imported_at"),
     ),
     "ReadSession": Ask("GET", lambda _: "/v1/operations/session", Permission.OPERATIONS_READ, 200),
     "AdvanceClock": Ask(

@@ -219,7 +219,7 @@ def test_a_price_file_of_another_day_changes_nothing(deployment: Deployment) -> 
 
 def test_a_statement_that_cannot_be_read_changes_nothing(deployment: Deployment) -> None:
     india = deployment.india
-    raw = f"date,reference,amount,currency\n{india.today},S-1,100,INR\n{india.today},S-2,-5,INR\n".encode()
+    raw = f"date,reference,amount,currency\n{india.today},S-1,100,INR\n{india.today},S-2,five,INR\n".encode()
     with pytest.raises(DemoFailed, match=r"422.*amount"):
         india.operator.upload("/v1/operations/statements", raw, account="upi", name="bad.csv")
     with pytest.raises(DemoFailed, match="422"):

@@ -32,6 +32,7 @@ _log = get_logger(__name__)
 class OrderReport:
     """An order that was not finished before this run. Amount, price and units in major units, as decimal strings.
 
+    `taken_from` says what of the amount leaves which collection account; the bank is told `reference` with it.
     `waiting` says why it is not priced now: "no-price", "price-held", "confirmed-too-few", "in-progress"; "" if it is.
     `days_without_price` are business days after its cut-off that its fund published no price for.
     """
@@ -39,8 +40,10 @@ class OrderReport:
     dealing: int
     product: str
     fund: str
+    reference: str
     cut_off_on: date
     amount: str
+    taken_from: Mapping[str, str]
     waiting: str
     price_on: date | None = None
     price: str | None = None
@@ -410,6 +413,7 @@ class _Allotment:
         async with self._db.unit_of_work(self._tenant.tenant_id) as session:
             order = await queries.hold_order(session, self._order)
             done = [one for one in await queries.ranges(session, order) if one.is_done]
+            taken_from = await queries.taken_from(session, order)
             until = order.price_on - timedelta(days=1) if order.price_on else self._day
             priced = await price_queries.priced_days(session, order.fund_id, after=order.cut_off_on, until=until)
         calendar = self._tenant.pack.business_calendar
@@ -420,8 +424,10 @@ class _Allotment:
             dealing=order.dealing_id,
             product=order.product,
             fund=order.fund,
+            reference=order.reference,
             cut_off_on=order.cut_off_on,
             amount=_fixed(order.amount, self._money.scale),
+            taken_from={account: _fixed(part, self._money.scale) for account, part in taken_from.items()},
             waiting=waiting,
             price_on=order.price_on,
             price=None if order.price is None else _fixed(order.price.digits, order.price.scale),

@@ -90,11 +90,12 @@ class Regulator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A way money is collected: the account it arrives in, as the account's statements name it."""
+    """A way money is collected: the account it arrives in, as the account's statements name it, and what they come as."""
 
     code: Code
     name: Name
     account: Name
+    statements: Code = "table"
 
 
 class MemberNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

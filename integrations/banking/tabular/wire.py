@@ -14,6 +14,7 @@ from integrations.banking.tabular.layouts import Layout
 from integrations.banking.tabular.rows import Cell, Row, rows_of
 
 HEADER_WITHIN = 60  # rows
+MOST_WRONGS = 50  # named at once
 FEE = "fee"
 
 
@@ -69,19 +70,29 @@ def _read(raw: bytes, layout: Layout) -> Statement:
     table = _find_table(rows, layout)
     currency: Asset | None = currency_of(layout.currency, "currency") if layout.currency else None
     postings: list[_Posting] = []
+    wrongs: list[Wrong] = []
     not_booked = 0
     for number, cells in rows:
         if layout.trailer and _same(cells[0], layout.trailer):
-            _check_trailer(table, cells, number, postings, currency)
+            if not wrongs:
+                _check_trailer(table, cells, number, postings, currency)
             break
-        currency = _currency(table, cells, number, currency)
-        if not _is_booked(table, cells, number):
-            not_booked += 1
-            continue
-        postings.append(_posting(table, cells, number, currency))
+        try:
+            currency = _currency(table, cells, number, currency)
+            if not _is_booked(table, cells, number):
+                not_booked += 1
+                continue
+            postings.append(_posting(table, cells, number, currency))
+        except Wrong as wrong:
+            wrongs.append(wrong)
+            if len(wrongs) == MOST_WRONGS:
+                break
     else:
-        if layout.trailer:
+        if layout.trailer and not wrongs:
             raise Wrong(layout.trailer, "no-trailer")
+    if wrongs:
+        wrongs[0].others = tuple(wrongs[1:])
+        raise wrongs[0]
     if currency is None:
         raise Wrong("table", "no-content")
     if layout.newest_first:

@@ -17,6 +17,7 @@ from engine.reconciliation.api import ReconciliationController
 from engine.runtime.database import Database
 from engine.runtime.http import exception_handlers
 from engine.tenancy.service import Tenant
+from integrations.banking.tabular.adapter import TabularStatements
 from tests.engine.funds.conftest import Scheme
 
 
@@ -127,14 +128,16 @@ async def test_breaks_are_listed(scheme: Scheme, client: AsyncTestClient[Litesta
     from engine.reconciliation import service
 
     raw = b"date,reference,amount,currency\n2023-04-03,UPI-1,5.00,INR\n2023-04-03,UPI-2,6.00,INR\n"
-    await service.import_statement(scheme.db, scheme.tenant, scheme.keys, raw, "upi.csv", "upi", "staff:3")
+    await service.import_statement(
+        scheme.db, scheme.tenant, scheme.keys, TabularStatements(), raw, "upi.csv", "upi", "staff:3"
+    )
     body = (await client.get("/v1/reconciliation/breaks")).json()
     assert [(one["row"], one["amount"], one["reason"]) for one in body["items"]] == [
         (2, "5.00", "no-receipt"),
         (3, "6.00", "no-receipt"),
     ]
     first = body["items"][0]["statement"]
-    after = (await client.get(f"/v1/reconciliation/breaks?after_statement={first}&after_row=2")).json()
+    after = (await client.get(f"/v1/reconciliation/breaks?after_statement={first}&after_line=2")).json()
     assert [one["row"] for one in after["items"]] == [3]
     assert body["waiting"] == []
     assert date.fromisoformat(body["items"][0]["value_date"]) == date(2023, 4, 3)

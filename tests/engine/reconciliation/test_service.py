@@ -15,6 +15,7 @@ from engine.reconciliation import service
 from engine.reconciliation.errors import UnknownAccount, UnknownReceipt, UnreadableStatement
 from engine.reconciliation.queries import LAWS
 from engine.runtime.sealing import unseal
+from integrations.banking.tabular.adapter import TabularStatements
 from tests.engine.funds.conftest import BOOK, PRODUCT, Scheme, book_of
 
 HEADER = "date,reference,amount,currency"
@@ -24,7 +25,14 @@ async def send(scheme: Scheme, *rows: tuple[str, str], account: str = "upi", not
     """Import a statement of (reference, amount)."""
     raw = "\n".join([HEADER, *(f"2023-04-03,{reference},{amount},INR" for reference, amount in rows), note])
     return await service.import_statement(
-        scheme.db, scheme.tenant, scheme.keys, raw.strip().encode() + b"\n", "upi.csv", account, "staff:3"
+        scheme.db,
+        scheme.tenant,
+        scheme.keys,
+        TabularStatements(),
+        raw.strip().encode() + b"\n",
+        "upi.csv",
+        account,
+        "staff:3",
     )
 
 
@@ -250,13 +258,13 @@ async def test_the_same_bytes_twice_say_when_they_first_came(scheme: Scheme) -> 
 
 async def test_a_bad_row_refuses_the_whole_file_and_all_are_named(scheme: Scheme) -> None:
     with pytest.raises(UnreadableStatement) as refusal:
-        await send(scheme, ("UPI-1", "500.00"), ("UPI-2", "1.001"), ("", "3"))
+        await send(scheme, ("UPI-1", "500.00"), ("UPI-2", "1.001"), ("UPI-3", ""))
     assert (refusal.value.details["row"], refusal.value.details["field"]) == (3, "amount")
     assert [
         (one["row"], one["field"]) for one in cast("list[dict[str, object]]", refusal.value.details["problems"])
     ] == [
         (3, "amount"),
-        (4, "reference"),
+        (4, "amount"),
     ]
     assert not await scheme.rows("select 1 from statements")
     with pytest.raises(UnknownAccount):
@@ -281,7 +289,8 @@ async def test_runs_at_once_match_each_line_once(scheme: Scheme) -> None:
 
 
 async def test_many_lines_go_in_chunks(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "CHUNK", 7)
+    monkeypatch.setattr("engine.reconciliation.service.matching.CHUNK", 7)
+    monkeypatch.setattr("engine.reconciliation.service.taking.CHUNK", 7)
     members = await scheme.members(["first"] * 20)
     await scheme.receive([(m, {"retirement": 100}, f"UPI-{i}") for i, m in enumerate(members)])
     report = await send(scheme, *((f"UPI-{i}", "1" if i % 3 else "2") for i in range(22)))
@@ -299,13 +308,14 @@ async def test_another_tenant_sees_no_statement(scheme: Scheme, database_urls: t
     await send(scheme, ("UPI-1", "500.00"))
     with psycopg.connect(database_urls[0]) as connection:
         connection.execute("select set_config('app.tenant', %s, true)", (str(scheme.tenant.tenant_id + 10**6),))
-        for table in ("statements", "statement_lines", "unmatched_lines", "matches", "unallocated"):
+        for table in ("statements", "statement_lines", "unmatched_lines", "matches", "unallocated", "settled_lines"):
             assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
 
 
 DAMAGE = {
     "lines-match-once": "insert into unmatched_lines (tenant_id, statement_id, line_no) select tenant_id, statement_id, line_no from matches",
     "matches-agree": "update transfers set amount = amount + 1 where event_id in (select event_id from matches)",
+    "orders-are-paid-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'order', 1 from matches where tenant_id = current_setting('app.tenant')::int",
     "statements-are-whole": "delete from statement_lines where line_no = 2",
     "only-reconciled-cash-is-dealt": "delete from matches",
     "collections-hold-what-is-not-ordered": "delete from transfers where event_id in (select event_id from matches)",

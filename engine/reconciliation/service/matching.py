@@ -1,0 +1,211 @@
+"""Matching statements' lines to receipts, one to one, and allocating the money of those that match."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds import service as funds
+from engine.funds.rules import ReconciledReceipt
+from engine.kernel.clock import business_date
+from engine.kernel.ids import claim_digest, house_member
+from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind
+from engine.reconciliation.queries import statements as queries
+from engine.reconciliation.queries.statements import OpenLine
+from engine.reconciliation.service.telling import fixed, reason_of
+from engine.runtime.database import Database, Role, retry_transaction
+from engine.runtime.logging import get_logger
+from engine.tenancy.service import Tenant
+
+CHUNK = 20_000
+SUSPENDED, NO_FUND_CHOICE = "suspended", "no-fund-choice"
+_log = get_logger(__name__)
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchReport:
+    """What a run of matching did, in lines and receipts; sums in major units. `orders` are lines that paid an order."""
+
+    matched: int = 0
+    orders: int = 0
+    matched_total: str = "0"
+    allocated_total: str = "0"
+    waiting: int = 0
+    unmatched: int = 0
+
+
+def chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield lists of `size` items, the last one of what is left."""
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system:matching") -> MatchReport:
+    """Match every open line to its receipt, one to one, and allocate the money of those that match.
+
+    A line is a receipt's if that receipt claimed the line's provider reference and booked exactly the line's amount into
+    the line's account. Lines that match nothing stay open for the next run. A matched receipt in suspense is allocated
+    by the run after its resolution. Runs in transactions of at most 20,000 lines; may be stopped and run again.
+    """
+    matched = matched_total = allocated = waiting = unmatched = 0
+    after = (0, 0)
+    while True:
+
+        async def once(after: tuple[int, int] = after) -> "_Matched":
+            async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
+                return await _match_chunk(session, tenant, after, actor)
+
+        done = await retry_transaction(once)
+        matched, matched_total = matched + done.lines, matched_total + done.total
+        allocated, unmatched = allocated + done.allocated, unmatched + done.unmatched
+        if done.last is None:
+            break
+        after = done.last
+    orders = await retry_transaction(lambda: _match_orders(db, tenant))
+    after = (-(2**63), 0)
+    while True:
+
+        async def again(after: tuple[int, int] = after) -> tuple[int, int, tuple[int, int] | None]:
+            async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
+                return await _allocate_ready(session, tenant, after)
+
+        amount, left, last = await retry_transaction(again)
+        allocated, waiting = allocated + amount, waiting + left
+        if last is None:
+            break
+        after = last
+    _log.info("statements matched", tenant=tenant.code, count=matched + orders)
+    return MatchReport(
+        matched=matched,
+        orders=orders,
+        matched_total=fixed(matched_total, tenant.asset),
+        allocated_total=fixed(allocated, tenant.asset),
+        waiting=waiting,
+        unmatched=unmatched,
+    )
+
+
+async def _match_orders(db: Database, tenant: Tenant) -> int:
+    """Settle money that went out and bears an order's reference and its amount of that account; return how many lines."""
+    async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
+        await queries.hold_matching(session)
+        lines = await queries.open_money_out(session, most=CHUNK)
+        if not lines:
+            return 0
+        paid = await queries.paid_orders(session)
+        parts = {
+            (claim_digest(tenant.tenant_id, f"provider:{one.account}", one.reference), one.amount): (
+                one.event_id,
+                one.account,
+            )
+            for one in await funds.order_parts(session, among=sorted({line.account for line in lines}))
+            if (one.event_id, one.account) not in paid
+        }
+        settled = []
+        for line in lines:
+            found = next((key for digest in line.digests if (key := (digest, -line.amount)) in parts), None)
+            if found is not None:
+                settled.append((line.statement_id, line.line_no, parts.pop(found)[0]))
+        await queries.settle_orders(session, settled)
+        return len(settled)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    lines: int
+    total: int
+    allocated: int
+    unmatched: int
+    last: tuple[int, int] | None
+
+
+async def _match_chunk(session: AsyncSession, tenant: Tenant, after: tuple[int, int], actor: str) -> _Matched:
+    await queries.hold_matching(session)
+    lines = await queries.open_lines(session, after=after, most=CHUNK, is_tried=True)
+    last = (lines[-1].statement_id, lines[-1].line_no) if len(lines) == CHUNK else None
+    good: dict[tuple[int, int], OpenLine] = {}
+    for line in lines:
+        if reason_of(line) is None:
+            assert line.member_id is not None, line
+            assert line.event_id is not None, line
+            good.setdefault((line.member_id, line.event_id), line)
+    if not good:
+        return _Matched(0, 0, 0, len(lines), last)
+    receipts = {key: _receipt(key, line) for key, line in good.items()}
+    members = [key for key, line in good.items() if not line.is_suspended and not line.is_reversed]
+    allocated = await funds.allocate(session, tenant, [receipts[key] for key in members])
+    events = await _post_matches(session, tenant, list(good.values()), allocated.rules, actor)
+    await queries.add_matches(
+        session, [(*key, line.statement_id, line.line_no, events[line.statement_id]) for key, line in good.items()]
+    )
+    waiting = [(key, SUSPENDED) for key, line in good.items() if line.is_suspended and not line.is_reversed]
+    waiting += [(key, NO_FUND_CHOICE) for key in allocated.without_choice]
+    if waiting:
+        await queries.add_unallocated(session, [(*key, receipts[key].collected, reason) for key, reason in waiting])
+    return _Matched(
+        len(good), sum(line.amount for line in good.values()), allocated.amount, len(lines) - len(good), last
+    )
+
+
+def _receipt(key: tuple[int, int], line: OpenLine) -> ReconciledReceipt:
+    assert line.collected is not None, line
+    return ReconciledReceipt(*key, line.collected)
+
+
+async def _post_matches(
+    session: AsyncSession, tenant: Tenant, lines: Sequence[OpenLine], rules: Sequence[str], actor: str
+) -> dict[int, int]:
+    """Record the matches of each statement as one event; return the events by statement."""
+    counts: Counter[int] = Counter()
+    totals: Counter[int] = Counter()
+    accounts: dict[int, str] = {}
+    for line in lines:
+        counts[line.statement_id] += 1
+        totals[line.statement_id] += line.amount
+        accounts[line.statement_id] = line.account
+    hashes = await queries.statement_hashes(session, sorted(counts))
+    now = await ledger.scheme_now(session)
+    actor_id = await ledger.actor_id(session, actor)
+    decision = await ledger.decision_id(session, {"rules": list(rules)})
+    entries = [
+        Entry(
+            member_id=house_member(tenant.tenant_id),
+            kind=EventKind.STATEMENT_MATCHED,
+            business_date=business_date(now, tenant.pack.time_zone),
+            actor=actor_id,
+            pack=tenant.pack_id,
+            decision=decision,
+            body={
+                "account": accounts[statement],
+                "sha256": hashes[statement],
+                "lines": counts[statement],
+                "amount": str(totals[statement]),
+            },
+        )
+        for statement in sorted(counts)
+    ]
+    found: dict[int, int] = {}
+    for chunk in chunks(iter(zip(sorted(counts), entries, strict=True)), 4096):
+        fates = await ledger.post(session, [entry for _, entry in chunk], recorded_at=now)
+        found.update({statement: fate.event_id for (statement, _), fate in zip(chunk, fates, strict=True)})
+    return found
+
+
+async def _allocate_ready(
+    session: AsyncSession, tenant: Tenant, after: tuple[int, int]
+) -> tuple[int, int, tuple[int, int] | None]:
+    """Allocate waiting receipts that can be now; return the sum, how many still wait, and where to go on."""
+    await queries.hold_matching(session)
+    ready = await queries.ready_receipts(session, after=after, most=CHUNK)
+    last = (ready[-1].member_id, ready[-1].event_id) if len(ready) == CHUNK else None
+    allocated = await funds.allocate(session, tenant, [one.receipt for one in ready])
+    left = set(allocated.without_choice)
+    done = [(one.member_id, one.event_id) for one in ready if (one.receipt.member_id, one.receipt.event_id) not in left]
+    if done:
+        await queries.remove_unallocated(session, done)
+    return allocated.amount, len(left), last

@@ -1,0 +1,101 @@
+"""What does not agree between statements and receipts, and how far a receipt has come."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds import service as funds
+from engine.kernel.amounts import Amount, Asset
+from engine.kernel.clock import business_date
+from engine.ledger import service as ledger
+from engine.ledger.rules import EventKind
+from engine.reconciliation.errors import UnknownReceipt
+from engine.reconciliation.queries import statements as queries
+from engine.reconciliation.queries.statements import OpenLine, WaitingReceipt
+from engine.reconciliation.rules import BreakReason, ReceiptState, break_reason
+from engine.tenancy.service import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A line that is no receipt's, and why. `received` is what the receipt of its reference says; major units.
+
+    `line` tells it from the others of its statement, `row` is where it stands in the file; `amount` is negative where
+    money went out. `code` is the bank's own word for the movement.
+    """
+
+    statement: int
+    line: int
+    row: int
+    account: str
+    value_date: date
+    amount: str
+    reason: str
+    age_days: int
+    code: str = ""
+    received: str | None = None
+
+
+def reason_of(line: OpenLine) -> BreakReason | None:
+    """Return why a line is no receipt's, or None if it is."""
+    if line.is_withdrawn:
+        return BreakReason.WITHDRAWN
+    return break_reason(received=line.received, amount=line.amount, is_matched=line.is_matched)
+
+
+def break_of(line: OpenLine, asset: Asset, today: date) -> Break:
+    """Return a line as a break, with its age on a day."""
+    return Break(
+        statement=line.statement_id,
+        line=line.line_no,
+        row=line.row,
+        account=line.account,
+        value_date=line.value_date,
+        amount=fixed(line.amount, asset),
+        reason=reason_of(line) or "new",
+        age_days=(today - line.value_date).days,
+        code=line.code,
+        received=None if line.received is None else fixed(line.received, asset),
+    )
+
+
+async def list_breaks(
+    session: AsyncSession, tenant: Tenant, *, after: tuple[int, int] = (0, 0), most: int = 100
+) -> list[Break]:
+    """Return lines that are no receipt's, after (statement, line), with the reason as it is now."""
+    lines = await queries.open_lines(session, after=after, most=most)
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    return [break_of(line, tenant.asset, today) for line in lines]
+
+
+async def list_waiting(session: AsyncSession, *, most: int = 100) -> list[WaitingReceipt]:
+    """Return reconciled receipts whose cash is in no dealing yet, the oldest first; amounts in smallest units."""
+    return await queries.list_unallocated(session, most=most)
+
+
+async def receipt_state(session: AsyncSession, member_id: int, event_id: int) -> ReceiptState:
+    """Return how far a receipt has come: received, suspended, matched, allocated, ordered, priced, or reversed.
+
+    A receipt in suspense belongs to the house; after its resolution either of its events may be asked for.
+
+    Raises:
+        UnknownReceipt: there is no such receipt.
+    """
+    facts = await queries.receipt_facts(session, member_id, event_id)
+    if facts is None:
+        raise UnknownReceipt
+    if facts.is_reversed:
+        return ReceiptState.REVERSED
+    owner, event = facts.resolved_member or member_id, facts.resolved_event or event_id
+    allocation = await funds.allocation_state(session, owner, event)
+    if allocation is not None:
+        return ReceiptState(allocation.value)
+    if facts.kind == EventKind.CONTRIBUTION_SUSPENDED and facts.resolved_event is None:
+        return ReceiptState.SUSPENDED
+    return ReceiptState.MATCHED if facts.is_matched else ReceiptState.RECEIVED
+
+
+def fixed(smallest: int, asset: Asset) -> str:
+    """Return an amount in major units, with all decimals of its asset."""
+    return f"{Amount(smallest, asset).decimal():.{asset.scale}f}"
