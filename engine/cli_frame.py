@@ -31,7 +31,7 @@ class Context:
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
     """Say what was refused, on standard error, and end with an exit code."""
-    console.print(message, style="red", markup=False, highlight=False)
+    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code)
 
 

@@ -1,4 +1,4 @@
-"""The commands `akiba pack`: check, explain, compare and put forward packs."""
+"""The commands `akiba pack`: begin, check, explain, compare and put forward packs."""
 
 import csv
 from contextlib import nullcontext
@@ -20,9 +20,50 @@ from engine.tenancy.errors import PackErrors
 from engine.tenancy.queries import Proposal
 from engine.tenancy.rules.differing import differences
 from engine.tenancy.rules.schemas import PATTERNS, schemas
-from engine.tenancy.service import check_pack, checked_pack, load_pack, pack_folders, propose_pack
+from engine.tenancy.service import NewPack, check_pack, checked_pack, load_pack, new_pack, pack_folders, propose_pack
 
 packs = typer.Typer(no_args_is_help=True, help="Packs: schemes as data.")
+
+
+@packs.command("new")
+def pack_new(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="<country>-<scheme> in lower case, such as xx-example.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where the pack's folder is made.")] = Path(),
+    name: Annotated[str, typer.Option("--name", help="The scheme's name; from the code if absent.")] = "",
+    country: Annotated[str, typer.Option("--country", help="ISO 3166-1; from the code if absent.")] = "",
+    currency: Annotated[str, typer.Option("--currency", help="ISO 4217; the country's if absent.")] = "",
+    language: Annotated[
+        list[str] | None, typer.Option("--language", help="May be given again; en if absent, as the texts are.")
+    ] = None,
+    time_zone: Annotated[str, typer.Option("--time-zone", help="IANA; one of the country's if absent.")] = "",
+    opened_on: Annotated[
+        datetime | None,
+        typer.Option("--opened-on", help="The product's first day; 1 January if absent.", formats=["%Y-%m-%d"]),
+    ] = None,
+) -> None:
+    """Begin a pack: a small one, whole and proven, to be turned into a scheme rule by rule."""
+    opened = opened_on.date() if opened_on else SystemClock().now().date().replace(month=1, day=1)
+    wanted = NewPack(
+        code=code,
+        opened_on=opened,
+        name=name,
+        country=country.upper(),
+        currency=currency.upper(),
+        languages=tuple(language or ()),
+        time_zone=time_zone,
+    )
+    made = new_pack(folder, wanted, KINDS)
+    place = folder / code
+
+    def lines() -> None:
+        typer.echo(f"{place}: {made.name}, {made.currency}, {', '.join(made.languages)}, {made.time_zone}")
+        typer.echo(f"{place}/README.md says what to replace, and in which order.")
+        typer.echo(f"Next: akiba pack check {place}")
+        typer.echo(f"To serve it: akiba --packs {place} serve")
+
+    result = {"folder": str(place), "currency": made.currency, "time_zone": made.time_zone}
+    show(context, result, lines)
 
 
 @packs.command("check")
