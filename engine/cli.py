@@ -4,15 +4,10 @@ People's words go to standard error, results to standard output; with `--json` t
 """
 
 import asyncio
-import csv
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,18 +16,14 @@ import typer
 import uvicorn
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine import __version__
 from engine.access import service as access
 from engine.access.rules import FIRST_ROLES, PARTNER_SCOPES
 from engine.app import (
-    CHECKS,
     EXPORT_TABLES,
-    KINDS,
     LAWS,
-    RUNNERS,
     DatabaseURLs,
     Deployment,
     adapter,
@@ -43,10 +34,12 @@ from engine.app import (
     upgrade,
 )
 from engine.audit import service as audit
+from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
+from engine.cli_packs import packs
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
-from engine.kernel.clock import SystemClock, business_date
+from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.price_files import PriceFileRefused
 from engine.ledger import service as ledger
@@ -58,25 +51,14 @@ from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
 from engine.runtime.settings import Settings, SettingsError, load_settings
 from engine.tenancy.errors import PackErrors
-from engine.tenancy.queries import Proposal
-from engine.tenancy.rules.differing import differences
-from engine.tenancy.rules.schemas import PATTERNS, schemas
 from engine.tenancy.service import (
     FiguresProposed,
     Tenant,
     advance_clock,
-    check_pack,
-    checked_pack,
-    load_pack,
-    pack_folders,
     propose_figures,
-    propose_pack,
 )
 from engine.worker import last_checkpoint
 from engine.worker import work as run_worker
-
-OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
-ACTOR = "operator:command-line"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,7 +73,6 @@ _groups = {
         "admin": "Staff.",
         "partner": "Partners: wallets and aggregators.",
         "db": "The database.",
-        "pack": "Packs: schemes as data.",
         "tenant": "Tenants.",
         "clock": "The scheme clock, outside production.",
         "import": "Files in.",
@@ -102,18 +83,7 @@ _groups = {
 }
 for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
-
-TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant's code, such as in-nps-lite.")]
-Result = TypeVar("Result")
-console = Console(stderr=True)
-
-
-@dataclass(slots=True)
-class Context:
-    """What the options before the command said."""
-
-    json: bool
-    settings: Settings
+app.add_typer(packs, name="pack")
 
 
 def main() -> None:
@@ -121,20 +91,15 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except (EngineError, PriceFileRefused) as refusal:
-        _fail(str(refusal))
+        fail(str(refusal))
     except PackErrors as errors:
-        _fail(str(errors))
+        fail(str(errors))
     except (SettingsError, ServerError, KeysUnavailable) as error:
-        _fail(str(error))
+        fail(str(error))
     except psycopg.OperationalError as error:
-        _fail(f"the database cannot be reached: {str(error).splitlines()[0]}")
+        fail(f"the database cannot be reached: {str(error).splitlines()[0]}")
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        _fail(f"{error.filename}: {error.strerror}", USAGE)
-
-
-def _fail(message: str, code: int = FAILED) -> NoReturn:
-    console.print(message, style="red", markup=False, highlight=False)
-    raise SystemExit(code)
+        fail(f"{error.filename}: {error.strerror}", USAGE)
 
 
 def _print_version(wanted: bool) -> None:
@@ -158,39 +123,7 @@ def options(
     context.obj = Context(as_json, settings)
 
 
-def _show(context: typer.Context, result: object, lines: Callable[[], None] | None = None) -> None:
-    """Print the result: as JSON where asked, else in words."""
-    if context.obj.json or lines is None:
-        typer.echo(msgspec.json.format(msgspec.json.encode(result, enc_hook=str), indent=2).decode())
-    else:
-        lines()
-
-
-def _run(context: typer.Context, use: Callable[[Deployment], Awaitable[Result]]) -> Result:
-    """Open the deployment and run `use` in it."""
-
-    async def inside(urls: DatabaseURLs) -> Result:
-        async with open_deployment(context.obj.settings, urls) as deployment:
-            return await use(deployment)
-
-    with running_database(context.obj.settings) as urls:
-        if not is_at_head(urls.app):
-            _fail("the database's schema is not this version's: run `akiba db upgrade` first")
-        return asyncio.run(inside(urls))
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
-# -- database, packs, tenants, clock
+# -- database, tenants, clock
 
 
 @_groups["db"].command("upgrade")
@@ -198,179 +131,7 @@ def db_upgrade(context: typer.Context) -> None:
     """Bring the database to the newest schema."""
     with running_database(context.obj.settings) as urls:
         upgrade(urls, context.obj.settings)
-    _show(context, {"schema": "newest"}, lambda: typer.echo("The schema is the newest."))
-
-
-@_groups["pack"].command("check")
-def pack_check(context: typer.Context, folder: Path) -> None:
-    """Check a pack, run its worked examples, and prove its figures: each changed by one unit must fail an example."""
-    report = check_pack(folder, KINDS, RUNNERS, checks=CHECKS, prove=True)
-
-    def lines() -> None:
-        for scenario in report.scenarios:
-            typer.echo(f"{'ok  ' if scenario.ok else 'FAIL'} {scenario.file}: {scenario.name}")
-        for problem in report.problems:
-            typer.echo(str(problem))
-        for ref in report.unproven:
-            typer.echo(f"{ref}: decides no example; write one that it decides")
-        for one in report.untried:
-            typer.echo(f"{one.rule}: {one.figure}: no example tries it {one.side}")
-        for two in report.survivors:
-            why = f"explained: {two.why}" if two.why else "no example fails; write one, or explain it as a [[survivor]]"
-            typer.echo(f"{two.rule}: {two.figure}: {two.was} may as well be {two.became}: {why}")
-        verdict = "proven" if report.is_proven else "good, not proven" if report.ok else "not good"
-        unexplained = sum(not one.why for one in report.survivors)
-        typer.echo(
-            f"{report.code}: {verdict}; {len(report.scenarios)} examples, {report.mutants} changed figures, "
-            f"{len(report.survivors)} survive, {unexplained} unexplained"
-        )
-
-    _show(context, report, lines)
-    if not report.is_proven:
-        raise typer.Exit(PARTLY if report.ok else FAILED)
-
-
-@_groups["pack"].command("schema")
-def pack_schema(
-    context: typer.Context,
-    out: Annotated[Path | None, typer.Option("--out", help="A folder to write the schemas into.")] = None,
-) -> None:
-    """Write JSON Schemas of a pack's files, with a configuration by which editors complete TOML from them."""
-    found = schemas(KINDS, sorted(RUNNERS))
-    if out is None:
-        _show(context, found, lambda: typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode()))
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    associations = []
-    for name, schema in found.items():
-        (out / f"{name}.schema.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
-        associations.append(f'[[rule]]\ninclude = ["{PATTERNS[name]}"]\n[rule.schema]\npath = "{name}.schema.json"\n')
-    (out / ".taplo.toml").write_text("\n".join(associations), encoding="utf-8")
-    _show(context, sorted(found), lambda: typer.echo(f"{out}: {', '.join(sorted(found))}"))
-
-
-@_groups["pack"].command("diff")
-def pack_diff(context: typer.Context, old: Path, new: Path) -> None:
-    """Say in words what changed from one version of a pack to another."""
-    try:
-        found = differences(load_pack(old, KINDS), load_pack(new, KINDS))
-    except PackErrors as errors:
-        _fail(str(errors))
-    _show(context, found, lambda: typer.echo("\n".join(found) or "nothing differs"))
-
-
-@_groups["pack"].command("show")
-def pack_show(
-    context: typer.Context,
-    pack: Annotated[Path, typer.Argument(help="A pack's folder, or its code among the packs served.")],
-    page: Annotated[Path | None, typer.Option("--page", help="Write the rule book as an HTML page.")] = None,
-    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write the rule book as a PDF.")] = None,
-) -> None:
-    """Show a rule book for people: every rule, its figures and their sources, as text, a page or a PDF."""
-    folders = (
-        [pack] if pack.is_dir() else [one for one in pack_folders(context.obj.settings.packs) if one.name == str(pack)]
-    )
-    if not folders:
-        _fail(f"there is no pack {pack}")
-    try:
-        shown = reports.rule_book_of(load_pack(folders[0], KINDS))
-    except PackErrors as errors:
-        _fail(str(errors))
-    if page is not None:
-        page.write_text(reports.rule_book_page(shown), encoding="utf-8")
-        console.print(f"{page}: the rule book as a page", highlight=False)
-    if pdf is not None:
-        pdf.write_bytes(reports.rule_book_pdf(shown, dated=SystemClock().now().date()))
-        console.print(f"{pdf}: the rule book as a PDF", highlight=False)
-    if page is None and pdf is None:
-        _show(context, shown, lambda: _print_rule_book(shown))
-
-
-def _print_rule_book(shown: reports.RuleBookShown) -> None:
-    out = Console()
-    out.print(f"{shown.scheme}: the rules", style="bold")
-    for product in shown.products:
-        out.print(f"\n{product.name}, open since {product.opened_on}", style="bold")
-        for rule in product.rules:
-            out.print(f"\n{rule.rule} ({rule.kind}), from {rule.since} {rule.reach}".rstrip())
-            for name, value in rule.figures:
-                out.print(f"  {name}: {value}", highlight=False)
-            out.print(f"  source: {rule.source} [{rule.confidence}]", highlight=False, markup=False)
-            if rule.assumption:
-                out.print(f"  assumed: {rule.assumption}", highlight=False, markup=False)
-
-
-@_groups["pack"].command("preview")
-def pack_preview(
-    context: typer.Context,
-    folder: Path,
-    tenant: TenantOption,
-    on: Annotated[
-        datetime | None,
-        typer.Option("--on", help="The day whose figures are compared; today if absent.", formats=["%Y-%m-%d"]),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write every changed figure as CSV.")] = None,
-) -> None:
-    """Run a pack against a tenant's real members: who would be affected, and by how much. Posts nothing."""
-    try:
-        new = load_pack(folder, KINDS)
-    except PackErrors as errors:
-        _fail(str(errors))
-
-    async def use(deployment: Deployment) -> tuple[reports.Preview, date, int]:
-        served = deployment.tenants.by_code(tenant)
-        async with deployment.db.unit_of_work(served.tenant_id) as session:
-            today = business_date(await ledger.scheme_now(session), served.time_zone)
-        day, totals = on.date() if on else today, reports.Preview()
-        with open(out, "w", encoding="utf-8", newline="") if out else nullcontext() as file:  # noqa: ASYNC230, PTH123
-            writer = csv.writer(file) if file else None
-            if writer:
-                writer.writerow(("member", "product", "figure", "before", "after"))
-            async for one in reports.preview(deployment.db, served, new, on=day, totals=totals):
-                if writer:
-                    writer.writerow((one.member_id, one.product, one.figure, one.before or "", one.after or ""))
-        return totals, day, served.asset.scale
-
-    totals, day, scale = _run(context, use)
-
-    def lines() -> None:
-        typer.echo(f"{tenant} on {day}: {totals.affected} of {totals.members} members are affected")
-        for figure, (count, by) in sorted(totals.figures.items()):
-            amount = Decimal(by).scaleb(-scale) if reports.is_money(figure) else by
-            typer.echo(f"{figure}: {count} members, {amount:+} in all")
-
-    _show(
-        context, {"on": day, "members": totals.members, "affected": totals.affected, "figures": totals.figures}, lines
-    )
-
-
-@_groups["pack"].command("propose")
-def pack_propose(
-    context: typer.Context,
-    folder: Path,
-    tenant: TenantOption,
-    since: Annotated[
-        datetime, typer.Option("--from", help="The first business date it would decide on.", formats=["%Y-%m-%d"])
-    ],
-) -> None:
-    """Put a version of a tenant's pack forward; it decides nothing before another person approves exactly it."""
-    pack, report = checked_pack(folder, KINDS, RUNNERS, CHECKS)
-    if pack is None:
-        _fail("\n".join(str(problem) for problem in report.problems))
-
-    async def use(deployment: Deployment) -> Proposal:
-        served = deployment.tenants.by_code(tenant)
-        async with deployment.db.unit_of_work(served.tenant_id) as session:
-            return await propose_pack(session, served, pack, in_force_from=since.date(), actor=ACTOR)
-
-    found = _run(context, use)
-    _show(
-        context,
-        found,
-        lambda: typer.echo(
-            f"{tenant}: proposal {found.proposal_id}, version {found.sha256}, from {found.in_force_from}"
-        ),
-    )
+    show(context, {"schema": "newest"}, lambda: typer.echo("The schema is the newest."))
 
 
 @_groups["tenant"].command("create")
@@ -380,9 +141,9 @@ def tenant_create(context: typer.Context, code: str) -> None:
     async def use(deployment: Deployment) -> Tenant:
         return await deployment.tenants.create_tenant(deployment.db, code, actor=ACTOR)
 
-    tenant = _run(context, use)
+    tenant = run(context, use)
     result = {"tenant": tenant.code, "tenant_id": tenant.tenant_id, "pack": tenant.pack.sha256}
-    _show(context, result, lambda: typer.echo(f"{tenant.code} is tenant {tenant.tenant_id}."))
+    show(context, result, lambda: typer.echo(f"{tenant.code} is tenant {tenant.tenant_id}."))
 
 
 @_groups["clock"].command("advance")
@@ -405,8 +166,8 @@ def clock_advance(
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             return await advance_clock(session, served, to, deployment.settings.profile, actor=ACTOR)
 
-    now = _run(context, use)
-    _show(context, {"now": now.isoformat()}, lambda: typer.echo(f"The scheme clock shows {now.isoformat()}."))
+    now = run(context, use)
+    show(context, {"now": now.isoformat()}, lambda: typer.echo(f"The scheme clock shows {now.isoformat()}."))
 
 
 # -- people and partners
@@ -430,8 +191,8 @@ def admin_bootstrap(
         port = f":{own.port}" if own.port else ""
         return f"{own.scheme}://{served.pack.hosts[0]}{port}/staff/enter/{token}"
 
-    link = _run(context, use)
-    _show(context, {"link": link}, lambda: typer.echo(link))
+    link = run(context, use)
+    show(context, {"link": link}, lambda: typer.echo(link))
 
 
 @_groups["partner"].command("create")
@@ -451,9 +212,9 @@ def partner_create(
                 session, code=code, name=name or code, scopes=scope or sorted(PARTNER_SCOPES), actor=ACTOR
             )
 
-    partner = _run(context, use)
+    partner = run(context, use)
     result = {"client_id": partner.client_id, "client_secret": partner.client_secret}
-    _show(
+    show(
         context, result, lambda: typer.echo(f"client_id     {partner.client_id}\nclient_secret {partner.client_secret}")
     )
 
@@ -467,7 +228,7 @@ def serve(context: typer.Context) -> None:
     settings: Settings = context.obj.settings
     with running_database(settings) as urls:
         if not is_at_head(urls.app):
-            _fail("the database's schema is not this version's: run `akiba db upgrade` first")
+            fail("the database's schema is not this version's: run `akiba db upgrade` first")
         uvloop.run(_serve(settings, urls))
 
 
@@ -500,7 +261,7 @@ def work(
 
     with running_database(settings) as urls:
         if not is_at_head(urls.app):
-            _fail("the database's schema is not this version's: run `akiba db upgrade` first")
+            fail("the database's schema is not this version's: run `akiba db upgrade` first")
         asyncio.run(inside(urls))
 
 
@@ -513,7 +274,7 @@ def import_contributions(context: typer.Context, files: list[Path], tenant: Tena
 
     async def use(deployment: Deployment) -> list[contributions.ImportReport]:
         reports_: list[contributions.ImportReport] = []
-        with _progress() as progress:
+        with progress_bar() as progress:
             for path in files:
                 raw = path.read_bytes()
                 task = progress.add_task(path.name, total=max(0, raw.count(b"\n") - 1))
@@ -529,7 +290,7 @@ def import_contributions(context: typer.Context, files: list[Path], tenant: Tena
                 reports_.append(report)
         return reports_
 
-    found = _run(context, use)
+    found = run(context, use)
 
     def lines() -> None:
         for report in found:
@@ -542,7 +303,7 @@ def import_contributions(context: typer.Context, files: list[Path], tenant: Tena
             for bad in report.refused:
                 typer.echo(f"{report.file}, row {bad.row}, {bad.field}: {bad.reason}")
 
-    _show(context, found, lines)
+    show(context, found, lines)
     if any(report.refused for report in found):
         raise typer.Exit(PARTLY if any(report.received or report.suspended for report in found) else FAILED)
 
@@ -564,7 +325,7 @@ def import_members(context: typer.Context, files: list[Path], tenant: TenantOpti
             for path in files
         ]
 
-    found = _run(context, use)
+    found = run(context, use)
 
     def lines() -> None:
         for report in found:
@@ -572,7 +333,7 @@ def import_members(context: typer.Context, files: list[Path], tenant: TenantOpti
             for bad in report.refused:
                 typer.echo(str(bad))
 
-    _show(context, found, lines)
+    show(context, found, lines)
     if any(report.refused for report in found):
         raise typer.Exit(PARTLY if any(report.enrolled for report in found) else FAILED)
 
@@ -593,7 +354,7 @@ def import_prices(
         served = deployment.tenants.by_code(tenant)
         reader = adapter("FundManager", served.pack.adapters["FundManager"])
         found = []
-        with _progress() as progress:
+        with progress_bar() as progress:
             for path in progress.track(files, description="prices"):
                 found.append(
                     await funds.import_prices(
@@ -608,14 +369,14 @@ def import_prices(
                 )
         return found
 
-    found = _run(context, use)
+    found = run(context, use)
 
     def lines() -> None:
         for report in found:
             for line in report.lines():
                 typer.echo(line)
 
-    _show(context, found, lines)
+    show(context, found, lines)
     if any(report.is_refused for report in found):
         raise typer.Exit(PARTLY if any(not report.is_refused for report in found) else FAILED)
 
@@ -646,14 +407,14 @@ def import_statement(
             for path in files
         ]
 
-    found = _run(context, use)
+    found = run(context, use)
 
     def lines() -> None:
         for report in found:
             for line in report.lines():
                 typer.echo(line)
 
-    _show(context, found, lines)
+    show(context, found, lines)
     if any(report.unmatched or report.breaks for report in found):
         raise typer.Exit(PARTLY)
 
@@ -673,9 +434,9 @@ def import_figures(
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             return await propose_figures(session, served, series, raw, name=file.name, actor=ACTOR)
 
-    found = _run(context, use)
+    found = run(context, use)
     numbers = ", ".join(str(one) for one in found.proposed) or "none"
-    _show(context, found, lambda: typer.echo(f"{file.name}: figures proposed: {numbers}; {found.known} stood already"))
+    show(context, found, lambda: typer.echo(f"{file.name}: figures proposed: {numbers}; {found.known} stood already"))
 
 
 # -- dealing
@@ -693,13 +454,13 @@ def dealing_run(
         served = deployment.tenants.by_code(tenant)
         return await funds.run_dealing(deployment.db, served, day.date(), actor=ACTOR)
 
-    report = _run(context, use)
+    report = run(context, use)
 
     def lines() -> None:
         for line in report.lines():
             typer.echo(line)
 
-    _show(context, report, lines)
+    show(context, report, lines)
 
 
 # -- reading
@@ -730,11 +491,11 @@ def statement(
         letterhead = reports.Letterhead.of(served, language or served.pack.languages[0])
         return document_of(found), reports.sheet_of(found, letterhead), printed
 
-    document, sheet, printed = _run(context, use)
+    document, sheet, printed = run(context, use)
     if pdf is not None and printed is not None:
         pdf.write_bytes(printed)
         console.print(f"{pdf}: {len(printed)} bytes", highlight=False)
-    _show(context, document, lambda: _print_sheet(sheet))
+    show(context, document, lambda: _print_sheet(sheet))
 
 
 @app.command()
@@ -753,7 +514,7 @@ def explain(
                 session, deployment.keys, served, decision, actor=ACTOR, language=language
             )
 
-    told = _run(context, use)
+    told = run(context, use)
 
     def lines() -> None:
         found = told.decision
@@ -761,7 +522,7 @@ def explain(
         for sentence in told.sentences:
             typer.echo(sentence)
 
-    _show(context, decision_document(told), lines)
+    show(context, decision_document(told), lines)
 
 
 def _print_sheet(sheet: reports.Sheet) -> None:
@@ -792,7 +553,7 @@ def check(
     async def use(deployment: Deployment) -> dict[str, list[Any]]:
         served = [deployment.tenants.by_code(tenant)] if tenant else list(deployment.tenants)
         found: dict[str, list[Any]] = {}
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("laws", total=len(served) * len(LAWS))
             for one in served:
                 found[one.code] = []
@@ -802,7 +563,7 @@ def check(
                     progress.advance(task)
         return found
 
-    found = _run(context, use)
+    found = run(context, use)
 
     def lines() -> None:
         for code, offences in found.items():
@@ -812,7 +573,7 @@ def check(
                 f"{code}: {len(LAWS)} laws, {len(offences)} broken" if offences else f"{code}: {len(LAWS)} laws hold"
             )
 
-    _show(context, found, lines)
+    show(context, found, lines)
     if any(found.values()):
         raise typer.Exit(FAILED)
 
@@ -890,7 +651,7 @@ def audit_export(
             served.pack.log_origin,
             published=last_checkpoint(deployment, served.code),
         )
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("entries", total=None)
             return await audit.export(
                 deployment.db,
@@ -903,7 +664,7 @@ def audit_export(
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
 
-    result = _run(context, use)
+    result = run(context, use)
     summary = {
         "folder": str(out),
         "size": result.size,
@@ -911,7 +672,7 @@ def audit_export(
         "rows": result.rows,
         "files": result.files,
     }
-    _show(context, summary, lambda: typer.echo(f"{out}: {result.files} files, a log of {result.size} entries"))
+    show(context, summary, lambda: typer.echo(f"{out}: {result.files} files, a log of {result.size} entries"))
 
 
 @_groups["audit"].command("verify")
@@ -934,7 +695,7 @@ def audit_verify(
         if report.is_ok:
             typer.echo(f"{folder} proves itself: {report.origin}, {report.size} entries")
 
-    _show(
+    show(
         context, {"ok": report.is_ok, "origin": report.origin, "size": report.size, "problems": report.problems}, lines
     )
     if not report.is_ok:

@@ -52,7 +52,7 @@ class PackErrors(Exception):
 
     def __str__(self) -> str:
         """Return a line for each problem."""
-        return "\n".join(f"{pack}/{problem}" for pack, problem in self.problems)
+        return "\n".join(f"{pack}{'/' if problem.file else ': '}{problem}" for pack, problem in self.problems)
 
 
 class UnknownTenant(NotFound):

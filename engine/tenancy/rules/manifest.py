@@ -174,16 +174,22 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tables: tuple[TableNamed, ...] = ()
 
 
+def code_problems(pack: str, file: str) -> list[PackProblem]:
+    """Return what is wrong with the name of a pack's folder, which is its tenant's code."""
+    if PACK_CODE.match(pack):
+        return []
+    reason = f"the pack's folder {shown(pack)} is not named <country>-<scheme> in lower case, such as ke-mbao"
+    return [PackProblem(file, "", reason)]
+
+
 def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProblem]:
     """Return what does not fit together in a manifest whose every value is allowed by itself."""
 
     def problem(key: str, reason: str) -> None:
         found.append(PackProblem(file, key, reason))
 
-    found: list[PackProblem] = []
-    if not PACK_CODE.match(pack):
-        problem("", f"the pack's folder {shown(pack)} is not named <country>-<scheme> in lower case, such as ke-mbao")
-    elif not pack.startswith(f"{manifest.country.lower()}-"):
+    found = code_problems(pack, file)
+    if not found and not pack.startswith(f"{manifest.country.lower()}-"):
         problem("country", f"{shown(manifest.country)} is not the country in the folder's name {pack}")
     for key, values in {
         "languages": manifest.languages,

@@ -11,6 +11,7 @@ from engine.tenancy.service.figures import (
     reject_figure,
 )
 from engine.tenancy.service.folders import load_pack, pack_folders
+from engine.tenancy.service.scaffolding import NewPack, new_pack
 from engine.tenancy.service.tenants import (
     Tenant,
     Tenants,
@@ -30,6 +31,7 @@ from engine.tenancy.service.versions import (
 
 __all__ = [
     "FiguresProposed",
+    "NewPack",
     "PackCheck",
     "PackReport",
     "Reach",
@@ -48,6 +50,7 @@ __all__ = [
     "list_figures",
     "list_proposals",
     "load_pack",
+    "new_pack",
     "pack_folders",
     "propose_figures",
     "propose_pack",

@@ -1,6 +1,6 @@
 """Checking a pack: decode all of it, run its worked examples through the engine's own decisions, and prove its figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,43 +96,55 @@ def check_pack(
         prove: also change every figure by one unit, either way, and list those that no example misses.
 
     """
-    pack, report = checked_pack(path, kinds, runners, checks)
-    return report if pack is None or not prove else prove_figures(pack, runners, report)
+    pack, report, consulting = _checked(path, kinds, runners, checks)
+    return report if pack is None or not prove else _with_survivors(pack, runners, report, consulting)
 
 
 def checked_pack(
     path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner], checks: Sequence[PackCheck] = ()
 ) -> tuple[Pack | None, PackReport]:
     """Return the pack in a folder, or None if it may not be served, and the report."""
+    pack, report, _ = _checked(path, kinds, runners, checks)
+    return pack, report
+
+
+def _checked(
+    path: Path, kinds: Sequence[type[Rule]], runners: Mapping[str, Runner], checks: Sequence[PackCheck]
+) -> tuple[Pack | None, PackReport, Mapping[str, Sequence[Scenario]]]:
+    """Return what `checked_pack` does, and the examples that consulted each rule version."""
     code = path.resolve().name
     pack, problems = read_pack(path, kinds)
     if pack is None:
-        return None, PackReport(code, None, in_reading_order(problems))
+        return None, PackReport(code, None, in_reading_order(problems)), {}
     problems = unknown_kinds(pack.scenarios, runners)
     for check in checks:
         problems.extend(check(pack))
     results: list[ScenarioResult] = []
-    proven: set[str] = set()
+    consulting: dict[str, list[Scenario]] = {}
     tried: dict[tuple[str, str], set[int]] = {}
     for scenario in pack.scenarios:
         if scenario.kind in runners:
-            found = _run(ScenarioContext(pack, scenario, proven, tried), runners[scenario.kind])
+            context = ScenarioContext(pack, scenario, tried=tried)
+            found = _run(context, runners[scenario.kind])
             problems.extend(found)
             results.append(ScenarioResult(scenario.file, scenario.name, scenario.kind, not found))
+            for ref in context.proven:
+                consulting.setdefault(ref, []).append(scenario)
     report = PackReport(
         code,
         pack.sha256,
         in_reading_order(problems),
         tuple(results),
-        unproven=_unproven(pack, proven),
+        unproven=_unproven(pack, consulting),
         untried=_untried(pack, tried),
     )
-    return (pack if report.ok else None), report
+    return (pack if report.ok else None), report, consulting
 
 
-def prove_figures(pack: Pack, runners: Mapping[str, Runner], report: PackReport) -> PackReport:
+def _with_survivors(
+    pack: Pack, runners: Mapping[str, Runner], report: PackReport, consulting: Mapping[str, Sequence[Scenario]]
+) -> PackReport:
     """Return the report with the figures that survive a change by one unit, explained or not."""
-    consulting = _consulting(pack, runners)
     survivors: list[Surviving] = []
     mutants = 0
     for product, book in pack.books.items():
@@ -154,21 +166,12 @@ def _surviving(pack: Pack, ref: str, mutation: Mutation) -> Surviving:
     return Surviving(ref, mutation.figure, mutation.was, mutation.became, why)
 
 
-def _consulting(pack: Pack, runners: Mapping[str, Runner]) -> dict[str, list[Scenario]]:
-    """Return the examples that consult each rule version."""
-    found: dict[str, list[Scenario]] = {}
-    for scenario in pack.scenarios:
-        context = ScenarioContext(pack, scenario)
-        _run(context, runners[scenario.kind])
-        for ref in context.proven:
-            found.setdefault(ref, []).append(scenario)
-    return found
-
-
-def _unproven(pack: Pack, proven: set[str]) -> tuple[str, ...]:
+def _unproven(pack: Pack, proven: Iterable[str]) -> tuple[str, ...]:
     versions = (f"{product}/{one.ref}" for product, book in pack.books.items() for one in book.versions())
     return tuple(
-        sorted(ref for ref in set(versions) - proven if not any(one.covers(ref, "*") for one in pack.survivors))
+        sorted(
+            ref for ref in set(versions).difference(proven) if not any(one.covers(ref, "*") for one in pack.survivors)
+        )
     )
 
 

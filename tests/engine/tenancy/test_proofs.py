@@ -84,6 +84,22 @@ def test_low_confidence_says_what_was_assumed(toy: ToyPack) -> None:
     assert toy.problems() == []
 
 
+def test_an_example_runs_once_before_figures_are_changed(toy: ToyPack) -> None:
+    runs: list[tuple[str, int]] = []
+
+    def counting(context: ScenarioContext) -> Mapping[str, str]:
+        least = context.pack.books["main"].versions()[0].rule
+        assert isinstance(least, Least)
+        runs.append((context.scenario.name, least.amount))
+        return pay(context)
+
+    report = proved(toy, counting)
+    assert report.scenarios
+    unchanged = [name for name, amount in runs if amount == 10]
+    assert unchanged[: len(report.scenarios)] == [one.name for one in report.scenarios]
+    assert runs[len(report.scenarios)] == (report.scenarios[0].name, 11)
+
+
 TABLE = "age,slab,monthly\n18,1000,42\n18,2000,84\n"
 
 
