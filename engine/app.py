@@ -76,7 +76,7 @@ KINDS: Sequence[type[Rule]] = (
 )
 RUNNERS: Mapping[str, Runner] = {
     **contribution_rules.RUNNERS,
-    "enrolment": enrolment_rules.run_scenario,
+    **enrolment_rules.RUNNERS,
     **fund_rules.RUNNERS,
     **benefit_rules.RUNNERS,
 }

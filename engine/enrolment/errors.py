@@ -186,3 +186,122 @@ class ProductsDoNotFit(Refused):
 
     code = "enrolment.products-do-not-fit"
     message = N_("Money of {source} in the pot {pot}, of origin {origin}, has no place in {target}.")
+
+
+class GuardianMissing(Refused):
+    """A child joins through a guardian, and none was named."""
+
+    code = "enrolment.guardian-missing"
+    message = N_("Under {age}, a parent or guardian opens the account. Accepted: {allowed}.")
+
+
+class GuardianNotAccepted(Refused):
+    """The guardian, or a document of theirs or of the child, is of a kind that the product does not take."""
+
+    code = "enrolment.guardian-not-accepted"
+    message = N_("This is not accepted for the account of a child. Accepted: {allowed}.")
+
+
+class GuardianNotNeeded(Invalid):
+    """A guardian was named for somebody who joins alone."""
+
+    code = "enrolment.guardian-not-needed"
+    message = N_("At this age one joins alone, without a guardian.")
+
+
+class DocumentExpired(Refused):
+    """The document is not valid for long enough, or does not say until when it is."""
+
+    code = "enrolment.document-expired"
+    message = N_("The {document} must be valid for {days} more days.")
+
+
+class ClassMissing(Refused):
+    """Nothing says as what the person joins: as a citizen, a resident, a refugee."""
+
+    code = "enrolment.class-missing"
+    message = N_("Say as what the person joins: {allowed}.")
+
+
+class UnknownClass(Invalid):
+    """The product takes no people of that class."""
+
+    code = "enrolment.unknown-class"
+    message = N_("The product does not take this class of people. Accepted: {allowed}.")
+
+
+class ClassNotShown(Refused):
+    """No document shows that the person is of the class they say."""
+
+    code = "enrolment.class-not-shown"
+    message = N_("A document must show this class of people. Accepted: {allowed}.")
+
+
+class NotLongEnoughResident(Refused):
+    """The person has not lived in the country for long enough."""
+
+    code = "enrolment.not-long-enough-resident"
+    message = N_("One must have lived in the country for {months} months.")
+
+
+class IncomeMissing(Refused):
+    """The product has a ceiling of income, and none was declared."""
+
+    code = "enrolment.income-missing"
+    message = N_("Declare the income of a month.")
+
+
+class IncomeTooHigh(Refused):
+    """The declared income is above the ceiling."""
+
+    code = "enrolment.income-too-high"
+    message = N_("The income may be at most {most} a month.")
+
+
+class IncomeNotWhole(Invalid):
+    """The declared income has more decimals than the currency."""
+
+    code = "enrolment.income-not-whole"
+    message = N_("Write the income with at most {scale} decimals.")
+
+
+class DeclarationMissing(Refused):
+    """The product asks for yes or no, and neither was said."""
+
+    code = "enrolment.declaration-missing"
+    message = N_("Say yes or no to each of: {missing}.")
+
+
+class Excluded(Refused):
+    """A fact that the person declares keeps them out."""
+
+    code = "enrolment.excluded"
+    message = N_("The product does not take people of whom this holds: {fact}.")
+
+
+class LevelNotReached(Refused):
+    """The documents do not reach even the lowest level."""
+
+    code = "enrolment.level-not-reached"
+    message = N_("These documents are not enough to join. Accepted: {allowed}.")
+
+
+class GroupProofMissing(Refused):
+    """Belonging to a group must be proven on joining."""
+
+    code = "enrolment.group-proof-missing"
+    message = N_("Show proof of the group. Accepted: {allowed}.")
+
+
+class GroupProofNotAccepted(Invalid):
+    """What was shown proves no group."""
+
+    code = "enrolment.group-proof-not-accepted"
+    message = N_("This does not prove membership of a group. Accepted: {allowed}.")
+
+
+class NoSuchRule(Refused):
+    """The product has no rule of the kind that was asked for."""
+
+    code = "enrolment.no-such-rule"
+    message = N_("The product has no rule {rule}.")

@@ -1,44 +1,61 @@
-"""Whether an application meets a product's terms: the whole decision, and how a pack's examples ask for it."""
+"""Whether an application meets a product's terms: the whole decision."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import msgspec
-
-from engine.enrolment.errors import NotOpen
-from engine.enrolment.rules.applications import Application, ConsentGiven, DocumentGiven, NomineeGiven
-from engine.enrolment.rules.joining import (
-    AgeRule,
-    ConsentsRule,
-    DocumentRule,
-    EnrolmentTerms,
-    GroupsRule,
-    NomineesRule,
+from engine.enrolment.errors import IncomeNotWhole, NotOpen
+from engine.enrolment.rules.ages import (
     check_age,
+    check_entry_age,
+    check_guardian,
+    entry_age,
+    growing,
+    needs_guardian,
+)
+from engine.enrolment.rules.applications import Application, ConsentGiven, DocumentGiven, GuardianGiven, NomineeGiven
+from engine.enrolment.rules.documents import check_documents, read_document
+from engine.enrolment.rules.joining import (
+    EnrolmentTerms,
     check_consents,
-    check_documents,
     check_group,
     check_language,
     check_shares,
-    document_rule,
+    read_terms,
 )
+from engine.enrolment.rules.levels import group_proof_due, level_of
+from engine.enrolment.rules.persons import check_exclusions, check_income, person_class
 from engine.identity.rules import (
     CheckedNumber,
     IdentityDocument,
     NomineePerson,
     Person,
-    check_document,
     check_phone,
     clean_name,
 )
+from engine.kernel.amounts import Amount, Asset, NotWholeUnits
+from engine.kernel.months import age_on
 from engine.kernel.rules import Dates
-from engine.tenancy.rules import MissingInput, Pack, ScenarioContext
+from engine.tenancy.rules import Pack
+from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
 
 
 @dataclass(frozen=True, slots=True)
+class Guardian:
+    """Who opened the account of a child, in one spelling."""
+
+    full_name: str
+    relationship: str
+    number: CheckedNumber
+    phone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """An application that meets the terms."""
+    """An application that meets the terms.
+
+    `age` is the entry age. `earlier` are numbers that the person's documents had before; `completes_on` is the first day on
+    or before which something outstanding must be shown (a proof, the number behind a token, a grown child's own document).
+    """
 
     terms: EnrolmentTerms
     group_code: str
@@ -47,26 +64,48 @@ class Accepted:
     nominees: tuple[NomineePerson, ...]
     consents: tuple[ConsentGiven, ...]
     age: int
+    earlier: tuple[CheckedNumber, ...] = ()
+    guardian: Guardian | None = None
+    person_class: str = ""
+    level: str = ""
+    is_proven: bool = True
+    completes_on: date | None = None
 
 
-def terms_of(pack: Pack, product: str, on: date) -> EnrolmentTerms:
+@dataclass(frozen=True, slots=True)
+class _OnDates:
+    """A rule book on the dates of one joining."""
+
+    book: RuleBook
+    dates: Dates
+
+    def rule(self, kind: type[AnyRule]) -> InForce[AnyRule] | None:
+        """Return the rule of a kind of one."""
+        return self.book.in_force(kind, self.dates)
+
+    def rules(self, kind: type[AnyRule]) -> tuple[InForce[AnyRule], ...]:
+        """Return the rules of a kind of many."""
+        return self.book.all_in_force(kind, self.dates)
+
+
+def terms_of(pack: Pack, product: str, on: date, born_on: date | None = None) -> EnrolmentTerms:
     """Return the rules by which people join a product on a day.
+
+    Args:
+        pack: the scheme.
+        product: the product's code.
+        on: the day of joining.
+        born_on: the birth date, by which rules may apply; without one, whoever is born on the day stands for all.
 
     Raises:
         UnknownProduct: the scheme has no such product.
         NotOpen: it opens later.
     """
-    if pack.product(product).opened_on > on:
+    found = pack.product(product)
+    if found.opened_on > on:
         raise NotOpen(product=product, day=on.isoformat())
-    book, dates = pack.books[product], Dates(on=on, joined_on=on)
-    return EnrolmentTerms(
-        product=product,
-        age=book.in_force(AgeRule, dates),
-        documents=book.all_in_force(DocumentRule, dates),
-        groups=book.in_force(GroupsRule, dates),
-        nominees=book.in_force(NomineesRule, dates),
-        consents=book.in_force(ConsentsRule, dates),
-    )
+    dates = Dates(on=on, joined_on=on, born_on=born_on or on, scheme_year_from=found.scheme_year(on)[0])
+    return read_terms(product, _OnDates(pack.books[product], dates))
 
 
 def decide(pack: Pack, application: Application, terms: EnrolmentTerms, on: date) -> Accepted:
@@ -82,35 +121,108 @@ def decide(pack: Pack, application: Application, terms: EnrolmentTerms, on: date
         EngineError: the first refusal, in the order of the fields' meaning; see `errors`.
     """
     name = clean_name(application.full_name, field="full_name")
-    age = check_age(application.born_on, on=on, rule=terms.age.rule if terms.age else None)
-    rules = [one.rule for one in terms.documents]
-    numbers = tuple(_number(one, rules, index) for index, one in enumerate(application.documents))
-    check_documents(numbers, rules=rules, born_on=application.born_on, sex=application.sex)
+    entry = entry_age(
+        terms.entry_age,
+        application.born_on,
+        on=on,
+        scheme_year_from=pack.product(terms.product).scheme_year(on)[0],
+        known=application.birth_known,
+    )
+    minors = terms.minors.rule if terms.minors else None
+    lived = age_on(entry.born_on, on, minors.leap_day if minors else "1-march")
+    if not needs_guardian(minors, lived):
+        check_entry_age(
+            entry.years,
+            born_on=entry.born_on,
+            rule=terms.age.rule if terms.age else None,
+            sex=application.sex,
+            years_paid=application.years_paid,
+        )
+    read = tuple(
+        read_document(one, terms.documents, on=on, field=f"documents[{index}]")
+        for index, one in enumerate(application.documents)
+    )
+    numbers = tuple(one.number for one in read)
+    check_documents(
+        numbers, rules=[one.rule for one in terms.documents], born_on=application.born_on, sex=application.sex
+    )
+    kinds = [one.document for one in numbers]
+    given = application.guardian
+    check_guardian(
+        minors,
+        lived,
+        relationship=given.relationship if given else "",
+        document=given.document if given else "",
+        child_documents=kinds,
+    )
+    of_class = person_class(
+        terms.classes,
+        application.person_class,
+        documents={one.number.document: one.class_mark for one in read},
+        resident_since=application.resident_since,
+        on=on,
+    )
+    income = monthly_income(application, pack.asset)
+    check_income(terms.income, income.units if income else None, pack.figures(), on)
+    check_exclusions(terms.exclusions, application.declared, on)
+    level = level_of(terms.levels, kinds, application.channel)
     group_code = check_group(application.group, terms.groups.rule if terms.groups else None)
+    proof_due = group_proof_due(terms.group_proof, application.group_proof, on)
     check_shares([one.share_bp for one in application.nominees], terms.nominees.rule if terms.nominees else None)
     nominees = tuple(_nominee(one, pack, index, on) for index, one in enumerate(application.nominees))
     versions = {place: one.version for place, one in pack.consents.items()}
     check_consents(application.consents, rule=terms.consents.rule if terms.consents else None, versions=versions)
     person = Person(
         full_name=name,
-        born_on=application.born_on,
+        born_on=entry.born_on,
         sex=application.sex,
         phones=(check_phone(application.phone, pack.phone_country),) if application.phone else (),
         documents=tuple(IdentityDocument(one.document, one.number) for one in numbers),
         language=check_language(application.language, pack.languages),
         address=application.address.strip(),
     )
-    return Accepted(terms, group_code, person, numbers, nominees, application.consents, age)
+    proven_by = [proof_due, *(one.number_due_on for one in read)]
+    grown = growing(terms.minors, entry.born_on, on).document_due_on if terms.minors and given else None
+    return Accepted(
+        terms=terms,
+        group_code=group_code,
+        person=person,
+        numbers=numbers,
+        nominees=nominees,
+        consents=application.consents,
+        age=entry.years,
+        earlier=tuple(one.earlier for one in read if one.earlier is not None),
+        guardian=_guardian(given, terms, pack, on) if given else None,
+        person_class=of_class,
+        level=level,
+        is_proven=not any(proven_by),
+        completes_on=min((day for day in (*proven_by, grown) if day is not None), default=None),
+    )
 
 
-def _number(given: DocumentGiven, rules: Sequence[DocumentRule], index: int) -> CheckedNumber:
-    rule = document_rule(given.document, rules, field=f"documents[{index}].document")
-    return check_document(
-        given.number,
-        document=rule.document,
-        validator=rule.validator,
-        pattern=rule.pattern,
-        field=f"documents[{index}].number",
+def monthly_income(application: Application, asset: Asset) -> Amount | None:
+    """Return the declared income of a month; None where none is declared.
+
+    Raises:
+        IncomeNotWhole: it has more decimals than the currency.
+    """
+    if not application.monthly_income:
+        return None
+    try:
+        return Amount.parse(application.monthly_income, asset)
+    except NotWholeUnits:
+        raise IncomeNotWhole(field="monthly_income", scale=asset.scale) from None
+
+
+def _guardian(given: GuardianGiven, terms: EnrolmentTerms, pack: Pack, on: date) -> Guardian:
+    read = read_document(
+        DocumentGiven(given.document, given.number, given.expires_on), terms.documents, on=on, field="guardian"
+    )
+    return Guardian(
+        full_name=clean_name(given.full_name, field="guardian.full_name"),
+        relationship=given.relationship,
+        number=read.number,
+        phone=check_phone(given.phone, pack.phone_country, field="guardian.phone") if given.phone else "",
     )
 
 
@@ -125,54 +237,3 @@ def _nominee(given: NomineeGiven, pack: Pack, index: int, on: date) -> NomineePe
         born_on=given.born_on,
         phone=check_phone(given.phone, pack.phone_country, field=f"{field}.phone") if given.phone else "",
     )
-
-
-def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
-    """Decide a pack's example of kind `enrolment`: whether this person may join on this day.
-
-    `given` holds what an application holds (`born_on`, `sex`, `phone`, `group`, `language`, `documents`, `nominees`),
-    and `consents` as a list of ids, each taken as given to the words in use. Names need not be given.
-
-    Returns:
-        age (completed years), joined_on, and group where there is one.
-
-    Raises:
-        EngineError: the refusal.
-        MissingInput: `born_on` is missing, or something given is no part of an application.
-    """
-    given = dict(context.given)
-    if "born_on" not in given:
-        raise MissingInput("born_on")
-    agreed = given.pop("consents", [])
-    language = context.pack.languages[0]
-    texts = [context.pack.consent(str(one), language) for one in (agreed if isinstance(agreed, list) else [])]
-    nominees = given.pop("nominees", [])
-    table = {
-        "product": context.product.code,
-        "full_name": "Example",
-        **given,
-        "nominees": [
-            {"full_name": "Example", "relationship": "relative", **one}
-            for one in (nominees if isinstance(nominees, list) else [])
-        ],
-        "consents": [
-            {"consent": one.id, "language": one.language, "version": one.version, "channel": "example"}
-            for one in texts
-            if one is not None
-        ],
-    }
-    try:
-        application = msgspec.convert(table, Application)
-    except msgspec.ValidationError as error:
-        raise MissingInput(str(error)) from None
-    terms = EnrolmentTerms(
-        product=context.product.code,
-        age=context.rule(AgeRule),
-        documents=context.rules(DocumentRule),
-        groups=context.rule(GroupsRule),
-        nominees=context.rule(NomineesRule),
-        consents=context.rule(ConsentsRule),
-    )
-    checked = decide(context.pack, application, terms, context.on)
-    outcome = {"age": str(checked.age), "joined_on": context.on.isoformat()}
-    return {**outcome, "group": checked.group_code} if checked.group_code else outcome

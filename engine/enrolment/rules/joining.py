@@ -1,89 +1,33 @@
-"""Who may join, and what an application must hold. Pure: no clock, no database."""
+"""What an application must hold beside a person: groups, nominees, consents; and all terms of joining. Pure."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
 from engine.enrolment.errors import (
-    BirthDateImplausible,
     ConsentMissing,
     ConsentOutdated,
-    DocumentContradicts,
-    DocumentMissing,
-    DocumentNotAccepted,
-    DocumentRepeated,
     GroupMissing,
     NomineesMissing,
     SharesDoNotAddUp,
     TooManyNominees,
-    TooOld,
-    TooYoung,
     UnknownConsent,
     UnknownGroup,
     UnknownLanguage,
 )
+from engine.enrolment.rules.ages import AgeRule, EntryAgeRule, MinorRule
 from engine.enrolment.rules.applications import MOST_NOMINEES, WHOLE_BP, ConsentGiven
-from engine.identity.rules import CheckedNumber, Sex, Validator
+from engine.enrolment.rules.documents import DocumentRule
+from engine.enrolment.rules.later import DecisionLimitRule, EligibilityAtContributionRule
+from engine.enrolment.rules.levels import GroupProofRule, KycTiersRule
+from engine.enrolment.rules.parameters import Code, Name, listed
+from engine.enrolment.rules.persons import ExclusionRule, ExternalStatusRule, IncomeCeilingRule, PersonClassRule
 from engine.kernel.rules import Rule
-from engine.tenancy.rules.books import InForce
-
-OLDEST = 120
-_PARTS = frozenset({"person", "birth_year", "sex"})
-
-Age = Annotated[int, Meta(ge=0, le=OLDEST)]
-Code = Annotated[
-    str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="a short name of lower-case letters, digits and -")
-]
-Name = Annotated[str, Meta(min_length=1, max_length=120, description="text of 1 to 120 characters")]
-
+from engine.tenancy.rules.books import AnyRule, InForce
 
 # -- rules of a pack
-
-
-class AgeRule(Rule, tag="eligibility-age", frozen=True, kw_only=True):
-    """The ages, in completed years on the day of joining, between which a person may join; both included."""
-
-    minimum: Age
-    maximum: Age | None = None
-
-    def __post_init__(self) -> None:
-        """Check that someone is left who may join."""
-        if self.maximum is not None and self.maximum < self.minimum:
-            raise ValueError(f"maximum {self.maximum} is below minimum {self.minimum}")
-
-
-class DocumentRule(Rule, tag="identity-document", frozen=True, kw_only=True):
-    """A kind of identity document that is accepted, and how its number is checked.
-
-    `pattern` must match the whole number in its one spelling (capitals, no blanks or hyphens). Its groups `birth_year`
-    and `sex` name what the number says of its holder, `sexes` what the marks of the latter mean; `person` names the
-    part that stays when the document is issued anew, by which nobody can join twice.
-    """
-
-    many: ClassVar[bool] = True
-    document: Code
-    validator: Validator
-    pattern: str | None = None
-    sexes: Mapping[str, Literal["female", "male"]] = {}
-
-    def __post_init__(self) -> None:
-        """Check that the pattern is one, and names no part that means nothing."""
-        if self.pattern is None:
-            if self.validator == "pattern":
-                raise ValueError('validator "pattern" needs a pattern')
-            return
-        try:
-            parts = set(re.compile(self.pattern, re.ASCII).groupindex)
-        except re.error as error:
-            raise ValueError(f"pattern is no regular expression: {error}") from None
-        if parts - _PARTS:
-            raise ValueError(f"pattern names {', '.join(sorted(parts - _PARTS))}; allowed: {', '.join(sorted(_PARTS))}")
-        if ("sex" in parts) != bool(self.sexes):
-            raise ValueError("a pattern with the group sex needs sexes, and sexes need it")
 
 
 class Group(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +38,7 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GroupsRule(Rule, tag="groups", frozen=True, kw_only=True):
-    """The groups of a product, and whether it is joined through one only."""
+    """The groups of a product, and whether it is joined through one only (E7): NPS-Lite through aggregators."""
 
     required: bool
     groups: tuple[Group, ...] = ()
@@ -121,96 +65,80 @@ class ConsentsRule(Rule, tag="consents", frozen=True, kw_only=True):
     purposes: Annotated[tuple[Code, ...], Meta(min_length=1)]
 
 
-RULE_KINDS: tuple[type[Rule], ...] = (AgeRule, DocumentRule, GroupsRule, NomineesRule, ConsentsRule)
+RULE_KINDS: tuple[type[Rule], ...] = (
+    AgeRule,
+    EntryAgeRule,
+    MinorRule,
+    PersonClassRule,
+    IncomeCeilingRule,
+    ExclusionRule,
+    ExternalStatusRule,
+    DocumentRule,
+    KycTiersRule,
+    GroupsRule,
+    GroupProofRule,
+    NomineesRule,
+    ConsentsRule,
+    EligibilityAtContributionRule,
+    DecisionLimitRule,
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentTerms:
     """The rules by which people join a product on one day."""
 
     product: str
     age: InForce[AgeRule] | None
+    entry_age: InForce[EntryAgeRule] | None
+    minors: InForce[MinorRule] | None
+    classes: tuple[InForce[PersonClassRule], ...]
+    income: InForce[IncomeCeilingRule] | None
+    exclusions: tuple[InForce[ExclusionRule], ...]
     documents: tuple[InForce[DocumentRule], ...]
+    levels: InForce[KycTiersRule] | None
     groups: InForce[GroupsRule] | None
+    group_proof: InForce[GroupProofRule] | None
     nominees: InForce[NomineesRule] | None
     consents: InForce[ConsentsRule] | None
 
     def trace(self) -> dict[str, object]:
         """Return which versions of which rules decide: what events keep as their decision."""
-        found = (self.age, *self.documents, self.groups, self.nominees, self.consents)
-        return {"product": self.product, "rules": [one.ref for one in found if one is not None]}
+        found = (getattr(self, field.name) for field in fields(self) if field.name != "product")
+        rules = [one for part in found if part for one in (part if isinstance(part, tuple) else (part,))]
+        return {"product": self.product, "rules": [one.ref for one in rules]}
+
+
+class Book(Protocol):
+    """What terms are read from: a rule book on some dates."""
+
+    def rule(self, kind: type[AnyRule]) -> InForce[AnyRule] | None:
+        """Return the rule of a kind of one."""
+
+    def rules(self, kind: type[AnyRule]) -> tuple[InForce[AnyRule], ...]:
+        """Return the rules of a kind of many."""
+
+
+def read_terms(product: str, book: Book) -> EnrolmentTerms:
+    """Return the rules of a book by which people join a product."""
+    return EnrolmentTerms(
+        product=product,
+        age=book.rule(AgeRule),
+        entry_age=book.rule(EntryAgeRule),
+        minors=book.rule(MinorRule),
+        classes=book.rules(PersonClassRule),
+        income=book.rule(IncomeCeilingRule),
+        exclusions=book.rules(ExclusionRule),
+        documents=book.rules(DocumentRule),
+        levels=book.rule(KycTiersRule),
+        groups=book.rule(GroupsRule),
+        group_proof=book.rule(GroupProofRule),
+        nominees=book.rule(NomineesRule),
+        consents=book.rule(ConsentsRule),
+    )
 
 
 # -- decisions
-
-
-def age_on(born_on: date, day: date) -> int:
-    """Return the completed years of life on `day`; who was born on 29 February completes them on 1 March."""
-    return day.year - born_on.year - ((day.month, day.day) < (born_on.month, born_on.day))
-
-
-def check_age(born_on: date, *, on: date, rule: AgeRule | None, field: str = "born_on") -> int:
-    """Return the person's age if they may join at it.
-
-    Args:
-        born_on: the birth date.
-        on: the day of joining.
-        rule: the ages, both ends included; None takes anyone.
-        field: the name of the field in refusals.
-
-    Raises:
-        BirthDateImplausible: after `on`, or more than OLDEST years before.
-        TooYoung, TooOld: the age is outside the rule's.
-    """
-    age = age_on(born_on, on)
-    if born_on > on or age > OLDEST:
-        raise BirthDateImplausible(field=field)
-    if rule is not None and age < rule.minimum:
-        raise TooYoung(minimum=rule.minimum)
-    if rule is not None and rule.maximum is not None and age > rule.maximum:
-        raise TooOld(maximum=rule.maximum)
-    return age
-
-
-def document_rule(document: str, rules: Sequence[DocumentRule], *, field: str) -> DocumentRule:
-    """Return the rule for a kind of document.
-
-    Raises:
-        DocumentNotAccepted: there is none.
-    """
-    for rule in rules:
-        if rule.document == document:
-            return rule
-    raise DocumentNotAccepted(field=field, allowed=_listed(rule.document for rule in rules))
-
-
-def check_documents(
-    numbers: Sequence[CheckedNumber], *, rules: Sequence[DocumentRule], born_on: date, sex: Sex
-) -> None:
-    """Refuse documents that are missing, given twice, or at odds with what else was given.
-
-    Args:
-        numbers: the documents whose numbers passed their own check.
-        rules: the kinds that are accepted; where there are some, one document is needed.
-        born_on: the birth date of the application.
-        sex: the sex of the application; "other" and "unstated" contradict nothing.
-
-    Raises:
-        DocumentMissing, DocumentRepeated, DocumentContradicts: see there.
-    """
-    if rules and not numbers:
-        raise DocumentMissing(field="documents", allowed=_listed(rule.document for rule in rules))
-    sexes = {rule.document: rule.sexes for rule in rules}
-    seen: set[str] = set()
-    for index, number in enumerate(numbers):
-        if number.document in seen:
-            raise DocumentRepeated(field=f"documents[{index}]", document=number.document)
-        seen.add(number.document)
-        says = sexes.get(number.document, {}).get(number.sex_mark)
-        if (number.birth_year is not None and number.birth_year != born_on.year) or (
-            says is not None and sex in ("female", "male") and says != sex
-        ):
-            raise DocumentContradicts(field=f"documents[{index}]", document=number.document)
 
 
 def check_group(group: str, rule: GroupsRule | None) -> str:
@@ -221,7 +149,7 @@ def check_group(group: str, rule: GroupsRule | None) -> str:
         UnknownGroup: it has no such group.
     """
     groups = rule.groups if rule else ()
-    allowed = _listed(one.code for one in groups)
+    allowed = listed(one.code for one in groups)
     if not group:
         if rule is not None and rule.required:
             raise GroupMissing(field="group", allowed=allowed)
@@ -268,12 +196,12 @@ def check_consents(
     for index, one in enumerate(given):
         field = f"consents[{index}]"
         if one.consent not in purposes:
-            raise UnknownConsent(field=field, allowed=_listed(purposes))
+            raise UnknownConsent(field=field, allowed=listed(purposes))
         texts = {language: version for (consent, language), version in versions.items() if consent == one.consent}
         if one.language not in texts:
-            raise UnknownLanguage(field=field, allowed=_listed(texts))
+            raise UnknownLanguage(field=field, allowed=listed(texts))
         if one.version != texts[one.language]:
-            allowed = _listed(f"{language} {version}" for language, version in texts.items())
+            allowed = listed(f"{language} {version}" for language, version in texts.items())
             raise ConsentOutdated(field=field, consent=one.consent, allowed=allowed)
     missing = [purpose for purpose in purposes if all(one.consent != purpose for one in given)]
     if missing:
@@ -291,7 +219,3 @@ def check_language(language: str, languages: Sequence[str]) -> str:
     if language not in languages:
         raise UnknownLanguage(field="language", allowed=", ".join(languages))
     return language
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -151,7 +151,9 @@ async def enrol_chunk(
     )
 
     free = await identity.reserve_persons(
-        session, keys, [(one.member_id, one.checked.terms.product, one.checked.numbers) for one in items]
+        session,
+        keys,
+        [(one.member_id, one.checked.terms.product, (*one.checked.numbers, *one.checked.earlier)) for one in items],
     )
     enrolled = await _take_in(session, tenant, keys, [one for one in items if one.member_id in free], today, actor)
     answers.update(enrolled)
@@ -363,7 +365,7 @@ async def _keep_refusals(
             kind="enrolment",
             product=application.product,
             decided_on=today,
-            rules=_rules_on(tenant.pack, application.product, today),
+            rules=_rules_on(tenant.pack, application, today),
             code=refusal.code,
             inputs={"age": age_on(application.born_on, today)},
         )
@@ -373,9 +375,9 @@ async def _keep_refusals(
         refusal.details = {**refusal.details, "decision": str(number)}
 
 
-def _rules_on(pack: Pack, product: str, on: date) -> tuple[str, ...]:
+def _rules_on(pack: Pack, application: Application, on: date) -> tuple[str, ...]:
     try:
-        found = terms_of(pack, product, on).trace()["rules"]
+        found = terms_of(pack, application.product, on, application.born_on).trace()["rules"]
     except EngineError:
         return ()
     assert isinstance(found, list)
@@ -410,6 +412,6 @@ def _nominees_body(one: _Item) -> dict[str, object]:
 
 def _decided(pack: Pack, application: Application, today: date) -> Accepted | EngineError:
     try:
-        return decide(pack, application, terms_of(pack, application.product, today), today)
+        return decide(pack, application, terms_of(pack, application.product, today, application.born_on), today)
     except EngineError as error:
         return error

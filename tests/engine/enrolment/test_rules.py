@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from engine.enrolment import errors
 from engine.enrolment.rules import (
     RULE_KINDS,
+    RUNNERS,
     AgeRule,
     Application,
     ConsentGiven,
@@ -21,15 +22,14 @@ from engine.enrolment.rules import (
     GroupsRule,
     NomineeGiven,
     NomineesRule,
-    age_on,
     check_age,
     check_shares,
     decide,
-    run_scenario,
     terms_of,
 )
 from engine.identity.errors import CheckDigitWrong, DocumentMalformed, UnusableName, UnusablePhone
 from engine.kernel.errors import EngineError
+from engine.kernel.months import age_on
 from engine.kernel.rules import Dates
 from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.rules import MissingInput, Pack, Scenario, ScenarioContext, decode_pack
@@ -290,7 +290,7 @@ def test_a_packs_examples_ask_for_the_whole_decision(grouped_pack: Pack) -> None
         consents=["scheme-rules", "personal-data"],
     )
 
-    assert run_scenario(context) == {"age": "35", "joined_on": "2023-04-03", "group": "south"}
+    assert RUNNERS["enrolment"](context) == {"age": "35", "joined_on": "2023-04-03", "group": "south"}
     assert len(context.proven) == 5
 
 
@@ -307,12 +307,12 @@ def test_a_packs_examples_are_refused_as_people_are(
     grouped_pack: Pack, given: dict[str, Any], raised: type[Exception]
 ) -> None:
     with pytest.raises(raised):
-        run_scenario(scenario(grouped_pack, **given))
+        RUNNERS["enrolment"](scenario(grouped_pack, **given))
 
 
 def test_an_example_that_misses_a_consent_is_refused(grouped_pack: Pack) -> None:
     with pytest.raises(errors.ConsentMissing, match="personal-data"):
-        run_scenario(
+        RUNNERS["enrolment"](
             scenario(
                 grouped_pack,
                 born_on=date(1987, 4, 15),

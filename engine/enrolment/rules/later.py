@@ -1,0 +1,109 @@
+"""What is asked again after joining, and how long an answer may take. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from engine.enrolment.rules.levels import MoneyOutcome
+from engine.enrolment.rules.parameters import Age, Code
+from engine.kernel.calendars import BusinessCalendar
+from engine.kernel.months import whole_months
+from engine.kernel.rules import Rule
+from engine.tenancy.rules.books import InForce
+
+
+class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", frozen=True, kw_only=True):
+    """Eligibility that is tested again at each contribution, and what becomes of the money if it fails (E1).
+
+    APY and PM-SYM need it: contributions end at 60. `test` is one of: "age", the entry age and the completed years since joining are
+    below `until_age`; "fact", the `attribute` last recorded of the member is not "yes" (income tax paid, another scheme
+    joined); "status", it is one of `values`; "unfinished", nothing is outstanding after its day (a proof, the number behind
+    a token, the own document of a child that grew up).
+    """
+
+    many: ClassVar[bool] = True
+    test: Literal["age", "fact", "status", "unfinished"]
+    until_age: Age | None = None
+    attribute: Code | None = None
+    values: tuple[Code, ...] = ()
+    outcome: MoneyOutcome
+
+    def __post_init__(self) -> None:
+        """Check that the test has what it tests, and nothing else."""
+        if (self.test == "age") != (self.until_age is not None):
+            raise ValueError('test = "age" needs until_age, and that needs it')
+        if (self.test in ("fact", "status")) != (self.attribute is not None):
+            raise ValueError('test = "fact" and "status" need attribute, and that needs one of them')
+        if (self.test == "status") != bool(self.values):
+            raise ValueError('test = "status" needs values, and those need it')
+
+
+class DecisionLimitRule(Rule, tag="decision-limit", frozen=True, kw_only=True):
+    """How many days there are to answer an application (E10): SmartLife's fund answers within three days.
+
+    Days after the day of the application, of the calendar or business days of the scheme. If none is given in time the
+    application is reported, or taken as granted or refused.
+    """
+
+    many: ClassVar[bool] = True
+    decision: Code
+    days: Annotated[int, Meta(ge=1, le=366)]
+    counted: Literal["calendar-days", "business-days"]
+    if_missed: Literal["reported", "granted", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStanding:
+    """What is known of a member at a contribution. `recorded` are the last words of registers, by attribute."""
+
+    joined_on: date
+    entry_age: int | None = None
+    completes_on: date | None = None
+    recorded: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A test that failed, what becomes of the money, and the rule that says so."""
+
+    test: str
+    outcome: MoneyOutcome
+    rules: tuple[str, ...]
+
+
+def age_at(standing: MemberStanding, on: date) -> int | None:
+    """Return the entry age and the completed years since joining; None where no entry age is on record."""
+    if standing.entry_age is None:
+        return None
+    return standing.entry_age + whole_months(standing.joined_on, on) // 12
+
+
+def first_unmet(
+    rules: Sequence[InForce[EligibilityAtContributionRule]], standing: MemberStanding, on: date
+) -> Unmet | None:
+    """Return the first test that fails, one that refuses before one that keeps in suspense; None where all hold."""
+    failed = [one for one in rules if _fails(one.rule, standing, on)]
+    if not failed:
+        return None
+    first = min(failed, key=lambda one: (one.rule.outcome != "refuse", one.rule.id))
+    return Unmet(first.rule.test, first.rule.outcome, (first.ref,))
+
+
+def _fails(rule: EligibilityAtContributionRule, standing: MemberStanding, on: date) -> bool:
+    if rule.until_age is not None:
+        age = age_at(standing, on)
+        return age is not None and age >= rule.until_age
+    if rule.attribute is not None:
+        said = standing.recorded.get(rule.attribute, "")
+        return said == "yes" if rule.test == "fact" else said not in rule.values
+    return standing.completes_on is not None and on > standing.completes_on
+
+
+def answer_due(found: InForce[DecisionLimitRule], applied_on: date, calendar: BusinessCalendar) -> date:
+    """Return the last day on which an answer is in time."""
+    if found.rule.counted == "business-days":
+        return calendar.after(applied_on, found.rule.days)
+    return applied_on + timedelta(days=found.rule.days)
