@@ -53,6 +53,7 @@ from engine.ledger import service as ledger
 from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
 from engine.reports.api import StatementDocument, decision_document, document_of
+from engine.runtime.counterparty_file import CounterpartiesUnavailable
 from engine.runtime.embedded_postgres import ServerError
 from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
@@ -124,7 +125,7 @@ def main() -> None:
         _fail(str(refusal))
     except PackErrors as errors:
         _fail(str(errors))
-    except (SettingsError, ServerError, KeysUnavailable) as error:
+    except (SettingsError, ServerError, KeysUnavailable, CounterpartiesUnavailable) as error:
         _fail(str(error))
     except psycopg.OperationalError as error:
         _fail(f"the database cannot be reached: {str(error).splitlines()[0]}")

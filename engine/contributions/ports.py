@@ -62,6 +62,13 @@ class Collections(Protocol):
         """Return what the callback claims, or None if it is none of this counterparty's. Does no I/O, never raises."""
         ...
 
+    def account_of(self, reference: UUID) -> str:
+        """Return the account that a payment under this request names where the counterparty tells of it once more.
+
+        Some tell of every payment in, also of those that were asked for; empty where this one does not.
+        """
+        ...
+
 
 class PaymentsIn(Protocol):
     """Confirms payments that payers made of their own accord, such as to a pay-bill number.

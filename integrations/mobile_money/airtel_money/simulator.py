@@ -231,3 +231,30 @@ def _is_payment(said: Mapping[str, Any], party: Mapping[str, Any]) -> bool:
         and str(party.get("msisdn")).isdigit()
         and len(str(party["msisdn"])) == 9
     )
+
+
+class Sandbox:
+    """Airtel Money for whoever tries the product out: one application in one country, its keys made at random."""
+
+    def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:
+        """Open a sandbox of `country`."""
+        self._said = {
+            "client_id": secrets.token_hex(16),
+            "client_secret": secrets.token_hex(16),
+            "pin": f"{secrets.randbelow(10**4):04d}",
+            "country": country,
+            "currency": currency,
+        }
+        self.simulator = AirtelSimulator(
+            callbacks,
+            client_id=self._said["client_id"],
+            client_secret=self._said["client_secret"],
+            pin=self._said["pin"],
+            country=country,
+            currency=currency,
+            settle_seconds=settle_seconds,
+        )
+
+    def credentials(self, url: str) -> dict[str, object]:
+        """Return the table of the secrets file that joins it, served at `url`."""
+        return {"base_url": url, **self._said}
