@@ -7,7 +7,7 @@ import asyncio
 import csv
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -49,15 +49,18 @@ from engine.funds import service as funds
 from engine.kernel.clock import SystemClock, business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.price_files import PriceFileRefused
+from engine.kernel.transport import Unanswered, Unreachable
 from engine.ledger import service as ledger
+from engine.outside import Registered, calling, register
 from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
 from engine.reports.api import StatementDocument, decision_document, document_of
-from engine.runtime.counterparty_file import CounterpartiesUnavailable
+from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.embedded_postgres import ServerError
 from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
 from engine.runtime.settings import Settings, SettingsError, load_settings
+from engine.sandbox import run_sandbox
 from engine.tenancy.errors import PackErrors
 from engine.tenancy.queries import Proposal
 from engine.tenancy.rules.differing import differences
@@ -99,6 +102,7 @@ _groups = {
         "dealing": "Dealing days.",
         "price": "Prices that wait for a second person.",
         "audit": "The tamper-evident log.",
+        "counterparty": "Operators of wallets that are joined to a scheme.",
     }.items()
 }
 for _name, _group in _groups.items():
@@ -887,6 +891,46 @@ def audit_verify(
     )
     if not report.is_ok:
         raise typer.Exit(FAILED)
+
+
+# -- counterparties
+
+
+@_groups["counterparty"].command("register")
+def counterparty_register(
+    context: typer.Context,
+    tenant: TenantOption,
+    channel: Annotated[str, typer.Option("--channel", help="The collection channel, as the scheme names it.")],
+) -> None:
+    """Make the address that an operator calls of its own accord, and register it there where that can be done."""
+
+    async def use(deployment: Deployment) -> Registered:
+        found = deployment.tenants.by_code(tenant)
+        file = CounterpartyFile(deployment.settings.counterparties_file)
+        async with calling(deployment.db, deployment.keys, file, deployment.base_url, adapter) as outside:
+            try:
+                return await register(outside.of(found), deployment.db, found, channel)
+            except (Unreachable, Unanswered) as error:
+                _fail(f"the operator of {channel} did not answer: {error}")
+
+    made = _run(context, use)
+    told = "The operator has taken it." if made.is_told else "Enter it in the operator's portal."
+    _show(context, made, lambda: typer.echo(f"{made.address}\n{told}"))
+
+
+@app.command()
+def sandbox(
+    context: typer.Context,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the settings to this file instead of printing them.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", help="The first simulator's port; 0 for free ones.")] = 0,
+    settle_seconds: Annotated[float, typer.Option("--settle-seconds", help="How long a payer takes.")] = 1.0,
+) -> None:
+    """Serve the simulators of every wallet that the packs join, and say by which settings they are joined."""
+    packs = [load_pack(folder, KINDS) for folder in pack_folders(context.obj.settings.packs)]
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run_sandbox(packs, port=port, settle_seconds=settle_seconds, write=write, tell=typer.echo))
 
 
 # -- the main job and its speed

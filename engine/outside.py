@@ -6,7 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from engine.contributions import service as contributions
+from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
@@ -52,6 +55,14 @@ class Joined:
     exchanges: Exchanges
     collectors: Collectors
     payments_in: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """An address for what nobody was asked for; `is_told`: the operator has taken it, else people enter it there."""
+
+    channel: str
+    address: str
+    is_told: bool
 
 
 class Outside:
@@ -154,6 +165,25 @@ async def calling(
     """Open the outside of a process that calls."""
     async with open_transport() as transport:
         yield Outside(db, keys, file, base_url, installed, transport)
+
+
+async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -> Registered:
+    """Make an address that a channel's operator calls, and tell the operator where it takes that from us.
+
+    Raises:
+        CannotCollect: the channel is not joined.
+        Unreachable, Unanswered: it could not be told.
+    """
+    payments = joined.payments_in.get(channel)
+    name, operation = (
+        (payments_in_name(channel), contributions.PAYMENTS_IN) if payments else (channel, contributions.COLLECTIONS)
+    )
+    if name not in joined.exchanges.counterparties:
+        raise CannotCollect(channel=channel)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        address = await joined.exchanges.standing_address(session, counterparty=name, operation=operation)
+    told = payments is not None and await payments.register(validation_url=address, confirmation_url=address)
+    return Registered(channel=channel, address=address, is_told=told)
 
 
 async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined: Joined) -> int:

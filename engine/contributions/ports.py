@@ -77,6 +77,14 @@ class PaymentsIn(Protocol):
     first whether we would take a payment and wait for the reply a few seconds.
     """
 
+    async def register(self, *, validation_url: str, confirmation_url: str) -> bool:
+        """Tell the counterparty where to ask us and where to tell us; returns whether it took that.
+
+        Raises:
+            Unreachable, Unanswered: nothing was learned.
+        """
+        ...
+
     async def confirm(self, claimed: Answer) -> Answer:
         """Return what the counterparty says of the transaction `claimed.provider_ref`: SUCCEEDED with amount and account.
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from engine.kernel.transport import Transport, WireRequest
-from integrations.mobile_money.simulation import Call, Movement, Outgoing, Reply, Simulator
+from integrations.mobile_money.simulation import Call, JoinedSimulator, Movement, Outgoing, Reply, Simulator
 
 TOKEN_SECONDS = 180
 ENDINGS = {"001": "1007", "032": "1008", "003": "1003", "040": "1010"}
@@ -77,6 +77,13 @@ class AirtelSimulator(Simulator):
             ("GET", "/standard/v1/users/{msisdn}", self._user, False),
         ):
             self.route(method, path, partial(self._enter, act), moves_money=moves)
+        self.route("POST", "/simulator/callback-url", self._register)
+
+    def _register(self, call: Call) -> Reply:
+        """Take the address for all callbacks, which Airtel's portal takes from people."""
+        said = call.json()
+        self.callback_url = str(said.get("url", "")) if isinstance(said, dict) else ""
+        return Reply.of({"url": self.callback_url})
 
     # -- entering
 
@@ -233,7 +240,7 @@ def _is_payment(said: Mapping[str, Any], party: Mapping[str, Any]) -> bool:
     )
 
 
-class Sandbox:
+class Sandbox(JoinedSimulator):
     """Airtel Money for whoever tries the product out: one application in one country, its keys made at random."""
 
     def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:

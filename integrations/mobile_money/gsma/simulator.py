@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from engine.kernel.transport import Transport, WireRequest
-from integrations.mobile_money.simulation import Call, Movement, Outgoing, Reply, Simulator
+from integrations.mobile_money.simulation import Call, JoinedSimulator, Movement, Outgoing, Reply, Simulator
 
 BASE = "/v1.2/mm"
 TOKEN_SECONDS = 3600
@@ -259,7 +259,7 @@ def _error(status: int, code: str) -> Reply:
     return Reply.of(_error_object(code), status)
 
 
-class Sandbox:
+class Sandbox(JoinedSimulator):
     """An operator for whoever tries the product out: one client, its keys made at random."""
 
     def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:  # noqa: ARG002

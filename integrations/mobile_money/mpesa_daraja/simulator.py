@@ -28,7 +28,7 @@ from integrations.mobile_money.mpesa_daraja.shapes import (
 )
 from integrations.mobile_money.mpesa_daraja.till import ENDINGS, TAKEN
 from integrations.mobile_money.mpesa_daraja.wire import ZONE, security_credential
-from integrations.mobile_money.simulation import Reply
+from integrations.mobile_money.simulation import JoinedSimulator, Reply
 
 PAGE = 50
 _STK_FIELDS = {"BusinessShortCode", "Password", "Timestamp", "TransactionType", "Amount", "PartyA", "PartyB",
@@ -235,7 +235,7 @@ class DarajaSimulator(PayingOut):
         )
 
 
-class Sandbox:
+class Sandbox(JoinedSimulator):
     """Safaricom for whoever tries the product out: one application, its keys made at random."""
 
     def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from engine.kernel.transport import Transport, WireRequest
-from integrations.mobile_money.simulation import Call, Movement, Outgoing, Reply, Simulator
+from integrations.mobile_money.simulation import Call, JoinedSimulator, Movement, Outgoing, Reply, Simulator
 
 FAILED, REJECTED, TIMEOUT, ONGOING, PENDING = (f"4673312345{digit}" for digit in range(5))
 """MTN's sandbox payers: what becomes of a payment of theirs."""
@@ -308,7 +308,7 @@ def _no_subscription() -> Reply:
     return Reply.of({"statusCode": 401, "message": message}, 401)
 
 
-class Sandbox:
+class Sandbox(JoinedSimulator):
     """MTN for whoever tries the product out: one partner, its keys made at random."""
 
     def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:  # noqa: ARG002
