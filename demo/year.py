@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from demo.client import DemoFailed, Operator, Partner, chunks, expect
+from demo.collecting import Round, Sandbox
 from demo.people import Person
 from demo.plan import Payment, Plan
 from demo.processes import Machine
@@ -39,6 +40,12 @@ class Tally:
     suspended: int = 0
     suspended_amount: Decimal = Decimal(0)
     sent_again: int = 0
+    asked: int = 0
+    collected: int = 0
+    collected_amount: Decimal = Decimal(0)
+    not_paid: int = 0
+    left_unknown: int = 0
+    misbehaved: dict[str, int] = field(default_factory=dict)
     files: int = 0
     days: int = 0
     statement_lines: int = 0
@@ -74,6 +81,7 @@ class Year:
         partner: Partner,
         operator: Operator,
         files: Path,
+        counterparties: Path,
         progress: Callable[[int], None],
         is_stopped: Callable[[], bool],
     ) -> None:
@@ -83,6 +91,7 @@ class Year:
         self._pack: Pack = plan.pack
         self._machine, self._partner, self._operator = machine, partner, operator
         self._files, self._progress, self._is_stopped = files, progress, is_stopped
+        self._counterparties = counterparties
         self._consents: dict[str, list[dict[str, str]]] = {}
         self._sent_files: list[Path] = []
         self._lock = Lock()
@@ -104,6 +113,8 @@ class Year:
             if taken or day in self.prices:
                 self._advance(day, self._pack.scenario.evening)
             self._reconcile(day, taken)
+            if day == self._collecting_on:
+                self._collect(day)
             self._deal(day)
             self.tally.days += 1
             self._progress(1 + len(payments))
@@ -249,6 +260,36 @@ class Year:
         self.tally.files += len(paths) + len(twice)
         return [_Paid(one, "suspended" if one.mishap else "received") for one in payments]
 
+    @property
+    def _collecting_on(self) -> date | None:
+        """Return the day on which members are asked for payments, if they are."""
+        scenario = self._pack.scenario
+        return max(day for day in self.plan.days if day <= scenario.last_payment) if scenario.collecting else None
+
+    def _collect(self, day: date) -> None:
+        """Ask members for payments; afterwards hold the books against each operator's own, by its statement."""
+        wanted = self._pack.scenario.collecting
+        assert wanted is not None
+        members: dict[str, list[str]] = defaultdict(list)
+        for person in self.plan.people:
+            if person.index in self.numbers and not person.saver:
+                members[person.channel].append(self.numbers[person.index])
+        with self._timed("payment requests"):
+            sandbox = Sandbox(self._counterparties, self._pack.code)
+            ends = Round(self._pack, wanted, sandbox, self._partner, self._machine).run(members)
+        tally = self.tally
+        for channel, end in ends.items():
+            tally.asked += end.asked
+            tally.collected += end.received
+            tally.collected_amount += end.amount
+            tally.received += end.amount
+            tally.not_paid += end.not_paid
+            tally.left_unknown += end.unknown
+            for how, times in end.misbehaved.items():
+                tally.misbehaved[how] = tally.misbehaved.get(how, 0) + times
+            lines = [(one["transaction"], one["amount"]) for one in end.movements]
+            self._import_statement(channel, day, lines, name=f"{channel}-requests-{day.isoformat()}.csv")
+
     # -- the evening
 
     def _reconcile(self, day: date, taken: Sequence[_Paid]) -> None:
@@ -256,14 +297,16 @@ class Year:
         with self._timed("statements"):
             for channel in sorted({paid.payment.channel for paid in taken}):
                 own = [paid.payment for paid in taken if paid.payment.channel == channel]
-                raw = _csv(
-                    ("date", "reference", "amount", "currency"),
-                    ([day.isoformat(), one.reference, one.amount, self._pack.currency] for one in own),
-                )
-                report = self._operator.upload(
-                    "/v1/operations/statements", raw, account=channel, name=f"{channel}-{day.isoformat()}.csv"
-                )
-                self._read_statement(channel, len(own), report)
+                lines = [(one.reference, one.amount) for one in own]
+                self._import_statement(channel, day, lines, name=f"{channel}-{day.isoformat()}.csv")
+
+    def _import_statement(self, channel: str, day: date, lines: Sequence[tuple[str, str]], *, name: str) -> None:
+        raw = _csv(
+            ("date", "reference", "amount", "currency"),
+            ([day.isoformat(), reference, amount, self._pack.currency] for reference, amount in lines),
+        )
+        report = self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
+        self._read_statement(channel, len(lines), report)
 
     def _read_statement(self, channel: str, lines: int, report: Mapping[str, Any]) -> None:
         if report["matched"] != lines:
