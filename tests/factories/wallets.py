@@ -33,7 +33,7 @@ from tests.api.site import listening
 from tests.factories.schemes import serve
 
 PACE = {
-    "first_wait": 0.02, "longest_wait": 0.1, "lease": 5.0, "per_second": 1000.0, "breaks_after": 1000,
+    "first_wait": 0.02, "longest_wait": 0.1, "lease": 3.0, "per_second": 1000.0, "breaks_after": 1000,
     "answer_seconds": 1.0,
 }  # fmt: skip
 
