@@ -129,6 +129,7 @@ class _Demo:
             if missing:
                 raise DemoFailed(f"{self._settings.data_dir} holds no demo of {', '.join(missing)}; start afresh")
             with self._phase("start"):
+                self._start_sandbox(machine)
                 machine.akiba("db", "upgrade")
                 self._start(machine)
                 machine.await_ready()
@@ -167,6 +168,7 @@ class _Demo:
     def _load(self, machine: Machine, sites: dict[str, Site]) -> State:
         with self._phase("set-up"):
             self._keep(State())
+            self._start_sandbox(machine)
             machine.akiba("db", "upgrade")
             self._each(lambda plan: _create(machine, plan))
             self._start(machine)
@@ -222,9 +224,11 @@ class _Demo:
         """Return the file by which the simulated operators of wallets are joined."""
         return self._folder / "counterparties.toml"
 
-    def _start(self, machine: Machine) -> None:
+    def _start_sandbox(self, machine: Machine) -> None:
         self._counterparties.unlink(missing_ok=True)
         machine.start("sandbox", "sandbox", "--write", str(self._counterparties), "--settle-seconds", "0.3")
+
+    def _start(self, machine: Machine) -> None:
         machine.await_file("sandbox", self._counterparties)
         machine.start("server", "serve")
         machine.start("worker", "work")

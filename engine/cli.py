@@ -928,6 +928,8 @@ def sandbox(
     settle_seconds: Annotated[float, typer.Option("--settle-seconds", help="How long a payer takes.")] = 1.0,
 ) -> None:
     """Serve the simulators of every wallet that the packs join, and say by which settings they are joined."""
+    if context.obj.settings.is_production:
+        _fail("a production deployment is joined to real operators: the sandbox is for development and trials")
     packs = [load_pack(folder, KINDS) for folder in pack_folders(context.obj.settings.packs)]
     with suppress(KeyboardInterrupt):
         asyncio.run(run_sandbox(packs, port=port, settle_seconds=settle_seconds, write=write, tell=typer.echo))

@@ -28,6 +28,9 @@ from engine.tenancy.service import Tenant
 IDLE_SECONDS = 0.5
 """How long a worker waits where nothing was to do."""
 
+UNJOINED_SECONDS = 60.0
+"""The same, for a tenant that is joined to nobody."""
+
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
 
@@ -218,9 +221,11 @@ class OutsideWork:
 
     async def _work(self, tenant: Tenant) -> None:
         joined = self._outside.of(tenant)
-        turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant)]
+        # What an operator that is joined no more has confirmed is posted all the same.
+        idle = IDLE_SECONDS if joined.exchanges.counterparties else UNJOINED_SECONDS
+        turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
         for name in joined.exchanges.counterparties:
-            turns.append(_forever(_calls(joined, name, tenant), tenant))
+            turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
         await asyncio.gather(*turns)
 
 
@@ -228,12 +233,12 @@ def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:
     return lambda: joined.exchanges.work_with(name, tenant.tenant_id)
 
 
-async def _forever(turn: Callable[[], Any], tenant: Tenant) -> None:
+async def _forever(turn: Callable[[], Any], tenant: Tenant, idle: float) -> None:
     """Take turns until cancelled; wait where there was nothing to do, or where it failed."""
     while True:
         try:
             if not await turn():
-                await asyncio.sleep(IDLE_SECONDS)
+                await asyncio.sleep(idle)
         except Exception:  # noqa: BLE001 - whatever it was, the next turn tries again
             _log.exception("work with the outside failed and tries again", tenant=tenant.code)
             await asyncio.sleep(_TRIED_AGAIN_SECONDS)
