@@ -42,7 +42,16 @@ def is_free(host: str, port: int) -> bool:
 class Machine:
     """What is run, with which settings, and where its logs go."""
 
-    def __init__(self, settings: Settings, *, port: int, app_url: str, owner_url: str | None, logs: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        port: int,
+        app_url: str,
+        owner_url: str | None,
+        logs: Path,
+        counterparties: Path | None = None,
+    ) -> None:
         self.host, self.port = settings.host, port
         self._logs = logs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -51,6 +60,7 @@ class Machine:
             "DATABASE_OWNER_URL": owner_url,
             "AKIBA_DATA_DIR": str(settings.data_dir),
             "AKIBA_KEYS_FILE": str(settings.keys_file),
+            "AKIBA_COUNTERPARTIES_FILE": str(counterparties or settings.counterparties_file),
             "AKIBA_HOST": settings.host,
             "AKIBA_PORT": str(port),
             "AKIBA_PACKS": os.pathsep.join(str(folder) for folder in settings.packs),
@@ -125,6 +135,19 @@ class Machine:
             connection.close()
             time.sleep(0.1)
         raise DemoFailed(f"the server is not ready after {_START_SECONDS:g} s{self._tail('server')}")
+
+    def await_file(self, name: str, path: Path) -> None:
+        """Wait until the command `name` has written a file.
+
+        Raises:
+            DemoFailed: it does not in time, or it ended.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not path.exists():
+            self.check()
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"the {name} is not ready after {_START_SECONDS:g} s{self._tail(name)}")
+            time.sleep(0.1)
 
     def check(self) -> None:
         """Say if a process that should stay has ended.

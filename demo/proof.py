@@ -109,8 +109,8 @@ def _rows(path: Path) -> int:
 
 def _compare_counts(plan: Plan, tally: Tally, kinds: Counter[str]) -> None:
     """Hold the books against the plan: each payment is there once, however often it was sent."""
-    right = sum(not payment.mishap for payment in plan.payments)
-    wrong = len(plan.payments) - right
+    good = sum(not payment.mishap for payment in plan.payments)
+    right, wrong = good + tally.collected, len(plan.payments) - good
     expected = {_CONTRIBUTION: right, _SUSPENDED: wrong, "member-enrolled": len(plan.people)}
     for kind, count in expected.items():
         if kinds[kind] != count:

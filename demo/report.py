@@ -77,6 +77,14 @@ def _rows(
         row(f"payments {label}", lambda t, *_, way=way: f"{t.payments.get(way, 0):,}")
     row("credited", lambda t, _, currency: _money(t.received, currency))
     row("sent again, posted once", lambda t, *_: f"{t.sent_again:,}")
+    row(
+        "payment requests paid",
+        lambda t, _, currency: (
+            f"{t.collected:,} of {t.asked:,}: {_money(t.collected_amount, currency)}" if t.asked else ""
+        ),
+    )
+    row("not paid, left unknown", lambda t, *_: f"{t.not_paid:,}, {t.left_unknown:,}" if t.asked else "")
+    row("operators misbehaved", lambda t, *_: _misbehaved(t.misbehaved) if t.asked else "")
     row("in suspense", lambda t, _, currency: f"{t.suspended:,}: {_money(t.suspended_amount, currency)}")
     row("statement lines matched", lambda t, *_: f"{t.matched:,} of {t.statement_lines:,}")
     row("prices imported", lambda t, *_: f"{t.prices:,}" if t.prices else "none")
@@ -93,6 +101,10 @@ def _rows(
     row("export", lambda _, p, __: f"verified by {len(p.verified)} programs")
     row("by hand", lambda _, p, __: p.by_hand)
     return found
+
+
+def _misbehaved(counts: Mapping[str, int]) -> str:
+    return f"{sum(counts.values()):,} times in {len(counts)} ways"
 
 
 def _money(amount: Decimal, currency: str) -> str:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from datetime import time as time_of_day
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
@@ -108,6 +109,7 @@ class _Demo:
                 app_url=app_url,
                 owner_url=owner_url,
                 logs=self._folder / "logs",
+                counterparties=self._counterparties,
             )
             self._seconds["PostgreSQL"] = time.perf_counter() - self._began
             try:
@@ -127,6 +129,7 @@ class _Demo:
             if missing:
                 raise DemoFailed(f"{self._settings.data_dir} holds no demo of {', '.join(missing)}; start afresh")
             with self._phase("start"):
+                self._start_sandbox(machine)
                 machine.akiba("db", "upgrade")
                 self._start(machine)
                 machine.await_ready()
@@ -165,6 +168,7 @@ class _Demo:
     def _load(self, machine: Machine, sites: dict[str, Site]) -> State:
         with self._phase("set-up"):
             self._keep(State())
+            self._start_sandbox(machine)
             machine.akiba("db", "upgrade")
             self._each(lambda plan: _create(machine, plan))
             self._start(machine)
@@ -209,12 +213,23 @@ class _Demo:
             partner=partner,
             operator=Operator(site, way_in[1]),
             files=self._folder / "files" / plan.pack.code,
+            counterparties=self._counterparties,
             progress=lambda done: progress.advance(task, done),
             is_stopped=self._stop.is_set,
         )
         return year, partner
 
+    @property
+    def _counterparties(self) -> Path:
+        """Return the file by which the simulated operators of wallets are joined."""
+        return self._folder / "counterparties.toml"
+
+    def _start_sandbox(self, machine: Machine) -> None:
+        self._counterparties.unlink(missing_ok=True)
+        machine.start("sandbox", "sandbox", "--write", str(self._counterparties), "--settle-seconds", "0.3")
+
     def _start(self, machine: Machine) -> None:
+        machine.await_file("sandbox", self._counterparties)
         machine.start("server", "serve")
         machine.start("worker", "work")
 

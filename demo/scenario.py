@@ -77,6 +77,22 @@ class Mishaps(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     file_sent_twice: bool = False
 
 
+class Collecting(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A round of requests for payments on the day of the last payment, through simulated operators that misbehave.
+
+    `requests` go to members of each channel, for `amount`; those to `others`, by channel, to telephones of people who
+    cannot or will not pay. `left_unknown` of a channel nobody can ever tell of: its operator does not know a request
+    by our name, so one whose sending failed is never sent again. `one_address`: channels whose operator calls back at
+    one address, entered by people.
+    """
+
+    requests: Annotated[int, Meta(ge=1)]
+    amount: str
+    others: Mapping[str, tuple[str, ...]] = {}
+    left_unknown: Mapping[str, int] = {}
+    one_address: tuple[str, ...] = ()
+
+
 class Saver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person whose account is calculated by hand: the same one however large the demo is.
 
@@ -111,6 +127,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     saving: Saving
     sending: Sending
     mishaps: Mishaps = Mishaps()
+    collecting: Collecting | None = None
     saver: tuple[Saver, ...] = ()
 
     def __post_init__(self) -> None:

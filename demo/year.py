@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from demo.client import DemoFailed, Operator, Partner, chunks, expect
+from demo.collecting import Round, Sandbox
 from demo.people import Person
 from demo.plan import Payment, Plan
 from demo.processes import Machine
@@ -41,6 +42,12 @@ class Tally:
     suspended: int = 0
     suspended_amount: Decimal = Decimal(0)
     sent_again: int = 0
+    asked: int = 0
+    collected: int = 0
+    collected_amount: Decimal = Decimal(0)
+    not_paid: int = 0
+    left_unknown: int = 0
+    misbehaved: dict[str, int] = field(default_factory=dict)
     files: int = 0
     days: int = 0
     statement_lines: int = 0
@@ -85,6 +92,7 @@ class Year:
         partner: Partner,
         operator: Operator,
         files: Path,
+        counterparties: Path,
         progress: Callable[[int], None],
         is_stopped: Callable[[], bool],
     ) -> None:
@@ -94,6 +102,7 @@ class Year:
         self._pack: Pack = plan.pack
         self._machine, self._partner, self._operator = machine, partner, operator
         self._files, self._progress, self._is_stopped = files, progress, is_stopped
+        self._counterparties = counterparties
         self._consents: dict[str, list[dict[str, str]]] = {}
         self._sent_files: list[Path] = []
         self._lock = Lock()
@@ -117,6 +126,8 @@ class Year:
             if taken or day in self.prices:
                 self._advance(day, self._pack.scenario.evening)
             self._reconcile(day, taken)
+            if day == self._collecting_on:
+                self._collect(day)
             self._deal(day)
             self.tally.days += 1
             self._progress(1 + len(payments))
@@ -264,27 +275,61 @@ class Year:
         self.tally.files += len(paths) + len(twice)
         return [_Paid(one, "suspended" if one.mishap else "received") for one in payments]
 
+    @property
+    def _collecting_on(self) -> date | None:
+        """Return the day on which members are asked for payments, if they are."""
+        scenario = self._pack.scenario
+        return max(day for day in self.plan.days if day <= scenario.last_payment) if scenario.collecting else None
+
+    def _collect(self, day: date) -> None:
+        """Ask members for payments; afterwards hold the books against each operator's own, by its statement."""
+        wanted = self._pack.scenario.collecting
+        assert wanted is not None
+        members: dict[str, list[str]] = defaultdict(list)
+        for person in self.plan.people:
+            if person.index in self.numbers and not person.saver:
+                members[person.channel].append(self.numbers[person.index])
+        with self._timed("payment requests"):
+            sandbox = Sandbox(self._counterparties, self._pack.code)
+            ends = Round(self._pack, wanted, sandbox, self._partner, self._machine).run(members)
+        tally = self.tally
+        for channel, end in ends.items():
+            tally.asked += end.asked
+            tally.collected += end.received
+            tally.collected_amount += end.amount
+            tally.received += end.amount
+            tally.not_paid += end.not_paid
+            tally.left_unknown += end.unknown
+            for how, times in end.misbehaved.items():
+                tally.misbehaved[how] = tally.misbehaved.get(how, 0) + times
+            lines = [(one["transaction"], one["amount"]) for one in end.movements]
+            self._import_statement(channel, day, lines, name=f"{channel}-requests-{day.isoformat()}.csv")
+
     # -- the evening
 
     def _reconcile(self, day: date, taken: Sequence[_Paid], *, last: bool = False) -> None:
         """Import what each collection account's bank reports: orders it paid, and every payment that came, known or not."""
         with self._timed("statements"):
-            by_channel: dict[str, list[Payment]] = defaultdict(list)
+            by_channel: dict[str, list[tuple[str, str]]] = defaultdict(list)
             for paid in taken:
-                by_channel[paid.payment.channel].append(paid.payment)
+                by_channel[paid.payment.channel].append((paid.payment.reference, paid.payment.amount))
             waiting = {channel for channel, account in self._bank.items() if account.orders}
             for channel in sorted(by_channel.keys() | (waiting if last else set())):
-                lines = self._bank_lines(channel, by_channel[channel], day)
-                raw = _csv(("date", "reference", "amount", "currency", "balance"), lines)
                 name = f"{channel}-{day.isoformat()}{'-close' if last else ''}.csv"
-                report = self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
-                self._read_statement(channel, len(by_channel[channel]), len(lines), report)
+                self._import_statement(channel, day, by_channel[channel], name=name)
 
-    def _bank_lines(self, channel: str, payments: Sequence[Payment], day: date) -> list[tuple[str, ...]]:
+    def _import_statement(self, channel: str, day: date, payments: Sequence[tuple[str, str]], *, name: str) -> None:
+        """Import a bank's statement: the orders that it paid, then the payments that came, (reference, amount)."""
+        lines = self._bank_lines(channel, payments, day)
+        raw = _csv(("date", "reference", "amount", "currency", "balance"), lines)
+        report = self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
+        self._read_statement(channel, len(payments), len(lines), report)
+
+    def _bank_lines(self, channel: str, payments: Sequence[tuple[str, str]], day: date) -> list[tuple[str, ...]]:
         account = self._bank[channel]
         rows: list[tuple[str, ...]] = []
         moved = [(reference, -amount) for reference, amount in account.orders]
-        moved += [(one.reference, Decimal(one.amount)) for one in payments]
+        moved += [(reference, Decimal(amount)) for reference, amount in payments]
         account.orders = []
         for reference, amount in moved:
             account.balance += amount

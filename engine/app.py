@@ -29,11 +29,12 @@ from engine.audit import queries as audit_queries
 from engine.audit.api import LogController
 from engine.audit.rules.tables import Column, ExportTable
 from engine.benefits import rules as benefit_rules
+from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
-from engine.contributions.api import ContributionController, Desk, SuspenseController
-from engine.contributions.service import Intake
+from engine.contributions.api import CollectionController, ContributionController, Desk, SuspenseController
+from engine.contributions.service import Collectors, Intake
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
 from engine.enrolment.api import EnrolmentTermsController, MemberController
@@ -46,13 +47,16 @@ from engine.kernel.rules import Rule
 from engine.ledger import queries as ledger_queries
 from engine.ledger.rules import Law
 from engine.notices.rules.contents import content_problems
+from engine.outside import NoTransport, Outside
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
 from engine.reports import rules as report_rules
 from engine.reports.api import DecisionController, EntitlementController, ProjectionController, StatementController
 from engine.reports.rules import statement_problems
+from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
+from engine.runtime.exchanges.engine import Exchanges
 from engine.runtime.http import StrictRequest, document_refusals, exception_handlers
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.locale import ENGINE_LOCALES, translator
@@ -254,6 +258,8 @@ def translate(request: Request[Any, Any, Any], message: str) -> str:
 def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intake] = Intake) -> Litestar:
     """Return the HTTP application of a deployment; `intake` gathers contributions into commits."""
     gathering = intake(deployment.db, deployment.keys)
+    file = CounterpartyFile(deployment.settings.counterparties_file)
+    outside = Outside(deployment.db, deployment.keys, file, deployment.base_url, adapter, NoTransport())
     gate = Gate(
         deployment.db,
         Tokens(deployment.keys.token_signing_key, issuer=deployment.base_url),
@@ -265,6 +271,13 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         if caller.kind == "public":
             return deployment.tenants.by_host(request.headers.get("host", ""))
         return deployment.tenants.by_id(caller.tenant_id)
+
+    async def provide_collectors(request: Request[Any, Any, Any]) -> Collectors:
+        caller = await provide_caller(request)
+        return outside.of(deployment.tenants.by_id(caller.tenant_id)).collectors
+
+    def exchanges_of(tenant_id: int) -> Exchanges:
+        return outside.of(deployment.tenants.by_id(tenant_id)).exchanges
 
     async def provide_desk(request: Request[Any, Any, Any]) -> Desk:
         caller = await provide_caller(request)
@@ -294,6 +307,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MemberController,
             EnrolmentTermsController,
             ContributionController,
+            CollectionController,
             SuspenseController,
             PriceController,
             DealingController,
@@ -306,6 +320,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             PackVersionController,
             LogController,
             OperationsController,
+            CallbackController,
             *WEB_HANDLERS,
         ],
         guards=[authorize],
@@ -313,6 +328,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             "caller": Provide(provide_caller),
             "tenant": Provide(provide_tenant),
             "desk": Provide(provide_desk),
+            "collectors": Provide(provide_collectors),
+            "exchanges_of": given(exchanges_of),
             "db": given(deployment.db),
             "keys": given(deployment.keys),
             "tenants": given(deployment.tenants),

@@ -5,6 +5,7 @@ People's words go to standard error, results to standard output; with `--json` t
 
 import asyncio
 import sys
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from engine.access import service as access
 from engine.access.rules import FIRST_ROLES, PARTNER_SCOPES
 from engine.app import (
     EXPORT_TABLES,
+    KINDS,
     LAWS,
     DatabaseURLs,
     Deployment,
@@ -42,19 +44,25 @@ from engine.funds import service as funds
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.price_files import PriceFileRefused
+from engine.kernel.transport import Unanswered, Unreachable
 from engine.ledger import service as ledger
+from engine.outside import Registered, calling, register
 from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
 from engine.reports.api import StatementDocument, decision_document, document_of
+from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.embedded_postgres import ServerError
 from engine.runtime.key_file import KeysUnavailable
 from engine.runtime.logging import configure_logging
 from engine.runtime.settings import Settings, SettingsError, load_settings
+from engine.sandbox import run_sandbox
 from engine.tenancy.errors import PackErrors
 from engine.tenancy.service import (
     FiguresProposed,
     Tenant,
     advance_clock,
+    load_pack,
+    pack_folders,
     propose_figures,
 )
 from engine.worker import last_checkpoint
@@ -79,6 +87,7 @@ _groups = {
         "dealing": "Dealing days.",
         "price": "Prices that wait for a second person.",
         "audit": "The tamper-evident log.",
+        "counterparty": "Operators of wallets that are joined to a scheme.",
     }.items()
 }
 for _name, _group in _groups.items():
@@ -94,7 +103,7 @@ def main() -> None:
         fail(str(refusal))
     except PackErrors as errors:
         fail(str(errors))
-    except (SettingsError, ServerError, KeysUnavailable) as error:
+    except (SettingsError, ServerError, KeysUnavailable, CounterpartiesUnavailable) as error:
         fail(str(error))
     except psycopg.OperationalError as error:
         fail(f"the database cannot be reached: {str(error).splitlines()[0]}")
@@ -594,13 +603,13 @@ def prove(
             today = business_date(await ledger.scheme_now(session), served.time_zone)
             return await reconciliation.prove_day(session, served, on.date() if on else today)
 
-    proof = _run(context, use)
+    proof = run(context, use)
 
     def lines() -> None:
         for line in proof.lines():
             typer.echo(line)
 
-    _show(context, proof, lines)
+    show(context, proof, lines)
     if not proof.is_clean:
         raise typer.Exit(PARTLY)
 
@@ -619,14 +628,14 @@ def import_holdings(context: typer.Context, files: list[Path], tenant: TenantOpt
             for path in files
         ]
 
-    found = _run(context, use)
+    found = run(context, use)
 
     def lines() -> None:
         for report in found:
             for line in report.lines():
                 typer.echo(line)
 
-    _show(context, found, lines)
+    show(context, found, lines)
 
 
 @_groups["audit"].command("export")
@@ -700,6 +709,48 @@ def audit_verify(
     )
     if not report.is_ok:
         raise typer.Exit(FAILED)
+
+
+# -- counterparties
+
+
+@_groups["counterparty"].command("register")
+def counterparty_register(
+    context: typer.Context,
+    tenant: TenantOption,
+    channel: Annotated[str, typer.Option("--channel", help="The collection channel, as the scheme names it.")],
+) -> None:
+    """Make the address that an operator calls of its own accord, and register it there where that can be done."""
+
+    async def use(deployment: Deployment) -> Registered:
+        found = deployment.tenants.by_code(tenant)
+        file = CounterpartyFile(deployment.settings.counterparties_file)
+        async with calling(deployment.db, deployment.keys, file, deployment.base_url, adapter) as outside:
+            try:
+                return await register(outside.of(found), deployment.db, found, channel)
+            except (Unreachable, Unanswered) as error:
+                fail(f"the operator of {channel} did not answer: {error}")
+
+    made = run(context, use)
+    told = "The operator has taken it." if made.is_told else "Enter it in the operator's portal."
+    show(context, made, lambda: typer.echo(f"{made.address}\n{told}"))
+
+
+@app.command()
+def sandbox(
+    context: typer.Context,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the settings to this file instead of printing them.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", help="The first simulator's port; 0 for free ones.")] = 0,
+    settle_seconds: Annotated[float, typer.Option("--settle-seconds", help="How long a payer takes.")] = 1.0,
+) -> None:
+    """Serve the simulators of every wallet that the packs join, and say by which settings they are joined."""
+    if context.obj.settings.is_production:
+        fail("a production deployment is joined to real operators: the sandbox is for development and trials")
+    packs = [load_pack(folder, KINDS) for folder in pack_folders(context.obj.settings.packs)]
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run_sandbox(packs, port=port, settle_seconds=settle_seconds, write=write, tell=typer.echo))
 
 
 # -- the main job and its speed

@@ -8,12 +8,14 @@ from typing import Any
 import procrastinate
 from procrastinate import PsycopgConnector
 
-from engine.app import DatabaseURLs, Deployment, follow_tenants
+from engine.app import DatabaseURLs, Deployment, adapter, follow_tenants
 from engine.audit import service as audit
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
+from engine.outside import Outside, OutsideWork, calling, read_and_post
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
+from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Role
 from engine.runtime.jobs import Jobs, promise
 from engine.runtime.logging import get_logger
@@ -25,6 +27,9 @@ SCHEDULED = ("reconciliation.match_statements", "contributions.recompute_changes
 """Jobs that come round for every tenant; a waiting one is not queued again."""
 
 ROUND_SECONDS = 60
+FOLLOWED_SECONDS = 2
+"""How soon the work with a new tenant's counterparties begins, or is done by a new pack version."""
+
 _log = get_logger(__name__)
 
 
@@ -48,8 +53,13 @@ def _bound(deployment: Deployment, job: Callable[..., Awaitable[object]]) -> Cal
 async def work(deployment: Deployment, urls: DatabaseURLs, *, until_idle: bool = False) -> None:
     """Run the background until cancelled; with `until_idle`, until nothing waits."""
     app = job_app(deployment, urls)
-    async with app.open_async():
+    file = CounterpartyFile(deployment.settings.counterparties_file)
+    async with (
+        app.open_async(),
+        calling(deployment.db, deployment.keys, file, deployment.base_url, adapter) as outside,
+    ):
         if until_idle:
+            await turn_outside(deployment, outside)
             await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
             await append_all(deployment)
             return
@@ -57,13 +67,35 @@ async def work(deployment: Deployment, urls: DatabaseURLs, *, until_idle: bool =
         appender = asyncio.create_task(_append_forever(deployment, stop))
         folder = asyncio.create_task(_round_forever(deployment))
         follower = asyncio.create_task(follow_tenants(deployment))
+        exchanger = asyncio.create_task(_exchange_forever(deployment, outside))
         try:
             await app.run_worker_async(concurrency=4, shutdown_graceful_timeout=20)
         finally:
             stop.set()
             folder.cancel()
             follower.cancel()
-            await asyncio.gather(appender, folder, follower, return_exceptions=True)
+            exchanger.cancel()
+            await asyncio.gather(appender, folder, follower, exchanger, return_exceptions=True)
+
+
+async def turn_outside(deployment: Deployment, outside: Outside) -> None:
+    """Do for every tenant what is due with its counterparties now: read, call, post."""
+    for tenant in deployment.tenants:
+        joined = outside.of(tenant)
+        await read_and_post(deployment.db, deployment.keys, tenant, joined)
+        await joined.exchanges.work(tenant.tenant_id)
+        await read_and_post(deployment.db, deployment.keys, tenant, joined)
+
+
+async def _exchange_forever(deployment: Deployment, outside: Outside) -> None:
+    work = OutsideWork(deployment.db, deployment.keys, outside)
+    try:
+        while True:
+            for tenant in deployment.tenants:
+                work.follow(tenant)
+            await asyncio.sleep(FOLLOWED_SECONDS)
+    finally:
+        await work.stop()
 
 
 async def append_all(deployment: Deployment) -> None:

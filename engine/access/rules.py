@@ -60,7 +60,8 @@ _READS = frozenset(
 ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OPERATOR: _READS | {Permission.MEMBERS_ENROL},
-        Role.CONTRIBUTIONS_OFFICER: _READS | {Permission.CONTRIBUTIONS_RECEIVE, Permission.SUSPENSE_RESOLVE},
+        Role.CONTRIBUTIONS_OFFICER: _READS
+        | {Permission.CONTRIBUTIONS_RECEIVE, Permission.COLLECTIONS_REQUEST, Permission.SUSPENSE_RESOLVE},
         Role.RECONCILIATION_OFFICER: frozenset(
             {Permission.CONTRIBUTIONS_READ, Permission.STATEMENTS_IMPORT, Permission.OPERATIONS_READ}
         ),
@@ -105,6 +106,7 @@ PARTNER_SCOPES = frozenset(
         Permission.MEMBERS_READ,
         Permission.CONTRIBUTIONS_RECEIVE,
         Permission.CONTRIBUTIONS_READ,
+        Permission.COLLECTIONS_REQUEST,
         Permission.DECISIONS_READ,
         Permission.STATEMENTS_READ,
         Permission.STATEMENTS_IMPORT,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
+from uuid import UUID
 
 from litestar import Controller, MediaType, get, post
 from litestar.di import NamedDependency
@@ -14,8 +15,9 @@ from msgspec.json import Encoder
 
 from engine.access.rules import Caller
 from engine.contributions import errors, service
-from engine.contributions.rules import Payment, Receipt, Suspended
-from engine.contributions.service import Intake
+from engine.contributions.rules import Ask, Collection, Payment, Receipt, Suspended, Unsettled
+from engine.contributions.service import Collectors, Intake
+from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
@@ -194,6 +196,105 @@ class ContributionController(Controller):
                 for index, answer in enumerate(answers)
             ]
         )
+
+
+class CollectionRequested(Struct, frozen=True, forbid_unknown_fields=True):
+    """A payment that a member is to be asked for on their telephone, in major units of the scheme's currency."""
+
+    member: Annotated[Word, Meta(description="The member's number.", examples=["100000000008"])]
+    amount: Annotated[
+        str,
+        Meta(max_length=24, description="A decimal with no more digits than the currency has.", examples=["500.00"]),
+    ]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$", examples=["KES"])]
+    channel: Annotated[Word, Meta(description="The collection channel to ask over.", examples=["mpesa"])]
+    phone: Annotated[
+        str, Meta(max_length=40, description="The number to ask; the one on the member's record if absent.")
+    ] = ""
+
+
+class CollectionController(Controller):
+    """Members asked for payments on their telephones."""
+
+    path = "/v1/collections"
+    tags = ("Collections",)
+
+    @post(
+        operation_id="AskForPayment",
+        status_code=202,
+        opt={"permission": Permission.COLLECTIONS_REQUEST},
+        responses=refuses(
+            errors.KeyMissing,
+            errors.WrongCurrency,
+            errors.AmountNotWhole,
+            errors.AmountNotPositive,
+            errors.UnknownChannel,
+            errors.KeyReused,
+            errors.BelowMinimum,
+            errors.AboveMaximum,
+            errors.NotAMultiple,
+            errors.NoTerms,
+            errors.CannotCollect,
+            errors.NoPhone,
+            errors.MemberNotActive,
+            UnknownMember,
+            UnusablePhone,
+        ),
+    )
+    async def ask(
+        self,
+        data: JSONBody[CollectionRequested],
+        idempotency_key: Key,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        collectors: NamedDependency[Collectors],
+    ) -> Collection:
+        """Ask a member for a payment, once for its Idempotency-Key.
+
+        The answer is a reference. What was truly paid is posted as soon as the channel's operator has confirmed it;
+        `state` then says `succeeded`, with the receipt.
+        """
+        ask = Ask(
+            member=data.member,
+            amount=data.amount,
+            currency=data.currency,
+            channel=data.channel,
+            phone=data.phone,
+            sent_by=caller.actor,
+            key=_bare(idempotency_key),
+        )
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.ask_for_payment(session, keys, tenant, collectors, ask)
+
+    @get(
+        "/{reference:uuid}",
+        operation_id="GetCollection",
+        opt={"permission": Permission.CONTRIBUTIONS_READ},
+        responses=refuses(errors.UnknownCollection),
+    )
+    async def find(
+        self,
+        reference: FromPath[UUID],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Collection:
+        """Return what has become of a request for a payment."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.find_collection(session, keys, tenant, reference)
+
+    @get("/unsettled", operation_id="ListUnsettled", opt={"permission": Permission.CONTRIBUTIONS_READ})
+    async def list_unsettled(
+        self,
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    ) -> list[Unsettled]:
+        """Return what people must look at, oldest first: unknown for long, or confirmed and not taken by the books."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.list_unsettled(session, most=limit)
 
 
 class SuspenseController(Controller):

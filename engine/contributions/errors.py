@@ -88,6 +88,34 @@ class BatchTooLarge(Invalid):
     message = N_("At most {most} payments can be sent at once.")
 
 
+class CannotCollect(Refused):
+    """The channel's operator is not joined: nobody can be asked for money over it."""
+
+    code = "contributions.cannot-collect"
+    message = N_("Nobody can be asked for money over the channel {channel}.")
+
+
+class NoPhone(Refused):
+    """The member's record has no telephone number, and the request named none."""
+
+    code = "contributions.no-phone"
+    message = N_("The member has no telephone number on record. Send the number to ask.")
+
+
+class MemberNotActive(Refused):
+    """The member can pay in no more."""
+
+    code = "contributions.member-not-active"
+    message = N_("The member is no longer active.")
+
+
+class UnknownCollection(NotFound):
+    """There is no such request for a payment."""
+
+    code = "contributions.unknown-collection"
+    message = N_("There is no such request for a payment.")
+
+
 class UnknownSuspense(NotFound):
     """There is no such payment in suspense."""
 

@@ -62,6 +62,13 @@ class Collections(Protocol):
         """Return what the callback claims, or None if it is none of this counterparty's. Does no I/O, never raises."""
         ...
 
+    def account_of(self, reference: UUID) -> str:
+        """Return the account that a payment under this request names where the counterparty tells of it once more.
+
+        Some tell of every payment in, also of those that were asked for; empty where this one does not.
+        """
+        ...
+
 
 class PaymentsIn(Protocol):
     """Confirms payments that payers made of their own accord, such as to a pay-bill number.
@@ -69,6 +76,14 @@ class PaymentsIn(Protocol):
     What tells us of them is unsigned: the counterparty is asked before a payment counts. Some counterparties ask us
     first whether we would take a payment and wait for the reply a few seconds.
     """
+
+    async def register(self, *, validation_url: str, confirmation_url: str) -> bool:
+        """Tell the counterparty where to ask us and where to tell us; returns whether it took that.
+
+        Raises:
+            Unreachable, Unanswered: nothing was learned.
+        """
+        ...
 
     async def confirm(self, claimed: Answer) -> Answer:
         """Return what the counterparty says of the transaction `claimed.provider_ref`: SUCCEEDED with amount and account.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -88,6 +89,157 @@ async def add_file(
         text("select imported_at from contribution_files where sha256 = :sha"), {"sha": sha256}
     )
     return first
+
+
+# -- collections
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRow:
+    """A request for a payment: its sealed document, how far its exchange is, and how the payment was posted."""
+
+    reference: UUID
+    body_digest: int
+    asked_at: datetime
+    document: bytes
+    outcome: str
+    reason: str
+    posted: str
+    event_id: int
+    paid: int
+    refusal: str
+
+
+async def add_collection(
+    session: AsyncSession,
+    *,
+    reference: UUID,
+    key_digest: UUID,
+    body_digest: int,
+    member_id: int,
+    amount: int,
+    channel: str,
+    account: str,
+    document: bytes,
+) -> None:
+    """Keep a request for a payment."""
+    await session.execute(
+        text("""insert into collections (tenant_id, reference, key_digest, body_digest, member_id, amount, channel, account,
+                                         document)
+                values (:t, :reference, :key, :body, :member, :amount, :channel, :account, :document)"""),
+        {
+            "t": session.info["tenant_id"],
+            "reference": reference,
+            "key": key_digest,
+            "body": body_digest,
+            "member": member_id,
+            "amount": amount,
+            "channel": channel,
+            "account": account,
+            "document": document,
+        },
+    )
+
+
+async def lock_key(session: AsyncSession, key_digest: UUID) -> None:
+    """Let nobody else use this key until the end of the transaction."""
+    number = int.from_bytes(key_digest.bytes[:8], "big", signed=True)
+    await session.execute(text("select pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+_COLLECTION = """
+select c.reference, c.body_digest, c.asked_at, c.document, e.outcome, e.reason, coalesce(p.state, ''),
+       coalesce(p.event_id, 0), coalesce(p.amount, 0), coalesce(p.reason, '')
+  from collections c join exchanges e on e.tenant_id = c.tenant_id and e.reference = c.reference
+  left join collected p on p.tenant_id = c.tenant_id and p.reference = c.reference
+"""
+
+
+async def find_collection(
+    session: AsyncSession, *, reference: UUID | None = None, key_digest: UUID | None = None
+) -> CollectionRow | None:
+    """Return a request for a payment by our reference or by its sender's key."""
+    row = (
+        await session.execute(
+            text(
+                f"""{_COLLECTION} where c.tenant_id = :t
+                      and (c.reference = cast(:reference as uuid) or c.key_digest = cast(:key as uuid))"""
+            ),
+            {"t": session.info["tenant_id"], "reference": reference, "key": key_digest},
+        )
+    ).first()
+    return None if row is None else CollectionRow(*row)
+
+
+async def is_asked_for(session: AsyncSession, channel: str, account: str) -> bool:
+    """Return whether a payment of that account is what a member was asked for."""
+    return bool(
+        await session.scalar(
+            text("""select exists (select from collections
+                     where tenant_id = :t and account = :account and account <> '' and channel = :channel)"""),
+            {"t": session.info["tenant_id"], "account": account, "channel": channel},
+        )
+    )
+
+
+async def add_collected(
+    session: AsyncSession, reference: UUID, channel: str, document: bytes, *, state: str = "waiting"
+) -> None:
+    """Keep a payment that its counterparty has confirmed."""
+    await session.execute(
+        text("""insert into collected (tenant_id, reference, channel, document, state)
+                values (:t, :reference, :channel, :document, :state)"""),
+        {
+            "t": session.info["tenant_id"],
+            "reference": reference,
+            "channel": channel,
+            "document": document,
+            "state": state,
+        },
+    )
+
+
+async def waiting_payments(session: AsyncSession, *, most: int) -> list[tuple[int, UUID, bytes]]:
+    """Return (number, reference, sealed document) of confirmed payments that are not posted yet, oldest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select collected_id, reference, document from collected
+            where tenant_id = %s and state = 'waiting' order by collected_id limit %s""",
+        (session.info["tenant_id"], most),
+    )
+    return list(await cursor.fetchall())
+
+
+async def mark_posted(session: AsyncSession, rows: Sequence[tuple[int, str, int, int, str]]) -> None:
+    """Note how payments were posted: (number, state, event_id, amount, reason) of each."""
+    connection = await driver(session)
+    await connection.execute(
+        """update collected c set state = w.state, event_id = w.event_id, amount = w.amount, reason = w.reason,
+                  posted_at = clock_timestamp()
+             from unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])
+                  w(collected_id, state, event_id, amount, reason)
+            where c.tenant_id = %s and c.collected_id = w.collected_id and c.state = 'waiting'""",
+        (*(list(column) for column in zip(*rows, strict=True)), session.info["tenant_id"]),
+    )
+
+
+async def unsettled(
+    session: AsyncSession, operations: Sequence[str], *, minutes: int, most: int
+) -> list[tuple[UUID, str, str, str, datetime]]:
+    """Return (reference, channel, why, reason, since) of what people must look at, oldest first."""
+    rows = await session.execute(
+        text("""select reference, split_part(counterparty, '.', 1),
+                       case when code = 'twice-claimed' then code else 'unknown' end, reason, opened_at as since
+                  from exchanges
+                 where tenant_id = :t and outcome = 'sent' and operation = any (:operations)
+                   and (code = 'twice-claimed' or opened_at < clock_timestamp() - make_interval(mins => :minutes))
+                union all
+                select reference, channel, 'refused', reason, confirmed_at from collected
+                 where tenant_id = :t and state = 'refused'
+                 order by since limit :most"""),
+        {"t": session.info["tenant_id"], "operations": list(operations), "minutes": minutes, "most": most},
+    )
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +388,22 @@ LAWS: tuple[Law, ...] = (
            where c.kind = 'suspense' group by c.party)
         select format('suspense of %s', channel), coalesce(h.amount, 0)::text, coalesce(b.amount, 0)::text
           from held h full join booked b using (channel) where coalesce(h.amount, 0) <> coalesce(b.amount, 0)
+        """,
+    ),
+    Law(
+        "collected-money-is-posted",
+        "what a counterparty has confirmed is kept to be posted, and what was posted of it is in the books, once",
+        """
+        select format('exchange %s', e.reference), 'kept', 'missing' from exchanges e
+         where e.outcome = 'succeeded' and e.operation in ('collections', 'payments-in')
+           and not exists (select from collected c where c.tenant_id = e.tenant_id and c.reference = e.reference)
+        union all
+        select format('payment %s', c.reference), c.amount::text, coalesce(v.body ->> 'amount', 'missing')
+          from collected c left join events v on v.event_id = c.event_id and v.kind in (10, 11)
+         where c.event_id <> 0 and (v.body ->> 'amount') is distinct from c.amount::text
+        union all
+        select format('event %s', event_id), '1', count(*)::text from collected
+         where event_id <> 0 group by event_id having count(*) > 1
         """,
     ),
     Law(

@@ -11,6 +11,7 @@ class Permission(StrEnum):
     MEMBERS_READ = "members:read"
     CONTRIBUTIONS_RECEIVE = "contributions:receive"
     CONTRIBUTIONS_READ = "contributions:read"
+    COLLECTIONS_REQUEST = "collections:request"
     SUSPENSE_RESOLVE = "suspense:resolve"
     STATEMENTS_READ = "statements:read"
     STATEMENTS_IMPORT = "statements:import"

@@ -25,13 +25,14 @@ _ENVIRONMENT = {
     "AKIBA_LOG_LEVEL": "log_level",
     "AKIBA_POOL_SIZE": "pool_size",
     "AKIBA_KEYS_FILE": "keys_file",
+    "AKIBA_COUNTERPARTIES_FILE": "counterparties_file",
     "AKIBA_BASE_URL": "base_url",
 }
 _OF_TESTS = ("AKIBA_SPECS", "AKIBA_CONFORMANCE_ENVS", "AKIBA_CONFORMANCE_BANKING", "AKIBA_CONFORMANCE_MESSAGING")
 """Names that tests against third parties read; no settings of ours."""
 _CONFIG = "AKIBA_CONFIG"
 _SECRETS = ("DATABASE_URL", "DATABASE_OWNER_URL")
-_FOLDERS = ("data_dir", "keys_file")
+_FOLDERS = ("data_dir", "keys_file", "counterparties_file")
 _SCHEMES = {"postgresql", "postgres"}
 
 
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     pool_size: Annotated[int, Meta(ge=1, le=1000)] = 10  # database connections a process
     keys_file: Path = Path("keys.toml")  # in data_dir unless said otherwise
+    counterparties_file: Path = Path("counterparties.toml")  # in data_dir unless said otherwise
     base_url: str = ""  # how others reach us; http://host:port unless said otherwise
 
     @property
@@ -119,6 +121,7 @@ def load_settings(
     }
     data_dir = merged.setdefault("data_dir", working_dir / ".akiba")
     merged.setdefault("keys_file", data_dir / "keys.toml")
+    merged.setdefault("counterparties_file", data_dir / "counterparties.toml")
     settings = Settings(**merged)
     if settings.is_production and settings.is_embedded:
         raise SettingsError(
@@ -211,6 +214,7 @@ def _allowed(name: str) -> str:
         "packs": f"folders, in the environment separated by {os.pathsep!r}",
         "data_dir": "a folder",
         "keys_file": "a file",
+        "counterparties_file": "a file",
     }.get(name, "text")
 
 

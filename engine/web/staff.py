@@ -46,6 +46,7 @@ REASONS: Mapping[str, str] = {
     "unknown-member": N_("no member has this number"),
     "bad-check-digit": N_("the number is mistyped"),
     "member-not-active": N_("the member is no longer active"),
+    "not-taken": N_("the scheme's rules do not take this payment"),
 }
 PAYMENT_STATES: Mapping[bool, str] = {False: N_("received"), True: N_("without an owner")}
 HELD_FOR: Mapping[str, str] = {

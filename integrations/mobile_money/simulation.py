@@ -14,7 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -244,6 +244,16 @@ class Simulator:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class JoinedSimulator:
+    """A simulator that the product is joined to; each adapter's `Sandbox` is one, and says by which credentials."""
+
+    simulator: Simulator
+
+    def serve(self, port: int = 0) -> AbstractAsyncContextManager[str]:
+        """Serve the simulator on 127.0.0.1, by default on a free port; yields its base URL."""
+        return serving(self.simulator, port)
 
 
 def _changed(outgoing: Outgoing, how: Misbehaviour | None) -> WireRequest:

@@ -11,12 +11,20 @@ from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 from tests.api.site import Served, Site, listening, open_site
 from tests.factories.schemes import serve
+from tests.factories.wallets import write_counterparties
+
+SILENT = {
+    "base_url": "http://127.0.0.1:9",
+    "token_url": "http://127.0.0.1:9",
+    **dict.fromkeys(("client_id", "client_secret", "api_key", "account"), "invented"),
+}
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def served_tenants(db: Database, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tenant, ...]:
     folder = tmp_path_factory.mktemp("packs")
-    indian = [await serve(db, folder) for _ in range(4)]
+    account = 'account = "NPS TRUST COLLECTION UPI"\n'
+    indian = [await serve(db, folder, changes={account: f'{account}adapter = "gsma"\n'}) for _ in range(4)]
     return (*indian, await serve(db, folder, "rw-ejoheza"))
 
 
@@ -28,6 +36,8 @@ def served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("serving")
+    # Joined to an operator that nobody calls: no worker runs here.
+    write_counterparties(folder, {tenant.code: {"upi": SILENT} for tenant in served_tenants[:4]})
     with listening(database_urls[0], keys, served_tenants, folder) as address:
         yield Served(address, served_tenants)
 

@@ -101,6 +101,7 @@ def filled(path: str) -> str:
         number="500000000009",
         product="nps-lite",
         receipt="1",
+        reference="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
         decision="1",
         figure="1",
         series="rate",

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -37,6 +38,7 @@ class Identifiers:
 
     member: str
     receipt: str
+    collection: str
     held_on: date
     day: date
     dealing: int
@@ -164,6 +166,15 @@ ASKED: dict[str, Ask] = {
         Permission.PACKS_APPROVE,
         request=lambda _ids, _site: {"json": {"sha256": "0" * 64}},
     ),
+    "AskForPayment": Ask(
+        "POST",
+        lambda _: "/v1/collections",
+        Permission.COLLECTIONS_REQUEST,
+        request=lambda ids, site: {"json": without("reference")(site.payment(ids.member))},
+        key=True,
+    ),
+    "GetCollection": Ask("GET", lambda ids: f"/v1/collections/{ids.collection}", Permission.CONTRIBUTIONS_READ),
+    "ListUnsettled": Ask("GET", lambda _: "/v1/collections/unsettled", Permission.CONTRIBUTIONS_READ, 200),
     "ListSuspense": Ask(
         "GET",
         lambda ids: f"/v1/suspense?after={int(ids.receipt) - 1}",
@@ -250,6 +261,14 @@ def other(neighbour: Site, served: Any) -> Other:
     member = enrolled.json()["number"]
     received = neighbour.pay(neighbour.payment(member, reference=reference), key=key).json()
     suspended = neighbour.pay(neighbour.payment("500000000009")).json()
+    asked_for = neighbour.ask(
+        "POST",
+        "/v1/collections",
+        Permission.COLLECTIONS_REQUEST,
+        json=without("reference")(neighbour.payment(member)),
+        key=key,
+    )
+    assert asked_for.status_code == 202, asked_for.text
     settled = f"S-{secrets.token_hex(8)}"
     assert neighbour.pay(neighbour.payment(member, reference=settled)).status_code == 201
     lines = f"{FIRST_DAY},{settled},100.00,INR\n{FIRST_DAY},NOBODYS,70.00,INR\n"
@@ -272,6 +291,7 @@ def other(neighbour: Site, served: Any) -> Other:
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
+        collection=asked_for.json()["reference"],
         held_on=SECOND_DAY,
         day=FIRST_DAY,
         dealing=run["closed"][0],
@@ -284,7 +304,7 @@ def other(neighbour: Site, served: Any) -> Other:
         price_file=price_file,
         clock=f"{SECOND_DAY}T05:00:00Z",
     )
-    own = (received["receipt"], suspended["receipt"], "NOBODYS", neighbour.host, neighbour.tenant.code)
+    own = (received["receipt"], suspended["receipt"], ids.collection, "NOBODYS", neighbour.host, neighbour.tenant.code)
     return Other(neighbour, ids, own)
 
 
@@ -295,6 +315,7 @@ def nobodys(site: Site) -> Identifiers:
     return Identifiers(
         member="500000000017",
         receipt=str(2**62 + secrets.randbelow(2**40)),
+        collection=str(uuid4()),
         held_on=FIRST_DAY + timedelta(days=700),
         day=day,
         dealing=2**31 - 3,
@@ -337,7 +358,7 @@ def rows(superuser_url: str, database_urls: tuple[str, str]) -> Iterator[Callabl
 def as_asked(answer: httpx.Response, ids: Identifiers) -> str:
     """Return an answer's text without what it repeats of the question."""
     text = answer.text
-    for one in (ids.member, ids.receipt, ids.held_on.isoformat(), ids.product):
+    for one in (ids.member, ids.receipt, ids.collection, ids.held_on.isoformat(), ids.product):
         text = text.replace(one, "…")
     return text
 

@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -23,13 +23,27 @@ START = datetime(2023, 4, 3, 4, 0, tzinfo=UTC)
 _serial = itertools.count(secrets.randbelow(10**6) * 1000)
 
 
-async def serve(db: Database, folder: Path, pack: str = "in-nps-lite", *, start: datetime | None = START) -> Tenant:
-    """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`."""
+async def serve(
+    db: Database,
+    folder: Path,
+    pack: str = "in-nps-lite",
+    *,
+    start: datetime | None = START,
+    changes: Mapping[str, str] | None = None,
+) -> Tenant:
+    """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
+
+    `changes` are of the manifest's text.
+    """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
     shutil.copytree(PACKS / pack, copy, ignore=shutil.ignore_patterns("demo*"))
     manifest = copy / "pack.toml"
-    manifest.write_text(re.sub(rf"{pack}\.localhost", f"{code}.localhost", manifest.read_text()))
+    written = re.sub(rf"{pack}\.localhost", f"{code}.localhost", manifest.read_text())
+    for old, new in (changes or {}).items():
+        assert old in written, old
+        written = written.replace(old, new)
+    manifest.write_text(written)
     tenants = Tenants.load([copy], KINDS, RUNNERS)
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from demo.client import Credentials, Partner, Site
+from demo.collecting import MISBEHAVIOURS
 from tests.conftest import create_database
 from tests.journeys.conftest import ROOT, planned
 
@@ -66,10 +67,21 @@ def test_the_report_holds_what_was_planned(loaded: dict[str, Any], small_packs: 
     assert sum(found["payments"].values()) == len(payments)
     assert found["suspended"] == 3
     assert found["sent_again"] > 0
-    assert found["matched"] == found["statement_lines"] == len(payments)
+    assert found["matched"] == found["statement_lines"] == len(payments) + found["collected"]
     assert found["proof"]["laws_broken"] == 0
     assert found["proof"]["log_size"] == found["proof"]["events"]
     assert len(found["proof"]["verified"]) == 2
+
+
+def test_payments_were_asked_for_through_operators_that_misbehave(loaded: dict[str, Any]) -> None:
+    india, rwanda = loaded["tenants"]["in-nps-lite"], loaded["tenants"]["rw-ejoheza"]
+
+    assert india["asked"] == 0
+    assert rwanda["asked"] >= 30
+    assert rwanda["collected"] + rwanda["not_paid"] + rwanda["left_unknown"] == rwanda["asked"]
+    assert (rwanda["left_unknown"], rwanda["not_paid"] >= 4) == (1, True)
+    assert float(rwanda["collected_amount"]) == 500 * rwanda["collected"]
+    assert set(rwanda["misbehaved"]) == {*MISBEHAVIOURS}
 
 
 def test_units_were_bought_where_there_are_funds(loaded: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -28,7 +28,10 @@ LANES = 2  # posting lanes a tenant: batches of one member never overlap, since 
 
 
 class Payment(Struct, frozen=True, kw_only=True):
-    """A payment as a channel reports it: already collected, so it is posted or suspended, or refused and owed back."""
+    """A payment as a channel reports it: already collected, so it is posted or suspended, or refused and owed back.
+
+    `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
+    """
 
     member: str
     amount: str
@@ -38,9 +41,10 @@ class Payment(Struct, frozen=True, kw_only=True):
     sent_by: str
     key: str | None = None
     paid_on: date | None = None
+    is_held: bool = False
 
     def digest(self) -> int:
-        """Return what tells a retry from another payment: everything but who sent it under which key."""
+        """Return what tells a retry from another payment: everything but who sent it, under which key, whether it is held."""
         return body_digest(
             self.member, _plain(self.amount), self.currency, self.channel, self.reference, self.paid_on or ""
         )
@@ -113,6 +117,61 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
+class Ask(Struct, frozen=True, kw_only=True):
+    """A request that a member be asked for money; `phone` is E.164, or empty for the one on the member's record."""
+
+    member: str
+    amount: str
+    currency: str
+    channel: str
+    sent_by: str
+    key: str
+    phone: str = ""
+
+    def digest(self) -> int:
+        """Return what tells a retry from another request: everything but who sent it under which key."""
+        return body_digest(self.member, _plain(self.amount), self.currency, self.channel, self.phone)
+
+    def claim(self, tenant_id: int) -> UUID:
+        """Return what this request claims for ever: its sender's key."""
+        return claim_digest(tenant_id, f"collect:{self.sent_by}", self.key)
+
+
+class Collection(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A request for a payment, and what has become of it as far as its counterparty has said.
+
+    `state` is created, sent, pending, succeeded or failed; `reason` why it failed, or why it is not known. `paid` is
+    what was truly paid. `receipt` and `receipt_state` say how it was posted; `refusal` why the books do not take it.
+    """
+
+    reference: UUID
+    member: str
+    channel: str
+    amount: str
+    currency: str
+    asked_at: datetime
+    state: str
+    reason: str = ""
+    paid: str = ""
+    receipt: str = ""
+    receipt_state: str = ""
+    refusal: str = ""
+
+
+class Unsettled(Struct, frozen=True, kw_only=True):
+    """What people must look at: money that is unknown to have moved, or that the books do not take.
+
+    `why` is `unknown` (nothing certain was learned for long), `twice-claimed` (the counterparty proves it by the
+    transaction of another request) or `refused` (confirmed, and `reason` keeps it out of the books).
+    """
+
+    reference: UUID
+    channel: str
+    why: str
+    reason: str
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """A row of a file of contributions that could be read, with its number (the header is row 1)."""
@@ -143,4 +202,9 @@ class Suspended(Struct, frozen=True):
     received_on: date
     age_days: int
 
-    reasons: ClassVar[tuple[str, ...]] = ("unknown-member", "bad-check-digit", "member-not-active")
+    reasons: ClassVar[tuple[str, ...]] = (
+        "unknown-member",
+        "bad-check-digit",
+        "member-not-active",
+        "not-taken",
+    )

@@ -1,5 +1,16 @@
 """Use cases of contributions: receive payments one by one, many at once or from files; suspense."""
 
+from engine.contributions.service.collecting import (
+    COLLECTIONS,
+    PAYMENTS_IN,
+    Collectors,
+    ask_for_payment,
+    collection_operation,
+    find_collection,
+    list_unsettled,
+    payments_in_operation,
+    post_collected,
+)
 from engine.contributions.service.files import ImportReport, import_file, read_rows
 from engine.contributions.service.receiving import CHUNK, Answer, Intake, receive
 from engine.contributions.service.recomputing import Recomputed, recompute, resplit
@@ -8,12 +19,21 @@ from engine.contributions.service.terms import terms_for
 
 __all__ = [
     "CHUNK",
+    "COLLECTIONS",
+    "PAYMENTS_IN",
     "Answer",
+    "Collectors",
     "ImportReport",
     "Intake",
     "Recomputed",
+    "ask_for_payment",
+    "collection_operation",
+    "find_collection",
     "import_file",
     "list_suspense",
+    "list_unsettled",
+    "payments_in_operation",
+    "post_collected",
     "read_rows",
     "receive",
     "recompute",

@@ -179,8 +179,15 @@ class _Batch:
         elif member.status != "active":
             item.member, item.reason = None, "member-not-active"
         else:
-            item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
-            item.parts = split_contribution(amount, item.terms)
+            try:
+                item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
+                item.parts = split_contribution(amount, item.terms)
+            except EngineError as refusal:
+                if not payment.is_held:
+                    raise
+                # The money is here, and cannot be turned away any more.
+                self._refused.append((index, member, refusal))
+                item.member, item.terms, item.reason = None, None, "not-taken"
         return item
 
     def _fold(self, decided: list[_Decided]) -> tuple[list[_Decided], list[tuple[int, int]]]:

@@ -68,11 +68,13 @@ class Counterparty:
     """Who is asked, under the name that exchanges are kept by, what, and at what pace.
 
     A counterparty that moves to another platform is another counterparty: what is open stays with the old one.
+    `acknowledgement` is the body that it wants its callbacks answered with.
     """
 
     name: str
     operations: Mapping[str, Operation]
     pace: Pace = field(default_factory=Pace)
+    acknowledgement: bytes = b""
 
 
 class Exchanges:
@@ -129,20 +131,21 @@ class Exchanges:
 
     async def work(self, tenant_id: int) -> int:
         """Call for every exchange of the tenant that is due, as far as each counterparty's pace allows; return how many."""
-        worked = 0
-        for name, counterparty in self.counterparties.items():
-            count = self._gates[name].admit()
-            if not count:
-                continue
-            async with self.db.unit_of_work(tenant_id) as session:
-                rows = await queries.lease_due(session, name, count, counterparty.pace.lease)
-            self._gates[name].began(len(rows))
-            outcomes = await asyncio.gather(*(self._call(tenant_id, row) for row in rows), return_exceptions=True)
-            for row, outcome in zip(rows, outcomes, strict=True):
-                if isinstance(outcome, BaseException):
-                    _log.error("an exchange failed", exchange_id=row.exchange_id, adapter=name, exc_info=outcome)
-            worked += len(rows)
-        return worked
+        return sum([await self.work_with(name, tenant_id) for name in self.counterparties])
+
+    async def work_with(self, name: str, tenant_id: int) -> int:
+        """Call one counterparty for every exchange of the tenant that is due, as far as its pace allows."""
+        count = self._gates[name].admit()
+        if not count:
+            return 0
+        async with self.db.unit_of_work(tenant_id) as session:
+            rows = await queries.lease_due(session, name, count, self.counterparties[name].pace.lease)
+        self._gates[name].began(len(rows))
+        outcomes = await asyncio.gather(*(self._call(tenant_id, row) for row in rows), return_exceptions=True)
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                _log.error("an exchange failed", exchange_id=row.exchange_id, adapter=name, exc_info=outcome)
+        return len(rows)
 
     async def _call(self, tenant_id: int, row: Row) -> None:
         """Ask or enquire, and store what was said."""

@@ -13,11 +13,12 @@ from msgspec import Struct
 _random = secrets.SystemRandom()
 
 
-class Pace(Struct, frozen=True, kw_only=True):
+class Pace(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How one counterparty is called. Times are in seconds.
 
     `lease` is longer than any call takes; a call that lasts longer is taken from whoever makes it. `breaks_after`
-    failures in a row stop all calls for `breaks_for`; then one is tried.
+    failures in a row stop all calls for `breaks_for`; then one is tried. `answer_seconds` is for one request and its
+    whole answer: some operators take 20 seconds.
     """
 
     first_wait: float = 2
@@ -27,6 +28,7 @@ class Pace(Struct, frozen=True, kw_only=True):
     per_second: float = 20
     breaks_after: int = 5
     breaks_for: float = 30
+    answer_seconds: float = 35
 
 
 def wait_after(pace: Pace, calls: int) -> float:

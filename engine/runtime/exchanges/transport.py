@@ -36,6 +36,10 @@ class HttpTransport:
         except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
             raise Unanswered(type(error).__name__) from error
 
+    def answered_within(self, seconds: float) -> "HttpTransport":
+        """Return a transport over the same connections that waits `seconds` for an answer."""
+        return HttpTransport(self._client, seconds)
+
     async def _exchange(self, request: WireRequest) -> WireResponse:
         headers = {"user-agent": USER_AGENT, **{name.lower(): value for name, value in request.headers.items()}}
         async with self._client.stream(

@@ -90,12 +90,17 @@ class Regulator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A way money is collected: the account it arrives in, as the account's statements name it, and what they come as."""
+    """A way money is collected: the account it arrives in, as the account's statements name it, and what they come as.
+
+    `adapter` is the protocol by which payers are asked for money and payments in are confirmed; empty, payments are
+    only reported to the engine. Where it is asked and what it is entered with are no part of a pack.
+    """
 
     code: Code
     name: Name
     account: Name
     statements: Code = "table"
+    adapter: Code | Literal[""] = ""
 
 
 class MemberNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,5 +1,7 @@
 """Airtel Money, answering the ports for collections, payouts and account checks."""
 
+from uuid import UUID
+
 from engine.benefits.ports import PayoutRequest
 from engine.contributions.ports import AccountHolder, CollectionRequest
 from engine.kernel.outcomes import Answer, Hint
@@ -73,6 +75,10 @@ class AirtelCollections:
     def read_callback(self, callback: Callback) -> Hint | None:
         """Return what the callback claims, or None if it is none of Airtel's."""
         return wire.read_callback(callback, self._airtel.app.client_secret)
+
+    def account_of(self, reference: UUID) -> str:  # noqa: ARG002
+        """Return nothing: Airtel tells of no payments in."""
+        return ""
 
 
 class AirtelPayouts:

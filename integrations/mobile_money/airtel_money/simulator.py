@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from engine.kernel.transport import Transport, WireRequest
-from integrations.mobile_money.simulation import Call, Movement, Outgoing, Reply, Simulator
+from integrations.mobile_money.simulation import Call, JoinedSimulator, Movement, Outgoing, Reply, Simulator
 
 TOKEN_SECONDS = 180
 ENDINGS = {"001": "1007", "032": "1008", "003": "1003", "040": "1010"}
@@ -77,6 +77,13 @@ class AirtelSimulator(Simulator):
             ("GET", "/standard/v1/users/{msisdn}", self._user, False),
         ):
             self.route(method, path, partial(self._enter, act), moves_money=moves)
+        self.route("POST", "/simulator/callback-url", self._register)
+
+    def _register(self, call: Call) -> Reply:
+        """Take the address for all callbacks, which Airtel's portal takes from people."""
+        said = call.json()
+        self.callback_url = str(said.get("url", "")) if isinstance(said, dict) else ""
+        return Reply.of({"url": self.callback_url})
 
     # -- entering
 
@@ -231,3 +238,30 @@ def _is_payment(said: Mapping[str, Any], party: Mapping[str, Any]) -> bool:
         and str(party.get("msisdn")).isdigit()
         and len(str(party["msisdn"])) == 9
     )
+
+
+class Sandbox(JoinedSimulator):
+    """Airtel Money for whoever tries the product out: one application in one country, its keys made at random."""
+
+    def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:
+        """Open a sandbox of `country`."""
+        self._said = {
+            "client_id": secrets.token_hex(16),
+            "client_secret": secrets.token_hex(16),
+            "pin": f"{secrets.randbelow(10**4):04d}",
+            "country": country,
+            "currency": currency,
+        }
+        self.simulator = AirtelSimulator(
+            callbacks,
+            client_id=self._said["client_id"],
+            client_secret=self._said["client_secret"],
+            pin=self._said["pin"],
+            country=country,
+            currency=currency,
+            settle_seconds=settle_seconds,
+        )
+
+    def credentials(self, url: str) -> dict[str, object]:
+        """Return the table of the secrets file that joins it, served at `url`."""
+        return {"base_url": url, **self._said}

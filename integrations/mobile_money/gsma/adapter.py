@@ -87,6 +87,10 @@ class GsmaCollections:
         """Return what the callback claims, or None if it is none of this API's."""
         return wire.read_callback(callback)
 
+    def account_of(self, reference: UUID) -> str:  # noqa: ARG002
+        """Return nothing: the API tells of no payments in."""
+        return ""
+
 
 class GsmaPayouts:
     """Disbursements; see `engine.benefits.ports.Payouts`."""

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from engine.kernel.transport import Transport, WireRequest
-from integrations.mobile_money.simulation import Call, Movement, Outgoing, Reply, Simulator
+from integrations.mobile_money.simulation import Call, JoinedSimulator, Movement, Outgoing, Reply, Simulator
 
 BASE = "/v1.2/mm"
 TOKEN_SECONDS = 3600
@@ -257,3 +257,16 @@ def _error_object(code: str) -> dict[str, Any]:
 
 def _error(status: int, code: str) -> Reply:
     return Reply.of(_error_object(code), status)
+
+
+class Sandbox(JoinedSimulator):
+    """An operator for whoever tries the product out: one client, its keys made at random."""
+
+    def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:  # noqa: ARG002
+        """Open a sandbox; the API knows no country, and takes any currency."""
+        self._said = {name: secrets.token_hex(16) for name in ("client_id", "client_secret", "api_key")}
+        self.simulator = GsmaSimulator(callbacks, **self._said, settle_seconds=settle_seconds)
+
+    def credentials(self, url: str) -> dict[str, object]:
+        """Return the table of the secrets file that joins it, served at `url`."""
+        return {"base_url": f"{url}{BASE}", "token_url": f"{url}/oauth/token", **self._said, "account": "2999"}

@@ -1,5 +1,7 @@
 """Daraja, answering the ports for collections, payments in, payouts and refunds."""
 
+from uuid import UUID
+
 from engine.benefits.ports import PayoutRequest
 from engine.contributions.ports import CollectionRequest, RefundRequest
 from engine.kernel.clock import Clock
@@ -102,6 +104,10 @@ class DarajaCollections:
     def read_callback(self, callback: Callback) -> Hint | None:
         """Return what the callback of a prompt claims, or None if it is none."""
         return results.read_stk_callback(callback)
+
+    def account_of(self, reference: UUID) -> str:
+        """Return the account reference of a prompt: Safaricom confirms what was paid after it as a payment in, too."""
+        return wire.short_reference(reference)
 
 
 class DarajaPaymentsIn:

@@ -13,9 +13,11 @@ from typing import Any
 
 import msgspec
 
-from engine.kernel.transport import Unanswered, Unreachable
+from engine.kernel.transport import Transport, Unanswered, Unreachable
 from integrations.mobile_money.mpesa_daraja.paying_out import PayingOut
+from integrations.mobile_money.mpesa_daraja.results import CURRENCY
 from integrations.mobile_money.mpesa_daraja.shapes import (
+    Transaction,
     is_amount,
     is_kenyan,
     metadata,
@@ -25,8 +27,8 @@ from integrations.mobile_money.mpesa_daraja.shapes import (
     refusal,
 )
 from integrations.mobile_money.mpesa_daraja.till import ENDINGS, TAKEN
-from integrations.mobile_money.mpesa_daraja.wire import ZONE
-from integrations.mobile_money.simulation import Reply
+from integrations.mobile_money.mpesa_daraja.wire import ZONE, security_credential
+from integrations.mobile_money.simulation import JoinedSimulator, Reply
 
 PAGE = 50
 _STK_FIELDS = {"BusinessShortCode", "Password", "Timestamp", "TransactionType", "Amount", "PartyA", "PartyB",
@@ -80,6 +82,7 @@ class DarajaSimulator(PayingOut):
         prompt = self._prompts[checkout]
         code = ENDINGS.get(str(prompt["PhoneNumber"])[-3:], "0")
         prompt["code"] = code
+        made: Transaction | None = None
         said: dict[str, Any] = {
             "MerchantRequestID": prompt["merchant"],
             "CheckoutRequestID": checkout,
@@ -101,6 +104,8 @@ class DarajaSimulator(PayingOut):
         await self.call_back(
             outgoing(str(prompt["CallBackURL"]), *({"Body": {"stkCallback": one}} for one in (said, wrong, forged)))
         )
+        if made and self._urls:
+            await self._confirm(made.receipt, made.amount, made.number, made.account, made.at)
 
     def _stk_query(self, said: dict[str, Any]) -> Reply:
         prompt = self._prompts.get(str(said.get("CheckoutRequestID")))
@@ -137,7 +142,24 @@ class DarajaSimulator(PayingOut):
     async def pay_in(self, amount: str, number: str, account: str) -> str:
         """Let somebody pay of their own accord; returns the receipt, empty where the payment was turned down."""
         receipt, at = new_receipt(), datetime.now(UTC)
-        said = {
+        said = self._confirmation(receipt, amount, number, account, at)
+        if self._validates and not await self._is_taken(said):
+            return ""
+        self._move("c2b", "", amount, number, account, receipt)
+        await self._confirm(receipt, amount, number, account, at)
+        return receipt
+
+    async def _confirm(self, receipt: str, amount: str, number: str, account: str, at: datetime) -> None:
+        """Tell of a payment in, asked for or not."""
+        said = self._confirmation(receipt, amount, number, account, at)
+        wrong, forged = (
+            {**said, "TransAmount": "9999999.00"},
+            {**said, "TransID": new_receipt(), "TransAmount": "9999999.00"},
+        )
+        await self.call_back(outgoing(self._urls.get("confirmation", ""), said, wrong, forged))
+
+    def _confirmation(self, receipt: str, amount: str, number: str, account: str, at: datetime) -> dict[str, Any]:
+        return {
             "TransactionType": "Pay Bill",
             "TransID": receipt,
             "TransTime": f"{at.astimezone(ZONE):%Y%m%d%H%M%S}",
@@ -152,15 +174,6 @@ class DarajaSimulator(PayingOut):
             "MiddleName": "",
             "LastName": "",
         }
-        if self._validates and not await self._is_taken(said):
-            return ""
-        self._move("c2b", "", amount, number, account, receipt)
-        wrong, forged = (
-            {**said, "TransAmount": "9999999.00"},
-            {**said, "TransID": new_receipt(), "TransAmount": "9999999.00"},
-        )
-        await self.call_back(outgoing(self._urls.get("confirmation", ""), said, wrong, forged))
-        return receipt
 
     async def _is_taken(self, said: Mapping[str, Any]) -> bool:
         """Ask whether the payment would be taken; who does not answer in time takes it (ResponseType Completed)."""
@@ -220,3 +233,34 @@ class DarajaSimulator(PayingOut):
                 "Response": [rows],
             }
         )
+
+
+class Sandbox(JoinedSimulator):
+    """Safaricom for whoever tries the product out: one application, its keys made at random."""
+
+    def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:
+        """Open a sandbox; Daraja knows one country and one currency."""
+        assert (country, currency) == ("KE", CURRENCY), (country, currency)
+        self._said = {
+            "consumer_key": secrets.token_hex(16),
+            "consumer_secret": secrets.token_hex(16),
+            "shortcode": "600981",
+            "passkey": secrets.token_hex(16),
+            "initiator": "sandbox",
+        }
+        password = secrets.token_hex(16)
+        self.simulator = DarajaSimulator(
+            callbacks,
+            key=self._said["consumer_key"],
+            secret=self._said["consumer_secret"],
+            shortcode=self._said["shortcode"],
+            passkey=self._said["passkey"],
+            initiator=self._said["initiator"],
+            password=password,
+            settle_seconds=settle_seconds,
+        )
+        self._said["credential"] = security_credential(password, self.simulator.certificate)
+
+    def credentials(self, url: str) -> dict[str, object]:
+        """Return the table of the secrets file that joins it, served at `url`."""
+        return {"base_url": url, **self._said}

@@ -89,6 +89,10 @@ class MtnCollections:
         """Return what the callback claims, or None if it is none of MTN's."""
         return wire.read_callback(callback)
 
+    def account_of(self, reference: UUID) -> str:  # noqa: ARG002
+        """Return nothing: MTN tells of no payments in."""
+        return ""
+
 
 class MtnPayouts:
     """Transfers; see `engine.benefits.ports.Payouts`."""

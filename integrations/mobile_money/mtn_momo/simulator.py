@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
 from engine.kernel.transport import Transport, WireRequest
-from integrations.mobile_money.simulation import Call, Movement, Outgoing, Reply, Simulator
+from integrations.mobile_money.simulation import Call, JoinedSimulator, Movement, Outgoing, Reply, Simulator
 
 FAILED, REJECTED, TIMEOUT, ONGOING, PENDING = (f"4673312345{digit}" for digit in range(5))
 """MTN's sandbox payers: what becomes of a payment of theirs."""
@@ -306,3 +306,22 @@ def _no_subscription() -> Reply:
         "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
     )
     return Reply.of({"statusCode": 401, "message": message}, 401)
+
+
+class Sandbox(JoinedSimulator):
+    """MTN for whoever tries the product out: one partner, its keys made at random."""
+
+    def __init__(self, callbacks: Transport, *, country: str, currency: str, settle_seconds: float) -> None:  # noqa: ARG002
+        """Open a sandbox that takes `currency`; MTN's host does not tell the country."""
+        self._keys = {product: secrets.token_hex(16) for product in ("collection", "disbursement")}
+        self._user, self._secret = str(uuid4()), secrets.token_hex(16)
+        self.simulator = MtnSimulator(callbacks, keys=self._keys, currency=currency, settle_seconds=settle_seconds)
+        self.simulator.add_user(self._user, self._secret)
+
+    def credentials(self, url: str) -> dict[str, object]:
+        """Return the table of the secrets file that joins it, served at `url`."""
+        products = {
+            product: {"subscription_key": key, "api_user": self._user, "api_key": self._secret}
+            for product, key in self._keys.items()
+        }
+        return {"base_url": url, "environment": "sandbox", **products}

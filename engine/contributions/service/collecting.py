@@ -1,0 +1,322 @@
+"""Asking members for money, and posting what their wallets' operators confirm: asked for, or sent of a payer's own accord.
+
+The operator's confirmation, an answer to our own enquiry, is stored with what is to be posted in one transaction. The
+posting follows by `receive`, the one path of every payment, and is claimed by the operator's transaction: a process
+that dies in between posts it again, and it stays posted once.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.contributions import queries
+from engine.contributions.errors import CannotCollect, KeyReused, MemberNotActive, NoPhone, UnknownCollection
+from engine.contributions.ports import CollectionRequest, Collections, PaymentsIn
+from engine.contributions.queries import CollectionRow
+from engine.contributions.rules import (
+    Ask,
+    Collection,
+    Payment,
+    Scheme,
+    Unsettled,
+    check_payment,
+    lane_of,
+    split_contribution,
+)
+from engine.contributions.service.receiving import CHUNK, Answer, receive
+from engine.contributions.service.terms import terms_for
+from engine.enrolment import service as enrolment
+from engine.identity import service as identity
+from engine.identity.errors import UnknownMember
+from engine.identity.rules import MemberRef, check_phone
+from engine.kernel.amounts import Amount
+from engine.kernel.clock import business_date
+from engine.kernel.errors import EngineError
+from engine.kernel.ids import claim_digest
+from engine.kernel.outcomes import Answer as Said
+from engine.kernel.outcomes import Hint, RequestState
+from engine.ledger import service as ledger
+from engine.runtime.database import Database
+from engine.runtime.exchanges.engine import Exchanges, Operation, Settled
+from engine.runtime.key_file import FileKeyStore
+from engine.runtime.sealing import seal, unseal
+from engine.tenancy import service as tenancy
+from engine.tenancy.service import Tenant
+
+COLLECTIONS, PAYMENTS_IN = "collections", "payments-in"
+UNKNOWN_MINUTES = 15
+"""How long nothing certain may be known of a request before people are told."""
+
+_ACTOR = "system:payments-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Collectors:
+    """How payers of one tenant are asked: the exchanges, and the adapter of each channel that can ask."""
+
+    exchanges: Exchanges
+    by_channel: Mapping[str, Collections]
+
+
+class _Question(Struct, frozen=True, kw_only=True):
+    """What an exchange of a collection keeps: what is asked of whom, and for which member it will be posted."""
+
+    wanted: CollectionRequest
+    member: str
+    channel: str
+    sent_by: str
+
+
+# -- asking
+
+
+async def ask_for_payment(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, collectors: Collectors | None, ask: Ask
+) -> Collection:
+    """Ask a member for money on their telephone, after the session's transaction; once for each key of the sender.
+
+    What the member's terms would refuse is not asked for.
+
+    Raises:
+        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, UnusablePhone, UnknownMember, MemberNotActive,
+        NoPhone, CannotCollect, KeyReused (for another request), and whatever the member's terms refuse.
+    """
+    claim = ask.claim(tenant.tenant_id)
+    await queries.lock_key(session, claim)
+    row = await queries.find_collection(session, key_digest=claim)
+    if row is not None:
+        if row.body_digest != ask.digest():
+            raise KeyReused(field="Idempotency-Key")
+        return _shown(keys, tenant, row)
+    collector = collectors.by_channel.get(ask.channel) if collectors else None
+    member, amount = await _checked(session, keys, tenant, ask)
+    if collectors is None or collector is None:
+        raise CannotCollect(channel=ask.channel)
+    reference = uuid4()
+    wanted = CollectionRequest(
+        reference=reference,
+        msisdn=await _phone(session, keys, tenant, ask, member),
+        amount=amount,
+        account=ask.member,
+        note=tenant.pack.manifest.short_name,
+    )
+    question = _Question(wanted=wanted, member=ask.member, channel=ask.channel, sent_by=ask.sent_by)
+    is_new = await collectors.exchanges.open(
+        session,
+        counterparty=ask.channel,
+        operation=COLLECTIONS,
+        reference=reference,
+        question=msgspec.json.encode(question),
+    )
+    assert is_new, reference
+    await queries.add_collection(
+        session,
+        reference=reference,
+        key_digest=claim,
+        body_digest=ask.digest(),
+        member_id=member.member_id,
+        amount=amount.units,
+        channel=ask.channel,
+        account=collector.account_of(reference),
+        document=seal(keys, tenant.tenant_id, "collections", reference, msgspec.json.encode(ask)),
+    )
+    return await find_collection(session, keys, tenant, reference)
+
+
+async def find_collection(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, reference: UUID) -> Collection:
+    """Return what has become of a request for a payment.
+
+    Raises:
+        UnknownCollection: there is none of that reference.
+    """
+    row = await queries.find_collection(session, reference=reference)
+    if row is None:
+        raise UnknownCollection
+    return _shown(keys, tenant, row)
+
+
+async def list_unsettled(session: AsyncSession, *, most: int = 100) -> list[Unsettled]:
+    """Return what people must look at, oldest first: requests unknown for long, and confirmed money not in the books."""
+    rows = await queries.unsettled(session, (COLLECTIONS, PAYMENTS_IN), minutes=UNKNOWN_MINUTES, most=most)
+    return [
+        Unsettled(reference=reference, channel=channel, why=why, reason=reason, since=since)
+        for reference, channel, why, reason, since in rows
+    ]
+
+
+async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ask: Ask) -> tuple[MemberRef, Amount]:
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    scheme = Scheme(tenant.asset, frozenset(channel.code for channel in tenant.pack.channels))
+    payment = Payment(
+        member=ask.member,
+        amount=ask.amount,
+        currency=ask.currency,
+        channel=ask.channel,
+        reference=ask.key,
+        sent_by=ask.sent_by,
+    )
+    amount, _ = check_payment(payment, scheme, today=today)
+    found = await enrolment.in_their_products(session, await identity.members_by_number(session, keys, [ask.member]))
+    member = found.get(ask.member)
+    if member is None:
+        raise UnknownMember
+    if member.status != "active":
+        raise MemberNotActive
+    figures = await tenancy.figures_for(session, tenant)
+    split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
+    return member, amount
+
+
+async def _phone(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ask: Ask, member: MemberRef) -> str:
+    if ask.phone:
+        return check_phone(ask.phone, tenant.pack.phone_country)
+    people = await identity.read_people(session, keys, [member.member_id], actor=ask.sent_by, reason="payment-request")
+    person = people.get(member.member_id)
+    if person is None or not person.person.phones:
+        raise NoPhone
+    return person.person.phones[0]
+
+
+def _shown(keys: FileKeyStore, tenant: Tenant, row: CollectionRow) -> Collection:
+    raw = unseal(keys, tenant.tenant_id, "collections", row.reference, row.document)
+    ask = msgspec.json.decode(raw, type=Ask)
+
+    def fixed(amount: Amount) -> str:
+        return f"{amount.decimal():.{amount.asset.scale}f}"
+
+    return Collection(
+        reference=row.reference,
+        member=ask.member,
+        channel=ask.channel,
+        amount=fixed(Amount.parse(ask.amount, tenant.asset)),
+        currency=ask.currency,
+        asked_at=row.asked_at,
+        state=row.outcome,
+        reason=row.reason,
+        paid=fixed(Amount(row.paid, tenant.asset)) if row.event_id else "",
+        receipt=str(row.event_id) if row.event_id else "",
+        receipt_state=row.posted if row.event_id else "",
+        refusal=row.refusal if row.posted == "refused" else "",
+    )
+
+
+# -- what exchanges do
+
+
+def collection_operation(collections: Collections, tenant: Tenant, keys: FileKeyStore) -> Operation:
+    """Return how exchanges ask a tenant's payers by an adapter; what is paid waits to be posted."""
+
+    def question_of(raw: bytes) -> _Question:
+        return msgspec.json.decode(raw, type=_Question)
+
+    async def settle(session: AsyncSession, settled: Settled) -> None:
+        if settled.answer.state is RequestState.SUCCEEDED:
+            question = question_of(settled.question)
+            said, wanted = settled.answer, question.wanted
+            payment = Payment(
+                member=question.member,
+                # What was truly paid, where the operator says it; some confirm without naming the amount.
+                amount=said.amount or str(wanted.amount.decimal()),
+                currency=said.currency or wanted.amount.asset.symbol,
+                channel=question.channel,
+                reference=said.provider_ref,
+                sent_by=question.sent_by,
+                is_held=True,
+            )
+            await _keep(session, keys, tenant, settled.reference, payment)
+
+    return Operation(
+        ask=lambda raw, url: collections.request(question_of(raw).wanted, callback_url=url),
+        enquire=lambda raw, last, url: collections.enquire(question_of(raw).wanted, last, callback_url=url),
+        settle=settle,
+        read_callback=collections.read_callback,
+    )
+
+
+def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, keys: FileKeyStore) -> Operation:
+    """Return how exchanges confirm what payers of a channel pay of their own accord; it waits to be posted."""
+
+    def claimed_of(raw: bytes) -> Said:
+        return msgspec.json.decode(raw, type=Said)
+
+    def claims(hint: Hint) -> tuple[UUID, bytes] | None:
+        if not hint.claimed.provider_ref:
+            return None
+        reference = claim_digest(tenant.tenant_id, f"payment-in:{channel}", hint.claimed.provider_ref)
+        return reference, msgspec.json.encode(hint.claimed)
+
+    async def settle(session: AsyncSession, settled: Settled) -> None:
+        said = settled.answer
+        if said.state is RequestState.SUCCEEDED:
+            payment = Payment(
+                member=said.account.strip(),
+                amount=said.amount,
+                currency=said.currency,
+                channel=channel,
+                reference=said.provider_ref,
+                sent_by=_ACTOR,
+                is_held=True,
+            )
+            is_asked_for = await queries.is_asked_for(session, channel, payment.member)
+            state = "told-twice" if is_asked_for else "waiting"
+            await _keep(session, keys, tenant, settled.reference, payment, state=state)
+
+    return Operation(
+        ask=lambda raw, _url: payments.confirm(claimed_of(raw)),
+        enquire=lambda raw, _last, _url: payments.confirm(claimed_of(raw)),
+        settle=settle,
+        read_callback=payments.read_callback,
+        claims=claims,
+    )
+
+
+async def _keep(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    reference: UUID,
+    payment: Payment,
+    *,
+    state: str = "waiting",
+) -> None:
+    sealed = seal(keys, tenant.tenant_id, "collected", reference, msgspec.json.encode(payment))
+    await queries.add_collected(session, reference, payment.channel, sealed, state=state)
+
+
+# -- posting
+
+
+async def post_collected(db: Database, keys: FileKeyStore, tenant: Tenant) -> int:
+    """Receive every confirmed payment that waits, exactly as the API and files do; return how many.
+
+    What the books do not take (another currency, a transaction that was posted otherwise) is left for people.
+    """
+    count = 0
+    while True:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            waiting = await queries.waiting_payments(session, most=CHUNK)
+        if not waiting:
+            return count
+        by_lane: dict[int, list[tuple[int, Payment]]] = defaultdict(list)
+        for number, reference, document in waiting:
+            raw = unseal(keys, tenant.tenant_id, "collected", reference, document)
+            payment = msgspec.json.decode(raw, type=Payment)
+            by_lane[lane_of(payment.member)].append((number, payment))
+        for lane, items in by_lane.items():
+            answers = await receive(db, keys, tenant, [payment for _, payment in items], lane=lane)
+            rows = [_posted(tenant, number, answer) for (number, _), answer in zip(items, answers, strict=True)]
+            async with db.unit_of_work(tenant.tenant_id) as session:
+                await queries.mark_posted(session, rows)
+        count += len(waiting)
+
+
+def _posted(tenant: Tenant, number: int, answer: Answer) -> tuple[int, str, int, int, str]:
+    if isinstance(answer, EngineError):
+        return number, "refused", 0, 0, answer.code
+    amount = Amount.parse(answer.amount, tenant.asset)
+    return number, answer.state, int(answer.receipt), amount.units, answer.reason or ""

@@ -1,0 +1,244 @@
+"""Composition of the outside: each tenant's counterparties, as its pack names the adapters and the secrets file the rest."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from engine.contributions import service as contributions
+from engine.contributions.errors import CannotCollect
+from engine.contributions.service import Collectors
+from engine.kernel.clock import SystemClock
+from engine.kernel.joining import Means
+from engine.kernel.transport import Transport, Unreachable, WireRequest, WireResponse
+from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
+from engine.runtime.database import Database
+from engine.runtime.exchanges import callbacks
+from engine.runtime.exchanges.engine import Counterparty, Exchanges, Operation
+from engine.runtime.exchanges.recording import RecordedTransport
+from engine.runtime.exchanges.tokens import SharedTokens
+from engine.runtime.exchanges.transport import HttpTransport, open_transport
+from engine.runtime.key_file import FileKeyStore
+from engine.runtime.logging import get_logger
+from engine.tenancy.service import Tenant
+
+IDLE_SECONDS = 0.5
+"""How long a worker waits where nothing was to do."""
+
+UNJOINED_SECONDS = 60.0
+"""The same, for a tenant that is joined to nobody."""
+
+_TRIED_AGAIN_SECONDS = 5.0
+_log = get_logger(__name__)
+
+
+class NoTransport:
+    """The way out of a process that calls nobody: it opens exchanges and takes callbacks, the worker calls."""
+
+    def answered_within(self, seconds: float) -> Transport:  # noqa: ARG002
+        """Return itself."""
+        return self
+
+    async def send(self, request: WireRequest) -> WireResponse:
+        """Refuse.
+
+        Raises:
+            Unreachable: always.
+        """
+        raise Unreachable(f"this process calls nobody: {request.method}")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A tenant's counterparties: the exchanges with them, and the adapters that use cases ask, by channel."""
+
+    exchanges: Exchanges
+    collectors: Collectors
+    payments_in: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """An address for what nobody was asked for; `is_told`: the operator has taken it, else people enter it there."""
+
+    channel: str
+    address: str
+    is_told: bool
+
+
+class Outside:
+    """The counterparties of every tenant, joined when they are first needed and anew for another pack version."""
+
+    def __init__(
+        self,
+        db: Database,
+        keys: FileKeyStore,
+        file: CounterpartyFile,
+        base_url: str,
+        installed: Callable[[str, str], Any],
+        transport: HttpTransport | NoTransport,
+    ) -> None:
+        """Join by `transport`.
+
+        Args:
+            db: where exchanges are kept.
+            keys: what their documents are sealed by.
+            file: what counterparties are entered with.
+            base_url: how they reach us.
+            installed: (port, name) -> what joins the adapter of that name, KeyError without one.
+            transport: what calls go out by.
+        """
+        self._db, self._keys, self._file, self._base_url = db, keys, file, base_url
+        self._installed, self._transport = installed, transport
+        self._joined: dict[int, tuple[int, Joined]] = {}
+
+    def of(self, tenant: Tenant) -> Joined:
+        """Return a tenant's counterparties; none where they cannot be joined, and then the log says why.
+
+        Callbacks are kept all the same, and read once the counterparties are joined.
+        """
+        known = self._joined.get(tenant.tenant_id)
+        if known is None or known[0] != tenant.pack_id:
+            try:
+                joined = self._join(tenant)
+            except (CounterpartiesUnavailable, KeyError) as error:
+                _log.error("a tenant's counterparties cannot be joined", tenant=tenant.code, reason=str(error))
+                exchanges = Exchanges(self._db, self._keys, {}, self._address(tenant))
+                joined = Joined(exchanges, Collectors(exchanges, {}))
+            known = self._joined[tenant.tenant_id] = (tenant.pack_id, joined)
+        return known[1]
+
+    def _join(self, tenant: Tenant) -> Joined:
+        counterparties: dict[str, Counterparty] = {}
+        collecting, paying_in = {}, {}
+        for channel in tenant.pack.channels:
+            if not channel.adapter or not self._file.has(tenant.code, channel.code):
+                continue
+            pace = self._file.pace(tenant.code, channel.code)
+            adapter = self._adapter("Collections", tenant, channel.code, channel.adapter)
+            if adapter is not None:
+                operation = contributions.collection_operation(adapter, tenant, self._keys)
+                operations: dict[str, Operation] = {contributions.COLLECTIONS: operation}
+                counterparties[channel.code] = Counterparty(channel.code, operations, pace)
+                collecting[channel.code] = adapter
+            adapter = self._adapter("PaymentsIn", tenant, channel.code, channel.adapter)
+            if adapter is not None:
+                name = payments_in_name(channel.code)
+                operation = contributions.payments_in_operation(adapter, channel.code, tenant, self._keys)
+                counterparties[name] = Counterparty(
+                    name, {contributions.PAYMENTS_IN: operation}, pace, acknowledgement=adapter.reply(None)
+                )
+                paying_in[channel.code] = adapter
+        exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
+        return Joined(exchanges, Collectors(exchanges, collecting), paying_in)
+
+    def _adapter(self, port: str, tenant: Tenant, channel: str, name: str) -> Any | None:
+        """Return a channel's adapter for a port, None where that adapter does not answer it."""
+        try:
+            joins = self._installed(port, name)
+        except KeyError:
+            if port == "Collections":
+                raise
+            return None
+        pace = self._file.pace(tenant.code, channel)
+        transport = RecordedTransport(self._transport.answered_within(pace.answer_seconds), self._db, self._keys)
+        means = Means(transport, SharedTokens(self._db, self._keys, tenant.tenant_id), SystemClock())
+        return joins.join(self._file.credentials(tenant.code, channel, joins.credentials), means)
+
+    def _address(self, tenant: Tenant) -> Callable[[int, str, str], str]:
+        return lambda _tenant_id, counterparty, secret: (
+            f"{self._base_url}/callbacks/{tenant.code}/{counterparty}/{secret}"
+        )
+
+
+def payments_in_name(channel: str) -> str:
+    """Return the name of the counterparty that tells of a channel's payments in.
+
+    It is not the one that is asked for collections: a payment that was asked for is told of by both.
+    """
+    return f"{channel}.in"
+
+
+@asynccontextmanager
+async def calling(
+    db: Database, keys: FileKeyStore, file: CounterpartyFile, base_url: str, installed: Callable[[str, str], Any]
+) -> AsyncIterator[Outside]:
+    """Open the outside of a process that calls."""
+    async with open_transport() as transport:
+        yield Outside(db, keys, file, base_url, installed, transport)
+
+
+async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -> Registered:
+    """Make an address that a channel's operator calls, and tell the operator where it takes that from us.
+
+    Raises:
+        CannotCollect: the channel is not joined.
+        Unreachable, Unanswered: it could not be told.
+    """
+    payments = joined.payments_in.get(channel)
+    name, operation = (
+        (payments_in_name(channel), contributions.PAYMENTS_IN) if payments else (channel, contributions.COLLECTIONS)
+    )
+    if name not in joined.exchanges.counterparties:
+        raise CannotCollect(channel=channel)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        address = await joined.exchanges.standing_address(session, counterparty=name, operation=operation)
+    told = payments is not None and await payments.register(validation_url=address, confirmation_url=address)
+    return Registered(channel=channel, address=address, is_told=told)
+
+
+async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined: Joined) -> int:
+    """Read the tenant's callbacks and post what was confirmed; return how many of both."""
+    read = await callbacks.read_all(joined.exchanges, tenant.tenant_id)
+    return read + await contributions.post_collected(db, keys, tenant)
+
+
+class OutsideWork:
+    """A worker's work with the outside: for every tenant one task that reads and posts, and one a counterparty."""
+
+    def __init__(self, db: Database, keys: FileKeyStore, outside: Outside) -> None:
+        """Work for the tenants that are told to `follow`."""
+        self._db, self._keys, self._outside = db, keys, outside
+        self._tasks: dict[int, tuple[int, asyncio.Task[None]]] = {}
+
+    def follow(self, tenant: Tenant) -> None:
+        """Begin the work of a tenant, or begin it anew by another pack version."""
+        pack_id, task = self._tasks.get(tenant.tenant_id, (0, None))
+        if task is not None and pack_id == tenant.pack_id and not task.done():
+            return
+        if task is not None:
+            task.cancel()
+        self._tasks[tenant.tenant_id] = (tenant.pack_id, asyncio.create_task(self._work(tenant)))
+
+    async def stop(self) -> None:
+        """Stop all work; a call that is cut short is asked after by the next worker."""
+        tasks = [task for _, task in self._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, tenant: Tenant) -> None:
+        joined = self._outside.of(tenant)
+        # What an operator that is joined no more has confirmed is posted all the same.
+        idle = IDLE_SECONDS if joined.exchanges.counterparties else UNJOINED_SECONDS
+        turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
+        for name in joined.exchanges.counterparties:
+            turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
+        await asyncio.gather(*turns)
+
+
+def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:
+    return lambda: joined.exchanges.work_with(name, tenant.tenant_id)
+
+
+async def _forever(turn: Callable[[], Any], tenant: Tenant, idle: float) -> None:
+    """Take turns until cancelled; wait where there was nothing to do, or where it failed."""
+    while True:
+        try:
+            if not await turn():
+                await asyncio.sleep(idle)
+        except Exception:  # noqa: BLE001 - whatever it was, the next turn tries again
+            _log.exception("work with the outside failed and tries again", tenant=tenant.code)
+            await asyncio.sleep(_TRIED_AGAIN_SECONDS)
