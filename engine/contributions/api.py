@@ -155,6 +155,8 @@ class ContributionController(Controller):
             errors.AboveMaximum,
             errors.NotAMultiple,
             errors.NoTerms,
+            errors.NotEligible,
+            errors.AboveLevel,
         ),
     )
     async def receive(
@@ -165,8 +167,8 @@ class ContributionController(Controller):
     ) -> ASGIResponse:
         """Credit one payment to its member, once for its reference and its Idempotency-Key.
 
-        201 with a receipt; 202 where no member answers to the number: the money is held in suspense until it is known
-        whose it is. The same request gets the same answer, for ever.
+        201 with a receipt; 202 where no member answers to the number, or a rule of the scheme keeps the money apart: it is
+        held in suspense until somebody decides whose it is. The same request gets the same answer, for ever.
         """
         answer = await desk.intake.receive(desk.tenant, _payment(data, desk.caller, _bare(idempotency_key)))
         if isinstance(answer, EngineError):

@@ -184,3 +184,17 @@ class CurrencyNotTaken(Refused):
 
     code = "contributions.currency-not-taken"
     message = N_("Contributions in {currency} are not taken.")
+
+
+class NotEligible(Refused):
+    """Eligibility is tested again at each contribution, and the member is not eligible any more."""
+
+    code = "contributions.not-eligible"
+    message = N_("The member may no longer contribute to {product}.")
+
+
+class AboveLevel(Refused):
+    """The payment exceeds a limit of how well the member is known."""
+
+    code = "contributions.above-level"
+    message = N_("This level does not allow so much. Show more documents, or pay less.")

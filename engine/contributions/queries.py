@@ -66,6 +66,57 @@ async def add_resolution(session: AsyncSession, event_id: int, *, resolved_event
     )
 
 
+async def claimed(session: AsyncSession, digests: Sequence[UUID]) -> set[UUID]:
+    """Return which of those claims are taken already."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select c.digest from unnest(%b::uuid[]) w(digest)
+            cross join lateral (select digest from claims where digest = w.digest limit 1) c""",
+        (list(digests),),
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def paid_and_held(session: AsyncSession, asked: Sequence[tuple[int, str, date, date]]) -> list[tuple[int, int]]:
+    """Return (paid, held) in smallest units of each (member_id, product, since, until), in the order asked.
+
+    Paid is what came as the member's own from `since` up to and without `until`, net of what was taken back; held is the
+    balance of now, units at their fund's last price, rounded down. One statement, however many.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select (select coalesce(sum(t.amount * x.sign), 0)::bigint
+                     from events e join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
+                    cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
+                     join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash'
+                      and c.product = w.product and c.origin = 'own'
+                    where e.member_id = w.member_id and e.kind = any(%b::smallint[])
+                      and e.business_date >= w.since and e.business_date < w.until),
+                  (select coalesce(sum(case when c.kind = 'cash' then b.credits - b.debits
+                            else div((b.credits - b.debits)::numeric * p.digits * 10::numeric ^ greatest(m.scale - f.unit_scale - p.scale, 0),
+                                     10::numeric ^ greatest(f.unit_scale + p.scale - m.scale, 0)) end), 0)::bigint
+                     from balances b
+                     join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.product = w.product
+                      and c.kind in ('cash', 'units')
+                     join assets m on m.tenant_id = b.tenant_id and m.asset_id = 1
+                     left join funds f on f.tenant_id = b.tenant_id and f.code = c.fund
+                     left join lateral (select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id
+                                           and p.state = 'accepted' order by p.price_on desc limit 1) p on true
+                    where b.member_id = w.member_id)
+             from unnest(%b::bigint[], %b::text[], %b::date[], %b::date[]) with ordinality w(member_id, product, since, until, n)
+            order by w.n""",
+        (
+            [
+                int(EventKind.CONTRIBUTION_RECEIVED),
+                int(EventKind.SUSPENSE_RESOLVED),
+                int(EventKind.CONTRIBUTION_REVERSED),
+            ],
+            *([row[place] for row in asked] for place in range(4)),
+        ),
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
 async def add_file(
     session: AsyncSession, *, name: str, sha256: str, actor: str, imported_at: datetime, document: bytes
 ) -> datetime | None:

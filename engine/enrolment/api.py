@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from engine.access.rules import Caller
 from engine.enrolment import errors, service
-from engine.enrolment.rules import Application, plain_words, terms_of
+from engine.enrolment.rules import Application, monthly_ceiling, plain_words, terms_of
 from engine.enrolment.service import LONGEST_KEY, Answer, Enrolled, Enrolment
 from engine.identity import errors as identity_errors
 from engine.kernel.clock import business_date
@@ -21,6 +21,7 @@ from engine.ledger import service as ledger
 from engine.runtime.database import Database
 from engine.runtime.http import Problem, problem_of, refuses
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy import service as tenancy
 from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant
 
@@ -98,6 +99,33 @@ class ConsentTerms(Struct, frozen=True):
     text: str
 
 
+class AgeTerms(Struct, frozen=True):
+    """Ages of a sex or of those born from a day on, in place of the others; the last that fits counts."""
+
+    sex: str
+    born_from: date | None
+    minimum: int
+    maximum: int | None
+
+
+class GuardianTerms(Struct, frozen=True):
+    """Who joins through a guardian, and what must be shown; without child_documents any the product accepts will do."""
+
+    below_age: int
+    least_age: int
+    relationships: list[str]
+    guardian_documents: list[str]
+    child_documents: list[str]
+
+
+class PersonClassTerms(Struct, frozen=True):
+    """A class of people that may join, and which documents show it; without any it is declared."""
+
+    person_class: str
+    documents: list[str]
+    resident_months: int
+
+
 class TermsAnswer(Struct, frozen=True, kw_only=True):
     """What joining a product needs today."""
 
@@ -105,9 +133,17 @@ class TermsAnswer(Struct, frozen=True, kw_only=True):
     on: date
     age_minimum: int | None
     age_maximum: int | None
+    ages: list[AgeTerms]
+    guardian: GuardianTerms | None
+    person_classes: list[PersonClassTerms]
+    monthly_income_at_most: str | None
+    declarations: list[str]
     documents: list[DocumentTerms]
     group_required: bool
     groups: list[GroupTerms]
+    group_proof_required: bool
+    group_proofs: list[str]
+    group_proof_within_days: int
     nominee_required: bool
     nominees_at_most: int | None
     consents: list[ConsentTerms]
@@ -287,12 +323,19 @@ class EnrolmentTermsController(Controller):
         language: Annotated[
             str, QueryParameter(max_length=20, description="The language of the consents' words.")
         ] = "",
+        born_on: Annotated[
+            date | None, QueryParameter(description="The birth date of who is to join, where rules go by it.")
+        ] = None,
     ) -> TermsAnswer:
         """Return who may join the product today, what they must show, and the words they must agree to."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-        terms = terms_of(tenant.pack, product, today)
+            figures = await tenancy.figures_for(session, tenant)
+        terms = terms_of(tenant.pack, product, today, born_on)
         age = terms.age.rule if terms.age else None
+        minors = terms.minors.rule if terms.minors else None
+        proof = terms.group_proof.rule if terms.group_proof else None
+        income = monthly_ceiling(terms.income.rule, figures, today) if terms.income else None
         groups = terms.groups.rule if terms.groups else None
         nominees = terms.nominees.rule if terms.nominees else None
         texts = [
@@ -304,9 +347,28 @@ class EnrolmentTermsController(Controller):
             on=today,
             age_minimum=age.minimum if age else None,
             age_maximum=age.maximum if age else None,
+            ages=[AgeTerms(one.sex, one.born_from, one.minimum, one.maximum) for one in age.ages] if age else [],
+            guardian=GuardianTerms(
+                minors.below_age,
+                minors.least_age,
+                list(minors.relationships),
+                list(minors.guardian_documents),
+                list(minors.child_documents),
+            )
+            if minors
+            else None,
+            person_classes=[
+                PersonClassTerms(one.rule.person_class, list(one.rule.documents), one.rule.resident_months)
+                for one in terms.classes
+            ],
+            monthly_income_at_most=f"{income.decimal():.{income.asset.scale}f}" if income else None,
+            declarations=[one.rule.fact for one in terms.exclusions if one.rule.asked],
             documents=[DocumentTerms(one.rule.document) for one in terms.documents],
             group_required=groups.required if groups else False,
             groups=[GroupTerms(one.code, one.name) for one in groups.groups] if groups else [],
+            group_proof_required=proof.required if proof else False,
+            group_proofs=list(proof.proofs) if proof else [],
+            group_proof_within_days=proof.within_days if proof else 0,
             nominee_required=nominees.required if nominees else False,
             nominees_at_most=nominees.maximum if nominees else None,
             consents=[

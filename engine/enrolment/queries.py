@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.enrolment.rules import KnownAgain, RegisterWord
 from engine.ledger.rules import Law
 from engine.runtime.database import driver
 
@@ -37,20 +38,28 @@ async def earlier_enrolments(session: AsyncSession, claims: Sequence[UUID]) -> d
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A member's place in a product: `joined_on` is what rules count from, `from_on` when they came into this one."""
+    """A member's place in a product: `joined_on` is what rules count from, `from_on` when they came into this one.
+
+    The rest is what joining decided: the entry age (None where none is kept), by when something is outstanding (None:
+    nothing is), the class of people and the level of how well the member is known ("" where the product has none).
+    """
 
     member_id: int
     product: str
     joined_on: date
     from_on: date
     group_code: str
+    entry_age: int | None = None
+    completes_on: date | None = None
+    person_class: str = ""
+    level: str = ""
 
 
 async def memberships(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, tuple[Membership, ...]]:
     """Return the products each of those members is in, by joining date and code."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select s.member_id, s.product, s.joined_on, s.from_on, s.group_code
+        """select s.member_id, s.product, s.joined_on, s.from_on, s.group_code, s.entry_age, s.completes_on, s.person_class, s.level
              from unnest(%b::bigint[]) w(member_id) join memberships s on s.member_id = w.member_id
             where s.moved_to = '' order by s.member_id, s.joined_on, s.product""",
         (list(member_ids),),
@@ -79,10 +88,13 @@ async def add_memberships(session: AsyncSession, joined: Sequence[tuple[Membersh
     """Add memberships with the events that made them."""
     connection = await driver(session)
     await connection.execute(
-        """insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code)
-           select w.member_id, w.event_id, %s, w.joined_on, w.from_on, w.product, w.group_code
-             from unnest(%b::bigint[], %b::bigint[], %b::date[], %b::date[], %b::text[], %b::text[])
-                  w(member_id, event_id, joined_on, from_on, product, group_code)""",
+        """insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code,
+                                    entry_age, completes_on, person_class, level)
+           select w.member_id, w.event_id, %s, w.joined_on, w.from_on, w.product, w.group_code,
+                  w.entry_age, w.completes_on, w.person_class, w.level
+             from unnest(%b::bigint[], %b::bigint[], %b::date[], %b::date[], %b::text[], %b::text[],
+                         %b::smallint[], %b::date[], %b::text[], %b::text[])
+                  w(member_id, event_id, joined_on, from_on, product, group_code, entry_age, completes_on, person_class, level)""",
         (
             session.info["tenant_id"],
             [one.member_id for one, _ in joined],
@@ -91,7 +103,23 @@ async def add_memberships(session: AsyncSession, joined: Sequence[tuple[Membersh
             [one.from_on for one, _ in joined],
             [one.product for one, _ in joined],
             [one.group_code for one, _ in joined],
+            [one.entry_age for one, _ in joined],
+            [one.completes_on for one, _ in joined],
+            [one.person_class for one, _ in joined],
+            [one.level for one, _ in joined],
         ),
+    )
+
+
+async def carry_joinings(session: AsyncSession, member_ids: Sequence[int], source: str, target: str) -> None:
+    """Keep in the product that members moved into what joining the one they left decided, where it has nothing of its own."""
+    connection = await driver(session)
+    await connection.execute(
+        """update memberships n set entry_age = o.entry_age, completes_on = o.completes_on,
+                                    person_class = o.person_class, level = o.level
+             from unnest(%b::bigint[]) w(member_id) join memberships o on o.member_id = w.member_id and o.product = %s
+            where n.member_id = w.member_id and n.product = %s and n.entry_age is null""",
+        (list(member_ids), source, target),
     )
 
 
@@ -155,6 +183,36 @@ async def add_attributes(
            select %s, * from unnest(%b::bigint[], %b::bigint[], %b::date[], %b::date[], %b::text[], %b::text[], %b::text[])""",
         (session.info["tenant_id"], *([row[n] for row in rows] for n in range(7))),
     )
+
+
+async def known_again(session: AsyncSession, asked: Sequence[tuple[int, str, date]]) -> list[KnownAgain]:
+    """Return what is known of (member_id, product) on a day, in the order asked: by one statement, however many."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select s.entry_age, s.completes_on, coalesce(s.level, ''), said.words
+             from unnest(%b::bigint[], %b::text[], %b::date[]) with ordinality w(member_id, product, on_day, n)
+             left join memberships s on s.member_id = w.member_id and s.product = w.product
+            cross join lateral (
+              select coalesce(jsonb_object_agg(a.attribute, jsonb_build_array(a.value, a.as_of, a.expires_on)), '{}') as words
+                from (select distinct on (attribute) attribute, value, as_of, expires_on from member_attributes m
+                       where m.member_id = w.member_id and m.as_of <= w.on_day order by attribute, as_of desc, event_id desc) a) said
+            order by w.n""",
+        ([one for one, _, _ in asked], [product for _, product, _ in asked], [on for _, _, on in asked]),
+    )
+    return [
+        KnownAgain(
+            entry_age=row[0],
+            completes_on=row[1],
+            level=row[2],
+            words={attribute: _word(*word) for attribute, word in row[3].items()},
+        )
+        for row in await cursor.fetchall()
+    ]
+
+
+def _word(value: str, as_of: str, expires_on: str | None) -> RegisterWord:
+    day = date.fromisoformat(as_of)
+    return RegisterWord(value, day, day, date.fromisoformat(expires_on) if expires_on else None)
 
 
 LAWS: tuple[Law, ...] = (

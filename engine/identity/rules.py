@@ -90,12 +90,22 @@ class NomineePerson(Struct, frozen=True, kw_only=True, omit_defaults=True):
     phone: str = ""
 
 
+class GuardianPerson(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who opened the account of a child, and by which document of their own."""
+
+    full_name: str
+    relationship: str
+    document: IdentityDocument
+    phone: str = ""
+
+
 class VaultDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything personal that is kept of one member; nothing of it is anywhere else."""
 
     member_number: str
     person: Person
     nominees: tuple[NomineePerson, ...] = ()
+    guardian: GuardianPerson | None = None
 
 
 @dataclass(frozen=True, slots=True)

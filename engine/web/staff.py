@@ -47,6 +47,8 @@ REASONS: Mapping[str, str] = {
     "bad-check-digit": N_("the number is mistyped"),
     "member-not-active": N_("the member is no longer active"),
     "not-taken": N_("the scheme's rules do not take this payment"),
+    "not-eligible": N_("the member may no longer contribute"),
+    "above-level": N_("more than the member's level allows"),
 }
 PAYMENT_STATES: Mapping[bool, str] = {False: N_("received"), True: N_("without an owner")}
 HELD_FOR: Mapping[str, str] = {

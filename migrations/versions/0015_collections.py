@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import grant, wall
 
 revision: str = "0015_collections"
-down_revision: str | None = "0013_exchanges"
+down_revision: str | None = "0014_joinings"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

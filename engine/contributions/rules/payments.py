@@ -207,4 +207,6 @@ class Suspended(Struct, frozen=True):
         "bad-check-digit",
         "member-not-active",
         "not-taken",
+        "not-eligible",
+        "above-level",
     )

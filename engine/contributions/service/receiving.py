@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,7 +13,7 @@ import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import KeyReused
+from engine.contributions.errors import AboveLevel, KeyReused, NotEligible
 from engine.contributions.rules import (
     OWN,
     ContributionTerms,
@@ -24,8 +25,9 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
-from engine.contributions.service.terms import rules_for, terms_for
+from engine.contributions.service.terms import rules_for, terms_for, tests_for
 from engine.enrolment import service as enrolment
+from engine.enrolment.rules import ContributionTests, PaidSoFar, ask_again
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.amounts import Amount
@@ -88,6 +90,13 @@ class _Decided:
     parts: tuple[tuple[str, Amount], ...] = ()
     terms: ContributionTerms | None = None
     reason: str | None = None
+    tests: ContributionTests | None = None
+    held_by: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
+        """Return the product and the rules that decide where the money goes; None where no rule does."""
+        return (self.member.product, self.terms.rules) if self.member and self.terms else self.held_by
 
 
 class _Batch:
@@ -105,11 +114,15 @@ class _Batch:
         self._payments, self._now = payments, now
         self._asset = tenant.asset
         self._answers: list[Answer | None] = [None] * len(payments)
-        self._refused: list[tuple[int, MemberRef, EngineError]] = []
+        self._refused: list[tuple[int, MemberRef, EngineError, tuple[str, ...]]] = []
 
     async def post(self, *, careful: bool) -> list[Answer]:
         """Decide, write, answer."""
-        decided, copies = self._fold(await self._decide())
+        today = business_date(self._now, self._tenant.time_zone)
+        figures = await tenancy.figures_for(self._session, self._tenant)
+        decided, copies = self._fold(await self._decide(figures, today))
+        decided = await self._still_eligible(decided, figures)
+        await self._keep_refusals(today)
         entries = await self._entries(decided)
         fates = await ledger.post(self._session, entries, careful=careful, recorded_at=self._now)
         await self._keep_suspense(decided, fates)
@@ -122,9 +135,7 @@ class _Batch:
         assert all(answer is not None for answer in self._answers)
         return [answer for answer in self._answers if answer is not None]
 
-    async def _decide(self) -> list[_Decided]:
-        today = business_date(self._now, self._tenant.time_zone)
-        figures = await tenancy.figures_for(self._session, self._tenant)
+    async def _decide(self, figures: Figures, today: date) -> list[_Decided]:
         scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.channels))
         members = await identity.members_by_number(
             self._session,
@@ -141,26 +152,90 @@ class _Batch:
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:
-                    self._refused.append((index, member, refusal))
-        await self._keep_refusals(figures, today)
+                    rules = rules_for(self._tenant, figures, member, payment.paid_on or today)
+                    self._refused.append((index, member, refusal, rules))
         return decided
 
-    async def _keep_refusals(self, figures: Figures, today: date) -> None:
+    async def _still_eligible(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+        """Ask again what the products ask at each contribution; return what is still to be posted.
+
+        A payment that was posted before is not asked again: its retry gets the first answer.
+        """
+        tested = [(item, item.member, item.tests) for item in decided if item.member and item.tests]
+        if not tested:
+            return decided
+        before = await queries.claimed(self._session, [claim for item, _, _ in tested for claim in item.claims])
+        asked = [one for one in tested if before.isdisjoint(one[0].claims)]
+        known = await enrolment.known_again(
+            self._session, [(member.member_id, member.product, item.business_date) for item, member, _ in asked]
+        )
+        in_year, held = await self._paid_so_far(asked)
+        refused: set[int] = set()
+        for (item, member, tests), standing in zip(asked, known, strict=True):
+            account = (member.member_id, member.product)
+            year = (*account, self._year(member.product, item.business_date)[0])
+            unmet = ask_again(
+                tests,
+                standing,
+                member.joined_on,
+                paid=item.amount.units,
+                before=PaidSoFar(in_year[year], held[account]),
+                figures=figures,
+                on=item.business_date,
+            )
+            if unmet is None:
+                in_year[year] += item.amount.units
+                held[account] += item.amount.units
+                continue
+            if unmet.outcome == "refuse":
+                refusal = AboveLevel() if unmet.test == "level" else NotEligible(product=member.product)
+                self._refused.append((item.index, member, refusal, unmet.rules))
+                if not self._payments[item.index].is_held:
+                    refused.add(item.index)
+                    self._answers[item.index] = refusal
+            if item.index not in refused:
+                item.held_by = (member.product, unmet.rules)
+                item.member, item.parts, item.terms = None, (), None
+                item.reason = "above-level" if unmet.test == "level" else "not-eligible"
+        return [item for item in decided if item.index not in refused]
+
+    async def _paid_so_far(
+        self, asked: Sequence[tuple[_Decided, MemberRef, ContributionTests]]
+    ) -> tuple[dict[tuple[int, str, date], int], dict[tuple[int, str], int]]:
+        """Return what was paid, by member, product and scheme year, and what is held, where limits count it; else 0."""
+        in_year: dict[tuple[int, str, date], int] = defaultdict(int)
+        held: dict[tuple[int, str], int] = defaultdict(int)
+        wanted = sorted(
+            {
+                (member.member_id, member.product, *self._year(member.product, item.business_date))
+                for item, member, tests in asked
+                if tests.counts_money
+            }
+        )
+        if wanted:
+            for row, (paid, balance) in zip(wanted, await queries.paid_and_held(self._session, wanted), strict=True):
+                in_year[row[:3]], held[row[:2]] = paid, balance
+        return in_year, held
+
+    def _year(self, product: str, on: date) -> tuple[date, date]:
+        return self._tenant.product(product).scheme_year(on)
+
+    async def _keep_refusals(self, today: date) -> None:
         """Put what was refused to members on record: each can be explained, though nothing of it was posted."""
         found = [
             Determination(
                 kind="contribution",
                 product=member.product,
                 decided_on=today,
-                rules=rules_for(self._tenant, figures, member, self._payments[index].paid_on or today),
+                rules=rules,
                 member_id=member.member_id,
                 code=refusal.code,
                 inputs={"amount": self._payments[index].amount, "channel": self._payments[index].channel},
             )
-            for index, member, refusal in self._refused
+            for index, member, refusal, rules in self._refused
         ]
         numbers = await tenancy.record(self._session, self._tenant, found)
-        for (_, _, refusal), number in zip(self._refused, numbers, strict=True):
+        for (_, _, refusal, _), number in zip(self._refused, numbers, strict=True):
             refusal.details = {**refusal.details, "decision": str(number)}
 
     def _decide_one(
@@ -182,11 +257,12 @@ class _Batch:
             try:
                 item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
                 item.parts = split_contribution(amount, item.terms)
+                item.tests = tests_for(self._tenant, member.product, day, member.joined_on)
             except EngineError as refusal:
                 if not payment.is_held:
                     raise
                 # The money is here, and cannot be turned away any more.
-                self._refused.append((index, member, refusal))
+                self._refused.append((index, member, refusal, rules_for(self._tenant, figures, member, day)))
                 item.member, item.terms, item.reason = None, None, "not-taken"
         return item
 
@@ -214,9 +290,7 @@ class _Batch:
         }
         decisions = {
             key: await ledger.decision_id(self._session, tenancy.trace(*key))
-            for key in sorted(
-                {(item.member.product, item.terms.rules) for item in decided if item.terms and item.member}
-            )
+            for key in sorted({item.decided_by for item in decided if item.decided_by})
         }
         digest_key = self._keys.tenant(tenant_id).digest_key
         entries = []
@@ -244,7 +318,7 @@ class _Batch:
                     business_date=item.business_date,
                     actor=actors[payment.sent_by],
                     pack=self._tenant.pack_id,
-                    decision=decisions[item.member.product, item.terms.rules] if item.terms and item.member else 0,
+                    decision=decisions[item.decided_by] if item.decided_by else 0,
                     body=body,
                     body_digest=item.digest,
                     claims=item.claims,

@@ -8,6 +8,7 @@ from engine.contributions.rules import (
     ContributionTerms,
     SplitRule,
 )
+from engine.enrolment.rules import ContributionTests, asks_again, contribution_tests
 from engine.identity.rules import MemberRef
 from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
@@ -34,6 +35,27 @@ def terms_for(tenant: Tenant, figures: Figures, product: str, on: date, joined_o
             _terms.clear()
         _terms[key] = ContributionTerms.of(amount.rule, split.rule, figures, on, (amount.ref, split.ref))
     return _terms[key]
+
+
+_asks: dict[str, bool] = {}
+_tests: dict[tuple[str, str, date, date], ContributionTests | None] = {}
+
+
+def tests_for(tenant: Tenant, product: str, on: date, joined_on: date) -> ContributionTests | None:
+    """Return what is asked again at a payment of `on` by a member who joined on `joined_on`; None where nothing is."""
+    pack = tenant.pack
+    if pack.sha256 not in _asks:
+        _asks[pack.sha256] = any(asks_again(book) for book in pack.books.values())
+    if not _asks[pack.sha256]:
+        return None
+    key = (pack.sha256, product, on, joined_on)
+    if key not in _tests:
+        if len(_tests) >= _MOST_TERMS:
+            _tests.clear()
+        year_from = pack.product(product).scheme_year(on)[0]
+        dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
+        _tests[key] = contribution_tests(tenant.book(product), dates)
+    return _tests[key]
 
 
 def rules_for(tenant: Tenant, figures: Figures, member: MemberRef, on: date) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from engine.enrolment.rules.applications import (
     NomineeGiven,
     plain_words,
 )
-from engine.enrolment.rules.deciding import Accepted, Guardian, decide, terms_of
+from engine.enrolment.rules.deciding import Accepted, Rejoined, decide, rejoin, terms_of
 from engine.enrolment.rules.documents import (
     DocumentRule,
     EquivalentFormat,
@@ -48,12 +48,20 @@ from engine.enrolment.rules.joining import (
     read_terms,
 )
 from engine.enrolment.rules.later import (
+    COMPLETE,
+    JOINING,
+    ContributionTests,
     DecisionLimitRule,
     EligibilityAtContributionRule,
+    KnownAgain,
     MemberStanding,
+    PaidSoFar,
     Unmet,
     age_at,
     answer_due,
+    ask_again,
+    asks_again,
+    contribution_tests,
     first_unmet,
 )
 from engine.enrolment.rules.levels import (
@@ -76,10 +84,13 @@ from engine.enrolment.rules.persons import (
     check_exclusions,
     check_income,
     external_status,
+    monthly_ceiling,
     person_class,
 )
 
 __all__ = [
+    "COMPLETE",
+    "JOINING",
     "RULE_KINDS",
     "RUNNERS",
     "Accepted",
@@ -88,6 +99,7 @@ __all__ = [
     "Application",
     "ConsentGiven",
     "ConsentsRule",
+    "ContributionTests",
     "DecisionLimitRule",
     "DocumentGiven",
     "DocumentRule",
@@ -104,9 +116,9 @@ __all__ = [
     "GroupProofRule",
     "GroupsRule",
     "Growing",
-    "Guardian",
     "GuardianGiven",
     "IncomeCeilingRule",
+    "KnownAgain",
     "KycLevel",
     "KycTiersRule",
     "LevelVerdict",
@@ -116,13 +128,17 @@ __all__ = [
     "MinorRule",
     "NomineeGiven",
     "NomineesRule",
+    "PaidSoFar",
     "PersonClassRule",
     "ReadDocument",
     "RegisterWord",
+    "Rejoined",
     "RowProblem",
     "Unmet",
     "age_at",
     "answer_due",
+    "ask_again",
+    "asks_again",
     "check_age",
     "check_consents",
     "check_documents",
@@ -134,6 +150,7 @@ __all__ = [
     "check_language",
     "check_level",
     "check_shares",
+    "contribution_tests",
     "decide",
     "document_rule",
     "entry_age",
@@ -143,11 +160,13 @@ __all__ = [
     "growing",
     "level_of",
     "limits_of",
+    "monthly_ceiling",
     "needs_guardian",
     "person_class",
     "plain_words",
     "read_document",
     "read_members_csv",
     "read_terms",
+    "rejoin",
     "terms_of",
 ]

@@ -1,10 +1,14 @@
 """Whether an application meets a product's terms: the whole decision."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from msgspec.structs import replace
+
 from engine.enrolment.errors import IncomeNotWhole, NotOpen
 from engine.enrolment.rules.ages import (
+    EntryAge,
     check_age,
     check_entry_age,
     check_guardian,
@@ -26,27 +30,20 @@ from engine.enrolment.rules.levels import group_proof_due, level_of
 from engine.enrolment.rules.persons import check_exclusions, check_income, person_class
 from engine.identity.rules import (
     CheckedNumber,
+    GuardianPerson,
     IdentityDocument,
     NomineePerson,
     Person,
+    VaultDocument,
     check_phone,
     clean_name,
 )
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.months import age_on
 from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
 from engine.tenancy.rules import Pack
 from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
-
-
-@dataclass(frozen=True, slots=True)
-class Guardian:
-    """Who opened the account of a child, in one spelling."""
-
-    full_name: str
-    relationship: str
-    number: CheckedNumber
-    phone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +62,7 @@ class Accepted:
     consents: tuple[ConsentGiven, ...]
     age: int
     earlier: tuple[CheckedNumber, ...] = ()
-    guardian: Guardian | None = None
+    guardian: GuardianPerson | None = None
     person_class: str = ""
     level: str = ""
     is_proven: bool = True
@@ -108,7 +105,9 @@ def terms_of(pack: Pack, product: str, on: date, born_on: date | None = None) ->
     return read_terms(product, _OnDates(pack.books[product], dates))
 
 
-def decide(pack: Pack, application: Application, terms: EnrolmentTerms, on: date) -> Accepted:
+def decide(
+    pack: Pack, application: Application, terms: EnrolmentTerms, on: date, figures: Figures | None = None
+) -> Accepted:
     """Return the application in its one spelling, if it meets the terms.
 
     Args:
@@ -116,11 +115,131 @@ def decide(pack: Pack, application: Application, terms: EnrolmentTerms, on: date
         application: as it was sent.
         terms: those in force on `on`.
         on: the day of joining, in the scheme's calendar.
+        figures: what the rules' amounts are worth; None: as far as the pack holds it.
 
     Raises:
         EngineError: the first refusal, in the order of the fields' meaning; see `errors`.
     """
     name = clean_name(application.full_name, field="full_name")
+    entry, lived = _entry(pack, application, terms, on)
+    read = tuple(
+        read_document(one, terms.documents, on=on, field=f"documents[{index}]")
+        for index, one in enumerate(application.documents)
+    )
+    numbers = tuple(one.number for one in read)
+    check_documents(
+        numbers, rules=[one.rule for one in terms.documents], born_on=application.born_on, sex=application.sex
+    )
+    marks = {one.number.document: one.class_mark for one in read}
+    judged = _judged(figures or pack.figures(), application, terms, on, lived, marks)
+    group_code = check_group(application.group, terms.groups.rule if terms.groups else None)
+    check_shares([one.share_bp for one in application.nominees], terms.nominees.rule if terms.nominees else None)
+    nominees = tuple(_nominee(one, pack, index, on) for index, one in enumerate(application.nominees))
+    versions = {place: one.version for place, one in pack.consents.items()}
+    check_consents(application.consents, rule=terms.consents.rule if terms.consents else None, versions=versions)
+    person = Person(
+        full_name=name,
+        born_on=entry.born_on,
+        sex=application.sex,
+        phones=(check_phone(application.phone, pack.phone_country),) if application.phone else (),
+        documents=tuple(IdentityDocument(one.document, one.number) for one in numbers),
+        language=check_language(application.language, pack.languages),
+        address=application.address.strip(),
+    )
+    given = application.guardian
+    proofs = [judged.proof_due_on, *(one.number_due_on for one in read)]
+    grown = growing(terms.minors, entry.born_on, on).document_due_on if terms.minors and given else None
+    return Accepted(
+        terms=terms,
+        group_code=group_code,
+        person=person,
+        numbers=numbers,
+        nominees=nominees,
+        consents=application.consents,
+        age=entry.years,
+        earlier=tuple(one.earlier for one in read if one.earlier is not None),
+        guardian=_guardian(given, terms, pack, on) if given else None,
+        person_class=judged.person_class,
+        level=judged.level,
+        is_proven=not any(proofs),
+        completes_on=min((day for day in (*proofs, grown) if day is not None), default=None),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejoined:
+    """A member who may join another product, and what that decided; as in `Accepted`."""
+
+    terms: EnrolmentTerms
+    age: int
+    person_class: str
+    level: str
+    completes_on: date | None
+
+
+def rejoin(
+    pack: Pack, known: VaultDocument, product: str, on: date, figures: Figures, answers: Application | None = None
+) -> Rejoined:
+    """Return what joining another product decides of somebody who is a member already.
+
+    Args:
+        pack: the scheme.
+        known: what is known of the person: names, birth, sex, documents and guardian are theirs.
+        product: the product they join.
+        on: the day of joining.
+        figures: what the rules' amounts are worth.
+        answers: what the product asks beside: class, residence, income, declarations, proof of a group, channel.
+
+    Raises:
+        UnknownProduct, NotOpen: there is none of that code, or not yet.
+        EngineError: what the rules refuse: age, guardian, class, income, exclusions, level, proof.
+    """
+    person, guardian = known.person, known.guardian
+    terms = terms_of(pack, product, on, person.born_on)
+    application = replace(
+        answers or Application(product=product, full_name=person.full_name, born_on=person.born_on),
+        born_on=person.born_on,
+        birth_known="day",
+        sex=person.sex,
+        guardian=None
+        if guardian is None or terms.minors is None
+        else GuardianGiven(
+            full_name=guardian.full_name,
+            relationship=guardian.relationship,
+            document=guardian.document.document,
+            number=guardian.document.number,
+        ),
+    )
+    entry, lived = _entry(pack, application, terms, on)
+    if not needs_guardian(terms.minors.rule if terms.minors else None, lived):
+        application = replace(application, guardian=None)
+    rules = {one.rule.document: one.rule for one in terms.documents}
+    marks = {
+        one.document: rules[one.document].class_mark(one.number) if one.document in rules else ""
+        for one in person.documents
+    }
+    judged = _judged(figures, application, terms, on, lived, marks)
+    grown = growing(terms.minors, entry.born_on, on).document_due_on if terms.minors and application.guardian else None
+    return Rejoined(
+        terms=terms,
+        age=entry.years,
+        person_class=judged.person_class,
+        level=judged.level,
+        completes_on=min((day for day in (judged.proof_due_on, grown) if day is not None), default=None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What was decided of a person beside their age."""
+
+    person_class: str
+    level: str
+    proof_due_on: date | None
+
+
+def _entry(pack: Pack, application: Application, terms: EnrolmentTerms, on: date) -> tuple[EntryAge, int]:
+    """Return the entry age and the completed years of whoever may join at it, or through a guardian."""
     entry = entry_age(
         terms.entry_age,
         application.born_on,
@@ -138,65 +257,31 @@ def decide(pack: Pack, application: Application, terms: EnrolmentTerms, on: date
             sex=application.sex,
             years_paid=application.years_paid,
         )
-    read = tuple(
-        read_document(one, terms.documents, on=on, field=f"documents[{index}]")
-        for index, one in enumerate(application.documents)
-    )
-    numbers = tuple(one.number for one in read)
-    check_documents(
-        numbers, rules=[one.rule for one in terms.documents], born_on=application.born_on, sex=application.sex
-    )
-    kinds = [one.document for one in numbers]
+    return entry, lived
+
+
+def _judged(
+    figures: Figures, application: Application, terms: EnrolmentTerms, on: date, lived: int, marks: Mapping[str, str]
+) -> _Judged:
+    """Return what the rules of persons, levels and groups decide; `marks` are what documents say of a class, by kind."""
     given = application.guardian
     check_guardian(
-        minors,
+        terms.minors.rule if terms.minors else None,
         lived,
         relationship=given.relationship if given else "",
         document=given.document if given else "",
-        child_documents=kinds,
+        child_documents=marks,
     )
     of_class = person_class(
-        terms.classes,
-        application.person_class,
-        documents={one.number.document: one.class_mark for one in read},
-        resident_since=application.resident_since,
-        on=on,
+        terms.classes, application.person_class, documents=marks, resident_since=application.resident_since, on=on
     )
-    income = monthly_income(application, pack.asset)
-    check_income(terms.income, income.units if income else None, pack.figures(), on)
+    income = monthly_income(application, figures.asset)
+    check_income(terms.income, income.units if income else None, figures, on)
     check_exclusions(terms.exclusions, application.declared, on)
-    level = level_of(terms.levels, kinds, application.channel)
-    group_code = check_group(application.group, terms.groups.rule if terms.groups else None)
-    proof_due = group_proof_due(terms.group_proof, application.group_proof, on)
-    check_shares([one.share_bp for one in application.nominees], terms.nominees.rule if terms.nominees else None)
-    nominees = tuple(_nominee(one, pack, index, on) for index, one in enumerate(application.nominees))
-    versions = {place: one.version for place, one in pack.consents.items()}
-    check_consents(application.consents, rule=terms.consents.rule if terms.consents else None, versions=versions)
-    person = Person(
-        full_name=name,
-        born_on=entry.born_on,
-        sex=application.sex,
-        phones=(check_phone(application.phone, pack.phone_country),) if application.phone else (),
-        documents=tuple(IdentityDocument(one.document, one.number) for one in numbers),
-        language=check_language(application.language, pack.languages),
-        address=application.address.strip(),
-    )
-    proven_by = [proof_due, *(one.number_due_on for one in read)]
-    grown = growing(terms.minors, entry.born_on, on).document_due_on if terms.minors and given else None
-    return Accepted(
-        terms=terms,
-        group_code=group_code,
-        person=person,
-        numbers=numbers,
-        nominees=nominees,
-        consents=application.consents,
-        age=entry.years,
-        earlier=tuple(one.earlier for one in read if one.earlier is not None),
-        guardian=_guardian(given, terms, pack, on) if given else None,
-        person_class=of_class,
-        level=level,
-        is_proven=not any(proven_by),
-        completes_on=min((day for day in (*proven_by, grown) if day is not None), default=None),
+    return _Judged(
+        of_class,
+        level_of(terms.levels, marks, application.channel),
+        group_proof_due(terms.group_proof, application.group_proof, on),
     )
 
 
@@ -214,14 +299,14 @@ def monthly_income(application: Application, asset: Asset) -> Amount | None:
         raise IncomeNotWhole(field="monthly_income", scale=asset.scale) from None
 
 
-def _guardian(given: GuardianGiven, terms: EnrolmentTerms, pack: Pack, on: date) -> Guardian:
+def _guardian(given: GuardianGiven, terms: EnrolmentTerms, pack: Pack, on: date) -> GuardianPerson:
     read = read_document(
         DocumentGiven(given.document, given.number, given.expires_on), terms.documents, on=on, field="guardian"
     )
-    return Guardian(
+    return GuardianPerson(
         full_name=clean_name(given.full_name, field="guardian.full_name"),
         relationship=given.relationship,
-        number=read.number,
+        document=IdentityDocument(read.number.document, read.number.number),
         phone=check_phone(given.phone, pack.phone_country, field="guardian.phone") if given.phone else "",
     )
 

@@ -1,9 +1,12 @@
 """Files of people to enrol: CSV with a header, in UTF-8, separated by commas or semicolons.
 
-Columns: key, product, full_name, born_on, sex, phone, document, document_number, group, language, address, consents,
-consent_language, consent_channel, and for each nominee N from 1 to 5: nominee_N_name, nominee_N_relationship,
-nominee_N_share_bp, nominee_N_born_on, nominee_N_phone. `consents` lists `id=version` separated by blanks. Dates are
-ISO 8601. Of these, product, full_name and born_on must be there; the others may be left out or left blank.
+Columns: key, product, full_name, born_on, birth_known, sex, phone, document, document_number, document_expires_on,
+document_replaces, group, group_proof, person_class, resident_since, monthly_income, declared, years_paid, channel, language,
+address, consents, consent_language, consent_channel, for a guardian guardian_name, guardian_relationship, guardian_document,
+guardian_number, guardian_phone, and for each nominee N from 1 to 5: nominee_N_name, nominee_N_relationship,
+nominee_N_share_bp, nominee_N_born_on, nominee_N_phone. `consents` lists `id=version` separated by blanks, `declared`
+`fact=yes`, `fact=no`, or `fact=` and the last day it held. Dates are ISO 8601. Of these, product, full_name and born_on must
+be there; the others may be left out or left blank.
 """
 
 import csv
@@ -29,8 +32,25 @@ _NOMINEE_PARTS = {
     "born_on": "born_on",
     "phone": "phone",
 }
+_DOCUMENT_PARTS = {
+    "document": "document",
+    "document_number": "number",
+    "document_expires_on": "expires_on",
+    "document_replaces": "replaces",
+}
+_GUARDIAN_PARTS = {
+    "guardian_name": "full_name",
+    "guardian_relationship": "relationship",
+    "guardian_document": "document",
+    "guardian_number": "number",
+    "guardian_phone": "phone",
+}
+_PLAIN = (
+    *(*_REQUIRED, "birth_known", "sex", "phone", "group", "group_proof", "person_class", "resident_since"),
+    *("monthly_income", "years_paid", "channel", "language", "address"),
+)
 COLUMNS = (
-    *("key", *_REQUIRED, "sex", "phone", "document", "document_number", "group", "language", "address"),
+    *("key", *_PLAIN, *_DOCUMENT_PARTS, *_GUARDIAN_PARTS, "declared"),
     *("consents", "consent_language", "consent_channel"),
     *(f"nominee_{n}_{part}" for n in range(1, FILE_NOMINEES + 1) for part in _NOMINEE_PARTS),
 )
@@ -141,13 +161,13 @@ def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key
     key = given.pop("key", own_key)
     if len(key) > 64 or not key.isascii() or not key.isprintable():
         return RowProblem(file, row, "key", "allowed: 1 to 64 visible ASCII characters")
-    table: dict[str, object] = {
-        name: given[name]
-        for name in ("product", "full_name", "born_on", "sex", "phone", "group", "language", "address")
-        if name in given
-    }
-    if "document" in given or "document_number" in given:
-        table["documents"] = [{"document": given.get("document", ""), "number": given.get("document_number", "")}]
+    table: dict[str, object] = {name: given[name] for name in _PLAIN if name in given}
+    if document := _parts(given, _DOCUMENT_PARTS):
+        table["documents"] = [{"document": "", "number": "", **document}]
+    if guardian := _parts(given, _GUARDIAN_PARTS):
+        table["guardian"] = guardian
+    if "declared" in given:
+        table["declared"] = [_declared(one) for one in given["declared"].split()]
     if "consents" in given:
         pairs = [one.partition("=") for one in given["consents"].split()]
         language = given.get("consent_language", given.get("language", ""))
@@ -168,9 +188,19 @@ def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key
 
 
 def _nominee(given: Mapping[str, str], n: int) -> dict[str, str]:
-    return {
-        field: given[f"nominee_{n}_{part}"] for part, field in _NOMINEE_PARTS.items() if f"nominee_{n}_{part}" in given
-    }
+    return _parts(given, {f"nominee_{n}_{part}": field for part, field in _NOMINEE_PARTS.items()})
+
+
+def _parts(given: Mapping[str, str], parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of something that several columns tell, as far as they are filled."""
+    return {field: given[column] for column, field in parts.items() if column in given}
+
+
+def _declared(text: str) -> dict[str, object]:
+    fact, _, said = text.partition("=")
+    if said in ("yes", "no"):
+        return {"fact": fact, "holds": said == "yes"}
+    return {"fact": fact, "holds": True, "until": said}
 
 
 def _column(field: str) -> str:
@@ -178,8 +208,12 @@ def _column(field: str) -> str:
     if found := re.fullmatch(r"nominees\[(\d+)\](?:\.(\w+))?", field):
         parts = {name: part for part, name in _NOMINEE_PARTS.items()}
         return f"nominee_{int(found[1]) + 1}_{parts.get(found[2] or '', 'name')}"
-    if field.startswith("documents"):
-        return "document_number" if field.endswith("number") else "document"
+    for place, parts in (("documents", _DOCUMENT_PARTS), ("guardian", _GUARDIAN_PARTS)):
+        if field.startswith(place):
+            columns = {name: column for column, name in parts.items()}
+            return columns.get(field.rpartition(".")[2], next(iter(parts)))
+    if field.startswith("declared"):
+        return "declared"
     if field.startswith("consents"):
         return {"language": "consent_language", "channel": "consent_channel"}.get(field.partition(".")[2], "consents")
     return field

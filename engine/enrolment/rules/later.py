@@ -7,12 +7,14 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from engine.enrolment.rules.levels import MoneyOutcome
+from engine.enrolment.rules.levels import KycTiersRule, MoneyOutcome, check_level
 from engine.enrolment.rules.parameters import Age, Code
+from engine.enrolment.rules.persons import ExternalStatusRule, RegisterWord, external_status
 from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.months import whole_months
-from engine.kernel.rules import Rule
-from engine.tenancy.rules.books import InForce
+from engine.kernel.rules import Dates, Rule
+from engine.kernel.series import Figures
+from engine.tenancy.rules.books import InForce, RuleBook
 
 
 class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", frozen=True, kw_only=True):
@@ -21,7 +23,7 @@ class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", fro
     APY and PM-SYM need it: contributions end at 60. `test` is one of: "age", the entry age and the completed years since joining are
     below `until_age`; "fact", the `attribute` last recorded of the member is not "yes" (income tax paid, another scheme
     joined); "status", it is one of `values`; "unfinished", nothing is outstanding after its day (a proof, the number behind
-    a token, the own document of a child that grew up).
+    a token, the own document of a child that grew up), or the attribute "joining" was recorded as "complete".
     """
 
     many: ClassVar[bool] = True
@@ -32,7 +34,9 @@ class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", fro
     outcome: MoneyOutcome
 
     def __post_init__(self) -> None:
-        """Check that the test has what it tests, and nothing else."""
+        """Check that the test has what it tests, and nothing else, and applies by a date that every contribution has."""
+        if self.applies_by not in ("event", "joining"):
+            raise ValueError("contributions are tested by a rule that applies by event or joining")
         if (self.test == "age") != (self.until_age is not None):
             raise ValueError('test = "age" needs until_age, and that needs it')
         if (self.test in ("fact", "status")) != (self.attribute is not None):
@@ -53,6 +57,10 @@ class DecisionLimitRule(Rule, tag="decision-limit", frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=1, le=366)]
     counted: Literal["calendar-days", "business-days"]
     if_missed: Literal["reported", "granted", "refused"]
+
+
+JOINING, COMPLETE = "joining", "complete"
+"""The attribute and value by which it is recorded that nothing of joining is outstanding any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +107,109 @@ def _fails(rule: EligibilityAtContributionRule, standing: MemberStanding, on: da
     if rule.attribute is not None:
         said = standing.recorded.get(rule.attribute, "")
         return said == "yes" if rule.test == "fact" else said not in rule.values
-    return standing.completes_on is not None and on > standing.completes_on
+    overdue = standing.completes_on is not None and on > standing.completes_on
+    return overdue and standing.recorded.get(JOINING) != COMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionTests:
+    """What a product asks again at each contribution: eligibility, statuses as registers give them, limits of levels."""
+
+    eligibility: tuple[InForce[EligibilityAtContributionRule], ...]
+    statuses: tuple[InForce[ExternalStatusRule], ...]
+    levels: InForce[KycTiersRule] | None
+
+    @property
+    def counts_money(self) -> bool:
+        """Return whether what was paid in the year and the balance matter."""
+        return self.levels is not None and any(
+            one.most_in_year is not None or one.most_balance is not None for one in self.levels.rule.levels
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAgain:
+    """What the books hold of a member for these tests; `words` are the last of each attribute, `level` that of joining."""
+
+    entry_age: int | None
+    completes_on: date | None
+    level: str
+    words: Mapping[str, RegisterWord]
+
+
+@dataclass(frozen=True, slots=True)
+class PaidSoFar:
+    """What was paid in the scheme year, and the balance, smallest units, before a payment."""
+
+    in_year: int = 0
+    balance: int = 0
+
+
+def asks_again(book: RuleBook) -> bool:
+    """Return whether any version of a book ever tests contributions again."""
+    return any(isinstance(one.rule, EligibilityAtContributionRule | KycTiersRule) for one in book.versions())
+
+
+def contribution_tests(book: RuleBook, dates: Dates) -> ContributionTests | None:
+    """Return what is asked again at a contribution; None where nothing is."""
+    eligibility = book.all_in_force(EligibilityAtContributionRule, dates)
+    levels = book.in_force(KycTiersRule, dates)
+    if not eligibility and levels is None:
+        return None
+    return ContributionTests(eligibility, book.all_in_force(ExternalStatusRule, dates), levels)
+
+
+def ask_again(
+    tests: ContributionTests,
+    known: KnownAgain,
+    joined_on: date,
+    *,
+    paid: int,
+    before: PaidSoFar,
+    figures: Figures,
+    on: date,
+) -> Unmet | None:
+    """Return what a contribution fails on, eligibility before the limits of a level; None where it is taken.
+
+    Args:
+        tests: what the product asks.
+        known: what is known of the member.
+        joined_on: when they joined.
+        paid: the contribution, smallest units.
+        before: what was paid and held before it.
+        figures: what the limits are worth.
+        on: the contribution's business date.
+
+    """
+    standing = MemberStanding(
+        joined_on=joined_on,
+        entry_age=known.entry_age,
+        completes_on=known.completes_on,
+        recorded=_recorded(tests, known.words, on),
+    )
+    unmet = first_unmet(tests.eligibility, standing, on)
+    if unmet is not None or tests.levels is None:
+        return unmet
+    verdict = check_level(
+        tests.levels,
+        known.level,
+        paid=paid,
+        in_year=before.in_year,
+        balance=before.balance,
+        figures=figures,
+        on=on,
+    )
+    return None if verdict.outcome == "taken" else Unmet("level", verdict.outcome, verdict.rules)
+
+
+def _recorded(tests: ContributionTests, words: Mapping[str, RegisterWord], on: date) -> dict[str, str]:
+    rules = {one.rule.attribute: one for one in tests.statuses}
+    return {
+        attribute: external_status(rules[attribute], (word,), on).value
+        if attribute in rules
+        else word.value * (word.expires_on is None or on < word.expires_on)
+        for attribute, word in words.items()
+    }
 
 
 def answer_due(found: InForce[DecisionLimitRule], applied_on: date, calendar: BusinessCalendar) -> date:

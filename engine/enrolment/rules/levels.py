@@ -41,7 +41,9 @@ class KycTiersRule(Rule, tag="kyc-tiers", frozen=True, kw_only=True):
     over: MoneyOutcome
 
     def __post_init__(self) -> None:
-        """Check that every level is there once, and can be reached."""
+        """Check that every level is there once and can be reached, and that every contribution has a date it applies by."""
+        if self.applies_by not in ("event", "joining"):
+            raise ValueError("levels apply by event or joining")
         names = [one.level for one in self.levels]
         if len(set(names)) < len(names):
             raise ValueError("levels holds a level twice")

@@ -20,7 +20,7 @@ from engine.enrolment.service.memberships import (
     move_members,
     products_behind,
 )
-from engine.enrolment.service.statuses import CLASS, StatusWord, record_statuses
+from engine.enrolment.service.statuses import CLASS, StatusWord, known_again, record_statuses
 
 __all__ = [
     "CHUNK",
@@ -38,6 +38,7 @@ __all__ = [
     "import_members",
     "in_their_products",
     "join_product",
+    "known_again",
     "memberships_of",
     "move_members",
     "products_behind",

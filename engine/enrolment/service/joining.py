@@ -20,6 +20,7 @@ from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import claim_digest, new_member_id
 from engine.kernel.months import age_on
+from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import MAX_BATCH, Entry, EventKind, Outcome
 from engine.runtime.database import Database, retry_transaction
@@ -133,8 +134,9 @@ async def enrol_chunk(
     answers.update(await _as_before(session, keys, firsts, earlier, actor))
 
     unanswered = {index: first for index, first in firsts.items() if index not in answers}
+    figures = await tenancy.figures_for(session, tenant)
     checked = await asyncio.to_thread(
-        lambda: {index: _decided(tenant.pack, enrolments[index].application, today) for index in unanswered}
+        lambda: {index: _decided(tenant.pack, enrolments[index].application, today, figures) for index in unanswered}
     )
     items = []
     for index, (claim, digest) in unanswered.items():
@@ -327,7 +329,10 @@ async def _take_in(
                 joined_on=today,
                 group_code=one.checked.group_code,
                 document=VaultDocument(
-                    member_number=numbers[one.member_id], person=one.checked.person, nominees=one.checked.nominees
+                    member_number=numbers[one.member_id],
+                    person=one.checked.person,
+                    nominees=one.checked.nominees,
+                    guardian=one.checked.guardian,
                 ),
             )
             for one in taken
@@ -337,7 +342,17 @@ async def _take_in(
         session,
         [
             (
-                Membership(one.member_id, one.checked.terms.product, today, today, one.checked.group_code),
+                Membership(
+                    one.member_id,
+                    one.checked.terms.product,
+                    today,
+                    today,
+                    one.checked.group_code,
+                    one.checked.age,
+                    one.checked.completes_on,
+                    one.checked.person_class,
+                    one.checked.level,
+                ),
                 events[one.member_id],
             )
             for one in taken
@@ -394,7 +409,11 @@ def _enrolled_body(one: _Item) -> dict[str, object]:
         "product": one.checked.terms.product,
         "documents": [number.document for number in one.checked.numbers],
     }
-    return {**body, "group": one.checked.group_code} if one.checked.group_code else body
+    if one.checked.group_code:
+        body["group"] = one.checked.group_code
+    if one.checked.level:
+        body["level"] = one.checked.level
+    return body if one.checked.is_proven else {**body, "proven": False}
 
 
 def _consent_body(one: _Item) -> dict[str, object]:
@@ -410,8 +429,9 @@ def _nominees_body(one: _Item) -> dict[str, object]:
     return {"count": len(one.checked.nominees), "shares_bp": [nominee.share_bp for nominee in one.checked.nominees]}
 
 
-def _decided(pack: Pack, application: Application, today: date) -> Accepted | EngineError:
+def _decided(pack: Pack, application: Application, today: date, figures: Figures) -> Accepted | EngineError:
     try:
-        return decide(pack, application, terms_of(pack, application.product, today, application.born_on), today)
+        terms = terms_of(pack, application.product, today, application.born_on)
+        return decide(pack, application, terms, today, figures)
     except EngineError as error:
         return error

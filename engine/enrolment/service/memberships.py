@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.enrolment import queries
 from engine.enrolment.errors import AlreadyMember, NotInProduct, ProductsDoNotFit
 from engine.enrolment.queries import Membership
-from engine.enrolment.rules import check_age, terms_of
+from engine.enrolment.rules import Application, rejoin
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef
 from engine.kernel.clock import business_date
@@ -61,38 +61,64 @@ async def products_behind(session: AsyncSession, member_id: int, product: str) -
 
 
 async def join_product(
-    session: AsyncSession, tenant: Tenant, keys: FileKeyStore, member: MemberRef, product: str, *, actor: str
+    session: AsyncSession,
+    tenant: Tenant,
+    keys: FileKeyStore,
+    member: MemberRef,
+    product: str,
+    *,
+    actor: str,
+    answers: Application | None = None,
 ) -> Membership:
     """Let a member join another product of the scheme; nominees, consents and documents are the person's and stay.
+
+    Args:
+        session: the tenant's.
+        tenant: the scheme.
+        keys: where the scheme's keys are.
+        member: who joins.
+        product: what they join.
+        actor: on whose behalf; nothing personal.
+        answers: what the product asks beside (class, income, declarations, proof of a group, channel); the rest of it,
+            such as names and documents, is the vault's.
 
     Raises:
         UnknownProduct, NotOpen: there is none of that code, or not yet.
         AlreadyMember: they are in it, or were and moved on.
-        TooYoung, TooOld: the product's ages, on the day of joining.
+        EngineError: what the product's rules refuse; see `rules.rejoin`.
     """
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
-    terms = terms_of(tenant.pack, product, today)
     held = (await memberships_of(session, [member.member_id])).get(member.member_id, ())
     if any(one.product == product for one in held):
         raise AlreadyMember(product=product)
     people = await identity.read_people(session, keys, [member.member_id], actor=actor, reason="product-joined")
-    check_age(people[member.member_id].person.born_on, on=today, rule=terms.age.rule if terms.age else None)
+    figures = await tenancy.figures_for(session, tenant)
+    checked = rejoin(tenant.pack, people[member.member_id], product, today, figures, answers)
     entry = Entry(
         member_id=member.member_id,
         kind=EventKind.PRODUCT_JOINED,
         business_date=today,
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
-        decision=await ledger.decision_id(session, terms.trace()),
+        decision=await ledger.decision_id(session, checked.terms.trace()),
         body={"product": product},
         claims=(claim_digest(tenant.tenant_id, f"product:{member.member_id}", product),),
     )
     (fate,) = await ledger.post(session, [entry])
     if fate.outcome is not Outcome.POSTED:
         raise AlreadyMember(product=product)
-    group = member.group_code
-    joined = Membership(member.member_id, product, today, today, group)
+    joined = Membership(
+        member.member_id,
+        product,
+        today,
+        today,
+        member.group_code,
+        checked.age,
+        checked.completes_on,
+        checked.person_class,
+        checked.level,
+    )
     await queries.add_memberships(session, [(joined, fate.event_id)])
     return joined
 
@@ -149,6 +175,8 @@ async def move_members(
         pack=tenant.pack_id,
         decision=await ledger.decision_id(session, tenancy.trace(target, ())),
     )
+    if events:
+        await queries.carry_joinings(session, sorted(events), source, target)
     return Moved(events, tuple(sorted(waiting)))
 
 

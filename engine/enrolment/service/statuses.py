@@ -7,6 +7,7 @@ from datetime import date
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment import queries
+from engine.enrolment.rules import KnownAgain
 from engine.kernel.clock import business_date
 from engine.kernel.ids import body_digest, claim_digest
 from engine.ledger import service as ledger
@@ -27,6 +28,11 @@ class StatusWord:
     source: str
     as_of: date
     expires_on: date | None = None
+
+
+async def known_again(session: AsyncSession, asked: Sequence[tuple[int, str, date]]) -> list[KnownAgain]:
+    """Return what contributions ask again of (member_id, product) on a day, in the order asked; one statement for all."""
+    return await queries.known_again(session, asked) if asked else []
 
 
 async def record_statuses(session: AsyncSession, tenant: Tenant, words: Sequence[StatusWord], *, actor: str) -> int:

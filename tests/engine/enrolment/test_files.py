@@ -5,7 +5,14 @@ from datetime import date
 import pytest
 
 from engine.enrolment.errors import UnreadableFile
-from engine.enrolment.rules import ConsentGiven, DocumentGiven, NomineeGiven, read_members_csv
+from engine.enrolment.rules import (
+    ConsentGiven,
+    DocumentGiven,
+    FactDeclared,
+    GuardianGiven,
+    NomineeGiven,
+    read_members_csv,
+)
 from engine.enrolment.rules.files import COLUMNS
 
 HEADER = (
@@ -107,3 +114,51 @@ def test_a_nominee_without_a_name_is_told_by_its_column() -> None:
 
 def test_every_column_is_known_by_one_name() -> None:
     assert len(set(COLUMNS)) == len(COLUMNS)
+
+
+def test_a_row_holds_what_rules_of_joining_ask() -> None:
+    raw = (
+        b"product,full_name,born_on,birth_known,document,document_number,document_expires_on,document_replaces,group_proof,"
+        b"person_class,resident_since,monthly_income,declared,years_paid,channel,"
+        b"guardian_name,guardian_relationship,guardian_document,guardian_number\n"
+        b"main,A,2013-01-01,year,passport,C1,2030-01-31,C0,union-letter,resident,2020-02-01,9000.50,"
+        b"income-tax-payer=no member-elsewhere=2022-12-31 retired=yes,3,agent,Amina,mother,card,123\n"
+    )
+
+    (row,) = read_members_csv(raw).rows
+    one = row.application
+
+    assert one.documents == (DocumentGiven("passport", "C1", date(2030, 1, 31), "C0"),)
+    assert one.guardian == GuardianGiven(full_name="Amina", relationship="mother", document="card", number="123")
+    assert (one.birth_known, one.group_proof, one.person_class, one.channel) == (
+        "year",
+        "union-letter",
+        "resident",
+        "agent",
+    )
+    assert (one.resident_since, one.monthly_income, one.years_paid) == (date(2020, 2, 1), "9000.50", 3)
+    assert one.declared == (
+        FactDeclared(fact="income-tax-payer", holds=False),
+        FactDeclared(fact="member-elsewhere", holds=True, until=date(2022, 12, 31)),
+        FactDeclared(fact="retired", holds=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("document_expires_on", "soon"),
+        ("resident_since", "2020"),
+        ("monthly_income", "much"),
+        ("birth_known", "month"),
+        ("declared", "income-tax-payer=perhaps"),
+        ("declared", "Income Tax=yes"),
+        ("guardian_relationship", "mother"),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_its_column(column: str, cell: str) -> None:
+    raw = f"product,full_name,born_on,{column}\nmain,A,1990-01-01,{cell}\n".encode()
+
+    (problem,) = read_members_csv(raw).problems
+
+    assert problem.field in (column, "guardian_name")
