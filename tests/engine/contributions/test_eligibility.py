@@ -184,3 +184,15 @@ async def test_in_a_new_year_the_balance_still_counts(db: Database, keys: FileKe
     answers = await send(db, keys, tenant, *(pays(member, "5000.00") for _ in range(9)))
 
     assert sorted(told(answers)) == ["above-level", *["received"] * 8]
+
+
+async def test_money_that_is_here_already_is_kept_apart_and_not_refused(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    member = await join(db, keys, tenant)
+    await recorded(db, tenant, member, **{CLASS: "poor", "income-tax-payer": "yes"})
+
+    answers = await send(db, keys, tenant, pays(member, is_held=True), pays(member))
+
+    assert told(answers) == ["not-eligible", "not-eligible"]
+    assert [type(one) for one in answers] == [Receipt, errors.NotEligible]
