@@ -59,7 +59,7 @@ _READS = frozenset(
 
 ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
-        Role.OPERATOR: _READS | {Permission.MEMBERS_ENROL},
+        Role.OPERATOR: _READS | {Permission.MEMBERS_ENROL, Permission.MEMBERS_STATUS},
         Role.CONTRIBUTIONS_OFFICER: _READS
         | {Permission.CONTRIBUTIONS_RECEIVE, Permission.COLLECTIONS_REQUEST, Permission.SUSPENSE_RESOLVE},
         Role.RECONCILIATION_OFFICER: frozenset(

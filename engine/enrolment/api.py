@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from engine.access.rules import Caller
 from engine.enrolment import errors, service
 from engine.enrolment.rules import Application, monthly_ceiling, plain_words, terms_of
-from engine.enrolment.service import LONGEST_KEY, Answer, Enrolled, Enrolment
+from engine.enrolment.service import LONGEST_KEY, Answer, Enrolled, Enrolment, StatusWord
 from engine.identity import errors as identity_errors
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
@@ -26,6 +26,7 @@ from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant
 
 MOST_ITEMS = 1_000
+CODE = r"^[a-z][a-z0-9-]{0,39}$"
 
 Key = Annotated[
     str | None,
@@ -74,6 +75,22 @@ class EnrolmentBatchAnswer(Struct, frozen=True):
     """The answers, in the order of the enrolments."""
 
     items: list[EnrolmentItemAnswer]
+
+
+class StatusRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a register outside says of a member; `joining` = `complete` says that all that was outstanding was shown."""
+
+    attribute: Annotated[str, Meta(pattern=CODE, examples=["class"])]
+    value: Annotated[str, Meta(pattern=CODE, examples=["ubudehe-2"])]
+    source: Annotated[str, Meta(min_length=1, max_length=120, description="the register", examples=["social registry"])]
+    as_of: Annotated[date, Meta(description="the day from which it is true", examples=["2023-04-01"])]
+    expires_on: Annotated[date | None, Meta(description="the day on which it ends, where the register says so")] = None
+
+
+class StatusAnswer(Struct, frozen=True):
+    """Whether the word is new; the same word is recorded once."""
+
+    is_new: bool
 
 
 class DocumentTerms(Struct, frozen=True):
@@ -301,6 +318,28 @@ class MemberController(Controller):
         async with db.unit_of_work(tenant.tenant_id) as session:
             found = await service.find_member(session, keys, number)
         return MemberAnswer(number, found.product, found.joined_on, found.status.value, found.group_code)
+
+    @post(
+        "/{number:str}/statuses",
+        operation_id="RecordStatus",
+        opt={"permission": Permission.MEMBERS_STATUS},
+        responses=refuses(errors.UnknownMember),
+    )
+    async def record_status(
+        self,
+        number: FromPath[str],
+        data: JSONBody[StatusRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> StatusAnswer:
+        """Record what a register says of a member: state money, eligibility and what is outstanding go by it from then on."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            member = await service.find_member(session, keys, number)
+            word = StatusWord(member.member_id, data.attribute, data.value, data.source, data.as_of, data.expires_on)
+            new = await service.record_statuses(session, tenant, [word], actor=caller.actor)
+        return StatusAnswer(bool(new))
 
 
 class EnrolmentTermsController(Controller):

@@ -9,6 +9,7 @@ class Permission(StrEnum):
     PUBLIC = "public"
     MEMBERS_ENROL = "members:enrol"
     MEMBERS_READ = "members:read"
+    MEMBERS_STATUS = "members:status"
     CONTRIBUTIONS_RECEIVE = "contributions:receive"
     CONTRIBUTIONS_READ = "contributions:read"
     COLLECTIONS_REQUEST = "collections:request"

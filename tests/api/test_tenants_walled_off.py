@@ -92,6 +92,14 @@ def json_of(made: Application) -> Json:
 
 ASKED: dict[str, Ask] = {
     "GetMember": Ask("GET", lambda ids: f"/v1/members/{ids.member}", Permission.MEMBERS_READ),
+    "RecordStatus": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/statuses",
+        Permission.MEMBERS_STATUS,
+        request=lambda _ids, _site: {
+            "json": {"attribute": "class", "value": "one", "source": "register", "as_of": "2023-04-01"}
+        },
+    ),
     "GetStatement": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement", Permission.STATEMENTS_READ),
     "GetStatementPDF": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement.pdf", Permission.STATEMENTS_READ),
     "GetEnrolmentTerms": Ask("GET", lambda ids: f"/v1/enrolment-terms/{ids.product}", Permission.MEMBERS_ENROL),

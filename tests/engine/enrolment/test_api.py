@@ -1,6 +1,7 @@
 """Enrolment through the application, behind the guard."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,14 +25,23 @@ from engine.runtime.database import Database
 from engine.runtime.http import exception_handlers
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
+from tests.factories import joining
 
 Client = AsyncTestClient[Litestar]
 Make = Callable[..., Application]
 
 
 @pytest_asyncio.fixture
-async def client(db: Database, keys: FileKeyStore, grouped: Tenant, opened: Tenant) -> AsyncIterator[Client]:
-    served = {one.tenant_id: one for one in (grouped, opened)}
+async def worked(db: Database, tmp_path: Path) -> Tenant:
+    """The scheme that has every kind of rule of joining."""
+    return await joining.serve(db, tmp_path)
+
+
+@pytest_asyncio.fixture
+async def client(
+    db: Database, keys: FileKeyStore, grouped: Tenant, opened: Tenant, worked: Tenant
+) -> AsyncIterator[Client]:
+    served = {one.tenant_id: one for one in (grouped, opened, worked)}
 
     async def provide_tenant(caller: NamedDependency[Caller]) -> Tenant:
         return served[caller.tenant_id]
@@ -219,6 +229,45 @@ async def test_what_joining_needs_is_told(client: Client, headers: Headers, grou
     assert text is not None
     assert terms["consents"][0]["version"] == text.version
     assert (await client.get("/v1/enrolment-terms/none", headers=headers)).status_code == 404
+
+
+async def test_what_every_rule_of_joining_needs_is_told(client: Client, db: Database, worked: Tenant) -> None:
+    partner = await token(client, db, worked, "members:enrol")
+
+    grown = (await client.get("/v1/enrolment-terms/workers", headers=partner)).json()
+    family = (await client.get("/v1/enrolment-terms/families?born_on=2013-04-03", headers=partner)).json()
+
+    assert grown["ages"][0] == {"sex": "female", "born_from": None, "minimum": 20, "maximum": 45}
+    assert grown["guardian"] is None
+    assert grown["monthly_income_at_most"] == "15000.00"
+    assert grown["declarations"] == ["income-tax-payer"]
+    assert grown["person_classes"][2] == {"person_class": "resident", "documents": ["passport"], "resident_months": 12}
+    assert (grown["group_proof_required"], grown["group_proofs"], grown["group_proof_within_days"]) == (
+        True,
+        ["union-letter"],
+        45,
+    )
+    assert family["guardian"] == {
+        "below_age": 16,
+        "least_age": 1,
+        "relationships": ["mother", "father"],
+        "guardian_documents": ["card"],
+        "child_documents": ["birth-certificate"],
+    }
+
+
+async def test_a_child_joins_through_a_guardian_and_not_alone(client: Client, db: Database, worked: Tenant) -> None:
+    partner = await token(client, db, worked, "members:enrol")
+    sent = body(joining.child())
+    alone = {name: value for name, value in sent.items() if name != "guardian"}
+
+    joined = await client.post("/v1/members", json=sent, headers={**partner, "Idempotency-Key": "k1"})
+    refused = await client.post("/v1/members", json=alone, headers={**partner, "Idempotency-Key": "k2"})
+
+    assert joined.status_code == 201, joined.text
+    assert (refused.status_code, refused.json()["code"]) == (409, "enrolment.guardian-missing")
+    assert "Under 16" in refused.json()["detail"]
+    assert "Amina" not in joined.text
 
 
 async def test_the_openapi_document_names_every_refusal(client: Client) -> None:
