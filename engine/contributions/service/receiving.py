@@ -166,17 +166,16 @@ class _Batch:
             return decided
         before = await queries.claimed(self._session, [claim for item, _, _ in tested for claim in item.claims])
         asked = [one for one in tested if before.isdisjoint(one[0].claims)]
-        known = await enrolment.known_again(
-            self._session, [(member.member_id, member.product, item.business_date) for item, member, _ in asked]
-        )
+        places = {(member.member_id, member.product, item.business_date) for item, member, _ in asked}
+        known = await enrolment.known_again(self._session, sorted(places))
         in_year, held = await self._paid_so_far(asked)
         refused: set[int] = set()
-        for (item, member, tests), standing in zip(asked, known, strict=True):
+        for item, member, tests in asked:
             account = (member.member_id, member.product)
             year = (*account, self._year(member.product, item.business_date)[0])
             unmet = ask_again(
                 tests,
-                standing,
+                known[member.member_id, member.product, item.business_date],
                 member.joined_on,
                 paid=item.amount.units,
                 before=PaidSoFar(in_year[year], held[account]),

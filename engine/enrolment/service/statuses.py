@@ -30,9 +30,11 @@ class StatusWord:
     expires_on: date | None = None
 
 
-async def known_again(session: AsyncSession, asked: Sequence[tuple[int, str, date]]) -> list[KnownAgain]:
-    """Return what contributions ask again of (member_id, product) on a day, in the order asked; one statement for all."""
-    return await queries.known_again(session, asked) if asked else []
+async def known_again(
+    session: AsyncSession, asked: Sequence[tuple[int, str, date]]
+) -> dict[tuple[int, str, date], KnownAgain]:
+    """Return what contributions ask again of each (member_id, product, day); one statement, however many."""
+    return dict(zip(asked, await queries.known_again(session, asked), strict=True)) if asked else {}
 
 
 async def record_statuses(session: AsyncSession, tenant: Tenant, words: Sequence[StatusWord], *, actor: str) -> int:
