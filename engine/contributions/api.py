@@ -236,6 +236,8 @@ class CollectionController(Controller):
             errors.AboveMaximum,
             errors.NotAMultiple,
             errors.NoTerms,
+            errors.NotEligible,
+            errors.AboveLevel,
             errors.CannotCollect,
             errors.NoPhone,
             errors.MemberNotActive,

@@ -28,8 +28,9 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
+from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
 from engine.contributions.service.receiving import CHUNK, Answer, receive
-from engine.contributions.service.terms import terms_for
+from engine.contributions.service.terms import terms_for, tests_for
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
@@ -80,7 +81,7 @@ async def ask_for_payment(
 ) -> Collection:
     """Ask a member for money on their telephone, after the session's transaction; once for each key of the sender.
 
-    What the member's terms would refuse is not asked for.
+    What the member's terms would refuse or keep in suspense is not asked for.
 
     Raises:
         WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, UnusablePhone, UnknownMember, MemberNotActive,
@@ -169,6 +170,11 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
         raise MemberNotActive
     figures = await tenancy.figures_for(session, tenant)
     split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
+    tests = tests_for(tenant, member.product, today, member.joined_on)
+    asked = [Asked(member, today, amount.units, tests)] if tests else []
+    for unmet in await unmet_of(session, tenant, figures, asked):
+        if unmet is not None:
+            raise refusal_of(unmet, member.product)
     return member, amount
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from base64 import b64encode
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,7 +12,7 @@ import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import AboveLevel, KeyReused, NotEligible
+from engine.contributions.errors import KeyReused
 from engine.contributions.rules import (
     OWN,
     ContributionTerms,
@@ -25,9 +24,10 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
+from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.terms import rules_for, terms_for, tests_for
 from engine.enrolment import service as enrolment
-from engine.enrolment.rules import ContributionTests, PaidSoFar, ask_again
+from engine.enrolment.rules import ContributionTests
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.amounts import Amount
@@ -166,58 +166,27 @@ class _Batch:
             return decided
         before = await queries.claimed(self._session, [claim for item, _, _ in tested for claim in item.claims])
         asked = [one for one in tested if before.isdisjoint(one[0].claims)]
-        places = {(member.member_id, member.product, item.business_date) for item, member, _ in asked}
-        known = await enrolment.known_again(self._session, sorted(places))
-        in_year, held = await self._paid_so_far(asked)
+        found = await unmet_of(
+            self._session,
+            self._tenant,
+            figures,
+            [Asked(member, item.business_date, item.amount.units, tests) for item, member, tests in asked],
+        )
         refused: set[int] = set()
-        for item, member, tests in asked:
-            account = (member.member_id, member.product)
-            year = (*account, self._year(member.product, item.business_date)[0])
-            unmet = ask_again(
-                tests,
-                known[member.member_id, member.product, item.business_date],
-                member.joined_on,
-                paid=item.amount.units,
-                before=PaidSoFar(in_year[year], held[account]),
-                figures=figures,
-                on=item.business_date,
-            )
+        for (item, member, _), unmet in zip(asked, found, strict=True):
             if unmet is None:
-                in_year[year] += item.amount.units
-                held[account] += item.amount.units
                 continue
             if unmet.outcome == "refuse":
-                refusal = AboveLevel() if unmet.test == "level" else NotEligible(product=member.product)
+                refusal = refusal_of(unmet, member.product)
                 self._refused.append((item.index, member, refusal, unmet.rules))
                 if not self._payments[item.index].is_held:
                     refused.add(item.index)
                     self._answers[item.index] = refusal
-            if item.index not in refused:
-                item.held_by = (member.product, unmet.rules)
-                item.member, item.parts, item.terms = None, (), None
-                item.reason = "above-level" if unmet.test == "level" else "not-eligible"
+                    continue
+            item.held_by = (member.product, unmet.rules)
+            item.member, item.parts, item.terms = None, (), None
+            item.reason = "above-level" if unmet.test == LEVEL_TEST else "not-eligible"
         return [item for item in decided if item.index not in refused]
-
-    async def _paid_so_far(
-        self, asked: Sequence[tuple[_Decided, MemberRef, ContributionTests]]
-    ) -> tuple[dict[tuple[int, str, date], int], dict[tuple[int, str], int]]:
-        """Return what was paid, by member, product and scheme year, and what is held, where limits count it; else 0."""
-        in_year: dict[tuple[int, str, date], int] = defaultdict(int)
-        held: dict[tuple[int, str], int] = defaultdict(int)
-        wanted = sorted(
-            {
-                (member.member_id, member.product, *self._year(member.product, item.business_date))
-                for item, member, tests in asked
-                if tests.counts_money
-            }
-        )
-        if wanted:
-            for row, (paid, balance) in zip(wanted, await queries.paid_and_held(self._session, wanted), strict=True):
-                in_year[row[:3]], held[row[:2]] = paid, balance
-        return in_year, held
-
-    def _year(self, product: str, on: date) -> tuple[date, date]:
-        return self._tenant.product(product).scheme_year(on)
 
     async def _keep_refusals(self, today: date) -> None:
         """Put what was refused to members on record: each can be explained, though nothing of it was posted."""

@@ -50,6 +50,7 @@ from engine.enrolment.rules.joining import (
 from engine.enrolment.rules.later import (
     COMPLETE,
     JOINING,
+    LEVEL,
     ContributionTests,
     DecisionLimitRule,
     EligibilityAtContributionRule,
@@ -91,6 +92,7 @@ from engine.enrolment.rules.persons import (
 __all__ = [
     "COMPLETE",
     "JOINING",
+    "LEVEL",
     "RULE_KINDS",
     "RUNNERS",
     "Accepted",

@@ -59,6 +59,8 @@ class DecisionLimitRule(Rule, tag="decision-limit", frozen=True, kw_only=True):
     if_missed: Literal["reported", "granted", "refused"]
 
 
+LEVEL = "level"
+"""The attribute by which a member's level is recorded that rose or fell after joining."""
 JOINING, COMPLETE = "joining", "complete"
 """The attribute and value by which it is recorded that nothing of joining is outstanding any more."""
 
@@ -192,7 +194,7 @@ def ask_again(
         return unmet
     verdict = check_level(
         tests.levels,
-        known.level,
+        standing.recorded.get(LEVEL) or known.level,
         paid=paid,
         in_year=before.in_year,
         balance=before.balance,

@@ -4,16 +4,17 @@ import secrets
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 from sqlalchemy import text
 
 from engine.app import LAWS
 from engine.contributions import errors, service
-from engine.contributions.rules import Payment, Receipt
+from engine.contributions.rules import Ask, Payment, Receipt
 from engine.contributions.service import Answer, Intake
 from engine.enrolment import service as enrolment
-from engine.enrolment.rules import COMPLETE, JOINING, Application
+from engine.enrolment.rules import COMPLETE, JOINING, LEVEL, Application
 from engine.enrolment.service import CLASS, Enrolled, StatusWord
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
@@ -196,3 +197,44 @@ async def test_money_that_is_here_already_is_kept_apart_and_not_refused(
 
     assert told(answers) == ["not-eligible", "not-eligible"]
     assert [type(one) for one in answers] == [Receipt, errors.NotEligible]
+
+
+async def test_a_level_that_rose_counts_from_then_on(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
+    member = await join(db, keys, tenant)
+    await recorded(db, tenant, member, **{CLASS: "poor"})
+    before = await send(db, keys, tenant, pays(member, "5000.01"))
+    await recorded(db, tenant, member, **{LEVEL: "full"})
+
+    assert told([*before, *await send(db, keys, tenant, pays(member, "5000.01"))]) == ["above-level", "received"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "words", "refusal"),
+    [
+        ("500.00", {}, errors.NotEligible),
+        ("5000.01", {CLASS: "poor"}, errors.AboveLevel),
+        ("5000.00", {CLASS: "poor"}, errors.CannotCollect),
+    ],
+)
+async def test_nobody_is_asked_for_money_that_would_not_be_taken(
+    db: Database,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    amount: str,
+    words: dict[str, str],
+    refusal: type[Exception],
+) -> None:
+    member = await join(db, keys, tenant)
+    await recorded(db, tenant, member, **words)
+    ask = Ask(
+        member=member.number,
+        amount=amount,
+        currency="KES",
+        channel="till",
+        key=secrets.token_hex(8),
+        sent_by="partner:1",
+    )
+
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        with pytest.raises(refusal):
+            await service.ask_for_payment(session, keys, tenant, None, ask)
