@@ -16,7 +16,14 @@ from engine.enrolment.rules.ages import (
     growing,
     needs_guardian,
 )
-from engine.enrolment.rules.applications import Application, ConsentGiven, DocumentGiven, GuardianGiven, NomineeGiven
+from engine.enrolment.rules.applications import (
+    Application,
+    ConsentGiven,
+    DocumentGiven,
+    FactDeclared,
+    GuardianGiven,
+    NomineeGiven,
+)
 from engine.enrolment.rules.documents import check_documents, read_document
 from engine.enrolment.rules.joining import (
     EnrolmentTerms,
@@ -50,8 +57,9 @@ from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
 class Accepted:
     """An application that meets the terms.
 
-    `age` is the entry age. `earlier` are numbers that the person's documents had before; `completes_on` is the first day on
-    or before which something outstanding must be shown (a proof, the number behind a token, a grown child's own document).
+    `age` is the entry age, `declared` the facts that the person said yes or no to. `earlier` are numbers that the person's
+    documents had before; `completes_on` is the last day on which the first thing outstanding may be shown (a proof, the
+    number behind a token, a grown child's own document).
     """
 
     terms: EnrolmentTerms
@@ -61,6 +69,7 @@ class Accepted:
     nominees: tuple[NomineePerson, ...]
     consents: tuple[ConsentGiven, ...]
     age: int
+    declared: tuple[FactDeclared, ...] = ()
     earlier: tuple[CheckedNumber, ...] = ()
     guardian: GuardianPerson | None = None
     person_class: str = ""
@@ -157,6 +166,7 @@ def decide(
         nominees=nominees,
         consents=application.consents,
         age=entry.years,
+        declared=application.declared,
         earlier=tuple(one.earlier for one in read if one.earlier is not None),
         guardian=_guardian(given, terms, pack, on) if given else None,
         person_class=judged.person_class,

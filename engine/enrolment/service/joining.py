@@ -413,6 +413,8 @@ def _enrolled_body(one: _Item) -> dict[str, object]:
         body["group"] = one.checked.group_code
     if one.checked.level:
         body["level"] = one.checked.level
+    if one.checked.declared:
+        body["declared"] = {said.fact: said.holds for said in one.checked.declared}
     return body if one.checked.is_proven else {**body, "proven": False}
 
 

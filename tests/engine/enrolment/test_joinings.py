@@ -47,6 +47,24 @@ async def test_age_class_level_and_what_is_outstanding_are_kept(
     assert (await membership(db, tenant, unproven.member_id)).completes_on == date(2023, 5, 18)
 
 
+async def test_what_was_declared_is_on_record_for_good(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
+    (joined,) = await enrol(db, keys, tenant, worker(tenant, group_proof=""))
+    assert isinstance(joined, Enrolled)
+
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        body = await session.scalar(
+            text("select body from events where member_id = :m and kind = 1"), {"m": joined.member_id}
+        )
+
+    assert body == {
+        "product": "workers",
+        "documents": ["nid"],
+        "level": "basic",
+        "declared": {"income-tax-payer": False},
+        "proven": False,
+    }
+
+
 async def test_a_guardian_is_kept_in_the_vault_and_nowhere_else(
     db: Database, keys: FileKeyStore, tenant: Tenant
 ) -> None:
