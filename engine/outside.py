@@ -13,7 +13,7 @@ from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
-from engine.kernel.transport import Transport, Unreachable, WireRequest, WireResponse
+from engine.kernel.transport import Transport, Unanswered, Unreachable, WireRequest, WireResponse
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.database import Database
 from engine.runtime.exchanges import callbacks
@@ -30,6 +30,9 @@ IDLE_SECONDS = 0.5
 
 UNJOINED_SECONDS = 60.0
 """The same, for a tenant that is joined to nobody."""
+
+UNTOLD_SECONDS = 600.0
+"""How often an operator is asked for payments in that nobody told us of."""
 
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
@@ -104,7 +107,7 @@ class Outside:
             try:
                 joined = self._join(tenant)
             except (CounterpartiesUnavailable, KeyError) as error:
-                _log.error("a tenant's counterparties cannot be joined", tenant=tenant.code, reason=str(error))
+                _log.error("a tenant's counterparties cannot be joined", tenant=tenant.code, problem=str(error))
                 exchanges = Exchanges(self._db, self._keys, {}, self._address(tenant))
                 joined = Joined(exchanges, Collectors(exchanges, {}))
             known = self._joined[tenant.tenant_id] = (tenant.pack_id, joined)
@@ -195,6 +198,18 @@ async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined
     return read + await contributions.post_collected(db, keys, tenant)
 
 
+async def open_untold(db: Database, tenant: Tenant, joined: Joined, channel: str) -> int:
+    """Have every payment in of a channel confirmed that its operator shows and nobody told us of; return how many."""
+    return await contributions.open_untold(
+        db,
+        joined.exchanges,
+        tenant,
+        joined.payments_in[channel],
+        channel=channel,
+        counterparty=payments_in_name(channel),
+    )
+
+
 class OutsideWork:
     """A worker's work with the outside: for every tenant one task that reads and posts, and one a counterparty."""
 
@@ -226,7 +241,19 @@ class OutsideWork:
         turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
         for name in joined.exchanges.counterparties:
             turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
+        for channel in joined.payments_in:
+            turns.append(_forever(_looks(self._db, joined, channel, tenant), tenant, UNTOLD_SECONDS))
         await asyncio.gather(*turns)
+
+
+def _looks(db: Database, joined: Joined, channel: str, tenant: Tenant) -> Callable[[], Any]:
+    async def look() -> int:
+        found = await open_untold(db, tenant, joined, channel)
+        if found:
+            _log.warning("payments in were found that nobody told of", tenant=tenant.code, count=found)
+        return 0  # whatever was found, the next look is later
+
+    return look
 
 
 def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:
@@ -239,6 +266,9 @@ async def _forever(turn: Callable[[], Any], tenant: Tenant, idle: float) -> None
         try:
             if not await turn():
                 await asyncio.sleep(idle)
+        except (Unreachable, Unanswered) as error:
+            _log.warning("an operator does not answer", tenant=tenant.code, kind=type(error).__name__)
+            await asyncio.sleep(_TRIED_AGAIN_SECONDS)
         except Exception:  # noqa: BLE001 - whatever it was, the next turn tries again
             _log.exception("work with the outside failed and tries again", tenant=tenant.code)
             await asyncio.sleep(_TRIED_AGAIN_SECONDS)

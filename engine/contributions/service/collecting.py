@@ -247,8 +247,7 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
     def claims(hint: Hint) -> tuple[UUID, bytes] | None:
         if not hint.claimed.provider_ref:
             return None
-        reference = claim_digest(tenant.tenant_id, f"payment-in:{channel}", hint.claimed.provider_ref)
-        return reference, msgspec.json.encode(hint.claimed)
+        return _payment_in(tenant, channel, hint.claimed), msgspec.json.encode(hint.claimed)
 
     async def settle(session: AsyncSession, settled: Settled) -> None:
         said = settled.answer
@@ -273,6 +272,34 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
         read_callback=payments.read_callback,
         claims=claims,
     )
+
+
+async def open_untold(
+    db: Database, exchanges: Exchanges, tenant: Tenant, payments: PaymentsIn, *, channel: str, counterparty: str
+) -> int:
+    """Have every payment in confirmed that the operator shows and nobody told us of; return how many there were.
+
+    Raises:
+        Unreachable, Unanswered: the operator does not show its payments now.
+    """
+    shown = {_payment_in(tenant, channel, payment): payment for payment in await payments.recent()}
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        untold = await exchanges.unknown_of(session, list(shown)) if shown else set()
+    for reference in untold:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            await exchanges.open(
+                session,
+                counterparty=counterparty,
+                operation=PAYMENTS_IN,
+                reference=reference,
+                question=msgspec.json.encode(shown[reference]),
+            )
+    return len(untold)
+
+
+def _payment_in(tenant: Tenant, channel: str, payment: Said) -> UUID:
+    """Return our reference of a payment in: the same, whoever tells of it and however often."""
+    return claim_digest(tenant.tenant_id, f"payment-in:{channel}", payment.provider_ref)
 
 
 async def _keep(
