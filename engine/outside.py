@@ -1,7 +1,7 @@
 """Composition of the outside: each tenant's counterparties, as its pack names the adapters and the secrets file the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,19 @@ UNTOLD_SECONDS = 600.0
 
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One thing that a channel's operator is asked: by which port, as which operation of its exchanges."""
+
+    port: str
+    operation: str
+    make: Callable[[Any, Tenant, FileKeyStore], Operation]
+
+
+ASKINGS: Sequence[Asking] = (Asking("Collections", contributions.COLLECTIONS, contributions.collection_operation),)
+"""All that operators of channels are asked; each use case that asks adds its own."""
 
 
 class NoTransport:
@@ -115,17 +128,18 @@ class Outside:
 
     def _join(self, tenant: Tenant) -> Joined:
         counterparties: dict[str, Counterparty] = {}
-        collecting, paying_in = {}, {}
+        adapters: dict[tuple[str, str], Any] = {}
         for channel in tenant.pack.channels:
             if not channel.adapter or not self._file.has(tenant.code, channel.code):
                 continue
             pace = self._file.pace(tenant.code, channel.code)
-            adapter = self._adapter("Collections", tenant, channel.code, channel.adapter)
-            if adapter is not None:
-                operation = contributions.collection_operation(adapter, tenant, self._keys)
-                operations: dict[str, Operation] = {contributions.COLLECTIONS: operation}
-                counterparties[channel.code] = Counterparty(channel.code, operations, pace)
-                collecting[channel.code] = adapter
+            operations: dict[str, Operation] = {}
+            for asking in ASKINGS:
+                adapter = self._adapter(asking.port, tenant, channel.code, channel.adapter)
+                if adapter is not None:
+                    adapters[asking.port, channel.code] = adapter
+                    operations[asking.operation] = asking.make(adapter, tenant, self._keys)
+            counterparties[channel.code] = Counterparty(channel.code, operations, pace)
             adapter = self._adapter("PaymentsIn", tenant, channel.code, channel.adapter)
             if adapter is not None:
                 name = payments_in_name(channel.code)
@@ -133,9 +147,13 @@ class Outside:
                 counterparties[name] = Counterparty(
                     name, {contributions.PAYMENTS_IN: operation}, pace, acknowledgement=adapter.reply(None)
                 )
-                paying_in[channel.code] = adapter
+                adapters["PaymentsIn", channel.code] = adapter
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
-        return Joined(exchanges, Collectors(exchanges, collecting), paying_in)
+
+        def of(port: str) -> dict[str, Any]:
+            return {channel: adapter for (answered, channel), adapter in adapters.items() if answered == port}
+
+        return Joined(exchanges, Collectors(exchanges, of("Collections")), of("PaymentsIn"))
 
     def _adapter(self, port: str, tenant: Tenant, channel: str, name: str) -> Any | None:
         """Return a channel's adapter for a port, None where that adapter does not answer it."""
