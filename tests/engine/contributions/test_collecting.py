@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from engine.app import Deployment, adapter
 from engine.contributions.ports import CollectionRequest
-from engine.contributions.service import Collectors, collection_operation, resolve_suspense
+from engine.contributions.service import Collectors, collecting, collection_operation, resolve_suspense
 from engine.kernel.outcomes import Answer, Hint, RequestState
 from engine.kernel.transport import Callback
 from engine.outside import Joined, OutsideWork, calling, open_untold, register
@@ -26,6 +26,7 @@ from engine.runtime.private_files import write_private
 from engine.runtime.settings import load_settings
 from engine.worker import turn_outside
 from integrations.mobile_money.mpesa_daraja.simulator import DarajaSimulator
+from integrations.mobile_money.mpesa_daraja.wire import short_reference
 from integrations.mobile_money.simulation import Misbehaviour
 from tests.api.site import one_process
 from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
@@ -188,7 +189,23 @@ async def test_a_collection_that_is_told_of_as_a_payment_in_too_is_posted_once(p
 
     assert (status["state"], status["paid"], status["receipt_state"]) == ("succeeded", "400.00", "received")
     assert await pay_bill.payments() == [("10", 400_00)]
-    assert sorted(await pay_bill.select("select state from collected")) == [("received",), ("told-twice",)]
+    assert await pay_bill.select("select count(*), count(distinct event_id) from collected") == [(2, 1)]
+    assert await pay_bill.offences() == []
+
+
+async def test_who_pays_by_hand_after_a_prompt_that_failed_is_credited_and_who_pays_twice_twice(
+    pay_bill: Wallets,
+) -> None:
+    failed = await pay_bill.collect("400", phone=pay_bill.kind.unwilling)
+    assert (await pay_bill.settled(failed["reference"]))["state"] == "failed"
+    account = short_reference(UUID(failed["reference"]))
+
+    await till(pay_bill).pay_in("400", "254712345678", account)
+    await till(pay_bill).pay_in("150", "254712345678", account.lower())
+    await pay_bill.rest(8)
+
+    assert sorted(await pay_bill.payments()) == [("10", 150_00), ("10", 400_00)]
+    assert (await pay_bill.status(failed["reference"]))["state"] == "failed"
     assert await pay_bill.offences() == []
 
 
@@ -452,3 +469,16 @@ async def test_what_cannot_be_asked_is_refused_and_nobody_is_asked(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert await mtn.select("select count(*) from exchanges") == [(0,)]
     assert (await mtn.ask("POST", "/v1/collections", mtn.body())).status_code == 400
+
+
+async def test_what_stays_unknown_is_shown_to_people(pay_bill: Wallets, monkeypatch: pytest.MonkeyPatch) -> None:
+    pay_bill.simulator.misbehave(Misbehaviour.UNAVAILABLE)
+    asked = await pay_bill.collect("400")
+    await pay_bill.rest(8)
+    early = (await pay_bill.ask("GET", "/v1/collections/unsettled")).json()
+    monkeypatch.setattr(collecting, "UNKNOWN_MINUTES", 0)
+
+    [shown] = (await pay_bill.ask("GET", "/v1/collections/unsettled")).json()
+
+    assert early == []
+    assert (shown["reference"], shown["channel"], shown["why"]) == (asked["reference"], "mpesa", "unknown")
