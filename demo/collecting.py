@@ -21,6 +21,7 @@ MISBEHAVIOURS = (
     "late", "twice", "reordered", "dropped", "wrong-amount", "forged", "garbled",
     "timeout-after-success", "503", "html-error", "half-a-body",
 )  # fmt: skip
+_REFUSAL = "503"
 _PATIENCE = 90.0
 _LOOK_SECONDS = 0.5
 
@@ -80,15 +81,20 @@ class Round:
             if channel not in members:
                 continue
             self._register(channel)
-            for how in MISBEHAVIOURS:
-                self._sandbox.tell(channel, "misbehave", {"how": how, "times": 1})
             numbers = members[channel]
             bodies: list[dict[str, str]] = [self._body(channel, number) for number in numbers[: self._wanted.requests]]
             bodies += [
                 {**self._body(channel, number), "phone": phone}
                 for number, phone in zip(numbers, self._wanted.others.get(channel, ()), strict=False)
             ]
-            asked[channel] = self._partner.together(self._ask, bodies)
+            # The sending that fails befalls the first, alone, so that every run ends alike.
+            self._sandbox.tell(channel, "misbehave", {"how": _REFUSAL, "times": 1})
+            first = self._ask(bodies[0])
+            self._await_sent(first)
+            for how in MISBEHAVIOURS:
+                if how != _REFUSAL:
+                    self._sandbox.tell(channel, "misbehave", {"how": how, "times": 1})
+            asked[channel] = [first, *self._partner.together(self._ask, bodies[1:])]
         return {channel: self._await(channel, references) for channel, references in asked.items()}
 
     def _register(self, channel: str) -> None:
@@ -112,6 +118,13 @@ class Round:
         if first["reference"] != again["reference"]:
             raise DemoFailed(f"a request for a payment was sent twice and made twice: {first}, {again}")
         return str(first["reference"])
+
+    def _await_sent(self, reference: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while self._partner.get(f"/v1/collections/{reference}")["state"] == "created":
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"{self._pack.code}: the worker sends no request for a payment")
+            time.sleep(_LOOK_SECONDS / 5)
 
     def _await(self, channel: str, references: Sequence[str]) -> Collected:
         unknown = self._wanted.left_unknown.get(channel, 0)

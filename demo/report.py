@@ -149,5 +149,12 @@ def show_ways_in(
             f'    curl -s {site.url}/v1/contributions -H "Authorization: Bearer $TOKEN" -H "{form}" '
             f"-H \"Idempotency-Key: try-$(date +%s)\" -d '{payment}'$(date +%s)'\"}}'"
         )
+        if pack.scenario.collecting is not None:
+            channel = pack.scenario.sending.channels["single"][0]
+            asked = f'{{"member":"{number}","amount":"500","currency":"{pack.currency}","channel":"{channel}"}}'
+            line(
+                f'    curl -s {site.url}/v1/collections -H "Authorization: Bearer $TOKEN" -H "{form}" '
+                f"-H \"Idempotency-Key: ask-$(date +%s)\" -d '{asked}'"
+            )
         line(f'    curl -s {site.url}/v1/members/{number}/statement -H "Authorization: Bearer $TOKEN"')
     line()

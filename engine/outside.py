@@ -1,7 +1,7 @@
 """Composition of the outside: each tenant's counterparties, as its pack names the adapters and the secrets file the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
-from engine.kernel.transport import Transport, Unreachable, WireRequest, WireResponse
+from engine.kernel.transport import Transport, Unanswered, Unreachable, WireRequest, WireResponse
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.database import Database
 from engine.runtime.exchanges import callbacks
@@ -31,8 +31,24 @@ IDLE_SECONDS = 0.5
 UNJOINED_SECONDS = 60.0
 """The same, for a tenant that is joined to nobody."""
 
+UNTOLD_SECONDS = 600.0
+"""How often an operator is asked for payments in that nobody told us of."""
+
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One thing that a channel's operator is asked: by which port, as which operation of its exchanges."""
+
+    port: str
+    operation: str
+    make: Callable[[Any, Tenant, FileKeyStore], Operation]
+
+
+ASKINGS: Sequence[Asking] = (Asking("Collections", contributions.COLLECTIONS, contributions.collection_operation),)
+"""All that operators of channels are asked; each use case that asks adds its own."""
 
 
 class NoTransport:
@@ -104,7 +120,7 @@ class Outside:
             try:
                 joined = self._join(tenant)
             except (CounterpartiesUnavailable, KeyError) as error:
-                _log.error("a tenant's counterparties cannot be joined", tenant=tenant.code, reason=str(error))
+                _log.error("a tenant's counterparties cannot be joined", tenant=tenant.code, problem=str(error))
                 exchanges = Exchanges(self._db, self._keys, {}, self._address(tenant))
                 joined = Joined(exchanges, Collectors(exchanges, {}))
             known = self._joined[tenant.tenant_id] = (tenant.pack_id, joined)
@@ -112,17 +128,18 @@ class Outside:
 
     def _join(self, tenant: Tenant) -> Joined:
         counterparties: dict[str, Counterparty] = {}
-        collecting, paying_in = {}, {}
+        adapters: dict[tuple[str, str], Any] = {}
         for channel in tenant.pack.channels:
             if not channel.adapter or not self._file.has(tenant.code, channel.code):
                 continue
             pace = self._file.pace(tenant.code, channel.code)
-            adapter = self._adapter("Collections", tenant, channel.code, channel.adapter)
-            if adapter is not None:
-                operation = contributions.collection_operation(adapter, tenant, self._keys)
-                operations: dict[str, Operation] = {contributions.COLLECTIONS: operation}
-                counterparties[channel.code] = Counterparty(channel.code, operations, pace)
-                collecting[channel.code] = adapter
+            operations: dict[str, Operation] = {}
+            for asking in ASKINGS:
+                adapter = self._adapter(asking.port, tenant, channel.code, channel.adapter)
+                if adapter is not None:
+                    adapters[asking.port, channel.code] = adapter
+                    operations[asking.operation] = asking.make(adapter, tenant, self._keys)
+            counterparties[channel.code] = Counterparty(channel.code, operations, pace)
             adapter = self._adapter("PaymentsIn", tenant, channel.code, channel.adapter)
             if adapter is not None:
                 name = payments_in_name(channel.code)
@@ -130,9 +147,13 @@ class Outside:
                 counterparties[name] = Counterparty(
                     name, {contributions.PAYMENTS_IN: operation}, pace, acknowledgement=adapter.reply(None)
                 )
-                paying_in[channel.code] = adapter
+                adapters["PaymentsIn", channel.code] = adapter
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
-        return Joined(exchanges, Collectors(exchanges, collecting), paying_in)
+
+        def of(port: str) -> dict[str, Any]:
+            return {channel: adapter for (answered, channel), adapter in adapters.items() if answered == port}
+
+        return Joined(exchanges, Collectors(exchanges, of("Collections")), of("PaymentsIn"))
 
     def _adapter(self, port: str, tenant: Tenant, channel: str, name: str) -> Any | None:
         """Return a channel's adapter for a port, None where that adapter does not answer it."""
@@ -195,6 +216,18 @@ async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined
     return read + await contributions.post_collected(db, keys, tenant)
 
 
+async def open_untold(db: Database, tenant: Tenant, joined: Joined, channel: str) -> int:
+    """Have every payment in of a channel confirmed that its operator shows and nobody told us of; return how many."""
+    return await contributions.open_untold(
+        db,
+        joined.exchanges,
+        tenant,
+        joined.payments_in[channel],
+        channel=channel,
+        counterparty=payments_in_name(channel),
+    )
+
+
 class OutsideWork:
     """A worker's work with the outside: for every tenant one task that reads and posts, and one a counterparty."""
 
@@ -226,7 +259,19 @@ class OutsideWork:
         turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
         for name in joined.exchanges.counterparties:
             turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
+        for channel in joined.payments_in:
+            turns.append(_forever(_looks(self._db, joined, channel, tenant), tenant, UNTOLD_SECONDS))
         await asyncio.gather(*turns)
+
+
+def _looks(db: Database, joined: Joined, channel: str, tenant: Tenant) -> Callable[[], Any]:
+    async def look() -> int:
+        found = await open_untold(db, tenant, joined, channel)
+        if found:
+            _log.warning("payments in were found that nobody told of", tenant=tenant.code, count=found)
+        return 0  # whatever was found, the next look is later
+
+    return look
 
 
 def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:
@@ -239,6 +284,9 @@ async def _forever(turn: Callable[[], Any], tenant: Tenant, idle: float) -> None
         try:
             if not await turn():
                 await asyncio.sleep(idle)
+        except (Unreachable, Unanswered) as error:
+            _log.warning("an operator does not answer", tenant=tenant.code, kind=type(error).__name__)
+            await asyncio.sleep(_TRIED_AGAIN_SECONDS)
         except Exception:  # noqa: BLE001 - whatever it was, the next turn tries again
             _log.exception("work with the outside failed and tries again", tenant=tenant.code)
             await asyncio.sleep(_TRIED_AGAIN_SECONDS)

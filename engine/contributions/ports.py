@@ -1,5 +1,6 @@
 """What contributions need from outside: money collected from a payer's wallet, word of who holds a wallet, and mandates."""
 
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Protocol
@@ -89,6 +90,16 @@ class PaymentsIn(Protocol):
         """Return what the counterparty says of the transaction `claimed.provider_ref`: SUCCEEDED with amount and account.
 
         PENDING where the counterparty does not show it (yet).
+
+        Raises:
+            Unreachable, Unanswered: nothing was learned.
+        """
+        ...
+
+    async def recent(self) -> Sequence[Answer]:
+        """Return the payments in that the counterparty shows now, each as `confirm` returns it.
+
+        Looked at now and then, for those that nobody told us of.
 
         Raises:
             Unreachable, Unanswered: nothing was learned.

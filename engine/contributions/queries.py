@@ -222,31 +222,24 @@ async def find_collection(
     return None if row is None else CollectionRow(*row)
 
 
-async def is_asked_for(session: AsyncSession, channel: str, account: str) -> bool:
-    """Return whether a payment of that account is what a member was asked for."""
-    return bool(
-        await session.scalar(
-            text("""select exists (select from collections
-                     where tenant_id = :t and account = :account and account <> '' and channel = :channel)"""),
+async def find_asked(session: AsyncSession, channel: str, account: str) -> tuple[UUID, bytes] | None:
+    """Return (reference, sealed document) of the request for a payment that gave the payer this account."""
+    row = (
+        await session.execute(
+            text("""select reference, document from collections
+                     where tenant_id = :t and account = :account and account <> '' and channel = :channel"""),
             {"t": session.info["tenant_id"], "account": account, "channel": channel},
         )
-    )
+    ).first()
+    return None if row is None else (row[0], bytes(row[1]))
 
 
-async def add_collected(
-    session: AsyncSession, reference: UUID, channel: str, document: bytes, *, state: str = "waiting"
-) -> None:
-    """Keep a payment that its counterparty has confirmed."""
+async def add_collected(session: AsyncSession, reference: UUID, channel: str, document: bytes) -> None:
+    """Keep a payment that its counterparty has confirmed, to be posted."""
     await session.execute(
-        text("""insert into collected (tenant_id, reference, channel, document, state)
-                values (:t, :reference, :channel, :document, :state)"""),
-        {
-            "t": session.info["tenant_id"],
-            "reference": reference,
-            "channel": channel,
-            "document": document,
-            "state": state,
-        },
+        text("""insert into collected (tenant_id, reference, channel, document)
+                values (:t, :reference, :channel, :document)"""),
+        {"t": session.info["tenant_id"], "reference": reference, "channel": channel, "document": document},
     )
 
 
@@ -443,7 +436,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "collected-money-is-posted",
-        "what a counterparty has confirmed is kept to be posted, and what was posted of it is in the books, once",
+        "what a counterparty has confirmed is kept to be posted, and what was posted of it is in the books",
         """
         select format('exchange %s', e.reference), 'kept', 'missing' from exchanges e
          where e.outcome = 'succeeded' and e.operation in ('collections', 'payments-in')
@@ -452,9 +445,6 @@ LAWS: tuple[Law, ...] = (
         select format('payment %s', c.reference), c.amount::text, coalesce(v.body ->> 'amount', 'missing')
           from collected c left join events v on v.event_id = c.event_id and v.kind in (10, 11)
          where c.event_id <> 0 and (v.body ->> 'amount') is distinct from c.amount::text
-        union all
-        select format('event %s', event_id), '1', count(*)::text from collected
-         where event_id <> 0 group by event_id having count(*) > 1
         """,
     ),
     Law(

@@ -30,7 +30,7 @@ ALLOWED_KEYS = frozenset(
     tenant tenant_id pack pack_version product fund dealing_id period kind code status_code status reason_code
     request_id trace_id event_id batch_id sequence log_size order_id statement_id route method duration_ms
     job job_id queue attempt attempts delay_ms count posted refused folded rows size_bytes
-    adapter port_name exchange_id outcome sqlstate
+    adapter port_name exchange_id outcome problem sqlstate
     host port pid version database folder file command profile url_scheme
     """.split()
 )

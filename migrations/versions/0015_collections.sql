@@ -13,12 +13,12 @@ create table collections (
 create index collections_account on collections (tenant_id, account) where account <> '';
 
 -- One row a payment that its counterparty has confirmed, in the transaction that stored the confirmation. It waits until
--- it is posted as every payment is; `refused` waits for people, and `told-twice` is the payment of a collection.
+-- it is posted as every payment is; `refused` waits for people. Two rows may tell of one payment: both lead to its event.
 create table collected (
   collected_id bigint generated always as identity, event_id bigint not null default 0, amount bigint not null default 0,
   confirmed_at timestamptz not null default clock_timestamp(), posted_at timestamptz,
   reference uuid not null, tenant_id int not null,
-  state text not null default 'waiting' check (state in ('waiting', 'received', 'suspended', 'refused', 'told-twice')),
+  state text not null default 'waiting' check (state in ('waiting', 'received', 'suspended', 'refused')),
   channel text not null, reason text not null default '', document bytea not null,
   primary key (tenant_id, collected_id), unique (tenant_id, reference),
   check ((state in ('received', 'suspended')) = (event_id <> 0))

@@ -8,6 +8,7 @@ from engine.contributions.service.collecting import (
     collection_operation,
     find_collection,
     list_unsettled,
+    open_untold,
     payments_in_operation,
     post_collected,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "import_file",
     "list_suspense",
     "list_unsettled",
+    "open_untold",
     "payments_in_operation",
     "post_collected",
     "read_rows",

@@ -123,7 +123,7 @@ async def ask_for_payment(
         member_id=member.member_id,
         amount=amount.units,
         channel=ask.channel,
-        account=collector.account_of(reference),
+        account=collector.account_of(reference).upper(),
         document=seal(keys, tenant.tenant_id, "collections", reference, msgspec.json.encode(ask)),
     )
     return await find_collection(session, keys, tenant, reference)
@@ -188,9 +188,12 @@ async def _phone(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ask:
     return person.person.phones[0]
 
 
+def _ask_of(keys: FileKeyStore, tenant: Tenant, reference: UUID, document: bytes) -> Ask:
+    return msgspec.json.decode(unseal(keys, tenant.tenant_id, "collections", reference, document), type=Ask)
+
+
 def _shown(keys: FileKeyStore, tenant: Tenant, row: CollectionRow) -> Collection:
-    raw = unseal(keys, tenant.tenant_id, "collections", row.reference, row.document)
-    ask = msgspec.json.decode(raw, type=Ask)
+    ask = _ask_of(keys, tenant, row.reference, row.document)
 
     def fixed(amount: Amount) -> str:
         return f"{amount.decimal():.{amount.asset.scale}f}"
@@ -253,24 +256,24 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
     def claims(hint: Hint) -> tuple[UUID, bytes] | None:
         if not hint.claimed.provider_ref:
             return None
-        reference = claim_digest(tenant.tenant_id, f"payment-in:{channel}", hint.claimed.provider_ref)
-        return reference, msgspec.json.encode(hint.claimed)
+        return _payment_in(tenant, channel, hint.claimed), msgspec.json.encode(hint.claimed)
 
     async def settle(session: AsyncSession, settled: Settled) -> None:
         said = settled.answer
         if said.state is RequestState.SUCCEEDED:
+            # One that a member was asked for is told of by the request too, or by this alone where that had failed. Both
+            # make the same payment of it, and the operator's transaction is posted once.
+            asked = await _asked_for(session, keys, tenant, channel, said.account)
             payment = Payment(
-                member=said.account.strip(),
+                member=asked.member if asked else said.account.strip(),
                 amount=said.amount,
                 currency=said.currency,
                 channel=channel,
                 reference=said.provider_ref,
-                sent_by=_ACTOR,
+                sent_by=asked.sent_by if asked else _ACTOR,
                 is_held=True,
             )
-            is_asked_for = await queries.is_asked_for(session, channel, payment.member)
-            state = "told-twice" if is_asked_for else "waiting"
-            await _keep(session, keys, tenant, settled.reference, payment, state=state)
+            await _keep(session, keys, tenant, settled.reference, payment)
 
     return Operation(
         ask=lambda raw, _url: payments.confirm(claimed_of(raw)),
@@ -281,17 +284,45 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
     )
 
 
-async def _keep(
-    session: AsyncSession,
-    keys: FileKeyStore,
-    tenant: Tenant,
-    reference: UUID,
-    payment: Payment,
-    *,
-    state: str = "waiting",
-) -> None:
+async def open_untold(
+    db: Database, exchanges: Exchanges, tenant: Tenant, payments: PaymentsIn, *, channel: str, counterparty: str
+) -> int:
+    """Have every payment in confirmed that the operator shows and nobody told us of; return how many there were.
+
+    Raises:
+        Unreachable, Unanswered: the operator does not show its payments now.
+    """
+    shown = {_payment_in(tenant, channel, payment): payment for payment in await payments.recent()}
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        untold = await exchanges.unknown_of(session, list(shown)) if shown else set()
+    for reference in untold:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            await exchanges.open(
+                session,
+                counterparty=counterparty,
+                operation=PAYMENTS_IN,
+                reference=reference,
+                question=msgspec.json.encode(shown[reference]),
+            )
+    return len(untold)
+
+
+def _payment_in(tenant: Tenant, channel: str, payment: Said) -> UUID:
+    """Return our reference of a payment in: the same, whoever tells of it and however often."""
+    return claim_digest(tenant.tenant_id, f"payment-in:{channel}", payment.provider_ref)
+
+
+async def _keep(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, reference: UUID, payment: Payment) -> None:
     sealed = seal(keys, tenant.tenant_id, "collected", reference, msgspec.json.encode(payment))
-    await queries.add_collected(session, reference, payment.channel, sealed, state=state)
+    await queries.add_collected(session, reference, payment.channel, sealed)
+
+
+async def _asked_for(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, channel: str, account: str
+) -> Ask | None:
+    """Return the request for a payment that gave the payer this account, if one did; letters count in any case."""
+    found = await queries.find_asked(session, channel, account.strip().upper())
+    return None if found is None else _ask_of(keys, tenant, *found)
 
 
 # -- posting

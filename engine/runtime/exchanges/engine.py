@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -118,6 +118,10 @@ class Exchanges:
         sealed = self._seal(tenant_id, reference, "question", question)
         exchange_id = await queries.insert_exchange(session, reference, counterparty, operation, sealed)
         return exchange_id is not None
+
+    async def unknown_of(self, session: AsyncSession, references: Sequence[UUID]) -> set[UUID]:
+        """Return those of the references under which nothing was ever asked."""
+        return set(references) - await queries.known_references(session, references)
 
     async def standing_address(self, session: AsyncSession, *, counterparty: str, operation: str) -> str:
         """Make and return an address for callbacks that nobody was asked for, such as payments in."""

@@ -150,6 +150,16 @@ async def find_exchange(session: AsyncSession, reference: UUID) -> Row | None:
     return None if values is None else _row(values)
 
 
+async def known_references(session: AsyncSession, references: Sequence[UUID]) -> set[UUID]:
+    """Return those of our references under which something is asked already."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select reference from exchanges where tenant_id = %s and reference = any (%s)",
+        (session.info["tenant_id"], list(references)),
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
 async def store_standing(
     session: AsyncSession,
     row: Row,

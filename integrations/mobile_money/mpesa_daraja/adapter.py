@@ -1,5 +1,6 @@
 """Daraja, answering the ports for collections, payments in, payouts and refunds."""
 
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from engine.benefits.ports import PayoutRequest
@@ -51,15 +52,23 @@ class Daraja:
 
     async def find_payment(self, *, account: str = "", transaction: str = "") -> Answer | None:
         """Return the payment in of the last 48 hours with this account reference or transaction id, if there is one."""
+        async for payment in self.pull():
+            ours = account and payment.account.upper() == account.upper()
+            if (ours or (transaction and payment.provider_ref == transaction)) and results.is_proof(payment):
+                return payment
+        return None
+
+    async def pull(self) -> AsyncIterator[Answer]:
+        """Yield the payments in of the last 48 hours, page by page."""
         offset = 0
         for _ in range(PULL_PAGES_MAX):
             query = wire.pull_query(self.shortcode, self.clock.now(), offset)
-            response = await self.post("pulltransactions/v1/query", query)
-            found, rows = results.find_pulled(response, account=account, transaction=transaction)
-            if found or not rows:
-                return found
-            offset += rows
-        return None
+            page = results.read_pulled(await self.post("pulltransactions/v1/query", query))
+            for payment in page:
+                yield payment
+            if not page:
+                return
+            offset += len(page)
 
 
 class DarajaCollections:
@@ -129,6 +138,10 @@ class DarajaPaymentsIn:
         """Look the transaction up among the payments in."""
         found = await self._daraja.find_payment(transaction=claimed.provider_ref)
         return found or Answer(state=RequestState.PENDING, reason=Reason.AMBIGUOUS, code="not pulled")
+
+    async def recent(self) -> Sequence[Answer]:
+        """Return the payments in of the last 48 hours, those after prompts too."""
+        return [payment async for payment in self._daraja.pull() if results.is_proof(payment)]
 
     def read_callback(self, callback: Callback) -> Hint | None:
         """Return what a confirmation claims, or None if it is none."""

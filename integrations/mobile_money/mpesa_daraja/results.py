@@ -108,22 +108,24 @@ def _decided(code: str, handle: str, own: Mapping[str, Reason]) -> Answer:
     return Answer(state=RequestState.FAILED, reason=reason, handle=handle, code=code)
 
 
-def find_pulled(response: WireResponse, *, account: str = "", transaction: str = "") -> tuple[Answer | None, int]:
-    """Return the payment with this account reference or transaction id, if it is on this page, and the page's length."""
-    rows = _rows(read_object(response.body).get("Response"))
-    for row in rows:
-        ours = account and text_of(row.get("billreference")).upper() == account.upper()
-        if ours or (transaction and text_of(row.get("transactionId")) == transaction):
-            found = Answer(
-                state=RequestState.SUCCEEDED,
-                provider_ref=text_of(row.get("transactionId")),
-                amount=text_of(row.get("amount")),
-                currency=CURRENCY,
-                account=text_of(row.get("billreference")),
-                code="pulled",
-            )
-            return (found if found.provider_ref and found.amount else None), len(rows)
-    return None, len(rows)
+def read_pulled(response: WireResponse) -> list[Answer]:
+    """Return the payments in of a page of the pull; one without its id or amount proves nothing and has neither."""
+    return [
+        Answer(
+            state=RequestState.SUCCEEDED,
+            provider_ref=text_of(row.get("transactionId")),
+            amount=text_of(row.get("amount")),
+            currency=CURRENCY,
+            account=text_of(row.get("billreference")),
+            code="pulled",
+        )
+        for row in _rows(read_object(response.body).get("Response"))
+    ]
+
+
+def is_proof(payment: Answer) -> bool:
+    """Return whether a pulled payment says what it must to be believed."""
+    return bool(payment.provider_ref and payment.amount)
 
 
 def _rows(value: object) -> list[dict[str, Any]]:

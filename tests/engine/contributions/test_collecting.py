@@ -9,18 +9,26 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from engine.app import Deployment, adapter
 from engine.contributions.ports import CollectionRequest
-from engine.contributions.service import Collectors, collection_operation, resolve_suspense
+from engine.contributions.service import Collectors, collecting, collection_operation, resolve_suspense
 from engine.kernel.outcomes import Answer, Hint, RequestState
 from engine.kernel.transport import Callback
-from engine.outside import Joined, register
+from engine.outside import Joined, OutsideWork, calling, open_untold, register
+from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Database
+from engine.runtime.exchanges import callbacks
 from engine.runtime.exchanges.engine import Counterparty, Exchanges
 from engine.runtime.exchanges.pacing import Pace
 from engine.runtime.exchanges.transport import HttpTransport
 from engine.runtime.key_file import FileKeyStore
+from engine.runtime.private_files import write_private
+from engine.runtime.settings import load_settings
+from engine.worker import turn_outside
 from integrations.mobile_money.mpesa_daraja.simulator import DarajaSimulator
+from integrations.mobile_money.mpesa_daraja.wire import short_reference
 from integrations.mobile_money.simulation import Misbehaviour
+from tests.api.site import one_process
 from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
 
 
@@ -181,7 +189,23 @@ async def test_a_collection_that_is_told_of_as_a_payment_in_too_is_posted_once(p
 
     assert (status["state"], status["paid"], status["receipt_state"]) == ("succeeded", "400.00", "received")
     assert await pay_bill.payments() == [("10", 400_00)]
-    assert sorted(await pay_bill.select("select state from collected")) == [("received",), ("told-twice",)]
+    assert await pay_bill.select("select count(*), count(distinct event_id) from collected") == [(2, 1)]
+    assert await pay_bill.offences() == []
+
+
+async def test_who_pays_by_hand_after_a_prompt_that_failed_is_credited_and_who_pays_twice_twice(
+    pay_bill: Wallets,
+) -> None:
+    failed = await pay_bill.collect("400", phone=pay_bill.kind.unwilling)
+    assert (await pay_bill.settled(failed["reference"]))["state"] == "failed"
+    account = short_reference(UUID(failed["reference"]))
+
+    await till(pay_bill).pay_in("400", "254712345678", account)
+    await till(pay_bill).pay_in("150", "254712345678", account.lower())
+    await pay_bill.rest(8)
+
+    assert sorted(await pay_bill.payments()) == [("10", 150_00), ("10", 400_00)]
+    assert (await pay_bill.status(failed["reference"]))["state"] == "failed"
     assert await pay_bill.offences() == []
 
 
@@ -204,6 +228,92 @@ async def test_a_confirmation_replayed_for_another_member_moves_nothing(pay_bill
     assert await pay_bill.payments() == [("10", 250_00)]
     assert await pay_bill.select("select verdict from callbacks order by callback_id") == [("opened",), ("late",)]
     assert await pay_bill.offences() == []
+
+
+async def test_what_nobody_told_of_is_found_and_posted_once(pay_bill: Wallets) -> None:
+    first, second = pay_bill.members
+    await till(pay_bill).pay_in("100", "254712345678", first.number)
+    pay_bill.simulator.misbehave(Misbehaviour.DROPPED, 2)
+    await till(pay_bill).pay_in("250", "254712345678", first.number)
+    await till(pay_bill).pay_in("300", "254712345678", second.number)
+    await pay_bill.rest(8)
+    assert await pay_bill.payments() == [("10", 100_00)]
+
+    looks = [
+        await open_untold(pay_bill.db, pay_bill.tenant, one, "mpesa")
+        for one in (pay_bill.joined, pay_bill.another_worker())
+    ]
+    await pay_bill.rest(8)
+
+    assert looks == [2, 0]
+    assert sorted(await pay_bill.payments()) == [("10", 100_00), ("10", 250_00), ("10", 300_00)]
+    assert await pay_bill.offences() == []
+
+
+async def test_one_confirmation_a_hundred_times_at_once_is_one_payment(pay_bill: Wallets) -> None:
+    """Some of them byte for byte the same, some not, while two workers read."""
+    receipt = await till(pay_bill).pay_in("250", "254712345678", pay_bill.members[0].number)
+    said = {"TransID": receipt, "TransAmount": "250.00", "BillRefNumber": pay_bill.members[0].number}
+    other, url = pay_bill.another_worker(), till(pay_bill)._urls["confirmation"]
+
+    async def work() -> None:
+        for _ in range(10):
+            await asyncio.gather(pay_bill.turn(), pay_bill.turn(other))
+
+    async with httpx.AsyncClient(timeout=60) as client:
+        posts = [client.post(url, json=said | {"TransTime": str(at % 10)}) for at in range(100)]
+        answers, _ = await asyncio.gather(asyncio.gather(*posts), work())
+    await work()
+
+    assert {one.status_code for one in answers} == {200}
+    assert await pay_bill.select("select count(*) from callbacks") == [(11,)]
+    assert await pay_bill.payments() == [("10", 250_00)]
+    assert await pay_bill.offences() == []
+
+
+async def test_a_worker_until_idle_does_what_is_due(mtn: Wallets) -> None:
+    asked = await mtn.collect("500")
+    settings = load_settings({"data_dir": mtn.folder}, environment={}, working_dir=mtn.folder)
+    deployment = Deployment(settings, mtn.db, mtn.keys, one_process([mtn.tenant]))
+    file = CounterpartyFile(settings.counterparties_file)
+    async with calling(mtn.db, mtn.keys, file, mtn.address, adapter) as outside:
+        async with asyncio.timeout(15):
+            while "receipt" not in await mtn.status(asked["reference"]):
+                await turn_outside(deployment, outside)
+
+    assert await mtn.payments() == [("10", 500)]
+
+
+async def test_the_workers_tasks_collect_by_themselves(mtn: Wallets) -> None:
+    file = CounterpartyFile(mtn.folder / "counterparties.toml")
+    async with calling(mtn.db, mtn.keys, file, mtn.address, adapter) as outside:
+        work = OutsideWork(mtn.db, mtn.keys, outside)
+        for _ in range(2):  # told twice, working once
+            work.follow(mtn.tenant)
+        asked = await mtn.collect("500")
+        async with asyncio.timeout(15):
+            while "receipt" not in await mtn.status(asked["reference"]):  # noqa: ASYNC110 - seen from outside alone
+                await asyncio.sleep(0.1)
+        await work.stop()
+
+    assert await mtn.payments() == [("10", 500)]
+
+
+async def test_a_tenant_whose_file_is_wrong_is_joined_to_nobody_and_keeps_callbacks(pay_bill: Wallets) -> None:
+    url = till(pay_bill)._urls["confirmation"]
+    receipt = await till(pay_bill).pay_in("250", "254712345678", pay_bill.members[0].number)
+    file = pay_bill.folder / "counterparties.toml"
+    right = file.read_bytes()
+    write_private(file, right.replace(b"shortcode", b"shortcod"))
+    broken = pay_bill.another_worker()
+    write_private(file, right)
+    callback = Callback(method="POST", body=b'{"TransID":"%s","TransAmount":"250.00"}' % receipt.encode())
+    await callbacks.take(broken.exchanges, pay_bill.tenant.tenant_id, "mpesa.in", url.rsplit("/", 1)[1], callback)
+
+    assert (broken.exchanges.counterparties, broken.collectors.by_channel) == ({}, {})
+    assert (await pay_bill.select("select count(*) from callbacks"))[0][0] == 2
+    await pay_bill.rest(8)
+    assert await pay_bill.payments() == [("10", 250_00)]
 
 
 class Stating:
@@ -359,3 +469,16 @@ async def test_what_cannot_be_asked_is_refused_and_nobody_is_asked(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert await mtn.select("select count(*) from exchanges") == [(0,)]
     assert (await mtn.ask("POST", "/v1/collections", mtn.body())).status_code == 400
+
+
+async def test_what_stays_unknown_is_shown_to_people(pay_bill: Wallets, monkeypatch: pytest.MonkeyPatch) -> None:
+    pay_bill.simulator.misbehave(Misbehaviour.UNAVAILABLE)
+    asked = await pay_bill.collect("400")
+    await pay_bill.rest(8)
+    early = (await pay_bill.ask("GET", "/v1/collections/unsettled")).json()
+    monkeypatch.setattr(collecting, "UNKNOWN_MINUTES", 0)
+
+    [shown] = (await pay_bill.ask("GET", "/v1/collections/unsettled")).json()
+
+    assert early == []
+    assert (shown["reference"], shown["channel"], shown["why"]) == (asked["reference"], "mpesa", "unknown")
