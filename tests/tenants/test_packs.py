@@ -133,6 +133,7 @@ def test_tenants_look_and_count_differently() -> None:
     assert {pack.code: (pack.asset.symbol, pack.asset.scale) for pack in packs} == {
         "gh-tier3-informal": ("GHS", 2),
         "in-nps-lite": ("INR", 2),
+        "in-pm-sym": ("INR", 2),
         "ke-haba-haba": ("KES", 2),
         "ng-ppp": ("NGN", 2),
         "rw-ejoheza": ("RWF", 0),

@@ -264,6 +264,9 @@ def run_match(context: ScenarioContext) -> Outcome:
         if facts.member_class in one.classes or "any" in one.classes:
             threshold = context.figures.amount(one.threshold, context.on)
             context.compare(rule, f"matches[{row}].threshold", saved.units, threshold.units)
+            if one.saved_up_to is not None:
+                limit = context.figures.amount(one.saved_up_to, context.on)
+                context.compare(rule, f"matches[{row}].saved_up_to", saved.units, limit.units)
     if rule.rule.years:
         context.compare(rule, "years", facts.matched_years, rule.rule.years)
     outcome = {

@@ -22,11 +22,13 @@ Code = Annotated[
 class MatchClass(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one class of members gets: nothing below the threshold; from it on a share of the base, or a flat amount.
 
-    `classes` are codes of an external attribute; "any" stands for every member. `most` caps a year.
+    `classes` are codes of an external attribute; "any" stands for every member. `most` caps a year. Whoever saved more
+    than `saved_up_to` gets nothing (Swavalamban: from 1,000 to 12,000 rupees a year).
     """
 
     classes: Annotated[tuple[Code, ...], Meta(min_length=1)]
     threshold: Figure
+    saved_up_to: Figure | None = None
     share_bp: Annotated[int, Meta(ge=0, le=100_000)] | None = None
     flat: Figure | None = None
     most: Figure | None = None
@@ -146,7 +148,7 @@ def decide_match(rule: MatchRule, facts: MatchFacts, figures: Figures, on: date)
 
     Returns:
         The amount, never more than the cap, in whole smallest units rounded as the rule says; a zero says why:
-        no-class, other-joiners, years-used, arrears, below-threshold, no-match.
+        no-class, other-joiners, years-used, arrears, below-threshold, above-limit, no-match.
     """
     saved = facts.saved_net if rule.base == "net-of-reversals" else facts.saved_gross
     conditional = rule.conditional_on is not None
@@ -171,6 +173,7 @@ def _why_nothing(
         "years-used": bool(rule.years) and facts.matched_years >= rule.years,
         "arrears": rule.needs_all_dues and facts.has_arrears,
         "below-threshold": saved < figures.amount(found.threshold, on),
+        "above-limit": found.saved_up_to is not None and figures.amount(found.saved_up_to, on) < saved,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 

@@ -519,6 +519,27 @@ def test_a_match_ends_with_its_years_and_reaches_whom_it_names() -> None:
     assert decide_match(apy, late, Figures(RWF), DAY).reason == "arrears"
 
 
+@pytest.mark.parametrize(
+    ("saved", "match", "reason"),
+    [
+        ("999.99", "0", "below-threshold"),
+        ("1000.00", "1000.00", "matched"),
+        ("12000.00", "1000.00", "matched"),
+        ("12000.01", "0", "above-limit"),
+    ],
+)
+def test_swavalamban_matches_years_within_two_limits(saved: str, match: str, reason: str) -> None:
+    rule = made(
+        MatchRule,
+        matches=[{"classes": ["any"], "threshold": "1000.00", "saved_up_to": "12000.00", "flat": "1000.00"}],
+        base="net-of-reversals", cap_tested="after-rounding", rounding="down", timing="after-year-end",
+        destination="pension-account", reversal_after_year_end="leave",
+    )  # fmt: skip
+    year = facts("1", "0", saved_gross=money(saved, INR), saved_net=money(saved, INR))
+    found = decide_match(rule, year, Figures(INR), DAY)
+    assert (found.amount, found.reason) == (money(match, INR), reason)
+
+
 @given(saved=st.integers(0, 10**9), member_class=st.sampled_from(["1", "3", "4"]))
 def test_a_match_never_passes_its_cap(saved: int, member_class: str) -> None:
     found = decide_match(EJO_HEZA, facts(member_class, str(saved)), Figures(RWF), DAY)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.contributions.rules import RULE_KINDS as CONTRIBUTION_KINDS
-from engine.enrolment.rules import RULE_KINDS as ENROLMENT_KINDS
+from engine.app import KINDS
 from engine.funds.errors import NoFundChoice, PriceNotUsable
 from engine.funds.rules import (
     RULE_KINDS,
@@ -135,7 +134,7 @@ def test_a_rule_that_cannot_be_is_refused(body: str, reason: str) -> None:
 
 
 def run(given: dict[str, object], on: date = date(2023, 6, 1)) -> dict[str, str]:
-    pack = load_pack(ROOT / "tenants/in-nps-lite", (*CONTRIBUTION_KINDS, *ENROLMENT_KINDS, *RULE_KINDS))
+    pack = load_pack(ROOT / "tenants/in-nps-lite", KINDS)
     pack = dataclasses.replace(pack, books={PRODUCT: book_of(BOOK)})
     scenario = Scenario("s.toml", 1, "an example", "allotment", PRODUCT, Dates(on=on), None, given, {}, "test")
     return dict(run_scenario(ScenarioContext(pack, scenario)))

@@ -245,4 +245,4 @@ async def test_a_statement_takes_the_same_few_queries_however_long_the_history(i
             event.remove(connection, "before_cursor_execute", note)
         counted.append(len(statements))
 
-    assert counted == [5, 5]
+    assert counted == [7, 7]
