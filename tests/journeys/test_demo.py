@@ -57,7 +57,7 @@ def loaded(environment: dict[str, str]) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("code", ["in-nps-lite", "rw-ejoheza"])
+@pytest.mark.parametrize("code", ["in-apy", "in-nps-lite", "rw-ejoheza"])
 def test_the_report_holds_what_was_planned(loaded: dict[str, Any], small_packs: Path, code: str) -> None:
     payments = planned(small_packs, code)
     found = loaded["tenants"][code]
@@ -147,10 +147,10 @@ def test_a_second_run_serves_what_is_there_until_it_is_told_to_stop(
     assert "Ctrl-C" in said, said + err
     assert "serving what is there" in said
     assert all(code in out for code in loaded["tenants"])
-    assert out.count("no law broken") == 2
+    assert out.count("no law broken") == len(loaded["tenants"])
     assert process.returncode == 0, err
-    assert out.count("/staff/enter/") == 2
-    assert out.count("client_secret") >= 2
+    assert out.count("/staff/enter/") == len(loaded["tenants"])
+    assert out.count("client_secret") >= len(loaded["tenants"])
     assert "curl -s http://in-nps-lite.localhost:" in out
     assert tried == 201
 

@@ -132,6 +132,7 @@ def test_tenants_look_and_count_differently() -> None:
     assert len({pack.logo for pack in packs}) == len(packs)
     assert {pack.code: (pack.asset.symbol, pack.asset.scale) for pack in packs} == {
         "gh-tier3-informal": ("GHS", 2),
+        "in-apy": ("INR", 2),
         "in-nps-lite": ("INR", 2),
         "in-pm-sym": ("INR", 2),
         "ke-haba-haba": ("KES", 2),
@@ -150,6 +151,16 @@ def test_indias_funds_are_those_of_the_published_prices() -> None:
     with (TENANTS / "in-nps-lite" / "demo" / "schemes.csv").open(encoding="utf-8", newline="") as file:
         published = {(row["scheme_code"], row["pfm_code"]) for row in csv.DictReader(file)}
     assert {(fund.code, fund.manager) for fund in rule.rule.funds} <= published
+
+
+def test_apys_chart_is_the_published_one_value_by_value() -> None:
+    golden = TENANTS.parent / "tests" / "golden" / "projections" / "apy_chart.csv"
+    with golden.open(encoding="utf-8", newline="") as file:
+        published: dict[tuple[str, ...], dict[str, str]] = {
+            (row.pop("entry_age"), row.pop("slab_inr")): row for row in csv.DictReader(file)
+        }
+    chart = load_pack(TENANTS / "in-apy", KINDS).tables["chart"]
+    assert {keys: {name: row[name] for name in published[keys]} for keys, row in chart.rows.items()} == published
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from engine.kernel.amounts import Amount, Asset
 from engine.kernel.rounding import Rounding, rounded
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figure, Figures, SeriesCode
-from engine.kernel.tables import LookupTable
+from engine.kernel.tables import LookupTable, TableValueMissing
 
 Frequency = Literal["daily", "weekly", "monthly", "quarterly", "half-yearly", "yearly", "seasonal"]
 MONTHS_OF: Mapping[str, int] = {"monthly": 1, "quarterly": 3, "half-yearly": 6, "yearly": 12}
@@ -132,8 +132,10 @@ def charted_instalment(
         asset: the scheme's money.
 
     Raises:
-        TableValueMissing: the chart has nothing for these.
+        TableValueMissing: the chart has nothing for these, or the scheme does not offer the slab.
     """
+    if rule.slabs and slab not in rule.slabs:
+        raise TableValueMissing(table=rule.table, keys=f"slab {slab}")
     keys: dict[str, object] = {"age": entry_age, **({"slab": slab} if rule.slabs else {})}
     return Amount.parse(table.text(rule.columns.get(frequency, frequency), **keys), asset)
 

@@ -93,6 +93,13 @@ class _Turn:
         return asked >= self.effective_from
 
 
+def _left_to_some(turns: Sequence[_Turn], repeal: Repeal) -> _Turn | None:
+    """Return the repeal that left a rule to those it had reached, where `repeal` ends it by event, for them too."""
+    last = next((turn for turn in reversed(turns) if turn.rule_id == repeal.id), None)
+    is_partial = last is not None and last.rule is None and last.applies_by != "event"
+    return last if is_partial and repeal.applies_by == "event" else None
+
+
 def holds_many(kind: type[Rule]) -> bool:
     """Return whether a product may have several rules of this kind at a time (`many: ClassVar[bool] = True`)."""
     return bool(getattr(kind, "many", False))
@@ -252,7 +259,7 @@ class _Page:
             key = f"repeal[{row}]"
             if self._is_named(repeal.id, key, named):
                 continue
-            ended = state.pop(repeal.id, None)
+            ended = state.pop(repeal.id, None) or _left_to_some(turns, repeal)
             if ended is None:
                 reason = "the first rule book has nothing to repeal" if is_first else ""
                 self._add(under(key, "id"), reason or unknown(repeal.id, state, what="a rule in force"))

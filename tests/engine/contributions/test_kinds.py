@@ -61,7 +61,7 @@ from engine.kernel.amounts import Amount, Asset
 from engine.kernel.errors import EngineError
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figures, Series, SeriesPoint
-from engine.kernel.tables import LookupTable
+from engine.kernel.tables import LookupTable, TableValueMissing
 
 D = date.fromisoformat
 CURRENCIES = {0: Asset.currency("RWF"), 2: Asset.currency("INR"), 3: Asset.currency("TND")}
@@ -160,6 +160,12 @@ def test_an_instalment_is_read_from_the_chart() -> None:
     assert found == money("125")
     with pytest.raises(EngineError):
         charted_instalment(rule, APY, entry_age=19, slab="1000", frequency="monthly", asset=INR)
+
+
+def test_a_slab_that_the_scheme_does_not_offer_has_no_instalment_though_the_chart_has_one() -> None:
+    rule = made(ChartRule, table="chart", columns={"monthly": "monthly"}, slabs=["1000"], takes="one")
+    with pytest.raises(TableValueMissing):
+        charted_instalment(rule, APY, entry_age=22, slab="3000", frequency="monthly", asset=INR)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,27 @@ def test_a_repeal_by_event_ends_the_cohorts_rule_too() -> None:
     assert value_of(made, "2016-04-01", "2015-06-01") is None
 
 
+def test_what_one_repeal_left_to_a_cohort_another_by_event_ends() -> None:
+    ended = {"d2015_06_01": rule(1, "joining"), "d2016_04_01": repeal(), "d2020_04_01": repeal(applies_by="event")}
+    made = book(**ended)
+    assert value_of(made, "2020-03-31", "2016-03-31") == 1
+    assert value_of(made, "2020-03-31", "2016-04-01") is None
+    assert value_of(made, "2020-04-01", "2016-03-31") is None
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, None), (None, "joining"), ("event", "event")])
+def test_what_is_ended_for_all_it_reached_is_not_ended_again(first: str | None, second: str | None) -> None:
+    files = {
+        "2015-06-01": rule(1, "joining"),
+        "2016-04-01": repeal(applies_by=first),
+        "2020-04-01": repeal(applies_by=second),
+    }
+    _, problems = decode_book("main", {f"main/rules/{day}.toml": text.encode() for day, text in files.items()}, KINDS)
+    assert [str(one) for one in problems] == [
+        'main/rules/2020-04-01.toml: repeal[1].id: "one" is not a rule in force; allowed: none'
+    ]
+
+
 def test_a_new_version_for_newcomers_leaves_others_what_they_had() -> None:
     made = book(d2010_01_01=rule(1), d2015_01_01=rule(2, "joining"))
     assert value_of(made, "2016-01-01", "2012-01-01") == 1
