@@ -12,8 +12,9 @@ import pyzipper
 from cryptography import x509
 from lxml import etree
 from msgspec import Struct
-from signxml import DigestAlgorithm, SignatureConfiguration, SignatureMethod, XMLVerifier
+from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import InvalidDigest, InvalidInput, InvalidSignature, SignXMLException
+from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from engine.identity.ports import NotProven, VerifiedPerson
 from engine.kernel.files import Wrong

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 import pyzipper
 from lxml import etree
+from signxml.algorithms import DigestAlgorithm, SignatureMethod
+from signxml.signer import XMLSigner
 
 from engine.identity.ports import NotProven
 from integrations.identity.aadhaar_offline.adapter import AadhaarOffline
@@ -133,8 +135,6 @@ def test_an_archive_of_several_files_or_without_a_seal(uidai: AadhaarSimulator, 
 
 
 def test_old_signatures_only_where_they_are_allowed(uidai: AadhaarSimulator) -> None:
-    from signxml import DigestAlgorithm, SignatureMethod, XMLSigner
-
     class OldSigner(XMLSigner):
         def check_deprecated_methods(self) -> None:
             """Sign as was done then."""

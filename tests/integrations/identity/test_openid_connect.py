@@ -156,11 +156,11 @@ async def test_a_return_is_used_once_and_by_whom_it_was_begun() -> None:
     ]  # fmt: skip
 
 
-async def test_a_clock_that_is_wrong_is_noticed() -> None:
+async def test_a_clock_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     async with place() as at:
         early = FixedClock(datetime.now(UTC) - timedelta(minutes=10))
         sign_in = OpenIdSignIn(at.transport, at.provider, SIGNING, early)
-        at.simulator._is_client = bool  # type: ignore[method-assign] # only our side's clock is on trial
+        monkeypatch.setattr(at.simulator, "_is_client", bool)  # only our side's clock is on trial
         started = await sign_in.start()
         back = await at.back(started)
         with pytest.raises(NotProven) as refused:
