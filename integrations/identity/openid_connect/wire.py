@@ -25,6 +25,25 @@ _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASKED = ("name", "birthdate", "gender", "phone_number", "email", "address")
 
 
+class _Signed(jws.JWSRegistry):
+    """Takes headers that hold a certificate, and claims that hold a photograph."""
+
+    max_header_length = 8_192
+    max_payload_length = 2_000_000
+
+    def __init__(self) -> None:
+        super().__init__(algorithms=SIGNED_BY)
+
+
+class _Sealed(jwe.JWERegistry):
+    """Takes what holds a photograph."""
+
+    max_ciphertext_length = 3_000_000
+
+    def __init__(self) -> None:
+        super().__init__(algorithms=SEALED_BY)
+
+
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One provider and what it knows us by; data of a pack.
 
@@ -116,12 +135,12 @@ def read_signed(token: str, keys: KeySet) -> dict[str, Any]:
     if token.count(".") != 2:
         raise NotProven("not-signed")
     try:
-        header = jws.extract_compact(token.encode()).protected
+        header = jws.extract_compact(token.encode(), registry=_Signed()).protected
         if header.get("alg") not in SIGNED_BY:
             raise NotProven("not-signed")
         if "kid" in header and all(key.kid != header["kid"] for key in keys.keys):
             raise NotProven("signer-unknown")
-        return jwt.decode(token, keys, algorithms=SIGNED_BY).claims
+        return jwt.decode(token, keys, registry=_Signed()).claims
     except JoseError as error:
         raise NotProven("signature-wrong") from error
     except (ValueError, TypeError) as error:
@@ -139,7 +158,7 @@ def open_sealed(token: str, key: Key | None) -> str:
     if key is None:
         raise NotProven("unreadable")
     try:
-        opened = jwe.decrypt_compact(token, key, algorithms=SEALED_BY)
+        opened = jwe.decrypt_compact(token, key, registry=_Sealed())
         return (opened.plaintext or b"").decode("ascii")
     except (JoseError, ValueError, TypeError) as error:
         raise NotProven("unreadable") from error

@@ -29,6 +29,7 @@ PERSON: dict[str, Any] = {
     "birthdate": "1990/02/28",
     "gender": "Female",
     "phone_number": "+251911000000",
+    "picture": "data:image/jpeg;base64," + "A" * 200_000,
 }
 
 
