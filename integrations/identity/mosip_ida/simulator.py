@@ -90,7 +90,7 @@ class IdaSimulator:
     def _open(self, outer: Mapping[str, Any], request: WireRequest) -> dict[str, Any]:
         if not sealing.is_signed(request.headers.get("signature", ""), request.body, self._partner):
             raise sealing.Unsealable
-        if outer["thumbprint"] != sealing.thumbprint(self.certificate):
+        if outer["thumbprint"].rstrip("=") != sealing.thumbprint(self.certificate):
             raise sealing.Unsealable
         plain = sealing.unseal(outer["request"], outer["requestSessionKey"], self._private, outer["requestHMAC"])
         opened: dict[str, Any] = json.loads(plain)

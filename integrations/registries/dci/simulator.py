@@ -37,8 +37,14 @@ class DciSimulator:
 
     def notice(self, record: Mapping[str, Any], *, event: str = "spdci-common:RegistryEventType:Death") -> bytes:
         """Return the body that tells of an event."""
-        data = {"reg_type": self._own.reg_type, "reg_event_type": event, "reg_records": record}
-        told = {"transaction_id": str(uuid4()), "notify_event": [{"reference_id": str(uuid4()), "data": data}]}
+        data = {
+            "reg_type": self._own.reg_type,
+            "reg_event_type": event,
+            "reg_record_type": self._own.record_type,
+            "reg_records": record,
+        }
+        event_at = {"reference_id": str(uuid4()), "timestamp": datetime.now(UTC).isoformat(), "data": data}
+        told = {"transaction_id": str(uuid4()), "notify_event": [event_at]}
         return self._envelope("notify", told, datetime.now(UTC))
 
     def _found(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,13 +53,20 @@ class DciSimulator:
             query = asked["search_criteria"]["query"]
             wanted = {"identifier_type": query["type"], "identifier_value": query["value"]}
             fitting = [record for record in self.records if wanted in record["identifier"]]
-            answer: dict[str, Any] = {"reference_id": asked["reference_id"], "status": "succ"}
-            if fitting:
-                answer["data"] = {"reg_type": self._own.reg_type, "reg_records": fitting}
-            else:
-                answer |= {"status": "rjct", "status_reason_code": "rjct.search_criteria.not_found"}
-            answers.append(answer)
-        return {"transaction_id": message["transaction_id"], "search_response": answers}
+            data = {
+                "reg_type": self._own.reg_type,
+                "reg_record_type": self._own.record_type,
+                "reg_records": fitting,
+            }
+            named = {name: asked[name] for name in ("reference_id", "timestamp")}
+            answers.append({**named, "status": "succ", "data": data})
+        return {
+            "transaction_id": message["transaction_id"],
+            "correlation_id": str(uuid4()),
+            "search_response": answers,
+        }
 
     def _envelope(self, action: str, message: Mapping[str, Any], now: datetime) -> bytes:
-        return wire.envelope(self._own, self._key, action=action, message=message, now=now, message_id=uuid4(), total=1)
+        return wire.envelope(
+            self._own, self._key, action=action, message=message, now=now, message_id=uuid4(), total=1, status="succ"
+        )

@@ -54,9 +54,10 @@ def envelope(
     now: datetime,
     message_id: UUID,
     total: int,
+    status: str = "",
 ) -> bytes:
-    """Return a signed message."""
-    header = {
+    """Return a signed message; what a register sends has a `status`, what it is asked has none."""
+    header: dict[str, Any] = {
         "version": VERSION,
         "message_id": str(message_id),
         "message_ts": now.astimezone(UTC).isoformat(timespec="milliseconds"),
@@ -66,6 +67,8 @@ def envelope(
         "total_count": total,
         "is_msg_encrypted": False,
     }
+    if status:
+        header["status"] = status
     signed = {"header": header, "message": message}
     protected = {"alg": str(key.alg or "RS256"), "kid": key.kid}
     return compact(
@@ -163,7 +166,7 @@ def read_search(
     if message.get("transaction_id") != str(asked):
         raise NotProven("replayed")
     answers = _dicts(message.get("search_response"))
-    refused = [one for one in answers if one.get("status") == "rjct" and not _is_not_found(one)]
+    refused = [one for one in answers if one.get("status") == "rjct"]
     if header.get("status") == "rjct" or refused:
         code = str((refused[0] if refused else header).get("status_reason_code") or "rjct")[:80]
         return RegistryAnswer(was_searched=False, reason=Reason.INVALID_REQUEST, code=code)
@@ -269,10 +272,6 @@ def _dicts(value: object) -> list[dict[str, Any]]:
     """Return one object or a list of them as a list: registers write both."""
     many = value if isinstance(value, list) else [value]
     return [one for one in many if isinstance(one, dict)]
-
-
-def _is_not_found(answer: Mapping[str, Any]) -> bool:
-    return "not_found" in str(answer.get("status_reason_code") or "").replace(".", "_")
 
 
 def _day(value: object) -> date | None:
