@@ -207,7 +207,7 @@ def _read(path: Path) -> Translations:
     if find_locale(path.parents[1].name).text_direction == "rtl":
         for message in catalogue:
             if message.id:
-                forms = message.string
+                forms = message.string or ""
                 message.string = _isolated(forms) if isinstance(forms, str) else tuple(map(_isolated, forms))
     write_mo(compiled, catalogue)
     compiled.seek(0)
