@@ -38,7 +38,7 @@ from engine.access.service import Gate
 from engine.kernel.permissions import Permission
 from engine.kernel.text import N_
 from engine.runtime.http import refuses
-from engine.runtime.locale import translator
+from engine.runtime.locale import find_locale, translator
 
 _Connection = ASGIConnection[Any, Any, Any, Any]
 _Request = Request[Any, Any, Any]
@@ -267,7 +267,7 @@ _ENTER = N_("Sign in")
 _ENTER_TEXT = N_("This link signs you in on this device, once.")
 _SPENT = N_("This link is no longer good")
 _PAGE = """<!doctype html>
-<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="{language}" dir="{direction}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="robots" content="noindex"><title>{title}</title></head>
 <body><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>
 """
@@ -284,6 +284,7 @@ def _page(request: _Request, title: str, text: str, *, status: int = 200, button
     return Response(
         _PAGE.format(
             language=html.escape(language),
+            direction=find_locale(language).text_direction,
             title=html.escape(say(title)),
             text=shown,
             form=_FORM.format(button=html.escape(say(button))) if button else "",

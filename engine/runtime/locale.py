@@ -2,6 +2,9 @@
 
 How a language writes numbers comes from CLDR, through Babel. How many decimals a currency has never does: CLDR and
 ISO 4217 disagree for several currencies, so every amount arrives with its own scale.
+
+Which digits a language is written in comes from CLDR too, or from the tag itself: `ar_EG-u-nu-latn` (Unicode Technical
+Standard 35, `nu`) writes 123 where `ar_EG` writes ١٢٣.
 """
 
 import copy
@@ -24,6 +27,8 @@ from babel.support import Translations
 DOMAIN = "engine"
 ENGINE_LOCALES = Path(__file__).resolve().parents[2] / "locales"
 _BASIS_POINT_SCALE = 4
+_ZEROS = {"latn": 0x0030, "arab": 0x0660, "arabext": 0x06F0, "deva": 0x0966, "beng": 0x09E6}
+"""Where the ten digits of a numbering system begin in Unicode."""
 _PRECISION = 60  # digits; far more than any amount or price has
 
 
@@ -31,7 +36,9 @@ def translator(language: str, pack_locales: Path | None = None) -> Translations:
     """Return the catalogue of a language: the tenant's words where it has its own, else the engine's.
 
     A text that neither has stays as it is written in the code, in English. `fr-RW` finds `fr_RW` and, for what
-    that lacks, `fr`. Compiled catalogues (.mo) are used where present, others (.po) are compiled in memory.
+    that lacks, `fr`. Compiled catalogues (.mo) are used where present, others (.po) are compiled in memory. In a
+    language written from right to left each placeholder of a .po stands between isolates (Unicode Standard Annex 9),
+    so that a name or a number put in its place neither disturbs nor takes on the order of the words around it.
 
     Args:
         language: a BCP 47 tag or its spelling with `_`.
@@ -56,7 +63,7 @@ def find_locale(language: str) -> Locale:
         ValueError: the tag is malformed or the language unknown.
 
     """
-    tag = language.replace("-", "_")
+    tag = language.partition("-u-")[0].replace("-", "_")
     try:
         return Locale.parse(tag)
     except UnknownLocaleError:
@@ -64,6 +71,20 @@ def find_locale(language: str) -> Locale:
             return Locale.parse(tag.partition("_")[0])
         except UnknownLocaleError as error:
             raise ValueError(f"{language!r} is not a language CLDR knows") from error
+
+
+def numbering(language: str) -> str:
+    """Return the numbering system of a language tag: the one it names by `-u-nu-`, else CLDR's for the locale.
+
+    Raises:
+        ValueError: the tag is malformed, the language unknown, or the numbering system none of ours.
+
+    """
+    named = re.search(r"-u-(?:.+-)?nu-([a-z]+)", language)
+    found = named[1] if named else find_locale(language).default_numbering_system
+    if found not in _ZEROS and named:
+        raise ValueError(f"{language!r}: {found} is not a numbering system that can be written: {', '.join(_ZEROS)}")
+    return found if found in _ZEROS else "latn"
 
 
 def format_money(amount_minor: int, currency: str, scale: int, locale: str) -> str:
@@ -78,13 +99,13 @@ def format_money(amount_minor: int, currency: str, scale: int, locale: str) -> s
     """
     found = find_locale(locale)
     pattern = _pattern(found.currency_formats["standard"], scale, scale)
-    return _apply(pattern, _scaled(amount_minor, scale), found, currency)
+    return _apply(pattern, _scaled(amount_minor, scale), locale, currency)
 
 
 def format_units(units: int, scale: int, locale: str) -> str:
     """Write a number of fund units, given in the fund's smallest unit, with exactly `scale` decimals."""
     found = find_locale(locale)
-    return _apply(_pattern(found.decimal_formats[None], scale, scale), _scaled(units, scale), found)
+    return _apply(_pattern(found.decimal_formats[None], scale, scale), _scaled(units, scale), locale)
 
 
 def format_price(price: Decimal, currency: str, locale: str) -> str:
@@ -95,18 +116,18 @@ def format_price(price: Decimal, currency: str, locale: str) -> str:
     decimals = max(2, -int(exponent))
     found = find_locale(locale)
     pattern = _pattern(found.currency_formats["standard"], decimals, decimals)
-    return _apply(pattern, price, found, currency)
+    return _apply(pattern, price, locale, currency)
 
 
 def format_percent(rate_bp: int, locale: str) -> str:
     """Write a rate given in basis points as a percentage, with the decimals it needs, two at most."""
     found = find_locale(locale)
-    return _apply(_pattern(found.percent_formats[None], 0, 2), _scaled(rate_bp, _BASIS_POINT_SCALE), found)
+    return _apply(_pattern(found.percent_formats[None], 0, 2), _scaled(rate_bp, _BASIS_POINT_SCALE), locale)
 
 
 def format_date(value: date, locale: str, length: Literal["full", "long", "medium", "short"] = "medium") -> str:
     """Write a business date as the locale does."""
-    return babel_format_date(value, format=length, locale=find_locale(locale))
+    return _in_digits(babel_format_date(value, format=length, locale=find_locale(locale)), numbering(locale))
 
 
 def _scaled(smallest_units: int, scale: int) -> Decimal:
@@ -124,11 +145,18 @@ def _pattern(pattern: NumberPattern, least: int, most: int) -> NumberPattern:
     return changed
 
 
-def _apply(pattern: NumberPattern, value: Decimal, locale: Locale, currency: str | None = None) -> str:
+def _apply(pattern: NumberPattern, value: Decimal, language: str, currency: str | None = None) -> str:
+    locale, system = find_locale(language), numbering(language)
+    symbols = system if system in locale.number_symbols else "latn"
     with localcontext() as context:
         context.prec = _PRECISION
-        written: str = pattern.apply(value, locale, currency=currency, currency_digits=False)
-    return written if currency is None else _space_symbol(written, get_currency_symbol(currency, locale))
+        written: str = pattern.apply(value, locale, currency=currency, currency_digits=False, numbering_system=symbols)
+    spaced = written if currency is None else _space_symbol(written, get_currency_symbol(currency, locale))
+    return _in_digits(spaced, system)
+
+
+def _in_digits(written: str, system: str) -> str:
+    return written.translate({0x0030 + digit: _ZEROS[system] + digit for digit in range(10)})
 
 
 def _space_symbol(written: str, symbol: str) -> str:
@@ -175,6 +203,16 @@ def _read(path: Path) -> Translations:
             return Translations(file, domain=DOMAIN)
     compiled = BytesIO()
     with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=path.parents[1].name, domain=DOMAIN, abort_invalid=True))
+        catalogue = read_po(file, locale=path.parents[1].name, domain=DOMAIN, abort_invalid=True)
+    if find_locale(path.parents[1].name).text_direction == "rtl":
+        for message in catalogue:
+            if message.id:
+                forms = message.string or ""
+                message.string = _isolated(forms) if isinstance(forms, str) else tuple(map(_isolated, forms))
+    write_mo(compiled, catalogue)
     compiled.seek(0)
     return Translations(compiled, domain=DOMAIN)
+
+
+def _isolated(text: str) -> str:
+    return re.sub(r"{\w+}", "\u2068\\g<0>\u2069", text)

@@ -98,7 +98,7 @@ def test_every_consent_that_is_asked_for_has_words_in_every_language(pack: Pack)
 
 
 def test_texts_are_in_their_script(pack: Pack) -> None:
-    scripts = {"hi": "DEVANAGARI", "en": "LATIN", "fr": "LATIN", "rw": "LATIN", "sw": "LATIN"}
+    scripts = {"ar": "ARABIC", "hi": "DEVANAGARI", "en": "LATIN", "fr": "LATIN", "rw": "LATIN", "sw": "LATIN"}
     for (_, language), text in pack.consents.items():
         letters = [letter for letter in text.title + text.text if letter.isalpha()]
         own = [letter for letter in letters if unicodedata.name(letter).startswith(scripts[language])]

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import fontpkg_noto_sans
+import fontpkg_noto_sans_arabic
 import fontpkg_noto_sans_devanagari
 import msgspec
 import typst
@@ -17,9 +18,10 @@ from engine.identity.rules import MemberRef
 from engine.reports.rules import Statement
 from engine.reports.service.wording import Letterhead, sheet_of
 from engine.runtime.key_file import FileKeyStore
+from engine.runtime.locale import find_locale, format_units
 from engine.tenancy.service import Tenant
 
-_FONT_PACKAGES = (fontpkg_noto_sans, fontpkg_noto_sans_devanagari)
+_FONT_PACKAGES = (fontpkg_noto_sans, fontpkg_noto_sans_arabic, fontpkg_noto_sans_devanagari)
 
 
 async def print_statement(
@@ -53,6 +55,8 @@ def render_pdf(statement: Statement, letterhead: Letterhead, *, person_name: str
     data = {
         "sheet": sheet,
         "language": letterhead.language.partition("-")[0],
+        "digits": [format_units(digit, 0, letterhead.locale) for digit in range(10)],
+        "direction": find_locale(letterhead.language).text_direction,
         "date": [statement.as_of.year, statement.as_of.month, statement.as_of.day],
         "colours": {
             "brand": letterhead.brand,

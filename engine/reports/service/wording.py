@@ -176,7 +176,7 @@ class _Writer:
 
     def _in_year(self) -> str:
         assert self._statement.year_from is not None
-        return self._say("Since {day}").format(day=self._day(self._statement.year_from))
+        return self._say(N_("Since {day}")).format(day=self._day(self._statement.year_from))
 
     def _why_no_return(self) -> str:
         reason = self._statement.totals.no_return

@@ -52,7 +52,11 @@ Language = Annotated[
     str, Meta(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", description="a language tag such as en or pt-BR")
 ]
 LocaleName = Annotated[
-    str, Meta(pattern=r"^[a-z]{2,3}(_[A-Z][a-z]{3})?_[A-Z]{2}$", description="a locale such as en_KE")
+    str,
+    Meta(
+        pattern=r"^[a-z]{2,3}(_[A-Z][a-z]{3})?_[A-Z]{2}(-u-nu-(latn|arab|arabext|deva|beng))?$",
+        description="a locale such as en_KE, or ar_EG-u-nu-latn, which names its digits",
+    ),
 ]
 Host = Annotated[
     str,

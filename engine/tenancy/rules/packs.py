@@ -318,7 +318,8 @@ def _logo(files: PackFiles, problems: list[PackProblem]) -> str:
 
 def _of_other_languages(files: PackFiles, manifest: Manifest) -> list[PackProblem]:
     languages = ", ".join(manifest.languages)
-    spelt = {language.replace("-", "_") for language in manifest.languages} | set(manifest.locales.values())
+    spelt = {language.replace("-", "_") for language in manifest.languages}
+    spelt |= {name.partition("-u-")[0] for name in manifest.locales.values()}
     found = []
     for path in files:
         folder, _, rest = path.partition("/")

@@ -110,7 +110,7 @@ def _outside_problems(pack: Pack) -> list[PackProblem]:
         found.append(PackProblem(MANIFEST, "phone_country", reason))
     for language, name in manifest.locales.items():
         try:
-            Locale.parse(name)
+            Locale.parse(name.partition("-u-")[0])
         except (UnknownLocaleError, ValueError):
             found.append(PackProblem(MANIFEST, f"locales.{language}", f"{shown(name)} is not a locale that CLDR knows"))
     return found

@@ -1,9 +1,11 @@
 """Statements on paper: every figure is there in each language, and the same bytes come each time."""
 
 import io
+import re
 import shutil
 import subprocess
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +23,8 @@ LETTERHEADS = {
     "hi": ("hi_IN", "एनपीएस-लाइट"),
     "rw": ("rw_RW", "EjoHeza"),
     "fr": ("fr_RW", "EjoHeza"),
+    "sw": ("sw_KE", "EjoHeza"),
+    "ar": ("ar_EG", "إيجو"),
 }
 
 
@@ -111,6 +115,7 @@ def squeezed(text: str) -> str:
         ("hi", statement(30), "आशा कुमारी"),
         ("rw", statement(30, currency="RWF", scale=0), "Keza Uwase"),
         ("fr", statement(30, currency="RWF", scale=0), "Keza Uwase"),
+        ("sw", statement(30), "Amina Wanjiru"),
     ],
 )
 def test_every_figure_is_on_the_paper(language: str, made: Statement, name: str) -> None:
@@ -159,6 +164,24 @@ def test_hindi_is_shaped() -> None:
     assert "\ufffd" not in found
 
 
+@pytest.mark.apt("poppler-utils")
+def test_arabic_runs_from_right_to_left(tmp_path: Path) -> None:
+    """The first column is the rightmost, a name in Latin letters keeps its order, and every glyph is there."""
+    if shutil.which("pdftotext") is None:
+        pytest.skip("needs poppler-utils")
+    made = tmp_path / "made.pdf"
+    made.write_bytes(render_pdf(statement(3), letterhead("ar"), person_name="مريم (Maryam Aly)"))
+
+    found = subprocess.run(["pdftotext", "-bbox", made, "-"], capture_output=True, check=True).stdout.decode()
+    words = {word: float(left) for left, word in re.findall(r'xMin="([\d.]+)"[^>]*>([^<]*)</word>', found)}
+    text = text_of(made.read_bytes())
+
+    assert words["SBI"] < words["Pension"] < words["Funds"]
+    assert words["SBI"] > 297 > min(left for word, left in words.items() if "₹" in word)
+    assert "\ufffd" not in text
+    assert set("٢٠٢٤/٠٣/٣١") <= set(text)
+
+
 @pytest.mark.parametrize("language", LETTERHEADS)
 def test_the_same_statement_is_the_same_bytes(language: str) -> None:
     head = letterhead(language)
@@ -200,7 +223,7 @@ def test_only_the_products_own_fonts_are_used() -> None:
             resources: Any = page["/Resources"]
             names |= {str(font.get_object()["/BaseFont"]).split("+")[1] for font in resources["/Font"].values()}
 
-    assert {name.split("-")[0] for name in names} <= {"NotoSans", "NotoSansDevanagari"}
+    assert {name.split("-")[0] for name in names} <= {"NotoSans", "NotoSansArabic", "NotoSansDevanagari"}
 
 
 def test_what_is_the_same_in_every_row_is_said_once() -> None:

@@ -16,6 +16,7 @@ from engine.runtime.locale import (
     format_percent,
     format_price,
     format_units,
+    numbering,
     translator,
 )
 
@@ -31,6 +32,11 @@ from engine.runtime.locale import (
         (1234, "KWD", 3, "en_KW", "KWD\xa01.234"),
         (-5, "INR", 2, "en_IN", "-₹0.05"),
         (0, "RWF", 0, "rw_RW", "RF\xa00"),
+        (123456750, "EGP", 2, "ar_EG", "\u200f١٬٢٣٤٬٥٦٧٫٥٠\xa0ج.م.\u200f"),
+        (123456750, "EGP", 2, "ar-EG-u-nu-latn", "\u200f1,234,567.50\xa0ج.م.\u200f"),
+        (123456750, "MAD", 2, "ar_MA", "\u200f1.234.567,50\xa0د.م.\u200f"),
+        (123456750, "INR", 2, "hi_IN-u-nu-deva", "₹१२,३४,५६७.५०"),
+        (123456750, "KES", 2, "sw_KE", "Ksh\xa01,234,567.50"),
     ],
 )
 def test_money(minor: int, currency: str, scale: int, tag: str, written: str) -> None:
@@ -60,6 +66,24 @@ def test_units_prices_rates_and_dates() -> None:
     assert format_percent(25, "en") == "0.25%"
     assert format_percent(1200, "fr") == "12\xa0%"
     assert format_date(date(2026, 1, 2), "fr_RW", "long") == "2 janvier 2026"
+
+
+def test_digits_are_the_locales_or_those_the_tag_names() -> None:
+    assert [numbering(tag) for tag in ("ar_EG", "ar_MA", "hi_IN", "sw")] == ["arab", "latn", "latn", "latn"]
+    assert [numbering(f"ar_EG-u-nu-{system}") for system in ("latn", "arabext")] == ["latn", "arabext"]
+    assert format_date(date(2026, 1, 2), "ar_EG", "long") == "٢ يناير ٢٠٢٦"
+    assert format_date(date(2026, 1, 2), "ar_EG-u-nu-latn", "long") == "2 يناير 2026"
+    assert format_percent(1250, "ar_EG") == "١٢٫٥%"
+    assert format_units(123456789, 4, "ar_EG") == "١٢٬٣٤٥٫٦٧٨٩"
+    with pytest.raises(ValueError, match="roman is not a numbering system"):
+        format_units(1, 0, "ar_EG-u-nu-roman")
+
+
+def test_what_is_put_into_a_text_from_right_to_left_stands_by_itself(tmp_path: Path) -> None:
+    write_catalogue(tmp_path, "ar", **{"{name} pays {amount}.": "يدفع {name} {amount}."})
+    write_catalogue(tmp_path, "sw", **{"{name} pays {amount}.": "{name} analipa {amount}."})
+    said = [translator(tag, tmp_path).gettext("{name} pays {amount}.") for tag in ("ar-EG", "ar_EG-u-nu-latn", "sw")]
+    assert said == ["يدفع \u2068{name}\u2069 \u2068{amount}\u2069."] * 2 + ["{name} analipa {amount}."]
 
 
 def test_a_country_unknown_to_a_language_falls_back_to_the_language() -> None:

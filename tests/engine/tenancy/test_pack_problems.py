@@ -26,6 +26,12 @@ def test_the_toy_pack_is_sound(toy: ToyPack) -> None:
     assert report.unproven == ()
 
 
+@pytest.mark.parametrize("locale", ["sw_KE-u-nu-latn", "sw_KE-u-nu-arab"])
+def test_a_locale_may_name_its_digits(toy: ToyPack, locale: str) -> None:
+    toy.replace("pack.toml", '"sw_KE"', f'"{locale}"')
+    assert toy.check().problems == ()
+
+
 # (file, what stands there, what is put in its place, the one problem)
 SPOILT = [
     ("pack.toml", 'short_name = "Toy"', 'short_nam = "Toy"',
@@ -55,6 +61,8 @@ SPOILT = [
      ["pack.toml: locales.sw: is missing: the locale by which the language writes money and dates"]),
     ("pack.toml", '"sw_KE"', '"en_KE"', ['pack.toml: locales.sw: "en_KE" is a locale of another language']),
     ("pack.toml", '"sw_KE"', '"sw_QQ"', ['pack.toml: locales.sw: "sw_QQ" is not a locale that CLDR knows']),
+    ("pack.toml", '"sw_KE"', '"sw_KE-u-nu-roman"',
+     ['pack.toml: locales.sw: "sw_KE-u-nu-roman" is not a locale such as en_KE, or ar_EG-u-nu-latn, which names its digits']),
     ("pack.toml", '["toy.localhost"]', '["Toy.localhost:80"]',
      ['pack.toml: hosts[1]: "Toy.localhost:80" is not a host name in lower case without port, such as pension.example']),
     ("pack.toml", '["toy.localhost"]', '["toy.localhost", "toy.localhost"]',
