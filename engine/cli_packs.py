@@ -19,6 +19,7 @@ from engine.reports import service as reports
 from engine.tenancy.errors import PackErrors
 from engine.tenancy.queries import Proposal
 from engine.tenancy.rules.differing import differences
+from engine.tenancy.rules.dimensions import BLANK, DIMENSIONS, cells, dimension_table
 from engine.tenancy.rules.schemas import PATTERNS, schemas
 from engine.tenancy.service import NewPack, check_pack, checked_pack, load_pack, new_pack, pack_folders, propose_pack
 
@@ -112,6 +113,28 @@ def pack_schema(
         associations.append(f'[[rule]]\ninclude = ["{PATTERNS[name]}"]\n[rule.schema]\npath = "{name}.schema.json"\n')
     (out / ".taplo.toml").write_text("\n".join(associations), encoding="utf-8")
     show(context, sorted(found), lambda: typer.echo(f"{out}: {', '.join(sorted(found))}"))
+
+
+@packs.command("dimensions")
+def pack_dimensions(
+    context: typer.Context,
+    folders: Annotated[list[Path] | None, typer.Argument(help="Packs' folders; the packs served if absent.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the page here.")] = None,
+) -> None:
+    """Say for each dimension of a scheme's rules which rules of each pack express it, or why none does, as Markdown."""
+    found = [load_pack(one, KINDS) for one in folders or pack_folders(context.obj.settings.packs)]
+    page = dimension_table(found)
+    if out is None:
+        show(context, {one.code: cells(one) for one in found}, lambda: typer.echo(page, nl=False))
+        return
+    out.write_text(page, encoding="utf-8")
+    blanks = page.count(BLANK)
+    result = {"file": str(out), "packs": len(found), "blanks": blanks}
+    show(
+        context, result, lambda: typer.echo(f"{out}: {len(DIMENSIONS)} dimensions, {len(found)} packs, {blanks} blanks")
+    )
+    if blanks:
+        raise typer.Exit(PARTLY)
 
 
 @packs.command("diff")

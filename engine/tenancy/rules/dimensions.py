@@ -91,6 +91,17 @@ DIMENSIONS: Mapping[str, str] = {
     "D3": "unclaimed property",
     "D4": "reminders",
 }
+BLANK = "**blank**"
+"""What stands in the table where a pack says nothing of a dimension."""
+_MARKS: Mapping[str, str] = {"expressed": "✓", "assumption": "✓ (assumed)", "not-in-scheme": "–"}
+_HEADING = """\
+# What each pack says of each dimension
+
+Made by `akiba pack dimensions --out docs/dimensions.md` from the packs; a test holds it to them.
+
+✓ is expressed, by the rules named or where it is said · ✓ (assumed) is expressed, but no text settles it: what was assumed is said
+below · – is not in the scheme, or left out of its pack: why is said below.
+"""
 _ROW = re.compile(r"\b([TECMRWD]\d{1,2})\b")
 _RANGE = re.compile(r"\b([TECMRWD])(\d{1,2})[-–]\1?(\d{1,2})\b")
 
@@ -104,10 +115,14 @@ class Declared(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a pack says of a dimension: `mark` is expressed, assumption or not-in-scheme; `words` by which rules, or why."""
+    """What a pack says of a dimension: `mark` is expressed, assumption or not-in-scheme.
+
+    `by` says which rules or which other part of the pack express it; `why` what was assumed, or why the scheme has none.
+    """
 
     mark: str
-    words: str
+    by: str = ""
+    why: str = ""
 
 
 def said_by(kind: type[Rule]) -> frozenset[str]:
@@ -134,11 +149,11 @@ def _cell(dimension: str, rules: Sequence[Rule], declared: Declared) -> Cell | N
     if rules:
         ids = ", ".join(sorted({rule.id for rule in rules}))
         assumed = sorted({rule.assumption for rule in rules if rule.confidence == "low"})
-        return Cell("assumption", f"{ids}: {'; '.join(assumed)}") if assumed else Cell("expressed", ids)
+        return Cell("assumption", ids, "; ".join(assumed)) if assumed else Cell("expressed", ids)
     if dimension in declared.elsewhere:
         return Cell("expressed", declared.elsewhere[dimension])
     if dimension in declared.not_in_scheme:
-        return Cell("not-in-scheme", declared.not_in_scheme[dimension])
+        return Cell("not-in-scheme", why=declared.not_in_scheme[dimension])
     return None
 
 
@@ -168,25 +183,30 @@ def dimension_problems(pack: Pack) -> list[PackProblem]:
 
 
 def dimension_table(packs: Iterable[Pack]) -> str:
-    """Return the table dimensions × packs in Markdown, with a line of words below for each assumption."""
+    """Return the page of dimensions × packs in Markdown: a table, then in words what was assumed and what is not there."""
     found = {pack.code: cells(pack) for pack in packs}
-    marks = {"expressed": "✓", "not-in-scheme": "–", "assumption": "(low)"}
-    lines = ["| | dimension | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
+    lines = [_HEADING, "| | dimension | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for dimension, words in DIMENSIONS.items():
-        row = [_shown(one[dimension], marks) for one in found.values()]
+        row = [_shown(one[dimension]) for one in found.values()]
         lines.append(f"| {dimension} | {words} | " + " | ".join(row) + " |")
-    lines += ["", "✓ expressed, with the rules that do · – not in the scheme · (low) assumption, in words below", ""]
     for code, one in found.items():
-        for dimension, cell in one.items():
-            if cell is not None and cell.mark != "expressed":
-                lines.append(f"- {code}, {dimension}, {cell.mark}: {cell.words}")
+        for title, mark in (
+            ("what is assumed", "assumption"),
+            ("what the scheme or its pack does not have", "not-in-scheme"),
+        ):
+            lines += ["", f"## {code}: {title}", ""]
+            lines += [
+                f"- {dimension}, {DIMENSIONS[dimension]}: {cell.why}"
+                for dimension, cell in one.items()
+                if cell is not None and cell.mark == mark
+            ] or ["Nothing."]
     return "\n".join(lines) + "\n"
 
 
-def _shown(cell: Cell | None, marks: Mapping[str, str]) -> str:
+def _shown(cell: Cell | None) -> str:
     if cell is None:
-        return "**blank**"
-    return f"{marks[cell.mark]} {cell.words}" if cell.mark == "expressed" else marks[cell.mark]
+        return BLANK
+    return f"{_MARKS[cell.mark]} {cell.by}".rstrip().replace("|", "\\|")
 
 
 def _declared(pack: Pack, problems: list[PackProblem]) -> Declared:
