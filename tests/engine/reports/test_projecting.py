@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from engine.app import KINDS
 from engine.benefits.errors import NoProjection
+from engine.benefits.rules import Prospect
 from engine.contributions import service as contributions
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.enrolment import service as enrolment
@@ -26,7 +28,7 @@ from engine.reports.queries import MemberFacts
 from engine.reports.service import Projected, Saving
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
-from engine.tenancy.service import Tenant, advance_clock
+from engine.tenancy.service import Tenant, advance_clock, load_pack
 from tests.factories import schemes
 
 BY_HAND = Path(__file__).parents[2] / "golden/projections/outlooks_by_hand.py"
@@ -149,17 +151,16 @@ async def test_it_is_on_record_and_says_what_it_assumes(saver: Saver) -> None:
     assert (await saver.expects()).decision == found.decision, "the same question on the same day is the same decision"
 
 
-async def test_a_product_that_says_nothing_of_what_to_expect_says_so(
-    db: Database, keys: FileKeyStore, tmp_path: Path
-) -> None:
-    tenant = await schemes.serve(db, tmp_path)
-    for page in (tmp_path / tenant.code / "nps-lite/rules").glob("*.toml"):
-        assert 'kind = "projection"' not in page.read_text(), "choose another pack for this test"
-    (member,) = await schemes.enrol(db, keys, tenant, ["sahyog"])
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        ref = await service.find_member(session, keys, member.number)
-        with pytest.raises(NoProjection):
-            await service.project_member(session, keys, tenant, ref, on=date(2023, 4, 3), actor="staff:1")
+def test_a_product_that_says_nothing_of_what_to_expect_says_so() -> None:
+    pack = load_pack(schemes.PACKS / "in-nps-lite", KINDS)
+    before_its_rules = date(2009, 1, 1)
+    facts = MemberFacts(1, "nps-lite", before_its_rules, "", "", (), ())
+    prospect = Prospect(
+        on=before_its_rules, born_on=date(1990, 5, 1), sex="female", counted_from=before_its_rules, balance=0, contribution=0,
+        times_a_year=12, keys={},
+    )  # fmt: skip
+    with pytest.raises(NoProjection):
+        service.project(pack, facts, prospect, pack.figures())
 
 
 @pytest.mark.parametrize(
