@@ -20,6 +20,7 @@ from engine.benefits.rules import (
     accessible,
     cover_on,
     plan_retirement,
+    reachable,
 )
 from engine.contributions.rules import AmountRule, MatchFacts, MatchRule, SplitRule, VestingRule, decide_match, vested
 from engine.identity.rules import MemberRef
@@ -95,10 +96,6 @@ class _Question:
     def holdings(self) -> tuple[Holding, ...]:
         return tuple(Holding(pot, origin, minor) for pot, origin, minor in self.facts.holdings)
 
-    @property
-    def balance(self) -> int:
-        return sum(minor for _, _, minor in self.facts.holdings)
-
 
 def _terms(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
     book = asked.pack.books[asked.facts.product]
@@ -162,7 +159,7 @@ def _retirement(asked: _Question, found: dict[str, str], rules: list[str]) -> No
         try:
             plan = plan_retirement(
                 rule,
-                asked.balance,
+                reachable(asked.holdings, rule.rule.order),
                 asked.figures,
                 on=asked.dates.on,
                 ground=GROUND,

@@ -20,6 +20,8 @@ from engine.enrolment import service as enrolment
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
 from engine.reports import service as reports
+from engine.reports.queries import MemberFacts
+from engine.reports.service.entitlements import entitlements
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
@@ -204,3 +206,14 @@ async def _events(scheme: Scheme) -> int:
             )
             or 0
         )
+
+
+def test_an_option_pays_from_its_own_pots() -> None:
+    """Ghana's retirement account buys a pension, and the savings account is paid at once: neither reaches the other."""
+    pack = load_pack(schemes.PACKS / "gh-tier3-informal", KINDS)
+    facts = MemberFacts(
+        1, "tier3", date(2018, 3, 1), "", "", (), (("retirement", "own", 60_000), ("savings", "own", 41_000))
+    )
+    found = entitlements(pack, facts, pack.figures(), date(2026, 1, 15)).figures
+    assert found["retirement.savings-account.lump"] == "41000"
+    assert found["retirement.retirement-account.lump"] == "0"
