@@ -309,28 +309,6 @@ async def taken_from(session: AsyncSession, order: Order) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderPart:
-    """What an order takes out of one collection account, by which reference, in smallest units."""
-
-    event_id: int
-    account: str
-    amount: int
-    reference: str
-
-
-async def order_parts(session: AsyncSession, *, among: Sequence[str]) -> list[OrderPart]:
-    """Return the parts of all orders with an amount taken from the accounts `among`, the oldest first."""
-    rows = await session.execute(
-        text("""select o.event_id, c.party, sum(t.amount)::bigint as amount, o.reference from orders o
-                  join transfers t on t.member_id = -o.tenant_id and t.event_id = o.event_id
-                  join chart c on c.tenant_id = o.tenant_id and c.code = t.credit and c.kind = 'collections'
-                 where c.party = any(:among) group by 1, 2, 4 order by 1, 2"""),
-        {"among": list(among)},
-    )
-    return [OrderPart(*row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
 class Offer:
     """The first accepted price after a cut-off, and the first that waits for a second person."""
 

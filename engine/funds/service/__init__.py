@@ -1,6 +1,5 @@
 """Use cases of the funds: import and decide prices, allocate reconciled cash, run a dealing day."""
 
-from engine.funds.queries.dealings import order_parts
 from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
 from engine.funds.service.dealing import DealingReport, OrderReport, WaitingCash, price_orders, run_dealing
@@ -21,7 +20,6 @@ __all__ = [
     "import_prices",
     "list_dealings",
     "list_prices",
-    "order_parts",
     "price_orders",
     "reject_price",
     "release",

@@ -434,13 +434,31 @@ async def open_money_out(session: AsyncSession, *, most: int) -> list[MoneyOut]:
     ]
 
 
-async def paid_orders(session: AsyncSession) -> set[tuple[int, str]]:
-    """Return (event, account) of the orders' parts that a line has paid."""
-    rows = await session.execute(
-        text("""select w.event_id, s.account from settled_lines w join statements s using (tenant_id, statement_id)
-                 where w.how = 'order'""")
+@dataclass(frozen=True, slots=True)
+class OrderPart:
+    """What an order takes out of one collection account, by which reference, in smallest units."""
+
+    event_id: int
+    account: str
+    amount: int
+    reference: str
+
+
+async def unpaid_orders(session: AsyncSession, *, among: Sequence[str]) -> list[OrderPart]:
+    """Return what orders take from the accounts `among` that no line has paid yet, the oldest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with waiting as materialized (
+             select o.tenant_id, o.event_id, o.reference, a.account from orders o cross join unnest(%s::text[]) a(account)
+              where not exists (select from settled_lines w join statements s using (tenant_id, statement_id)
+                                 where w.event_id = o.event_id and s.account = a.account))
+           select o.event_id, o.account, sum(t.amount)::bigint, o.reference from waiting o
+             join transfers t on t.member_id = -o.tenant_id and t.event_id = o.event_id
+             join chart c on c.tenant_id = o.tenant_id and c.code = t.credit and c.kind = 'collections' and c.party = o.account
+            group by 1, 2, 4 order by 1, 2""",
+        (list(among),),
     )
-    return {(row.event_id, row.account) for row in rows}
+    return [OrderPart(*row) for row in await cursor.fetchall()]
 
 
 async def settle_orders(session: AsyncSession, rows: Sequence[tuple[int, int, int]]) -> None:

@@ -97,20 +97,15 @@ async def _match_orders(db: Database, tenant: Tenant) -> int:
         lines = await queries.open_money_out(session, most=CHUNK)
         if not lines:
             return 0
-        paid = await queries.paid_orders(session)
         parts = {
-            (claim_digest(tenant.tenant_id, f"provider:{one.account}", one.reference), one.amount): (
-                one.event_id,
-                one.account,
-            )
-            for one in await funds.order_parts(session, among=sorted({line.account for line in lines}))
-            if (one.event_id, one.account) not in paid
+            (claim_digest(tenant.tenant_id, f"provider:{one.account}", one.reference), one.amount): one.event_id
+            for one in await queries.unpaid_orders(session, among=sorted({line.account for line in lines}))
         }
         settled = []
         for line in lines:
             found = next((key for digest in line.digests if (key := (digest, -line.amount)) in parts), None)
             if found is not None:
-                settled.append((line.statement_id, line.line_no, parts.pop(found)[0]))
+                settled.append((line.statement_id, line.line_no, parts.pop(found)))
         await queries.settle_orders(session, settled)
         return len(settled)
 
