@@ -79,7 +79,8 @@ def _meet(barrier: Barrier) -> None:
     _barrier = barrier
 
 
-def _entries(where: Stage, people: random.Random) -> list[Entry]:
+def entries(where: Stage, people: random.Random) -> list[Entry]:
+    """Return a batch of contributions of members drawn from `people`."""
     return [
         Entry(
             member_id=member(people.randrange(MEMBERS)),
@@ -98,7 +99,7 @@ def _entries(where: Stage, people: random.Random) -> list[Entry]:
 
 
 def _post(where: Stage, batches: int) -> tuple[float, float]:
-    work = [_entries(where, random.Random()) for _ in range(batches)]
+    work = [entries(where, random.Random()) for _ in range(batches)]
 
     async def run() -> tuple[float, float]:
         db = Database(where.app_url, pool_size=1)
@@ -122,7 +123,7 @@ def _copy(where: Stage, batches: int) -> tuple[float, float]:
         for _ in range(batches):
             row = connection.execute("select next_batch_id()").fetchone()
             assert row is not None
-            rendered.append(_rendered(where, _entries(where, random.Random()), row[0] + (os.getpid() % 2 << 11)))
+            rendered.append(_rendered(where, entries(where, random.Random()), row[0] + (os.getpid() % 2 << 11)))
             time.sleep(0.002)
         connection.commit()
         _barrier.wait()

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import allotment, http, posting, storage
+from benchmarks import allotment, deciding, http, posting, storage
 from engine.runtime.settings import Settings
 
 BENCHMARKS: Mapping[str, Callable[[Settings, float], dict[str, Any]]] = {
     "posting": posting.measure,
+    "deciding": deciding.measure,
     "http": http.measure,
     "allotment": allotment.measure,
     "storage": storage.measure,
