@@ -1,5 +1,6 @@
 """A scheme's rule book for those who supervise it: every rule, figure and source, as a page and as a PDF."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -167,13 +168,13 @@ def _rule(version: InForce[Rule]) -> RuleShown:
     return RuleShown(
         rule=rule.id,
         kind=str(table["kind"]),
-        meaning=" ".join((type(rule).__doc__ or "").replace("`", "").split()),
+        meaning=re.sub(r"`([^`]*)`", r"“\1”", " ".join((type(rule).__doc__ or "").split())).replace("_", " "),
         since=version.effective_from.isoformat(),
         reach=_BY[rule.applies_by],
         figures=tuple(
             (name.replace("_", " "), words(value))
             for name, value in table.items()
-            if name not in _COMMON and value not in (None, "", [], {})
+            if name not in _COMMON and value not in (None, "", [], (), {})
         ),
         source=rule.source,
         confidence=rule.confidence,
