@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import allotment, deciding, http, posting, storage
+from benchmarks import allotment, deciding, http, posting, previewing, storage
 from engine.runtime.settings import Settings
 
 BENCHMARKS: Mapping[str, Callable[[Settings, float], dict[str, Any]]] = {
     "posting": posting.measure,
     "deciding": deciding.measure,
+    "previewing": previewing.measure,
     "http": http.measure,
     "allotment": allotment.measure,
     "storage": storage.measure,

@@ -68,7 +68,7 @@ def member(number: int) -> int:
     return (number * 0x9E3779B97F4A7C15 & (1 << 62) - 1) | 1 << 61
 
 
-def fill(where: Stage, contributions: int) -> None:
+def fill(where: Stage, contributions: int, *, members: int = MEMBERS) -> None:
     """Add past contributions to the books, set-based, and analyse: the measured tables are never empty or unknown."""
     days = "generate_series(0, %(n)s - 1) g"
     event = "(%(base)s + (g / 1000) * 4096 + g %% 1000)"
@@ -76,7 +76,7 @@ def fill(where: Stage, contributions: int) -> None:
     with psycopg.connect(where.super_url, autocommit=True) as connection:
         base = _one(connection, "select next_batch_id() - (%s::bigint << 22)", (86_400_000,))
         values = {
-            "n": contributions, "base": base, "members": MEMBERS, "t": where.tenant_id, "debit": where.collections,
+            "n": contributions, "base": base, "members": members, "t": where.tenant_id, "debit": where.collections,
             "credit": where.cash,
         }  # fmt: skip
         for statement in (

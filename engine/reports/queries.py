@@ -202,15 +202,17 @@ held as (
        where t.member_id = w.member_id and (t.credit = n0.code or t.debit = n0.code)) n
     join assets m on m.tenant_id = n0.tenant_id and m.asset_id = 1
     left join prices_on p on p.code = c.fund
-   where n.net > 0 group by 1, 2, 3, 4)
+   where n.net > 0 group by 1, 2, 3, 4),
+paid_of as (
+  select member_id, product, jsonb_agg(jsonb_build_array(day, minor) order by day) as days from paid where minor <> 0 group by 1, 2),
+held_of as (
+  select member_id, product, jsonb_agg(jsonb_build_array(pot, origin, minor) order by pot, origin) as parts from held group by 1, 2)
 select w.member_id, w.product, w.joined_on, w.group_code,
        coalesce((select a.value from member_attributes a where a.member_id = w.member_id and a.attribute = 'class' and a.as_of <= %(on)s
                     and (a.expires_on is null or a.expires_on > %(on)s) order by a.as_of desc, a.event_id desc limit 1), ''),
-       coalesce((select jsonb_agg(jsonb_build_array(day, minor) order by day) from paid p
-                  where p.member_id = w.member_id and p.product = w.product and minor <> 0), '[]'),
-       coalesce((select jsonb_agg(jsonb_build_array(pot, origin, minor) order by pot, origin) from held h
-                  where h.member_id = w.member_id and h.product = w.product), '[]')
-  from who w order by w.member_id, w.product
+       coalesce(p.days, '[]'), coalesce(h.parts, '[]')
+  from who w left join paid_of p using (member_id, product) left join held_of h using (member_id, product)
+ order by w.member_id, w.product
 """
 
 
