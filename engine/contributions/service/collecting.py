@@ -30,7 +30,7 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
 from engine.contributions.service.receiving import CHUNK, Answer, receive
-from engine.contributions.service.terms import terms_for, tests_for
+from engine.contributions.service.terms import figures_now, terms_for, tests_for
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
@@ -46,7 +46,6 @@ from engine.runtime.database import Database
 from engine.runtime.exchanges.engine import Exchanges, Operation, Settled
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal, unseal
-from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant
 
 COLLECTIONS, PAYMENTS_IN = "collections", "payments-in"
@@ -168,7 +167,7 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
         raise UnknownMember
     if member.status != "active":
         raise MemberNotActive
-    figures = await tenancy.figures_for(session, tenant)
+    figures = await figures_now(session, tenant)
     split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
     tests = tests_for(tenant, member.product, today, member.joined_on)
     asked = [Asked(member, today, amount.units, tests)] if tests else []

@@ -25,7 +25,7 @@ from engine.contributions.rules import (
     split_contribution,
 )
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
-from engine.contributions.service.terms import rules_for, terms_for, tests_for
+from engine.contributions.service.terms import figures_now, rules_for, terms_for, tests_for
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import ContributionTests
 from engine.identity import service as identity
@@ -119,7 +119,7 @@ class _Batch:
     async def post(self, *, careful: bool) -> list[Answer]:
         """Decide, write, answer."""
         today = business_date(self._now, self._tenant.time_zone)
-        figures = await tenancy.figures_for(self._session, self._tenant)
+        figures = await figures_now(self._session, self._tenant)
         decided, copies = self._fold(await self._decide(figures, today))
         decided = await self._still_eligible(decided, figures)
         await self._keep_refusals(today)

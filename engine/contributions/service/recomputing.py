@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions import queries
 from engine.contributions.queries import DecidedReceipt
 from engine.contributions.rules import LANES, OWN, ContributionTerms, split_contribution
-from engine.contributions.service.terms import terms_for
+from engine.contributions.service.terms import figures_now, terms_for
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
@@ -46,7 +46,7 @@ async def recompute(db: Database, tenant: Tenant, reach: Reach, *, actor: str) -
     """
     report = Recomputed()
     async with db.unit_of_work(tenant.tenant_id) as session:
-        figures = await tenancy.figures_for(session, tenant)
+        figures = await figures_now(session, tenant)
         cohorts = [
             one for one in await queries.decided_cohorts(session, reach.since) if _differs(tenant, figures, one, reach)
         ]
@@ -116,7 +116,7 @@ async def _entries(
 ) -> AsyncIterator[Entry]:
     now = await ledger.scheme_now(session)
     actor_id = await ledger.actor_id(session, actor)
-    terms = _terms(tenant, await tenancy.figures_for(session, tenant), cohort)
+    terms = _terms(tenant, await figures_now(session, tenant), cohort)
     rules = terms.rules if isinstance(terms, ContributionTerms) else ()
     decision = await ledger.decision_id(session, tenancy.trace(cohort.product, rules))
     codes = await _codes(session, tenant, cohort.product, receipts)

@@ -13,7 +13,7 @@ from engine.contributions.rules import (
     split_contribution,
 )
 from engine.contributions.service.receiving import receipt_of
-from engine.contributions.service.terms import terms_for
+from engine.contributions.service.terms import figures_now, terms_for
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
@@ -65,7 +65,7 @@ async def resolve_suspense(
     ref = found[member]
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
     asset = tenant.asset
-    figures = await tenancy.figures_for(session, tenant)
+    figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
     parts = split_contribution(Amount(row.amount, asset), terms)
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}

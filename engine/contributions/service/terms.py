@@ -2,20 +2,39 @@
 
 from datetime import date
 
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from engine.contributions.errors import NoTerms
 from engine.contributions.rules import (
     AmountRule,
     ContributionTerms,
     SplitRule,
 )
-from engine.enrolment.rules import ContributionTests, asks_again, contribution_tests
+from engine.enrolment.rules import RULE_KINDS, ContributionTests, asks_again, contribution_tests
 from engine.identity.rules import MemberRef
-from engine.kernel.rules import Dates
+from engine.kernel.rules import Dates, Rule
 from engine.kernel.series import Figures
+from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant
 
+_follows: dict[str, bool] = {}
 _terms: dict[tuple[str, int, str, date, date], ContributionTerms] = {}
 _MOST_TERMS = 10_000
+_DECIDE: tuple[type[Rule], ...] = (AmountRule, *RULE_KINDS)
+"""The kinds that a contribution is decided by: what it may be, and what the product asks of members."""
+
+
+async def figures_now(session: AsyncSession, tenant: Tenant) -> Figures:
+    """Return what a contribution's figures are worth now; nothing is read where none of them is a multiple of a series."""
+    pack = tenant.pack
+    if pack.sha256 not in _follows:
+        versions = (version for book in pack.books.values() for version in book.versions())
+        _follows[pack.sha256] = any(
+            isinstance(version.rule, _DECIDE) and b'"series":' in msgspec.json.encode(version.rule)
+            for version in versions
+        )
+    return await tenancy.figures_for(session, tenant) if _follows[pack.sha256] else pack.figures()
 
 
 def terms_for(tenant: Tenant, figures: Figures, product: str, on: date, joined_on: date) -> ContributionTerms:

@@ -14,8 +14,8 @@ from engine.kernel.clock import business_date
 from engine.kernel.ids import claim_digest, house_member
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
-from engine.reconciliation.queries import statements as queries
-from engine.reconciliation.queries.statements import OpenLine
+from engine.reconciliation.queries import matching as queries
+from engine.reconciliation.queries.matching import OpenLine
 from engine.reconciliation.service.telling import fixed, reason_of
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.runtime.logging import get_logger

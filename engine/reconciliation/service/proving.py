@@ -76,15 +76,10 @@ class DayProof:
     """The proof of a business day. It is clean if everything was told, and nothing is left unexplained."""
 
     on: date
+    currency: str
+    is_clean: bool
     accounts: tuple[AccountProof, ...]
     funds: tuple[FundProof, ...]
-
-    @property
-    def is_clean(self) -> bool:
-        """Return whether every account and fund was told of, to the last unit."""
-        return all(one.unexplained is not None and not Decimal(one.unexplained) for one in self.accounts) and all(
-            one.difference is not None and not Decimal(one.difference) for one in self.funds
-        )
 
     def lines(self) -> list[str]:
         """Return the proof in sentences, for the command line."""
@@ -111,10 +106,17 @@ class DayProof:
 
 async def prove_day(session: AsyncSession, tenant: Tenant, on: date) -> DayProof:
     """Return the proof of a business day, as far as it is known now."""
-    scale = tenant.asset.scale
     items = await queries.between(session, on)
     accounts = [_account(one, items.get(one.account, []), tenant, on) for one in await queries.standings(session, on)]
-    return DayProof(on, tuple(accounts), tuple(_fund(one, scale) for one in await queries.fund_standings(session, on)))
+    funds = [_fund(one, tenant.asset.scale) for one in await queries.fund_standings(session, on)]
+    left = [one.unexplained for one in accounts] + [one.difference for one in funds]
+    return DayProof(
+        on=on,
+        currency=tenant.asset.symbol,
+        is_clean=all(one is not None and not Decimal(one) for one in left),
+        accounts=tuple(accounts),
+        funds=tuple(funds),
+    )
 
 
 def _account(one: AccountStanding, items: list[Between], tenant: Tenant, on: date) -> AccountProof:

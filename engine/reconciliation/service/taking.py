@@ -1,6 +1,7 @@
 """Taking in a statement: read by its adapter, checked, kept sealed, its lines laid beside those of earlier versions."""
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from engine.kernel.statements import Statement, StatementFile
 from engine.ledger import service as ledger
 from engine.reconciliation.errors import UnknownAccount, UnreadableStatement
 from engine.reconciliation.ports import StatementSource
+from engine.reconciliation.queries import matching
 from engine.reconciliation.queries import statements as queries
 from engine.reconciliation.queries.statements import KeptStatement, NewLine
 from engine.reconciliation.rules import check_statements, references_of
@@ -121,8 +123,8 @@ async def import_statement(
     taken = await retry_transaction(lambda: _Taking(db, tenant, keys, source, raw, name, channel, actor).take())
     await match_statements(db, tenant, actor=actor)
     async with db.unit_of_work(tenant.tenant_id) as session:
-        unmatched = await queries.count_open_lines(session, taken.statements)
-        breaks = await queries.open_lines(session, most=MOST_NAMED, statement_ids=taken.statements)
+        unmatched = await matching.count_open_lines(session, taken.statements)
+        breaks = await matching.open_lines(session, most=MOST_NAMED, statement_ids=taken.statements)
         gap = await queries.follows_nothing(session, taken.statements)
         today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     return StatementReport(
@@ -166,21 +168,24 @@ class _Taking:
     actor: str
 
     async def take(self) -> _Taken:
-        tenant_id = self.tenant.tenant_id
+        tenant_id, sha256 = self.tenant.tenant_id, hashlib.sha256(self.raw).hexdigest()
         async with self.db.unit_of_work(tenant_id) as session:
+            earlier = await queries.find_statement(session, sha256)
+            if earlier is not None:
+                return _Taken(sha256, *earlier)
             now = await ledger.scheme_now(session)
             today = business_date(now, self.tenant.time_zone)
         file = await asyncio.to_thread(self._read, today)
-        document = await asyncio.to_thread(seal, self.keys, tenant_id, "statements", file.sha256, self.raw)
+        document = await asyncio.to_thread(seal, self.keys, tenant_id, "statements", sha256, self.raw)
         async with self.db.unit_of_work(tenant_id, role=Role.JOBS) as session:
             await queries.hold_account(session, self.channel.code)
-            earlier = await queries.find_statement(session, file.sha256)
+            earlier = await queries.find_statement(session, sha256)
             if earlier is not None:
-                return _Taken(file.sha256, *earlier)
-            taken = _Taken(file.sha256)
+                return _Taken(sha256, *earlier)
+            taken = _Taken(sha256)
             actor = await ledger.actor_id(session, self.actor)
             for place, statement in enumerate(file.statements, 1):
-                kept = _kept(statement, self.channel.code, self.name, file.sha256, place)
+                kept = _kept(statement, self.channel.code, self.name, sha256, place)
                 await self._keep(session, statement, kept, document if place == 1 else b"", now, actor, taken)
             return taken
 

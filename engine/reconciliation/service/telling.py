@@ -11,18 +11,19 @@ from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind
 from engine.reconciliation.errors import UnknownReceipt
-from engine.reconciliation.queries import statements as queries
-from engine.reconciliation.queries.statements import OpenLine, WaitingReceipt
+from engine.reconciliation.queries import matching as queries
+from engine.reconciliation.queries.matching import OpenLine, WaitingReceipt
 from engine.reconciliation.rules import BreakReason, ReceiptState, break_reason
 from engine.tenancy.service import Tenant
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A line that is no receipt's, and why. `received` is what the receipt of its reference says; major units.
+    """A statement's line that is no receipt's: "no-receipt", "amount-differs", "already-matched"; "new" if not tried.
 
-    `line` tells it from the others of its statement, `row` is where it stands in the file; `amount` is negative where
-    money went out. `code` is the bank's own word for the movement.
+    "money-out" is money that left the account (a negative amount), "withdrawn" a receipt that a later version of its
+    statement has no longer. `line` tells it from the others of its statement, `row` is where it stands in the file;
+    `code` is the bank's own word for the movement, `received` what the receipt of its reference says. Major units.
     """
 
     statement: int

@@ -1,0 +1,377 @@
+"""SQL of matching: lines that wait, the receipts and orders they may be, and receipts that wait for a fund."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.funds.rules import ReconciledReceipt
+from engine.ledger.rules import EventKind
+from engine.runtime.database import driver
+
+
+async def hold_matching(session: AsyncSession) -> None:
+    """Wait until no other transaction matches lines of the tenant; keep others waiting until this one ends.
+
+    All that this transaction joins it looks up by key: a planner fooled by tables that grew since they were last
+    analysed would compare every line with every other.
+    """
+    await session.execute(text("select pg_advisory_xact_lock(7201, :t)"), {"t": session.info["tenant_id"]})
+    for plan in ("hashjoin", "mergejoin", "seqscan"):
+        await session.execute(text(f"set local enable_{plan} = off"))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLine:
+    """A line without receipt, beside the receipt that claims its reference, if there is one.
+
+    `received` is what that receipt booked into the account of the statement; `collected` is that account's code. Money
+    that went out is negative. A withdrawn line is matched already, and a later version of its statement lacks it.
+    """
+
+    statement_id: int
+    line_no: int
+    row: int
+    code: str
+    account: str
+    value_date: date
+    amount: int
+    member_id: int | None
+    event_id: int | None
+    is_suspended: bool
+    is_reversed: bool
+    is_matched: bool
+    is_withdrawn: bool
+    collected: int | None
+    received: int | None
+
+
+_COLUMNS = """
+select l.statement_id, l.line_no, coalesce(l.row, l.line_no), l.code, s.account, l.value_date, l.amount, {withdrawn},
+       l.reference_digest, l.other_digest
+"""
+
+# In the order of the key, so that a page never reads more than itself.
+_TRIED = (
+    _COLUMNS.format(withdrawn="false")
+    + """
+  from unmatched_lines u
+  join statement_lines l using (tenant_id, statement_id, line_no)
+  join statements s using (tenant_id, statement_id)
+ where (u.statement_id, u.line_no) > (%(statement)s, %(line)s) and l.amount > 0
+ order by u.statement_id, u.line_no limit %(most)s
+"""
+)
+
+_OPEN = (
+    _COLUMNS.format(withdrawn="u.is_withdrawn")
+    + """
+  from (select tenant_id, statement_id, line_no, false as is_withdrawn from unmatched_lines
+         union all
+        select w.tenant_id, w.statement_id, w.line_no, true from settled_lines w
+          join matches m using (tenant_id, statement_id, line_no) where w.how = 'withdrawn') u
+  join statement_lines l using (tenant_id, statement_id, line_no)
+  join statements s using (tenant_id, statement_id)
+ where (u.statement_id, u.line_no) > (%(statement)s, %(line)s) and (%(ids)s::bigint[] is null or u.statement_id = any(%(ids)s))
+ order by u.statement_id, u.line_no limit %(most)s
+"""
+)
+
+# The sum stops an index from being used for the ids, which would search it once for each.
+_RECEIPTS = """
+select member_id, event_id, kind from events
+ where event_id between %s and %s and kind in (10, 11) and event_id + 0 = any(%s)
+"""
+
+_FACTS = """
+select k.event_id, k.account, a.code,
+       (select coalesce(sum(t.amount), 0)::bigint from transfers t
+         where t.member_id = k.member_id and t.event_id = k.event_id and t.debit = a.code),
+       exists (select from corrections x where x.corrects_member = k.member_id and x.corrects_event = k.event_id),
+       exists (select from matches m where m.member_id = k.member_id and m.event_id = k.event_id)
+  from unnest(%s::bigint[], %s::bigint[], %s::text[]) k(member_id, event_id, account)
+  left join chart a on a.kind = 'collections' and a.party = k.account
+"""
+
+_HOUR = 3_600_000 << 22  # of event ids, which begin with milliseconds
+
+
+async def open_lines(
+    session: AsyncSession,
+    *,
+    after: tuple[int, int] = (0, 0),
+    most: int,
+    statement_ids: Sequence[int] | None = None,
+    is_tried: bool = False,
+) -> list[OpenLine]:
+    """Return lines after (statement_id, line_no), in that order: all that people look at, or what may be a receipt.
+
+    The former are lines without receipt, and receipts that a later version of their statement has no longer; the latter,
+    with `is_tried`, money that came in and waits.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        _TRIED if is_tried else _OPEN,
+        {
+            "statement": after[0],
+            "line": after[1],
+            "ids": None if statement_ids is None else list(statement_ids),
+            "most": most,
+        },
+    )
+    lines = await cursor.fetchall()
+    wanted_digests = [digest for line in lines for digest in line[-2:] if digest is not None]
+    cursor = await connection.execute("select digest, event_id from claims where digest = any(%s)", (wanted_digests,))
+    claimed: dict[UUID, int] = dict(await cursor.fetchall())
+    receipts: dict[int, tuple[int, int]] = {}
+    for stretch in _stretches(sorted(set(claimed.values()))):
+        cursor = await connection.execute(_RECEIPTS, (stretch[0], stretch[-1], stretch))
+        receipts.update({event: (member, kind) for member, event, kind in await cursor.fetchall()})
+
+    def event_of(digests: Sequence[UUID | None]) -> int:
+        return next((claimed[one] for one in digests if one in claimed and claimed[one] in receipts), 0)
+
+    wanted = {(event, line[4]) for line in lines if (event := event_of(line[-2:]))}
+    keys = sorted((receipts[event][0], event, account) for event, account in wanted)
+    cursor = await connection.execute(_FACTS, tuple([key[i] for key in keys] for i in range(3)))
+    facts = {(row[0], row[1]): row[2:] for row in await cursor.fetchall()}
+    found = []
+    for number, line_no, row, code, account, value_date, amount, is_withdrawn, *digests in lines:
+        event = event_of(digests)
+        member, kind = receipts.get(event, (None, 0))
+        collected, received, is_reversed, is_matched = facts.get((event, account), (None, None, False, False))
+        found.append(
+            OpenLine(
+                statement_id=number,
+                line_no=line_no,
+                row=row,
+                code=code,
+                account=account,
+                value_date=value_date,
+                amount=amount,
+                member_id=member,
+                event_id=None if member is None else event,
+                is_suspended=kind == EventKind.CONTRIBUTION_SUSPENDED,
+                is_reversed=is_reversed,
+                is_matched=is_matched,
+                is_withdrawn=is_withdrawn,
+                collected=collected,
+                received=received,
+            )
+        )
+    return found
+
+
+def _stretches(event_ids: Sequence[int]) -> list[list[int]]:
+    """Cut sorted event ids wherever an hour lies between two: each stretch is one range of the block-range index."""
+    found: list[list[int]] = []
+    for event_id in event_ids:
+        if found and event_id - found[-1][-1] <= _HOUR:
+            found[-1].append(event_id)
+        else:
+            found.append([event_id])
+    return found
+
+
+async def count_open_lines(session: AsyncSession, statement_ids: Sequence[int]) -> int:
+    """Return how many lines of the statements have no receipt."""
+    value = await session.scalar(
+        text("select count(*) from unmatched_lines where statement_id = any(:ids)"), {"ids": list(statement_ids)}
+    )
+    return int(value)
+
+
+async def add_matches(session: AsyncSession, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
+    """Match (member_id, event_id, statement_id, line_no, matched_event); the lines wait no more. Needs the jobs role."""
+    connection = await driver(session)
+    await connection.execute(
+        """with matched as (
+             insert into matches (tenant_id, member_id, event_id, statement_id, line_no, matched_event)
+             select %s, * from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::bigint[])
+             returning tenant_id, statement_id, line_no)
+           delete from unmatched_lines u using matched m
+            where u.tenant_id = m.tenant_id and u.statement_id = m.statement_id and u.line_no = m.line_no""",
+        (session.info["tenant_id"], *(list(column) for column in zip(*rows, strict=True))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyOut:
+    """A line of money that went out (`amount` < 0) and waits; the digests are claims of what it may pay."""
+
+    statement_id: int
+    line_no: int
+    account: str
+    amount: int
+    digests: tuple[UUID, ...]
+
+
+async def open_money_out(session: AsyncSession, *, most: int) -> list[MoneyOut]:
+    """Return lines of money that went out and wait, the first statement's first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select l.statement_id, l.line_no, s.account, l.amount, l.reference_digest, l.other_digest from unmatched_lines u
+             join statement_lines l using (tenant_id, statement_id, line_no) join statements s using (tenant_id, statement_id)
+            where l.amount < 0 order by l.statement_id, l.line_no limit %s""",
+        (most,),
+    )
+    return [
+        MoneyOut(statement, line, account, amount, (first,) if second is None else (first, second))
+        for statement, line, account, amount, first, second in await cursor.fetchall()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPart:
+    """What an order takes out of one collection account, by which reference, in smallest units."""
+
+    event_id: int
+    account: str
+    amount: int
+    reference: str
+
+
+async def unpaid_orders(session: AsyncSession, *, among: Sequence[str]) -> list[OrderPart]:
+    """Return what orders take from the accounts `among` that no line has paid yet, the oldest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """with waiting as materialized (
+             select o.tenant_id, o.event_id, o.reference, a.account from orders o cross join unnest(%s::text[]) a(account)
+              where not exists (select from settled_lines w join statements s using (tenant_id, statement_id)
+                                 where w.event_id = o.event_id and s.account = a.account))
+           select o.event_id, o.account, sum(t.amount)::bigint, o.reference from waiting o
+             join transfers t on t.member_id = -o.tenant_id and t.event_id = o.event_id
+             join chart c on c.tenant_id = o.tenant_id and c.code = t.credit and c.kind = 'collections' and c.party = o.account
+            group by 1, 2, 4 order by 1, 2""",
+        (list(among),),
+    )
+    return [OrderPart(*row) for row in await cursor.fetchall()]
+
+
+async def settle_orders(session: AsyncSession, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Settle (statement_id, line_no) as payment of the order of an event; the lines wait no more. Needs the jobs role."""
+    connection = await driver(session)
+    await connection.execute(
+        """with settled as (
+             insert into settled_lines (tenant_id, statement_id, line_no, how, event_id)
+             select %s, k.statement_id, k.line_no, 'order', k.event_id
+               from unnest(%s::bigint[], %s::int[], %s::bigint[]) k(statement_id, line_no, event_id)
+             returning tenant_id, statement_id, line_no)
+           delete from unmatched_lines u using settled w
+            where u.tenant_id = w.tenant_id and u.statement_id = w.statement_id and u.line_no = w.line_no""",
+        (session.info["tenant_id"], *([row[i] for row in rows] for i in range(3))),
+    )
+
+
+async def statement_hashes(session: AsyncSession, statement_ids: Sequence[int]) -> dict[int, str]:
+    """Return the SHA-256 of statements by number."""
+    rows = await session.execute(
+        text("select statement_id, sha256 from statements where statement_id = any(:ids)"), {"ids": list(statement_ids)}
+    )
+    return {row.statement_id: row.sha256 for row in rows}
+
+
+async def add_unallocated(session: AsyncSession, rows: Sequence[tuple[int, int, int, str]]) -> None:
+    """Remember (member_id, event_id, collected, reason) of reconciled receipts whose cash waits for a fund."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into unallocated (tenant_id, member_id, event_id, collected, reason)
+           select %s, * from unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[])""",
+        (session.info["tenant_id"], *(list(column) for column in zip(*rows, strict=True))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A waiting receipt that may be allocated now, with the receipt it was matched as: of the house while in suspense."""
+
+    member_id: int
+    event_id: int
+    receipt: ReconciledReceipt
+
+
+async def ready_receipts(session: AsyncSession, *, after: tuple[int, int], most: int) -> list[Ready]:
+    """Return waiting receipts after (member_id, event_id) that are a member's now, and were not reversed."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select u.member_id, u.event_id, coalesce(r.member_id, u.member_id), coalesce(r.resolved_event, u.event_id), u.collected
+             from unallocated u
+             left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id and u.reason = 'suspended'
+            where (u.member_id, u.event_id) > (%s, %s) and (u.reason <> 'suspended' or r.event_id is not null)
+              and not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
+                                 and x.corrects_event = coalesce(r.resolved_event, u.event_id))
+            order by u.member_id, u.event_id limit %s""",
+        (*after, most),
+    )
+    return [
+        Ready(member, event, ReconciledReceipt(owner, receipt, collected))
+        for member, event, owner, receipt, collected in await cursor.fetchall()
+    ]
+
+
+async def remove_unallocated(session: AsyncSession, keys: Sequence[tuple[int, int]]) -> None:
+    """Forget waiting receipts, as (member_id, event_id), that were allocated. Needs the jobs role."""
+    connection = await driver(session)
+    await connection.execute(
+        """delete from unallocated u using unnest(%s::bigint[], %s::bigint[]) k(member_id, event_id)
+            where u.member_id = k.member_id and u.event_id = k.event_id""",
+        ([member for member, _ in keys], [event for _, event in keys]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReceipt:
+    """A reconciled receipt whose cash is in no dealing: "suspended", or "no-fund-choice"."""
+
+    event_id: int
+    account: str
+    amount: int
+    reason: str
+
+
+async def list_unallocated(session: AsyncSession, *, most: int) -> list[WaitingReceipt]:
+    """Return reconciled receipts whose cash waits, the oldest first."""
+    rows = await session.execute(
+        text("""select u.event_id, c.party as account,
+                       (select coalesce(sum(t.amount), 0)::bigint from transfers t
+                         where t.member_id = u.member_id and t.event_id = u.event_id and t.debit = u.collected) as amount,
+                       case when r.event_id is null then u.reason else 'no-fund-choice' end as reason
+                  from unallocated u join chart c on c.tenant_id = u.tenant_id and c.code = u.collected
+                  left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id
+                 order by u.event_id limit :most"""),
+        {"most": most},
+    )
+    return [WaitingReceipt(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFacts:
+    """What is known of a receipt: its kind, whether it was matched, resolved (by which event of whom) or reversed."""
+
+    kind: int
+    is_matched: bool
+    is_reversed: bool
+    resolved_member: int | None
+    resolved_event: int | None
+
+
+async def receipt_facts(session: AsyncSession, member_id: int, event_id: int) -> ReceiptFacts | None:
+    """Return what is known of a receipt; a resolved one may be named by either of its events."""
+    row: Any = (
+        await session.execute(
+            text("""select e.kind,
+                           exists (select from matches m where (m.member_id = e.member_id and m.event_id = e.event_id)
+                                                          or (m.member_id = -e.tenant_id and m.event_id = r.event_id)) as is_matched,
+                           exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id) as is_reversed,
+                           r.member_id as resolved_member, r.resolved_event
+                      from events e
+                      left join suspense_resolutions r on r.tenant_id = e.tenant_id and (r.event_id = e.event_id or r.resolved_event = e.event_id)
+                     where e.member_id = :m and e.event_id = :e and e.kind in (10, 11, 12)"""),
+            {"m": member_id, "e": event_id},
+        )
+    ).first()
+    return None if row is None else ReceiptFacts(*row)
