@@ -112,6 +112,7 @@ async def project_member(
     Raises:
         UnknownMember: they had not joined by that day, or were erased.
         NoProjection: the product says nothing of what to expect.
+        ChoiceMalformed: the choices are not those that the promised pension asks for.
         NoBenefitAge, TableValueMissing, SeriesValueMissing: the rules have nothing for this member.
     """
     facts = await queries.member_facts(session, on=on, members=[member.member_id], product=member.product)
@@ -170,7 +171,8 @@ def project(
     """Return a member's projection, and what others add in each of its years by the rules that are known today.
 
     Raises:
-        NoProjection: the product says nothing of what to expect, or from when; else as `illustrate`.
+        NoProjection: the product says nothing of what to expect, or from when.
+        ChoiceMalformed: the choices are not the keys of the promised pension's table; else as `illustrate`.
     """
     book = pack.books[facts.product]
     year_from, _ = pack.product(facts.product).scheme_year(prospect.on)
@@ -186,6 +188,9 @@ def project(
     if found is None or age is None:
         raise NoProjection
     pension = next((one for one in book.all_in_force(PensionRule, dates) if one.rule.id == found.rule.pension), None)
+    wanted = pack.tables[pension.rule.table].keys if pension is not None and pension.rule.table is not None else ()
+    if prospect.keys.keys() != set(wanted):
+        raise ChoiceMalformed(field="choice", allowed=", ".join(wanted) or "none")
     begins = benefit_begins(age, prospect)
     match = _match(pack, facts, prospect, figures, begins)
     return illustrate(found, age, pension, replace(prospect, match=match), figures, pack.tables), match

@@ -22,6 +22,7 @@ from engine.enrolment import service as enrolment
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
 from engine.kernel.amounts import Asset
+from engine.kernel.tables import TableValueMissing
 from engine.reports import service
 from engine.reports.errors import ChoiceMalformed, ContributionMalformed, UnknownFrequency
 from engine.reports.queries import MemberFacts
@@ -195,3 +196,32 @@ def test_what_a_member_says_they_will_pay() -> None:
     for one in ("slab", ":3000", "slab:"):
         with pytest.raises(ChoiceMalformed):
             service.choices_of([one])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "product", "choices", "promised"),
+    [
+        ("in-apy", "apy", {"slab": "3000"}, 300_000),
+        ("in-pm-sym", "maan-dhan", {}, 300_000),
+        ("rw-ejoheza", "ltss", {}, None),
+        ("in-apy", "apy", {}, ChoiceMalformed),
+        ("in-apy", "apy", {"slab": "3000", "other": "1"}, ChoiceMalformed),
+        ("in-apy", "apy", {"slab": "3001"}, TableValueMissing),
+        ("rw-ejoheza", "ltss", {"slab": "3000"}, ChoiceMalformed),
+    ],
+)
+def test_a_promised_pension_is_told_for_the_choices_that_its_table_asks_for(
+    scheme: str, product: str, choices: dict[str, str], promised: int | type[Exception] | None
+) -> None:
+    pack = load_pack(schemes.PACKS / scheme, KINDS)
+    facts = MemberFacts(1, product, date(2020, 1, 1), "", "", (), ())
+    prospect = Prospect(
+        on=ON, born_on=date(1990, 5, 1), sex="female", counted_from=date(2020, 1, 1), balance=0, contribution=10_000,
+        times_a_year=12, keys=choices,
+    )  # fmt: skip
+    if isinstance(promised, type):
+        with pytest.raises(promised):
+            service.project(pack, facts, prospect, pack.figures())
+    else:
+        found = service.project(pack, facts, prospect, pack.figures())[0].promised
+        assert (found and found.amount) == promised
