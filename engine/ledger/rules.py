@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-MEMBERS_KINDS = frozenset({"cash", "units"})
-CREDIT_KINDS = frozenset({"suspense", "cash", "units", "residue"})
+MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable"})
+CREDIT_KINDS = frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld"}) | MEMBERS_KINDS
 MEMBERS_BIT = 2048
 BATCH_MASK = ~4095
 MAX_BATCH = 4096
