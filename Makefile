@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean texts postgres16
+.PHONY: help demo test lint bench clean texts postgres16 conformance
 
 help:  ## Explain every command.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Akiba needs Python 3.11 or newer")'
@@ -33,6 +33,22 @@ lint: $(STAMP)  ## Check style, types, layers and migrations.
 
 postgres16: $(STAMP)
 	$(BIN)/python -m tests.second_server tests/engine/ledger tests/engine/audit tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy tests/migrations
+
+# Each third party lives in an environment of its own: they want different versions of one library.
+OTHERS := .akiba/conformance
+others/%: requirements/conformance-%.txt
+	test -e $(OTHERS)/$*/.installed -a ! $< -nt $(OTHERS)/$*/.installed || ( \
+	  rm -rf $(OTHERS)/$* && $(PYTHON) -m venv $(OTHERS)/$* && \
+	  $(OTHERS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && \
+	  touch $(OTHERS)/$*/.installed )
+
+others/node: requirements/conformance-node/package-lock.json
+	test -e $(OTHERS)/node/.installed -a ! $< -nt $(OTHERS)/node/.installed || ( \
+	  mkdir -p $(OTHERS)/node && cp requirements/conformance-node/package*.json $(OTHERS)/node && \
+	  cd $(OTHERS)/node && npm ci --silent --no-audit --no-fund --ignore-scripts && touch .installed )
+
+conformance: $(STAMP) others/banking others/identity others/messaging others/mobile-money others/node  ## Try third parties' clients, servers and schemas against ours; print the table.
+	$(BIN)/python -m pytest -q -m artefact -p tests.conformance.table $(ARGS)
 
 bench: $(STAMP)  ## Measure speed as ratios in one run; prints JSON. NAME=posting SCALE=0.1 chooses.
 	@$(BIN)/akiba bench $(NAME) --scale $(or $(SCALE),1)

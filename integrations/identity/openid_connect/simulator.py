@@ -18,6 +18,7 @@ from engine.kernel.transport import WireRequest, WireResponse
 from integrations.identity.openid_connect.wire import Provider
 
 CODE_SECONDS = 60
+TOKEN_SECONDS = 300
 
 
 class Lie(StrEnum):
@@ -88,14 +89,20 @@ class OpenIdSimulator:
             "sub": "pairwise-1",
             "nonce": asked["nonce"],
             "iat": at,
-            "exp": at + 300,
+            "exp": at + TOKEN_SECONDS,
             "acr": "mosip:idp:acr:id-token",
         }
         if self.lie is Lie.OTHER_NONCE:
             claims["nonce"] = "another"
         if self.lie is Lie.EXPIRED:
             claims |= {"iat": at - 900, "exp": at - 600}
-        return _json(200, {"access_token": access, "token_type": "Bearer", "id_token": self._sign(claims)})
+        said = {
+            "access_token": access,
+            "token_type": "Bearer",
+            "expires_in": TOKEN_SECONDS,
+            "id_token": self._sign(claims),
+        }
+        return _json(200, said)
 
     def _is_client(self, assertion: str) -> bool:
         """Return whether the assertion is the client's, for this place, of now, and new."""

@@ -36,12 +36,12 @@ class _Signed(jws.JWSRegistry):
 
 
 class _Sealed(jwe.JWERegistry):
-    """Takes what holds a photograph."""
+    """Takes what holds a photograph, and headers that repeat claims (RFC 7519, 5.3)."""
 
     max_ciphertext_length = 3_000_000
 
     def __init__(self) -> None:
-        super().__init__(algorithms=SEALED_BY)
+        super().__init__(algorithms=SEALED_BY, strict_check_header=False)
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,6 +15,7 @@ import pytest_asyncio
 from engine.kernel.transport import Callback
 from engine.runtime.exchanges.transport import HttpTransport, open_transport
 from integrations.mobile_money.simulation import listening
+from tests.conformance.places import node_modules, python_of
 
 CLIENTS = Path(__file__).parent / "clients"
 Run = Callable[..., Awaitable[dict[str, Any]]]
@@ -23,14 +24,15 @@ Run = Callable[..., Awaitable[dict[str, Any]]]
 @pytest.fixture
 def run_client() -> Run:
     """Run a third party's client by name; it prints one JSON object."""
-    folder = os.environ.get("AKIBA_CONFORMANCE_ENVS")
-    python = Path(folder or ".") / "mobile-money" / "bin" / "python"
-    if not folder or not python.exists():
-        pytest.skip("needs requirements/conformance-mobile-money.txt in $AKIBA_CONFORMANCE_ENVS/mobile-money")
 
     async def run(name: str, *arguments: str) -> dict[str, Any]:
+        command: list[str | Path] = [python_of("mobile-money"), CLIENTS / f"{name}.py"]
+        environment = dict(os.environ)
+        if (CLIENTS / f"{name}.cjs").exists():
+            node, modules = node_modules()
+            command, environment = [node, CLIENTS / f"{name}.cjs"], {"NODE_PATH": str(modules), "NO_PROXY": "*"}
         process = await asyncio.create_subprocess_exec(
-            python, CLIENTS / f"{name}.py", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *command, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment
         )
         out, err = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, err.decode()

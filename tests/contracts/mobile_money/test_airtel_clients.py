@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -35,6 +36,7 @@ async def simulator(transport: HttpTransport, inbox: Inbox) -> AsyncIterator[Sta
         yield simulator, url
 
 
+@pytest.mark.artefact("airtelmoney-py")
 async def test_airtelmoney_py_collects_pays_out_and_is_refused(simulator: Started, run_client: Run) -> None:
     airtel, url = simulator
 
@@ -65,6 +67,7 @@ class Kept:
         return await self._transport.send(request)
 
 
+@pytest.mark.artefact("airtelmoney-py")
 async def test_others_read_what_we_sign_and_what_the_simulator_signs(
     simulator: Started, transport: HttpTransport, inbox: Inbox, run_client: Run, tmp_path: Path
 ) -> None:

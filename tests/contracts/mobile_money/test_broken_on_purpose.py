@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from engine.runtime.exchanges.transport import HttpTransport
 from integrations.mobile_money.airtel_money.simulator import AirtelSimulator
@@ -13,6 +14,7 @@ from integrations.mobile_money.simulation import Application, Receive, Scope, Se
 from tests.contracts.mobile_money.conftest import Inbox, Run
 from tests.contracts.mobile_money.operators import AIRTEL, DARAJA, DARAJA_KEY, DARAJA_SECRET, daraja_simulator
 
+USER = "7c1a4c5e-4a3b-4d3e-9a55-0c7c1a4c5e4a"
 KEYS = {"collection": "collection-subscription", "disbursement": "disbursement-subscription"}
 
 
@@ -33,25 +35,32 @@ def misspelt(application: Application, right: bytes, wrong: bytes) -> Applicatio
 
 def mtn(transport: HttpTransport) -> MtnSimulator:
     simulator = MtnSimulator(transport, keys=KEYS)
-    simulator.add_user("user", "secret")
+    simulator.add_user(USER, "secret")
     return simulator
+
+
+def noticed(client: str, artefact: str, right: bytes, wrong: bytes) -> ParameterSet:
+    """One client that notices `wrong` in the place of `right`."""
+    return pytest.param(client, right, wrong, marks=pytest.mark.artefact(artefact, breaks=True))
 
 
 @pytest.mark.parametrize(
     ("client", "right", "wrong"),
     [
-        ("drive_momo_openapi", b'"access_token"', b'"accessToken_"'),
-        ("drive_momo_openapi", b'"status"', b'"Status"'),
-        ("drive_mtnmomo_py", b'"access_token"', b'"accessToken_"'),
-        ("drive_mtnmomo_py", b'"apiKey"', b'"apikey"'),
-        ("drive_mtnmomo_py", b'"partyId"', b'"partyid"'),
-        ("drive_mtn_momo_client", b'"access_token"', b'"accessToken_"'),
-        ("drive_mtn_momo_client", b'"status"', b'"Status"'),
-        ("drive_daraja_v3", b'"access_token"', b'"accessToken_"'),
-        ("drive_daraja_v3", b'"CheckoutRequestID"', b'"checkoutRequestId"'),
-        ("drive_daraja_v3", b'"ResultCode"', b'"resultCode"'),
-        ("drive_airtelmoney_py", b'"access_token"', b'"accessToken_"'),
-        ("drive_airtelmoney_py", b'"key"', b'"Key"'),
+        noticed("drive_momo_openapi", "momo-openapi", b'"access_token"', b'"accessToken_"'),
+        noticed("drive_momo_openapi", "momo-openapi", b'"status"', b'"Status"'),
+        noticed("drive_mtnmomo_py", "mtnmomo-py", b'"access_token"', b'"accessToken_"'),
+        noticed("drive_mtnmomo_py", "mtnmomo-py", b'"apiKey"', b'"apikey"'),
+        noticed("drive_mtnmomo_py", "mtnmomo-py", b'"partyId"', b'"partyid"'),
+        noticed("drive_mtn_momo_client", "mtn-momo-client", b'"access_token"', b'"accessToken_"'),
+        noticed("drive_mtn_momo_client", "mtn-momo-client", b'"status"', b'"Status"'),
+        noticed("drive_mtn_momo_npm", "mtn-momo (npm)", b'"access_token"', b'"accessToken_"'),
+        noticed("drive_mtn_momo_npm", "mtn-momo (npm)", b'"status"', b'"Status"'),
+        noticed("drive_daraja_v3", "daraja-v3", b'"access_token"', b'"accessToken_"'),
+        noticed("drive_daraja_v3", "daraja-v3", b'"CheckoutRequestID"', b'"checkoutRequestId"'),
+        noticed("drive_daraja_v3", "daraja-v3", b'"ResultCode"', b'"resultCode"'),
+        noticed("drive_airtelmoney_py", "airtelmoney-py", b'"access_token"', b'"accessToken_"'),
+        noticed("drive_airtelmoney_py", "airtelmoney-py", b'"key"', b'"Key"'),
     ],
 )
 async def test_one_misspelt_key_is_noticed(
@@ -64,9 +73,10 @@ async def test_one_misspelt_key_is_noticed(
     certificate = tmp_path / "certificate.pem"
     certificate.write_bytes(daraja.certificate)
     sides: dict[str, tuple[Simulator, list[str]]] = {
-        "drive_momo_openapi": (mtn(transport), ["user", "secret", *KEYS.values(), f"{inbox.url}/cb"]),
+        "drive_momo_openapi": (mtn(transport), [USER, "secret", *KEYS.values(), f"{inbox.url}/cb"]),
         "drive_mtnmomo_py": (mtn(transport), [*KEYS.values(), f"{inbox.url}/cb"]),
-        "drive_mtn_momo_client": (mtn(transport), ["user", "secret", *KEYS.values(), f"{inbox.url}/cb"]),
+        "drive_mtn_momo_client": (mtn(transport), [USER, "secret", *KEYS.values(), f"{inbox.url}/cb"]),
+        "drive_mtn_momo_npm": (mtn(transport), [USER, "secret", *KEYS.values(), f"{inbox.url}/cb"]),
         "drive_daraja_v3": (daraja, [DARAJA_KEY, DARAJA_SECRET, *DARAJA.values(), str(certificate), f"{inbox.url}/cb"]),
         "drive_airtelmoney_py": (airtel, [AIRTEL["client_id"], AIRTEL["client_secret"], AIRTEL["pin"]]),
     }

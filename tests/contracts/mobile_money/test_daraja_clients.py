@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
@@ -25,6 +26,7 @@ async def simulator(transport: HttpTransport) -> AsyncIterator[tuple[DarajaSimul
         yield simulator, url
 
 
+@pytest.mark.artefact("daraja-v3")
 async def test_daraja_v3_prompts_pays_out_and_is_refused(
     simulator: tuple[DarajaSimulator, str], inbox: Inbox, run_client: Run, tmp_path: Path
 ) -> None:

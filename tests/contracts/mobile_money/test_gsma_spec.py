@@ -4,7 +4,6 @@ The document lies in the folder that AKIBA_SPECS names (gsma/mobile-money-api-sp
 """
 
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -37,6 +36,7 @@ from integrations.mobile_money.gsma.adapter import (
 )
 from integrations.mobile_money.gsma.simulator import BASE, GsmaSimulator
 from integrations.mobile_money.simulation import serving
+from tests.conformance.places import document
 from tests.contracts.mobile_money.conftest import Inbox
 from tests.contracts.mobile_money.operators import GSMA, gsma_provider
 
@@ -146,10 +146,7 @@ class Judged:
 
 @pytest.fixture(scope="module")
 def spec() -> Spec:
-    folder = os.environ.get("AKIBA_SPECS")
-    if not folder or not (Path(folder) / NAME).exists():
-        pytest.skip(f"needs {NAME} in $AKIBA_SPECS")
-    return Spec(Path(folder) / NAME)
+    return Spec(document(NAME))
 
 
 Joined = tuple[GsmaSimulator, GsmaProvider]
@@ -174,6 +171,7 @@ def payout(msisdn: str = "+260971234567") -> PayoutRequest:
     return PayoutRequest(reference=uuid4(), msisdn=msisdn, amount=Amount(20_00, ZMW), account="Benefit")
 
 
+@pytest.mark.artefact("GSMA Mobile Money 1.2.0")
 async def test_collections_and_payouts_keep_to_the_document(joined: Joined, spec: Spec, inbox: Inbox) -> None:
     simulator, provider = joined
     collections, payouts = GsmaCollections(provider), GsmaPayouts(provider)
@@ -203,6 +201,7 @@ async def test_collections_and_payouts_keep_to_the_document(joined: Joined, spec
     }  # fmt: skip
 
 
+@pytest.mark.artefact("GSMA Mobile Money 1.2.0")
 async def test_accounts_keep_to_the_document(joined: Joined) -> None:
     _, provider = joined
     accounts = GsmaAccounts(provider)
@@ -213,6 +212,7 @@ async def test_accounts_keep_to_the_document(joined: Joined) -> None:
     assert (await accounts.holder("+260971234040")).state is HolderState.UNREGISTERED
 
 
+@pytest.mark.artefact("GSMA Mobile Money 1.2.0")
 @pytest.mark.parametrize("frequency", [one for one in Frequency if one is not Frequency.DAILY])
 async def test_mandates_keep_to_the_document(joined: Joined, frequency: Frequency, inbox: Inbox) -> None:
     simulator, provider = joined
@@ -249,6 +249,7 @@ async def test_a_frequency_that_is_not_in_the_document_is_never_sent(joined: Joi
     assert simulator._states == {}
 
 
+@pytest.mark.artefact("GSMA Mobile Money 1.2.0", breaks=True)
 @pytest.mark.parametrize(
     ("broken", "value"),
     [
@@ -283,6 +284,7 @@ def test_one_broken_field_is_seen(spec: Spec, broken: str, value: object) -> Non
         )
 
 
+@pytest.mark.artefact("GSMA Mobile Money 1.2.0", breaks=True)
 def test_a_reference_that_is_no_uuid_and_a_type_that_is_none_are_seen(spec: Spec) -> None:
     body = b'{"amount":"15.00","currency":"ZMW","debitParty":[{"key":"msisdn","value":"+260"}]}'
     with pytest.raises(ValidationError):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from engine.runtime.exchanges.transport import HttpTransport
@@ -21,6 +22,7 @@ async def simulator(transport: HttpTransport) -> AsyncIterator[tuple[MtnSimulato
         yield simulator, url
 
 
+@pytest.mark.artefact("momo-openapi")
 async def test_momo_openapi_collects_pays_out_and_is_refused(
     simulator: tuple[MtnSimulator, str], inbox: Inbox, run_client: Run
 ) -> None:
@@ -45,6 +47,7 @@ async def test_momo_openapi_collects_pays_out_and_is_refused(
     assert len(mtn.movements) == 2
 
 
+@pytest.mark.artefact("mtnmomo-py")
 async def test_mtnmomo_py_provisions_collects_pays_out_and_looks_up(
     simulator: tuple[MtnSimulator, str], inbox: Inbox, run_client: Run
 ) -> None:
@@ -68,6 +71,7 @@ async def test_mtnmomo_py_provisions_collects_pays_out_and_looks_up(
     assert said["bad_token"] == [401, None]
 
 
+@pytest.mark.artefact("mtn-momo-client")
 async def test_mtn_momo_client_reads_a_reason_that_is_text(
     transport: HttpTransport, inbox: Inbox, run_client: Run
 ) -> None:
@@ -85,3 +89,21 @@ async def test_mtn_momo_client_reads_a_reason_that_is_text(
     assert said["balance"] == "480"
     assert said["again"] == [409, "RESOURCE_ALREADY_EXIST"]
     assert said["unknown"] == [404, "RESOURCE_NOT_FOUND"]
+
+
+@pytest.mark.artefact("mtn-momo (npm)")
+async def test_the_npm_client_reads_a_reason_that_is_text(
+    transport: HttpTransport, inbox: Inbox, run_client: Run
+) -> None:
+    mtn = MtnSimulator(transport, keys=KEYS, reason_is_text=True)
+    mtn.add_user(USER, SECRET)
+    async with serving(mtn) as url:
+        said = await run_client("drive_mtn_momo_npm", url, USER, SECRET, *KEYS.values(), f"{inbox.url}/cb")
+
+    transactions = {movement.transaction: movement.amount for movement in mtn.movements}
+    assert said["paid"] == ["SUCCESSFUL", said["paid"][1], "500"]
+    assert said["out"] == ["SUCCESSFUL", said["out"][1], "20"]
+    assert {said["paid"][1]: "500", said["out"][1]: "20"} == transactions
+    assert said["rejected"][0] == "ApprovalRejectedError"
+    assert said["active"] == [True, False]
+    assert said["unknown"][0] == "ResourceNotFoundError"

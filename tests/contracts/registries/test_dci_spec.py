@@ -4,7 +4,6 @@ The document lies in the folder that AKIBA_SPECS names (dci/crvs_api_v1.0.0.yaml
 """
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from engine.kernel.transport import WireRequest
 from integrations.registries.dci import wire
 from integrations.registries.dci.simulator import DciSimulator
 from integrations.registries.dci.wire import Registry
+from tests.conformance.places import document
 
 NAME = "dci/crvs_api_v1.0.0.yaml"
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
@@ -63,12 +63,10 @@ class Spec:
 
 @pytest.fixture(scope="module")
 def spec() -> Spec:
-    folder = os.environ.get("AKIBA_SPECS")
-    if not folder or not (Path(folder) / NAME).exists():
-        pytest.skip(f"needs {NAME} in $AKIBA_SPECS")
-    return Spec(Path(folder) / NAME)
+    return Spec(document(NAME))
 
 
+@pytest.mark.artefact("DCI CRVS 1.0.0")
 async def test_search_and_its_answer(spec: Spec) -> None:
     asked = wire.search(REGISTRY, KEY, "NID", ["1", "2"], now=datetime.now(UTC), message_id=uuid4())
     simulator = DciSimulator(REGISTRY, KEY, KeySet([KEY]), [DEAD])
@@ -81,6 +79,7 @@ async def test_search_and_its_answer(spec: Spec) -> None:
     spec.check("/registry/sync/search", answer.body, is_answer=True)
 
 
+@pytest.mark.artefact("DCI CRVS 1.0.0")
 def test_notice_and_its_acknowledgement(spec: Spec) -> None:
     notice = DciSimulator(REGISTRY, KEY, KeySet([KEY]), []).notice(DEAD)
 
@@ -90,6 +89,7 @@ def test_notice_and_its_acknowledgement(spec: Spec) -> None:
         spec.check("/registry/notify", answer, is_answer=True)
 
 
+@pytest.mark.artefact("DCI CRVS 1.0.0", breaks=True)
 def test_the_document_refuses_what_it_should(spec: Spec) -> None:
     asked = wire.search(REGISTRY, KEY, "NID", ["1"], now=NOW, message_id=uuid4())
     broken = json.loads(asked.body)

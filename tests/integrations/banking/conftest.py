@@ -1,6 +1,5 @@
 """Third parties for the bank adapters: message schemas, and a bank. They live in an environment of their own."""
 
-import os
 import socket
 import subprocess
 import time
@@ -12,17 +11,15 @@ import httpx
 import pytest
 from lxml import etree
 
-ENVIRONMENT = "AKIBA_CONFORMANCE_BANKING"
+from tests.conformance.places import python_of
+
 Validate = Callable[[bytes], None]
 
 
 @pytest.fixture(scope="session")
 def third_parties() -> Path:
     """The environment in which requirements/conformance-banking.txt is installed."""
-    given = os.environ.get(ENVIRONMENT)
-    if not given:
-        pytest.skip(f"{ENVIRONMENT} does not name an environment with requirements/conformance-banking.txt")
-    return Path(given)
+    return python_of("banking").parents[1]
 
 
 @pytest.fixture(scope="session")

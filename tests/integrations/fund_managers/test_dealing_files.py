@@ -1,11 +1,9 @@
 """What the formats of fund dealing have of their own, checked against the standard's schemas where they are at hand."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,9 +18,9 @@ from integrations.fund_managers.csv_files.layouts import PLAIN, layout_of
 from integrations.fund_managers.iso_20022.adapter import Iso20022Manager
 from integrations.fund_managers.simulation import csv_messages, iso_messages
 from integrations.fund_managers.simulation.books import Books
+from tests.conformance.places import document as specification
 from tests.contracts.fund_managers.test_dealing_managers import DAY, FILE, ISIN, KES, ORDERS, OWN, PRICES, deals
 
-SPECS = "AKIBA_SPECS"
 ISO = Iso20022Manager("PFM001")
 CSV = CsvManager("PFM001")
 Validate = Callable[[bytes], None]
@@ -31,14 +29,11 @@ Validate = Callable[[bytes], None]
 @pytest.fixture(scope="session")
 def schema_valid() -> Validate:
     """A check of a message against the schema of its namespace, from the folder of specifications."""
-    folder = os.environ.get(SPECS)
-    if not folder:
-        pytest.skip(f"{SPECS} does not name a folder with iso20022/*.xsd")
 
     def check(raw: bytes) -> None:
-        document = etree.fromstring(raw)
-        name = (etree.QName(document).namespace or "").rsplit(":", 1)[-1]
-        etree.XMLSchema(etree.parse(str(Path(folder) / "iso20022" / f"{name}.xsd"))).assertValid(document)
+        message = etree.fromstring(raw)
+        name = (etree.QName(message).namespace or "").rsplit(":", 1)[-1]
+        etree.XMLSchema(etree.parse(str(specification(f"iso20022/{name}.xsd")))).assertValid(message)
 
     return check
 
@@ -46,6 +41,7 @@ def schema_valid() -> Validate:
 # Schemas
 
 
+@pytest.mark.artefact("ISO 20022 funds")
 def test_our_orders_are_valid(schema_valid: Validate) -> None:
     files = ISO.write_orders(FILE)
 
@@ -54,6 +50,7 @@ def test_our_orders_are_valid(schema_valid: Validate) -> None:
         schema_valid(file.raw)
 
 
+@pytest.mark.artefact("ISO 20022 funds")
 def test_the_simulated_managers_messages_are_valid(schema_valid: Validate) -> None:
     with_fees = [replace(one, fees=1250, is_partial=True) for one in deals()]
     for side in OrderSide:
@@ -64,6 +61,7 @@ def test_the_simulated_managers_messages_are_valid(schema_valid: Validate) -> No
     schema_valid(iso_messages.write_holdings("OMNIBUS-7", DAY, {ISIN: Decimal("1.5"), OWN: Decimal(-2)}))
 
 
+@pytest.mark.artefact("ISO 20022 funds", breaks=True)
 def test_a_schema_fails_when_one_field_is_broken(schema_valid: Validate) -> None:
     messages = {
         iso_messages.write_prices(list(PRICES.values()), KES, "P", namespace=iso_messages.REDA_SWIFT): b"<Tp>NAVL<",

@@ -1,29 +1,16 @@
-"""Other people's clients, each run in an environment of its own: `AKIBA_CONFORMANCE_MESSAGING` names the one that
-requirements/conformance-messaging.txt was installed into."""
+"""Other people's clients, each run in an environment of its own."""
 
 import asyncio
 import os
 import sys
 from pathlib import Path
 
-import pytest
-
-ENVIRONMENT = Path(
-    os.environ.get("AKIBA_CONFORMANCE_MESSAGING", Path(__file__).parents[3] / ".akiba" / "conformance" / "messaging")
-)
+from tests.conformance.places import python_of
 
 
-async def run_oracle(package: str, program: str, *arguments: str) -> str:
-    """Return what `program` prints when it runs where `package` is installed; skip, with its name, where it is not."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{package} is not installed: {ENVIRONMENT} has no environment")
-    absent, _, _ = await _run(
-        python, f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)"
-    )
-    if absent:
-        pytest.skip(f"{package} is not installed in {ENVIRONMENT}")
-    code, out, errors = await _run(python, program, *arguments)
+async def run_oracle(program: str, *arguments: str) -> str:
+    """Return what `program` prints in the environment of other people's clients for messages; skip where it is not."""
+    code, out, errors = await _run(python_of("messaging"), program, *arguments)
     assert code == 0, errors
     return out
 
