@@ -87,14 +87,17 @@ class Round:
                 {**self._body(channel, number), "phone": phone}
                 for number, phone in zip(numbers, self._wanted.others.get(channel, ()), strict=False)
             ]
-            # The sending that fails befalls the first, alone, so that every run ends alike.
-            self._sandbox.tell(channel, "misbehave", {"how": _REFUSAL, "times": 1})
-            first = self._ask(bodies[0])
-            self._await_sent(first)
+            # The sendings that fail befall the first, one by one, so that every run ends alike.
+            times = self._wanted.misbehaving
+            asked[channel] = []
+            for body in bodies[:times]:
+                self._sandbox.tell(channel, "misbehave", {"how": _REFUSAL, "times": 1})
+                asked[channel].append(self._ask(body))
+                self._await_sent(asked[channel][-1])
             for how in MISBEHAVIOURS:
                 if how != _REFUSAL:
-                    self._sandbox.tell(channel, "misbehave", {"how": how, "times": 1})
-            asked[channel] = [first, *self._partner.together(self._ask, bodies[1:])]
+                    self._sandbox.tell(channel, "misbehave", {"how": how, "times": times})
+            asked[channel] += self._partner.together(self._ask, bodies[times:])
         return {channel: self._await(channel, references) for channel, references in asked.items()}
 
     def _register(self, channel: str) -> None:

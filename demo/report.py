@@ -59,6 +59,11 @@ def show(
         inside = ", ".join(f"{phase} {part:.1f}" for phase, part in sorted(spent.items(), key=lambda one: -one[1]))
         console.print(f"  {plan.pack.code}: {inside}")
     for plan in plans:
+        misbehaved = tallies[plan.pack.code].misbehaved
+        if misbehaved:
+            counts = ", ".join(f"{how} {times}" for how, times in misbehaved.items())
+            console.print(f"operators of {plan.pack.code} misbehaved: {counts}")
+    for plan in plans:
         console.print(f"export of {plan.pack.code}: {proofs[plan.pack.code].folder}", soft_wrap=True, highlight=False)
 
 

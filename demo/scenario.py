@@ -80,7 +80,8 @@ class Mishaps(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Collecting(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A round of requests for payments on the day of the last payment, through simulated operators that misbehave.
 
-    `requests` go to members of each channel, for `amount`; those to `others`, by channel, to telephones of people who
+    `requests` go to members of each channel, for `amount`, and each channel's operator misbehaves `misbehaving` times in
+    every way; those to `others`, by channel, to telephones of people who
     cannot or will not pay. `left_unknown` of a channel nobody can ever tell of: its operator does not know a request
     by our name, so one whose sending failed is never sent again. `one_address`: channels whose operator calls back at
     one address, entered by people.
@@ -88,6 +89,7 @@ class Collecting(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     requests: Annotated[int, Meta(ge=1)]
     amount: str
+    misbehaving: Annotated[int, Meta(ge=1)] = 1
     others: Mapping[str, tuple[str, ...]] = {}
     left_unknown: Mapping[str, int] = {}
     one_address: tuple[str, ...] = ()

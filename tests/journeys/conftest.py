@@ -183,6 +183,9 @@ def _reduced(pack: Pack) -> dict[str, Any]:
     whole["people"] |= {"at_start": 30, "start_days": 2, "later": 4, "later_until": date(2023, 5, 5)}
     whole["sending"] |= {"files_on": [12, 26], "file_months": [4, 5]}
     whole["mishaps"] |= {"sent_again": 0.2, "unknown_numbers": 2, "wrong_digits": 1}
+    if "collecting" in whole:
+        left = dict.fromkeys(whole["collecting"]["left_unknown"], 1)
+        whole["collecting"] |= {"requests": 20, "misbehaving": 1, "left_unknown": left}
     return whole
 
 
