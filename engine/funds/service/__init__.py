@@ -4,7 +4,7 @@ from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
-from engine.funds.service.looking import list_dealings, list_prices
+from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
 from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
 from engine.funds.service.selling import (
     Proceeds,
@@ -40,6 +40,7 @@ __all__ = [
     "import_prices",
     "list_dealings",
     "list_prices",
+    "list_sale_orders",
     "price_orders",
     "reject_price",
     "release",
