@@ -63,7 +63,7 @@ async def _allot(db: Database, tenant: Tenant, where: Stage, members: int, numbe
     day = DAY + timedelta(days=2 * number)
     await asyncio.to_thread(_prepare, where, members, number, day)
     start = time.perf_counter()
-    orders = await funds.price_orders(db, tenant, day + timedelta(days=1), "operator:bench")
+    _, orders = await funds.price_orders(db, tenant, day + timedelta(days=1), "operator:bench")
     elapsed = time.perf_counter() - start
     assert [order.members for order in orders if not order.waiting] == [members], orders
     return elapsed

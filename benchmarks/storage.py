@@ -68,7 +68,7 @@ async def _measure(where: Stage, count: int, fund_count: int, pots: int) -> dict
         received = _sizes(where, RECEIVED) - before
         balances = _sizes(where, ("balances",))
         _allocate(where, codes, fund_count)
-        orders = await funds.price_orders(db, tenant, DAY + timedelta(days=1), "operator:bench")
+        _, orders = await funds.price_orders(db, tenant, DAY + timedelta(days=1), "operator:bench")
         assert len([order for order in orders if not order.waiting]) == fund_count, orders
         await audit.append(db, keys, tenant.tenant_id, "bench/log")
         priced = _sizes(where, PRICED) - before

@@ -14,6 +14,7 @@ from engine.access.rules import Caller
 from engine.funds import errors, service
 from engine.funds.queries.dealings import DealingRow
 from engine.funds.queries.prices import StoredPrice
+from engine.funds.queries.sales import SaleOrder
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
@@ -61,6 +62,19 @@ class OrderItem(Struct, frozen=True):
     residue: str | None
 
 
+class SaleItem(Struct, frozen=True):
+    """What a dealing sells of one fund. Price and amount, what the manager pays, are there once it is priced."""
+
+    fund: str
+    units: str
+    state: str
+    price_on: date | None
+    price: str | None
+    amount: str | None
+    residue: str | None
+    is_settled: bool
+
+
 class DealingItem(Struct, frozen=True):
     """A dealing: open while it gathers reconciled cash, closed at its cut-off, priced when every order is."""
 
@@ -70,6 +84,7 @@ class DealingItem(Struct, frozen=True):
     opened_on: date
     cut_off_on: date | None
     orders: list[OrderItem]
+    sales: list[SaleItem]
 
 
 class DealingList(Struct, frozen=True):
@@ -102,6 +117,20 @@ def _order_item(row: DealingRow, money_scale: int) -> OrderItem:
         price=None if row.digits is None or row.scale is None else _fixed(row.digits, row.scale),
         units=_fixed(row.units_confirmed or 0, row.unit_scale) if is_priced else None,
         residue=_fixed(row.residue_units or 0, row.unit_scale) if is_priced else None,
+    )
+
+
+def _sale_item(order: SaleOrder, money_scale: int) -> SaleItem:
+    confirmed = order.amount_confirmed if order.state == "priced" else None
+    return SaleItem(
+        fund=order.fund,
+        units=_fixed(order.units, order.unit_scale),
+        state=order.state,
+        price_on=order.price_on,
+        price=None if order.price is None else _fixed(order.price.digits, order.price.scale),
+        amount=None if confirmed is None else _fixed(confirmed, money_scale),
+        residue=None if confirmed is None else _fixed(confirmed - (order.amount_due or 0), money_scale),
+        is_settled=order.settled_event != 0,
     )
 
 
@@ -178,6 +207,7 @@ class DealingController(Controller):
         """List dealings with their orders, the newest first."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             found = await service.list_dealings(session, before=before)
+            sales = await service.list_sale_orders(session, [rows[0].dealing_id for rows in found])
         scale = tenant.asset.scale
         return DealingList(
             [
@@ -188,6 +218,7 @@ class DealingController(Controller):
                     opened_on=rows[0].opened_on,
                     cut_off_on=rows[0].cut_off_on,
                     orders=[_order_item(row, scale) for row in rows if row.fund is not None],
+                    sales=[_sale_item(order, scale) for order in sales.get(rows[0].dealing_id, ())],
                 )
                 for rows in found
             ]

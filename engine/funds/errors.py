@@ -86,3 +86,24 @@ class NotYetPriced(Refused):
 
     code = "funds.not-yet-priced"
     message = N_("The price of {fund} for a dealing of {day} is not known yet.")
+
+
+class NotEnoughUnits(Refused):
+    """More units are to be sold than the member holds, or none are held at all."""
+
+    code = "funds.not-enough-units"
+    message = N_("The member does not hold that many units of {fund}.")
+
+
+class UnknownSale(NotFound):
+    """The member has no such sale, or it was withdrawn."""
+
+    code = "funds.unknown-sale"
+    message = N_("There is no such sale of units.")
+
+
+class SaleOrdered(Refused):
+    """A sale cannot be withdrawn: the dealing it was in is closed."""
+
+    code = "funds.sale-ordered"
+    message = N_("The units are sold already: the dealing is closed.")

@@ -59,24 +59,31 @@ class StatementLine(Struct, frozen=True, omit_defaults=True):
 
 
 class StatementHolding(Struct, frozen=True):
-    """The units held of a fund, at its last price by the statement's day; the value is rounded down."""
+    """The units held of a fund, at its last price by the statement's day; the value is rounded down.
+
+    `selling` of them are being sold, and wait for the price that they will be sold at.
+    """
 
     fund: str
     units: str
+    selling: str
     price: str
     price_on: date
     value: str
 
 
 class StatementTotals(Struct, frozen=True):
-    """The sums. `return_a_year` is the money-weighted effective yearly rate: "0.1034" is 10.34 %.
+    """The sums. gain = value + paid out - contributed; what is payable to the member is in the value until it is paid out.
 
-    It is null where none can be told; `no_return` then says why: no-payments, too-short, nothing-invested, undefined.
+    `return_a_year` is the money-weighted effective yearly rate: "0.1034" is 10.34 %. It is null where
+    none can be told; `no_return` then says why: no-payments, too-short, nothing-invested, undefined.
     """
 
     contributed: str
     charges: str
     uninvested: str
+    payable: str
+    paid_out: str
     value: str
     gain: str
     return_a_year: str | None
@@ -117,6 +124,8 @@ def document_of(statement: Statement) -> StatementDocument:
             contributed=money(totals.contributed_minor),
             charges=money(totals.charges_minor),
             uninvested=money(statement.uninvested_minor),
+            payable=money(totals.payable_minor),
+            paid_out=money(totals.paid_out_minor),
             value=money(totals.value_minor),
             gain=money(totals.gain_minor),
             return_a_year=None if totals.return_bp is None else _fixed(totals.return_bp, 4),
@@ -126,6 +135,7 @@ def document_of(statement: Statement) -> StatementDocument:
             StatementHolding(
                 fund=holding.fund,
                 units=_fixed(holding.units, holding.unit_scale),
+                selling=_fixed(holding.selling, holding.unit_scale),
                 price=str(holding.price.decimal()),
                 price_on=holding.price_on,
                 value=money(holding.value_minor),

@@ -20,7 +20,8 @@ _KNOWN = """(cast(:size as bigint) is null or exists (
 _MOVEMENTS = f"""
 select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.kind as account, c.pot, c.origin,
        coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing,
-       e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves
+       e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves,
+       o.kind as against
   from transfers t
   join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
   cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, side, other)
@@ -70,6 +71,7 @@ async def movements(
             price=Price.of(Decimal(row.price)) if row.price else None,
             price_on=date.fromisoformat(row.price_on) if row.price_on else None,
             resolves=int(row.resolves or 0),
+            against=row.against,
         )
         for row in rows
     ]
@@ -134,10 +136,10 @@ async def flows(
                    from transfers t
                    join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
                    cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, sign, other)
-                   join chart c on c.tenant_id = t.tenant_id and c.code = s.code and c.kind = 'cash' and c.product = any(:products)
+                   join chart c on c.tenant_id = t.tenant_id and c.code = s.code and c.kind in ('cash', 'payable') and c.product = any(:products)
                    join chart o on o.tenant_id = t.tenant_id and o.code = s.other
                   where t.member_id = :member and s.code & 2048 <> 0 and e.business_date between :since and :as_of
-                    and o.kind not in ('cash', 'units') and {_KNOWN.format(event="t.event_id")}
+                    and o.kind not in ('cash', 'payable', 'orders-in-transit', 'proceeds-due') and {_KNOWN.format(event="t.event_id")}
                   group by 1, 2"""),
         {
             **_parameters(session, log_size),

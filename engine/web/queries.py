@@ -299,6 +299,38 @@ async def list_orders(session: AsyncSession, *, is_priced: bool, most: int) -> l
 
 
 @dataclass(frozen=True, slots=True)
+class SaleRow:
+    """An order that sells units of a fund: "placed", "priced", or "settled" once its money has come."""
+
+    cut_off_on: date
+    fund: str
+    units: int
+    unit_scale: int
+    state: str
+    price_on: date | None
+    price: Price | None
+    amount: int | None
+
+
+async def list_sales(session: AsyncSession, *, most: int) -> list[SaleRow]:
+    """Return orders that sell units, the newest cut-off first."""
+    rows = await session.execute(
+        text("""select d.cut_off_on, f.code, o.units, f.unit_scale,
+                       case when o.settled_event <> 0 then 'settled' else o.state end, o.price_on, o.digits, o.scale,
+                       case when o.state = 'priced' then o.amount_confirmed end
+                  from sale_orders o
+                  join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
+                  join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id
+                 where o.tenant_id = :t order by d.cut_off_on desc, o.dealing_id desc, f.code limit :most"""),
+        {"t": session.info["tenant_id"], "most": most},
+    )
+    return [
+        SaleRow(*facts, None if digits is None else Price(digits, scale), amount)  # type: ignore[call-arg]
+        for *facts, digits, scale, amount in map(tuple, rows)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class DealingRow:
     """A dealing: open, closed at a cut-off, or priced; with what was allocated to it."""
 

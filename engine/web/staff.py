@@ -55,7 +55,11 @@ HELD_FOR: Mapping[str, str] = {
     "moved": N_("The price moved further from the last one than the scheme takes without a second look."),
     "late": N_("The price came after others of a later day had been used."),
 }
-ORDER_STATES: Mapping[str, str] = {"placed": N_("waits for its price"), "priced": N_("priced")}
+ORDER_STATES: Mapping[str, str] = {
+    "placed": N_("waits for its price"),
+    "priced": N_("priced"),
+    "settled": N_("the money has come"),
+}
 DEALING_STATES: Mapping[str, str] = {"open": N_("open"), "closed": N_("closed"), "priced": N_("priced")}
 JOB_STATES: Mapping[str, str] = {
     "todo": N_("waiting"),
@@ -294,6 +298,7 @@ class StaffPages(Controller):
             accepted = await queries.list_prices(session, is_held=False, most=NEWEST)
             waiting = await queries.list_orders(session, is_priced=False, most=10 * NEWEST)
             priced = await queries.list_orders(session, is_priced=True, most=NEWEST)
+            sold = await queries.list_sales(session, most=NEWEST)
             dealings = await queries.list_dealings(session, most=NEWEST)
         say = frame.words.gettext
         notices = {"approve": N_("The price was approved."), "reject": N_("The price was rejected.")}
@@ -303,6 +308,7 @@ class StaffPages(Controller):
             held=[_held(frame, tenant, row) for row in held],
             waiting=_orders(frame, tenant, waiting, say(N_("Orders that wait for their price"))),
             priced=_orders(frame, tenant, priced, say(N_("The newest priced orders"))),
+            sold=_sales(frame, tenant, sold) if sold else None,
             dealings=_dealings(frame, tenant, dealings),
             prices=_prices(frame, tenant, accepted),
         )
@@ -529,6 +535,35 @@ def _orders(frame: Frame, tenant: Tenant, rows: list[queries.OrderRow], caption:
                 NONE if row.price_on is None else frame.day(row.price_on),
                 NONE if row.price is None else frame.price(row.price),
                 NONE if row.units is None else frame.units(row.units, row.unit_scale),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _sales(frame: Frame, tenant: Tenant, rows: list[queries.SaleRow]) -> Table:
+    say = frame.words.gettext
+    names = Letterhead.of(tenant, frame.language).fund_names
+    return Table(
+        caption=say(N_("Orders that sell units")),
+        columns=(
+            Column(say(N_("Cut-off"))),
+            Column(say(N_("Fund"))),
+            Column(say(N_("Units")), is_figure=True),
+            Column(say(N_("State"))),
+            Column(say(N_("Price of")), is_figure=True),
+            Column(say(N_("Price of a unit")), is_figure=True),
+            Column(say(N_("Amount")), is_figure=True),
+        ),
+        rows=tuple(
+            (
+                frame.day(row.cut_off_on),
+                names.get(row.fund, row.fund),
+                frame.units(row.units, row.unit_scale),
+                say(ORDER_STATES[row.state]),
+                NONE if row.price_on is None else frame.day(row.price_on),
+                NONE if row.price is None else frame.price(row.price),
+                NONE if row.amount is None else frame.money(row.amount),
             )
             for row in rows
         ),

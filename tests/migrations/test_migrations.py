@@ -284,7 +284,7 @@ def test_the_application_takes_a_group_role_on_purpose_alone(fresh: Fresh, catal
 
 DELETES = {
     "akiba_sequencer": {"unsequenced"},
-    "akiba_jobs": {"control_deltas", "allocations", "unmatched_lines", "unallocated"},
+    "akiba_jobs": {"control_deltas", "allocations", "sales", "unmatched_lines", "unallocated"},
 }
 
 

@@ -213,14 +213,17 @@ async def gathered(session: AsyncSession, dealing_id: int, day: date) -> dict[tu
 
 
 async def close_dealing(session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int) -> None:
-    """Close a dealing at the cut-off of `day`; cash reconciled later moves to the next. Needs the jobs role."""
-    parameters = {"t": session.info["tenant_id"], "d": dealing.dealing_id, "day": day, "product": dealing.product}
+    """Close a dealing at the cut-off of `day`; what came later moves to the next. Needs the jobs role."""
+    parameters = {"t": session.info["tenant_id"], "d": dealing.dealing_id, "day": day}
     await session.execute(
         text("update dealings set state = 'closing', cut_off_on = :day, closed_event = :event where dealing_id = :d"),
         {**parameters, "event": event_id},
     )
     later = await session.scalar(
-        text("select min(allocated_on) from allocations where dealing_id = :d and allocated_on > :day"), parameters
+        text("""select min(came_on) from (
+                  select allocated_on as came_on from allocations where dealing_id = :d and allocated_on > :day
+                  union all select asked_on from sales where dealing_id = :d and asked_on > :day) later"""),
+        parameters,
     )
     if later is not None:
         following = await open_dealing(session, dealing.product, later)
@@ -228,6 +231,12 @@ async def close_dealing(session: AsyncSession, dealing: OpenDealing, day: date, 
             text("""with moved as (delete from allocations where dealing_id = :d and allocated_on > :day returning *)
                     insert into allocations (member_id, event_id, amount, tenant_id, dealing_id, code, collected, fund_id, allocated_on)
                     select member_id, event_id, amount, tenant_id, :following, code, collected, fund_id, allocated_on from moved"""),
+            {**parameters, "following": following},
+        )
+        await session.execute(
+            text("""with moved as (delete from sales where dealing_id = :d and asked_on > :day returning *)
+                    insert into sales (member_id, event_id, units, tenant_id, dealing_id, code, fund_id, asked_on)
+                    select member_id, event_id, units, tenant_id, :following, code, fund_id, asked_on from moved"""),
             {**parameters, "following": following},
         )
     await session.execute(text("update dealings set state = 'closed' where dealing_id = :d"), parameters)
@@ -469,17 +478,22 @@ async def allot_range(
 
 
 async def finish_order(session: AsyncSession, order: Order, *, event_id: int, residue: int) -> None:
-    """Mark an order priced, and its dealing when it was the last."""
-    parameters = {"d": order.dealing_id, "f": order.fund_id}
+    """Mark an order priced."""
     await session.execute(
         text("""update orders set state = 'priced', priced_event = :event, residue_units = :residue
                  where dealing_id = :d and fund_id = :f"""),
-        {**parameters, "event": event_id, "residue": residue},
+        {"d": order.dealing_id, "f": order.fund_id, "event": event_id, "residue": residue},
     )
+
+
+async def finish_dealing(session: AsyncSession, dealing_id: int) -> None:
+    """Mark a closed dealing priced if every order of it is, whether it buys or sells."""
+    parameters = {"d": dealing_id}
     await session.execute(text("select from dealings where dealing_id = :d for update"), parameters)
     await session.execute(
         text("""update dealings set state = 'priced' where dealing_id = :d and state = 'closed'
-                   and not exists (select from orders where dealing_id = :d and state <> 'priced')"""),
+                   and not exists (select from orders where dealing_id = :d and state <> 'priced')
+                   and not exists (select from sale_orders where dealing_id = :d and state <> 'priced')"""),
         parameters,
     )
 

@@ -5,28 +5,36 @@ from engine.ledger.rules import Law
 # What an allocation buys at its order's price, in the arithmetic of numeric: trunc() of a positive quotient rounds down.
 _DUE = "trunc(a.amount * power(10::numeric, f.unit_scale + o.scale - m.scale) / o.digits, 0)"
 
+# What a sale brings at its order's price.
+_BROUGHT = "trunc(s.units * o.digits * power(10::numeric, m.scale - f.unit_scale - o.scale), 0)"
+
 _MONEY_OF_CODE = "join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.code / 4096"
 
 LAWS: tuple[Law, ...] = (
     Law(
         "units-are-confirmed-units",
-        "in every fund, members' units and residue are the units issued, and those are the units managers confirmed",
+        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed less what was sold",
         """
         with moved as (
           select c.fund, c.kind, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
             from chart c join transfers t on t.credit = c.code or t.debit = c.code
-           where c.kind in ('units', 'units-issued') or (c.kind = 'residue' and c.fund <> '') group by c.fund, c.kind),
+            join assets a on a.tenant_id = c.tenant_id and a.asset_id = c.code / 4096 and a.kind = 'units'
+           where c.kind in ('units', 'selling', 'units-issued', 'residue') group by c.fund, c.kind),
         held as (
-          select fund, coalesce(sum(units) filter (where kind in ('units', 'residue')), 0) as held,
+          select fund, coalesce(sum(units) filter (where kind in ('units', 'selling', 'residue')), 0) as held,
                  -coalesce(sum(units) filter (where kind = 'units-issued'), 0) as issued from moved group by fund),
+        sold as (
+          select f.code as fund, sum(r.units) as units from sale_ranges r
+            join funds f on f.tenant_id = r.tenant_id and f.fund_id = r.fund_id where r.event_id <> 0 group by f.code),
         confirmed as (
           select f.code as fund, sum(case when o.state = 'priced' then o.units_confirmed
                                           else (select coalesce(sum(r.units), 0) from allotments r
                                                  where r.dealing_id = o.dealing_id and r.fund_id = o.fund_id and r.event_id <> 0) end) as units
             from orders o join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id group by f.code)
-        select format('fund %s', fund), coalesce(c.units, 0)::text, format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
-          from held h full join confirmed c using (fund)
-         where coalesce(h.held, 0) <> coalesce(h.issued, 0) or coalesce(h.issued, 0) <> coalesce(c.units, 0)
+        select format('fund %s', fund), (coalesce(c.units, 0) - coalesce(s.units, 0))::text,
+               format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
+          from held h full join confirmed c using (fund) full join sold s using (fund)
+         where coalesce(h.held, 0) <> coalesce(h.issued, 0) or coalesce(h.issued, 0) <> coalesce(c.units, 0) - coalesce(s.units, 0)
         """,
     ),
     Law(
@@ -145,11 +153,111 @@ LAWS: tuple[Law, ...] = (
         """
         select format('dealing %s, fund %s', o.dealing_id, o.fund_id), 'an accepted price after ' || d.cut_off_on,
                format('%s of %s', o.digits * power(10::numeric, -o.scale), o.price_on)
-          from orders o join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
+          from (select tenant_id, dealing_id, fund_id, price_on, digits, scale from orders
+                union all select tenant_id, dealing_id, fund_id, price_on, digits, scale from sale_orders) o
+          join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
          where o.price_on is not null
            and (o.price_on <= d.cut_off_on or not exists (
                  select from prices p where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
                     and p.digits * power(10::numeric, -p.scale) = o.digits * power(10::numeric, -o.scale)))
+        """,
+    ),
+    Law(
+        "sale-orders-are-their-sales",
+        "every order that sells sells what was put up for its dealing, and only closed dealings have orders",
+        """
+        with summed as (
+          select s.dealing_id, s.fund_id, sum(s.units) as units from sales s
+            join dealings d on d.tenant_id = s.tenant_id and d.dealing_id = s.dealing_id and d.state <> 'open' group by 1, 2)
+        select format('sales of dealing %s, fund %s', dealing_id, fund_id), coalesce(s.units, 0)::text, coalesce(o.units, 0)::text
+          from summed s full join sale_orders o using (dealing_id, fund_id) where s.units is distinct from o.units
+        """,
+    ),
+    Law(
+        "selling-is-unsold",
+        "what each member's account of units being sold holds is what they put up and no order has sold",
+        """
+        with held as (
+          select b.member_id, b.code, b.credits - b.debits as units from balances b
+            join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'selling'),
+        waiting as (
+          select s.member_id, s.code, sum(s.units) as units from sales s
+           where not exists (select from sale_ranges r where r.dealing_id = s.dealing_id and r.fund_id = s.fund_id
+                                and s.member_id between r.first_member and r.last_member and r.event_id <> 0) group by 1, 2)
+        select format('account %s of member %s', code, to_hex(member_id)), coalesce(w.units, 0)::text, coalesce(h.units, 0)::text
+          from held h full join waiting w using (member_id, code) where coalesce(w.units, 0) <> coalesce(h.units, 0)
+        """,
+    ),
+    Law(
+        "proceeds-follow-the-formula",
+        "each member's units sold and what is payable for them are, in every sale, what the order's price makes of what they put up",
+        """
+        with own as materialized (
+          select c.code, c.kind, c.product, c.pot, c.origin, c.fund from chart c
+           where c.kind in ('selling', 'payable', 'proceeds-due', 'units-issued')),
+        money as materialized (select scale from assets where asset_id = 1),
+        done as materialized (
+          select r.dealing_id, r.fund_id, r.first_member, r.last_member, r.event_id, f.code as fund, f.unit_scale + o.scale as scale, o.digits
+            from sale_ranges r
+            join sale_orders o on o.tenant_id = r.tenant_id and o.dealing_id = r.dealing_id and o.fund_id = r.fund_id
+            join funds f on f.tenant_id = r.tenant_id and f.fund_id = r.fund_id
+           where r.event_id <> 0),
+        due as materialized (
+          select s.member_id, r.event_id, c.product, c.pot, c.origin, r.fund, sum(s.units) as units,
+                 sum(trunc(s.units * r.digits * power(10::numeric, m.scale - r.scale), 0)) as amount
+            from done r cross join money m
+            join sales s on s.dealing_id = r.dealing_id and s.fund_id = r.fund_id
+                        and s.member_id >= r.first_member and s.member_id <= r.last_member
+            join own c on c.code = s.code group by 1, 2, 3, 4, 5, 6),
+        made as materialized (select event_id, member_id from events where kind = 46),
+        booked as materialized (
+          select t.member_id, t.event_id, c.product, c.pot, c.origin, x.fund,
+                 sum(t.amount) filter (where c.kind = 'selling') as units, sum(t.amount) filter (where c.kind = 'payable') as amount
+            from transfers t
+            join made e on e.event_id = t.event_id and e.member_id <> t.member_id
+            join own c on c.code = case when mod(t.debit, 4096) >= 2048 then t.debit else t.credit end
+            join own x on x.code = case when mod(t.debit, 4096) >= 2048 then t.credit else t.debit end
+           group by 1, 2, 3, 4, 5, 6)
+        select format('member %s in event %s, %s %s %s %s', to_hex(member_id), event_id, product, pot, origin, fund),
+               format('%s for %s', coalesce(d.units, 0), coalesce(d.amount, 0)), format('%s for %s', coalesce(b.units, 0), coalesce(b.amount, 0))
+          from due d full join booked b using (member_id, event_id, product, pot, origin, fund)
+         where coalesce(d.units, 0) <> coalesce(b.units, 0) or coalesce(d.amount, 0) <> coalesce(b.amount, 0)
+        """,
+    ),
+    Law(
+        "proceeds-are-due",
+        "what managers owe for a product's units of a fund is what its orders brought and has not come",
+        """
+        with moved as (
+          select c.product, c.fund, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
+            from chart c join transfers t on t.debit = c.code or t.credit = c.code
+           where c.kind = 'proceeds-due' group by c.product, c.fund),
+        waiting as (
+          select d.product, f.code as fund, sum(case
+                   when o.settled_event <> 0 then 0
+                   when o.state = 'priced' then o.amount_confirmed
+                   else (select coalesce(sum(r.amount), 0) from sale_ranges r
+                          where r.dealing_id = o.dealing_id and r.fund_id = o.fund_id and r.event_id <> 0) end) as amount
+            from sale_orders o join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
+            join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id group by d.product, f.code)
+        select format('proceeds of %s due from %s', product, fund), coalesce(w.amount, 0)::text, coalesce(m.amount, 0)::text
+          from moved m full join waiting w using (product, fund) where coalesce(w.amount, 0) <> coalesce(m.amount, 0)
+        """,
+    ),
+    Law(
+        "proceeds-residue-is-what-rounding-left",
+        "the residue of an order that sold is what its manager confirmed beyond what is payable to its members",
+        f"""
+        with due as (
+          select o.tenant_id, o.dealing_id, o.fund_id, o.priced_event, o.amount_confirmed - coalesce(sum({_BROUGHT}), 0) as amount
+            from sale_orders o
+            join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id
+            join assets m on m.tenant_id = o.tenant_id and m.asset_id = 1
+            join sales s on s.dealing_id = o.dealing_id and s.fund_id = o.fund_id
+           where o.state = 'priced' group by 1, 2, 3, 4, o.amount_confirmed)
+        select format('sales of dealing %s, fund %s', d.dealing_id, d.fund_id), d.amount::text, coalesce(sum(t.amount), 0)::text
+          from due d left join transfers t on t.member_id = -d.tenant_id and t.event_id = d.priced_event
+         group by d.dealing_id, d.fund_id, d.amount having d.amount <> coalesce(sum(t.amount), 0)
         """,
     ),
 )

@@ -125,7 +125,9 @@ async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: da
     connection = await driver(session)
     cursor = await connection.execute(
         """select w.fund_id, p.state, p.digits, p.scale, l.digits, l.scale, exists (
-                  select from orders o join dealings d using (tenant_id, dealing_id)
+                  select from (select tenant_id, dealing_id, fund_id, price_on from orders
+                               union all select tenant_id, dealing_id, fund_id, price_on from sale_orders) o
+                    join dealings d using (tenant_id, dealing_id)
                    where o.fund_id = w.fund_id and o.price_on > %(day)s and d.cut_off_on < %(day)s)
              from unnest(%(funds)s::int[]) w(fund_id)
              left join prices p on p.fund_id = w.fund_id and p.price_on = %(day)s and p.state in ('accepted', 'held')

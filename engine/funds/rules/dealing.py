@@ -130,7 +130,7 @@ def is_doubtful(price: Price, last: Price, move_bp: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """units = floor(amount × `multiplier` ÷ `divisor`), between smallest units of money and of a fund."""
+    """units = floor(amount × `multiplier` ÷ `divisor`), from smallest units of money to those of a fund, or back."""
 
     multiplier: int
     divisor: int
@@ -142,6 +142,12 @@ class Conversion:
         conversion = cls(10 ** max(power, 0), price.digits * 10 ** max(-power, 0))
         assert max(conversion.multiplier, conversion.divisor) <= LARGEST_BIGINT, (price, amount_scale, unit_scale)
         return conversion
+
+    @classmethod
+    def selling_at(cls, price: Price, *, amount_scale: int, unit_scale: int) -> "Conversion":
+        """Return the conversion the other way round: money = floor(units × `multiplier` ÷ `divisor`) at `price`."""
+        buying = cls.at(price, amount_scale=amount_scale, unit_scale=unit_scale)
+        return cls(buying.divisor, buying.multiplier)
 
 
 def business_days_between(after: date, until: date, holidays: Iterable[date]) -> list[date]:

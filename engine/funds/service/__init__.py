@@ -1,10 +1,23 @@
-"""Use cases of the funds: import and decide prices, allocate reconciled cash, run a dealing day."""
+"""Use cases of the funds: import and decide prices, allocate reconciled cash, sell units, run a dealing day."""
 
+from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
-from engine.funds.service.dealing import DealingReport, OrderReport, WaitingCash, price_orders, run_dealing
-from engine.funds.service.looking import list_dealings, list_prices
+from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
+from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
 from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
+from engine.funds.service.selling import (
+    Proceeds,
+    Sale,
+    SaleProgress,
+    SaleState,
+    Units,
+    sale_progress,
+    sell,
+    settle_sales,
+    unsettled_sales,
+    withdraw_sale,
+)
 
 __all__ = [
     "Allocated",
@@ -12,7 +25,14 @@ __all__ = [
     "DealingReport",
     "OrderReport",
     "PriceImport",
+    "Proceeds",
     "ReconciledReceipt",
+    "Sale",
+    "SaleProgress",
+    "SaleReport",
+    "SaleState",
+    "Units",
+    "UnsettledSale",
     "WaitingCash",
     "allocate",
     "allocation_state",
@@ -20,8 +40,14 @@ __all__ = [
     "import_prices",
     "list_dealings",
     "list_prices",
+    "list_sale_orders",
     "price_orders",
     "reject_price",
     "release",
     "run_dealing",
+    "sale_progress",
+    "sell",
+    "settle_sales",
+    "unsettled_sales",
+    "withdraw_sale",
 ]

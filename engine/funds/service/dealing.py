@@ -1,7 +1,7 @@
-"""A dealing day: the cut-off closes the dealing, orders take prices, units are allotted. It can stop anywhere and go on."""
+"""A dealing day: the cut-off closes the dealing, orders take prices, units are sold and allotted. It can stop and go on."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.funds.errors import DayNotReached, NoDealingRule
 from engine.funds.queries import dealings as queries
 from engine.funds.queries import prices as price_queries
-from engine.funds.queries.dealings import AllotmentCodes, OpenDealing, Order, Range
+from engine.funds.queries import sales as sale_queries
+from engine.funds.queries.dealings import AllotmentCodes, Offer, OpenDealing, Order, Range
+from engine.funds.queries.sales import SaleCodes, SaleOrder
 from engine.funds.rules import Conversion, DealingRule
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
-from engine.kernel.prices import Price, units_for
+from engine.kernel.prices import Price, units_for, value_of
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
@@ -54,6 +56,29 @@ class OrderReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SaleReport:
+    """An order that sells units and was not finished before this run. Fields as of `OrderReport`, money and units changed.
+
+    `amount` is what the members get, `residue` what the manager pays beyond it. `confirmed` is what is to come in by
+    `reference`.
+    """
+
+    dealing: int
+    product: str
+    fund: str
+    reference: str
+    cut_off_on: date
+    units: str
+    waiting: str
+    price_on: date | None = None
+    price: str | None = None
+    members: int = 0
+    amount: str | None = None
+    residue: str | None = None
+    confirmed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingCash:
     """An open dealing that was not closed: "later-cash" came after the day, "cut-off-before": the day was dealt already."""
 
@@ -70,10 +95,20 @@ class DealingReport:
     closed: tuple[int, ...]
     orders: tuple[OrderReport, ...]
     not_closed: tuple[WaitingCash, ...]
+    sales: tuple[SaleReport, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report in sentences, for the command line."""
         found = [f"{self.day}: {len(self.closed)} dealings closed, {len(self.orders)} orders to price"]
+        for sale in self.sales:
+            head = (
+                f"  dealing {sale.dealing}, {sale.fund}, {sale.units} units sold at the cut-off of {sale.cut_off_on}: "
+            )
+            found.append(
+                f"{head}waits ({sale.waiting})"
+                if sale.waiting
+                else f"{head}{sale.amount} for {sale.members} members at {sale.price} of {sale.price_on}, residue {sale.residue}"
+            )
         for order in self.orders:
             head = f"  dealing {order.dealing}, {order.fund}, {order.amount} of the cut-off of {order.cut_off_on}: "
             if order.waiting:
@@ -98,9 +133,10 @@ async def run_dealing(
     sessions: int = SESSIONS,
     progress: Callable[[int], None] = lambda _members: None,
 ) -> DealingReport:
-    """Close the dealings of `day`, and allot every order for which a price has come.
+    """Close the dealings of `day`, then sell and allot every order for which a price has come.
 
-    The cut-off takes what was reconciled up to `day`; later cash goes on to the next dealing. Each order takes the
+    The cut-off takes what was reconciled or put up for sale up to `day`; what came later goes on to the next dealing.
+    Units are sold before others are bought. Each order takes the
     first accepted price of its fund dated after its cut-off and up to `day`, and waits while an earlier one waits for
     a second person. Running it again for the day does nothing new; it may be stopped anywhere, and run twice at once.
 
@@ -117,8 +153,8 @@ async def run_dealing(
     """
     await _check_day(db, tenant, day)
     closed, not_closed = await _close(db, tenant, day, actor)
-    orders = await price_orders(db, tenant, day, actor, sessions=sessions, progress=progress)
-    return DealingReport(day, closed, orders, not_closed)
+    sales, orders = await price_orders(db, tenant, day, actor, sessions=sessions, progress=progress)
+    return DealingReport(day, closed, orders, not_closed, sales)
 
 
 async def price_orders(
@@ -129,12 +165,15 @@ async def price_orders(
     *,
     sessions: int = SESSIONS,
     progress: Callable[[int], None] = lambda _members: None,
-) -> tuple[OrderReport, ...]:
-    """Allot every placed order that can take a price dated up to `day`; close no dealing. As `run_dealing` otherwise."""
+) -> tuple[tuple[SaleReport, ...], tuple[OrderReport, ...]]:
+    """Sell, then allot, every placed order that can take a price dated up to `day`. As `run_dealing`, without closing."""
     await _check_day(db, tenant, day)
+    run = _Run(db, tenant, day, actor, sessions, progress)
     async with db.unit_of_work(tenant.tenant_id) as session:
+        selling = await sale_queries.placed_orders(session)
         placed = await queries.placed_orders(session)
-    return tuple([await _Allotment(db, tenant, order, day, actor, sessions, progress).run() for order in placed])
+    sold = tuple([await _Selling(run, order).run() for order in selling])
+    return sold, tuple([await _Allotment(run, order).run() for order in placed])
 
 
 async def _check_day(db: Database, tenant: Tenant, day: date) -> None:
@@ -155,9 +194,12 @@ async def _close(
                     waiting.append(WaitingCash(dealing.product, dealing.opened_on, "later-cash"))
                 elif await queries.is_cut_off(session, dealing.product, day):
                     waiting.append(WaitingCash(dealing.product, dealing.opened_on, "cut-off-before"))
-                elif cash := await queries.gathered(session, dealing.dealing_id, day):
-                    await _place_orders(session, tenant, dealing, day, cash, actor)
-                    closed.append(dealing.dealing_id)
+                else:
+                    cash = await queries.gathered(session, dealing.dealing_id, day)
+                    units = await sale_queries.put_up(session, dealing.dealing_id, day)
+                    if cash or units:
+                        await _place_orders(session, tenant, dealing, day, cash, units, actor)
+                        closed.append(dealing.dealing_id)
         return tuple(closed), tuple(waiting)
 
     return await retry_transaction(once)
@@ -169,6 +211,7 @@ async def _place_orders(
     dealing: OpenDealing,
     day: date,
     cash: Mapping[tuple[int, str], Mapping[int, int]],
+    units: Mapping[tuple[int, str], int],
     actor: str,
 ) -> None:
     money = tenant.asset
@@ -193,10 +236,22 @@ async def _place_orders(
 
     amounts = {fund: sum(parts.values()) for (_, fund), parts in cash.items()}
     references = {fund: f"{tenant.code}-{dealing.dealing_id}-{fund}" for fund in amounts}
+    # A dealing's number is all digits, so no fund's code makes one of these out of one of those.
+    sale_references = {fund: f"{tenant.code}-{dealing.dealing_id}S-{fund}" for _, fund in units}
     first, *placed = await ledger.post(
         session,
         [
-            entry(EventKind.DEALING_CLOSED, {"amount": str(sum(amounts.values())), "orders": len(cash)}),
+            entry(
+                EventKind.DEALING_CLOSED,
+                {"amount": str(sum(amounts.values())), "orders": len(cash), "sales": len(units)},
+            ),
+            *(
+                entry(
+                    EventKind.SALE_ORDERED,
+                    {"fund": fund, "units": str(count), "reference": sale_references[fund]},
+                )
+                for (_, fund), count in units.items()
+            ),
             *(
                 entry(
                     EventKind.ORDER_PLACED,
@@ -208,14 +263,25 @@ async def _place_orders(
         ],
     )
     await queries.close_dealing(session, dealing, day, event_id=first.event_id)
-    await queries.add_orders(
-        session,
-        dealing.dealing_id,
-        [
-            (fund_id, amounts[fund], references[fund], fate.event_id)
-            for (fund_id, fund), fate in zip(cash, placed, strict=True)
-        ],
-    )
+    selling, buying = placed[: len(units)], placed[len(units) :]
+    if units:
+        await sale_queries.add_orders(
+            session,
+            dealing.dealing_id,
+            [
+                (fund_id, count, sale_references[fund], fate.event_id)
+                for ((fund_id, fund), count), fate in zip(units.items(), selling, strict=True)
+            ],
+        )
+    if cash:
+        await queries.add_orders(
+            session,
+            dealing.dealing_id,
+            [
+                (fund_id, amounts[fund], references[fund], fate.event_id)
+                for (fund_id, fund), fate in zip(cash, buying, strict=True)
+            ],
+        )
 
 
 def _dealing_rule(tenant: Tenant, product: str, day: date) -> tuple[DealingRule, str]:
@@ -223,6 +289,59 @@ def _dealing_rule(tenant: Tenant, product: str, day: date) -> tuple[DealingRule,
     if found is None:
         raise NoDealingRule(product=product, day=day.isoformat())
     return found.rule, found.ref
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run over the placed orders: of whose, up to which day, by whom, how many ranges at a time."""
+
+    db: Database
+    tenant: Tenant
+    day: date
+    actor: str
+    sessions: int
+    progress: Callable[[int], None]
+
+    def __post_init__(self) -> None:
+        assert self.sessions >= 1, self.sessions
+
+    async def over(self, ranges: Sequence[Range], once: Callable[[Range], Awaitable[int]]) -> None:
+        """Do each range that is not done, `sessions` at a time; `once` returns its event, or 0 if another did it."""
+        left = iter([one for one in ranges if not one.is_done])
+
+        async def work(numbers: Iterator[Range]) -> None:
+            for one in numbers:
+                if await retry_transaction(lambda one=one: once(one)):  # type: ignore[misc]
+                    self.progress(one.members)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.sessions):
+                    group.create_task(work(left))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one failure stops the others, and tells the story
+
+    async def offer(self, session: AsyncSession, order: Order | SaleOrder) -> Offer:
+        return await queries.first_price(session, order.fund_id, after=order.cut_off_on, until=self.day)
+
+    def body(self, order: Order | SaleOrder, **facts: object) -> dict[str, object]:
+        assert order.price is not None, order
+        assert order.price_on is not None, order
+        return {
+            "dealing": order.dealing_id,
+            "product": order.product,
+            "fund": order.fund,
+            "price": _fixed(order.price.digits, order.price.scale),
+            "price_on": order.price_on.isoformat(),
+            **facts,
+        }
+
+
+def _why_waiting(offer: Offer) -> str:
+    """Return why an order cannot take a price of the offer, "" if it can."""
+    if offer.held_on is not None and (offer.price_on is None or offer.held_on < offer.price_on):
+        return PRICE_HELD
+    return NO_PRICE if offer.price_on is None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,20 +361,10 @@ class _Plan:
 class _Allotment:
     """The way of one order from its price to its members' units, each step a transaction that can be done again."""
 
-    def __init__(
-        self,
-        db: Database,
-        tenant: Tenant,
-        order: Order,
-        day: date,
-        actor: str,
-        sessions: int,
-        progress: Callable[[int], None],
-    ) -> None:
-        assert sessions >= 1, sessions
-        self._db, self._tenant, self._order, self._day = db, tenant, order, day
-        self._actor, self._sessions, self._progress = actor, sessions, progress
-        self._money = tenant.asset
+    def __init__(self, run: _Run, order: Order) -> None:
+        self._run, self._order = run, order
+        self._db, self._tenant, self._day, self._actor = run.db, run.tenant, run.day, run.actor
+        self._money = run.tenant.asset
 
     async def run(self) -> OrderReport:
         """Go as far as prices allow; return how far that is."""
@@ -263,13 +372,7 @@ class _Allotment:
         if waiting:
             return await self._report(waiting)
         plan = await retry_transaction(self._plan)
-        numbers = iter([one for one in plan.ranges if not one.is_done])
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._sessions):
-                    group.create_task(self._allot(plan, numbers))
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None  # one failure stops the others, and tells the story
+        await self._run.over(plan.ranges, lambda one: self._allot(plan, one))
         done = await retry_transaction(lambda: self._finish(plan))
         _log.info("order allotted" if done else "order in progress", tenant=self._tenant.code, count=len(plan.ranges))
         return await self._report("" if done else IN_PROGRESS)
@@ -281,11 +384,9 @@ class _Allotment:
             order = await queries.hold_order(session, self._order)
             if order.price is not None:
                 return ""
-            offer = await queries.first_price(session, order.fund_id, after=order.cut_off_on, until=self._day)
-            if offer.held_on is not None and (offer.price_on is None or offer.held_on < offer.price_on):
-                return PRICE_HELD
-            if offer.price_on is None or offer.price is None:
-                return NO_PRICE
+            offer = await self._run.offer(session, order)
+            if offer.price_on is None or offer.price is None or _why_waiting(offer):
+                return _why_waiting(offer)
             conversion = self._conversion(offer.price)
             confirmed = order.units_confirmed
             if confirmed is None:
@@ -334,38 +435,21 @@ class _Allotment:
     def _conversion(self, price: Price) -> Conversion:
         return Conversion.at(price, amount_scale=self._money.scale, unit_scale=self._order.unit_scale)
 
-    async def _allot(self, plan: _Plan, numbers: Iterator[Range]) -> None:
-        for one in numbers:
-
-            async def once(one: Range = one) -> int:
-                async with self._db.unit_of_work(self._tenant.tenant_id) as session:
-                    return await queries.allot_range(
-                        session,
-                        plan.order,
-                        one.number,
-                        conversion=plan.conversion,
-                        codes=plan.codes,
-                        business_date=plan.price_on,
-                        actor=plan.actor,
-                        pack=self._tenant.pack_id,
-                        decision=plan.decision,
-                        body=self._body(
-                            plan, range=one.number, members=one.members, amount=str(one.amount), units=str(one.units)
-                        ),
-                    )
-
-            if await retry_transaction(once):
-                self._progress(one.members)
-
-    def _body(self, plan: _Plan, **facts: object) -> dict[str, object]:
-        return {
-            "dealing": plan.order.dealing_id,
-            "product": plan.order.product,
-            "fund": plan.order.fund,
-            "price": _fixed(plan.price.digits, plan.price.scale),
-            "price_on": plan.price_on.isoformat(),
-            **facts,
-        }
+    async def _allot(self, plan: _Plan, one: Range) -> int:
+        facts = {"range": one.number, "members": one.members, "amount": str(one.amount), "units": str(one.units)}
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            return await queries.allot_range(
+                session,
+                plan.order,
+                one.number,
+                conversion=plan.conversion,
+                codes=plan.codes,
+                business_date=plan.price_on,
+                actor=plan.actor,
+                pack=self._tenant.pack_id,
+                decision=plan.decision,
+                body=self._run.body(plan.order, **facts),
+            )
 
     async def _finish(self, plan: _Plan) -> bool:
         """Book the residue and mark the order priced, once all ranges are done; return whether they are."""
@@ -394,8 +478,8 @@ class _Allotment:
                         actor=plan.actor,
                         pack=self._tenant.pack_id,
                         decision=await ledger.decision_id(session, {"rules": [ref]}),
-                        body=self._body(
-                            plan,
+                        body=self._run.body(
+                            plan.order,
                             amount=str(order.amount),
                             confirmed=str(order.units_confirmed),
                             units=str(allotted),
@@ -407,6 +491,7 @@ class _Allotment:
                 ],
             )
             await queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
+            await queries.finish_dealing(session, order.dealing_id)
             return True
 
     async def _report(self, waiting: str) -> OrderReport:
@@ -435,6 +520,173 @@ class _Allotment:
             units=_fixed(allotted, order.unit_scale) if done else None,
             residue=None if residue is None else _fixed(residue, order.unit_scale),
             days_without_price=tuple(missing),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _SalePlan:
+    """An order that sells and has taken its price, and what selling it needs."""
+
+    order: SaleOrder
+    price_on: date
+    conversion: Conversion
+    codes: SaleCodes
+    actor: int
+    decision: int
+    ranges: Sequence[Range]
+
+
+class _Selling:
+    """The way of one order from its price to what is payable to its members, step by step as an allotment."""
+
+    def __init__(self, run: _Run, order: SaleOrder) -> None:
+        self._run, self._order = run, order
+        self._db, self._tenant = run.db, run.tenant
+        self._money = run.tenant.asset
+
+    async def run(self) -> SaleReport:
+        """Go as far as prices allow; return how far that is."""
+        waiting = await retry_transaction(self._take_price)
+        if waiting:
+            return await self._report(waiting)
+        plan = await retry_transaction(self._plan)
+        await self._run.over(plan.ranges, lambda one: self._sell(plan, one))
+        done = await retry_transaction(lambda: self._finish(plan))
+        _log.info("units sold" if done else "sale in progress", tenant=self._tenant.code, count=len(plan.ranges))
+        return await self._report("" if done else IN_PROGRESS)
+
+    async def _take_price(self) -> str:
+        """Fix the order's price and lay out its ranges; return why not, if it must wait."""
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            await price_queries.hold_prices(session)
+            order = await sale_queries.hold_order(session, self._order)
+            if order.price is not None:
+                return ""
+            offer = await self._run.offer(session, order)
+            if offer.price_on is None or offer.price is None or _why_waiting(offer):
+                return _why_waiting(offer)
+            conversion = self._conversion(offer.price)
+            confirmed = order.amount_confirmed
+            if confirmed is None:
+                # These managers confirm by the price they publish.
+                confirmed = value_of(
+                    order.units, amount_scale=self._money.scale, price=offer.price, unit_scale=order.unit_scale
+                )
+            if await sale_queries.amount_due(session, order, conversion) > confirmed:
+                return CONFIRMED_TOO_FEW
+            due, units = await sale_queries.plan_ranges(session, order, conversion)
+            assert units == order.units, (order.reference, units, order.units)
+            await sale_queries.take_price(
+                session, order, price_on=offer.price_on, price=offer.price, confirmed=confirmed, due=due
+            )
+            return ""
+
+    def _conversion(self, price: Price) -> Conversion:
+        return Conversion.selling_at(price, amount_scale=self._money.scale, unit_scale=self._order.unit_scale)
+
+    async def _plan(self) -> _SalePlan:
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            order = await sale_queries.hold_order(session, self._order)
+            assert order.price is not None, order
+            assert order.price_on is not None, order
+            selling = await sale_queries.selling_codes(session, order)
+            chart = await ledger.accounts_by_code(session)
+            payable = [
+                Account("payable", self._money.symbol, own.product, own.pot, own.origin)
+                for own in (chart[code] for code in selling)
+            ]
+            due = Account("proceeds-due", self._money.symbol, order.product, fund=order.fund)
+            issued = Account("units-issued", order.fund, fund=order.fund)
+            codes = await ledger.account_codes(session, {due, issued, *payable})
+            _, rule = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            return _SalePlan(
+                order=order,
+                price_on=order.price_on,
+                conversion=self._conversion(order.price),
+                codes=SaleCodes(codes[due], codes[issued], selling, [codes[account] for account in payable]),
+                actor=await ledger.actor_id(session, self._run.actor),
+                decision=await ledger.decision_id(session, {"rules": [rule]}),
+                ranges=await sale_queries.ranges(session, order),
+            )
+
+    async def _sell(self, plan: _SalePlan, one: Range) -> int:
+        facts = {"range": one.number, "members": one.members, "units": str(one.units), "amount": str(one.amount)}
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            return await sale_queries.sell_range(
+                session,
+                plan.order,
+                one.number,
+                conversion=plan.conversion,
+                codes=plan.codes,
+                business_date=plan.price_on,
+                actor=plan.actor,
+                pack=self._tenant.pack_id,
+                decision=plan.decision,
+                body=self._run.body(plan.order, **facts),
+            )
+
+    async def _finish(self, plan: _SalePlan) -> bool:
+        """Book the residue and mark the order priced, once all ranges are done; return whether they are."""
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            order = await sale_queries.hold_order(session, plan.order)
+            if order.state == "priced":
+                return True
+            done = await sale_queries.ranges(session, order)
+            if not all(one.is_done for one in done):
+                return False
+            assert order.amount_confirmed is not None, order
+            sold = sum(one.amount for one in done)
+            assert sold == order.amount_due, (order.reference, sold, order.amount_due)
+            residue = order.amount_confirmed - sold
+            rule, _ = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            owed = Account("residue", self._money.symbol, fund=order.fund, party=rule.residue_to)
+            codes = await ledger.account_codes(session, {owed})
+            facts = {
+                "units": str(order.units),
+                "confirmed": str(order.amount_confirmed),
+                "amount": str(sold),
+                "residue": str(residue),
+                "residue_to": rule.residue_to,
+            }
+            (posted,) = await ledger.post(
+                session,
+                [
+                    Entry(
+                        member_id=house_member(self._tenant.tenant_id),
+                        kind=EventKind.UNITS_SOLD,
+                        business_date=plan.price_on,
+                        actor=plan.actor,
+                        pack=self._tenant.pack_id,
+                        decision=plan.decision,
+                        body=self._run.body(order, **facts),
+                        transfers=[Transfer(residue, plan.codes.due, codes[owed])] if residue else (),
+                    )
+                ],
+            )
+            await sale_queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
+            await queries.finish_dealing(session, order.dealing_id)
+            return True
+
+    async def _report(self, waiting: str) -> SaleReport:
+        async with self._db.unit_of_work(self._tenant.tenant_id) as session:
+            order = await sale_queries.hold_order(session, self._order)
+            done = [one for one in await sale_queries.ranges(session, order) if one.is_done]
+        amount, scale = sum(one.amount for one in done), self._money.scale
+        confirmed = order.amount_confirmed if order.state == "priced" else None
+        return SaleReport(
+            dealing=order.dealing_id,
+            product=order.product,
+            fund=order.fund,
+            reference=order.reference,
+            cut_off_on=order.cut_off_on,
+            units=_fixed(order.units, order.unit_scale),
+            waiting=waiting,
+            price_on=order.price_on,
+            price=None if order.price is None else _fixed(order.price.digits, order.price.scale),
+            members=sum(one.members for one in done),
+            amount=_fixed(amount, scale) if done else None,
+            residue=None if confirmed is None else _fixed(confirmed - amount, scale),
+            confirmed=None if confirmed is None else _fixed(confirmed, scale),
         )
 
 

@@ -8,8 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.queries import dealings as queries
 from engine.funds.queries import prices as price_queries
+from engine.funds.queries import sales as sale_queries
 from engine.funds.queries.dealings import DealingRow
 from engine.funds.queries.prices import StoredPrice
+from engine.funds.queries.sales import SaleOrder
 
 
 async def list_prices(
@@ -31,3 +33,9 @@ async def list_dealings(
     """Return dealings, the newest first, below number `before`: for each a row an order, or one row without order."""
     rows = await queries.list_dealings(session, before=before, most=most)
     return [tuple(one) for _, one in groupby(rows, key=lambda row: row.dealing_id)]
+
+
+async def list_sale_orders(session: AsyncSession, dealings: Sequence[int]) -> dict[int, list[SaleOrder]]:
+    """Return by dealing the orders by which dealings sell units, by fund."""
+    orders = await sale_queries.orders_of(session, dealings)
+    return {number: list(found) for number, found in groupby(orders, key=lambda order: order.dealing_id)}

@@ -55,6 +55,28 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
     Law(
+        "proceeds-come-once",
+        "every line by which money of sold units came is of an order's amount, booked into its account, and no other line is of that order",
+        """
+        select format('statement %s, line %s', w.statement_id, w.line_no), format('%s of one order', coalesce(o.amount_confirmed, 0)),
+               format('%s booked, %s by the line, of %s lines', coalesce(t.amount, 0), l.amount, count(*) over (partition by w.event_id))
+          from settled_lines w
+          join statement_lines l on l.tenant_id = w.tenant_id and l.statement_id = w.statement_id and l.line_no = w.line_no
+          join statements s on s.tenant_id = w.tenant_id and s.statement_id = w.statement_id
+          left join sale_orders o on o.tenant_id = w.tenant_id and o.settled_event = w.event_id
+          left join lateral (select sum(t.amount) as amount from transfers t
+                 join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections' and c.party = s.account
+                where t.member_id = -w.tenant_id and t.event_id = w.event_id) t on true
+         where w.how = 'proceeds' and (l.amount is distinct from o.amount_confirmed or l.amount is distinct from t.amount
+            or exists (select from settled_lines x where x.how = 'proceeds' and x.event_id = w.event_id
+                          and (x.statement_id, x.line_no) <> (w.statement_id, w.line_no)))
+        union all
+        select format('sales of dealing %s, fund %s', o.dealing_id, o.fund_id), 'a line by which its money came', 'none'
+          from sale_orders o where o.settled_event <> 0
+           and not exists (select from settled_lines w where w.how = 'proceeds' and w.event_id = o.settled_event)
+        """,
+    ),
+    Law(
         "statements-are-whole",
         "a statement has the lines and the total that it had when it came",
         """
@@ -77,12 +99,12 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "collections-hold-what-is-not-ordered",
-        "a collection account holds what was received and not reversed, less what closed dealings took",
+        "a collection account holds what was received and not reversed, and what sold units brought, less what closed dealings took",
         """
         with received as (
           select c.code, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
             from chart c join transfers t on t.debit = c.code or t.credit = c.code
-            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13)
+            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19)
            where c.kind = 'collections' group by c.code),
         dealt as (
           select a.collected as code, sum(a.amount) as amount from allocations a

@@ -200,28 +200,30 @@ async def add_matches(session: AsyncSession, rows: Sequence[tuple[int, int, int,
 
 
 @dataclass(frozen=True, slots=True)
-class MoneyOut:
-    """A line of money that went out (`amount` < 0) and waits; the digests are claims of what it may pay."""
+class OtherLine:
+    """A line that waits and is no receipt: money out (`amount` < 0), or in; the digests are claims of what it may be of."""
 
     statement_id: int
     line_no: int
     account: str
     amount: int
     digests: tuple[UUID, ...]
+    value_date: date
 
 
-async def open_money_out(session: AsyncSession, *, most: int) -> list[MoneyOut]:
+async def open_money_out(session: AsyncSession, *, most: int) -> list[OtherLine]:
     """Return lines of money that went out and wait, the first statement's first."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select l.statement_id, l.line_no, s.account, l.amount, l.reference_digest, l.other_digest from unmatched_lines u
+        """select l.statement_id, l.line_no, s.account, l.amount, l.reference_digest, l.other_digest, l.value_date
+             from unmatched_lines u
              join statement_lines l using (tenant_id, statement_id, line_no) join statements s using (tenant_id, statement_id)
             where l.amount < 0 order by l.statement_id, l.line_no limit %s""",
         (most,),
     )
     return [
-        MoneyOut(statement, line, account, amount, (first,) if second is None else (first, second))
-        for statement, line, account, amount, first, second in await cursor.fetchall()
+        OtherLine(statement, line, account, amount, (first,) if second is None else (first, second), day)
+        for statement, line, account, amount, first, second, day in await cursor.fetchall()
     ]
 
 
@@ -252,18 +254,43 @@ async def unpaid_orders(session: AsyncSession, *, among: Sequence[str]) -> list[
     return [OrderPart(*row) for row in await cursor.fetchall()]
 
 
-async def settle_orders(session: AsyncSession, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Settle (statement_id, line_no) as payment of the order of an event; the lines wait no more. Needs the jobs role."""
+async def open_money_in(session: AsyncSession, digests: Sequence[UUID]) -> list[OtherLine]:
+    """Return lines of money that came in, wait, and bear one of the references, the first statement's first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select l.statement_id, l.line_no, s.account, l.amount, l.reference_digest, l.other_digest, l.value_date
+             from unmatched_lines u
+             join statement_lines l using (tenant_id, statement_id, line_no) join statements s using (tenant_id, statement_id)
+            where l.amount > 0 and (l.reference_digest = any(%(digests)s) or l.other_digest = any(%(digests)s))
+            order by l.statement_id, l.line_no""",
+        {"digests": list(digests)},
+    )
+    return [
+        OtherLine(statement, line, account, amount, (first,) if second is None else (first, second), day)
+        for statement, line, account, amount, first, second, day in await cursor.fetchall()
+    ]
+
+
+async def collection_accounts(session: AsyncSession) -> list[str]:
+    """Return the collection accounts that statements came of."""
+    return list(await session.scalars(text("select distinct account from statements order by 1")))
+
+
+async def settle_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int]], *, how: str) -> None:
+    """Settle (statement_id, line_no) as payment of the order, or receipt of the proceeds, of an event.
+
+    `how` is "order" or "proceeds". The lines wait no more. Needs the jobs role.
+    """
     connection = await driver(session)
     await connection.execute(
         """with settled as (
              insert into settled_lines (tenant_id, statement_id, line_no, how, event_id)
-             select %s, k.statement_id, k.line_no, 'order', k.event_id
+             select %s, k.statement_id, k.line_no, %s, k.event_id
                from unnest(%s::bigint[], %s::int[], %s::bigint[]) k(statement_id, line_no, event_id)
              returning tenant_id, statement_id, line_no)
            delete from unmatched_lines u using settled w
             where u.tenant_id = w.tenant_id and u.statement_id = w.statement_id and u.line_no = w.line_no""",
-        (session.info["tenant_id"], *([row[i] for row in rows] for i in range(3))),
+        (session.info["tenant_id"], how, *([row[i] for row in rows] for i in range(3))),
     )
 
 

@@ -75,7 +75,8 @@ select account, kind, count(*)::int, sum(amount)::bigint, min(day) from (
   union all
   select m.account, 'receipt-not-shown', -m.amount, m.day from moved m
    where m.amount > 0 and not exists (
-     select from lines l where l.receipt = m.event_id and l.member_id = m.member_id and l.account = m.account)
+     select from lines l where l.account = m.account and ((l.receipt = m.event_id and l.member_id = m.member_id)
+                            or (l.how = 'proceeds' and l.orders = m.event_id)))
   union all
   select m.account, case when m.kind = 41 then 'order-not-shown' else 'out-not-shown' end, -m.amount, m.day from moved m
    where m.amount < 0 and not exists (

@@ -151,9 +151,12 @@ async def add_lines(session: AsyncSession, statement_id: int, lines: Sequence[Ne
 
 
 async def matched_lines(session: AsyncSession, statement_ids: Sequence[int]) -> list[tuple[int, UUID, date]]:
-    """Return (amount, digest, value date) of the statements' lines that are receipts."""
+    """Return (amount, digest, value date) of the statements' lines that are booked: receipts, paid orders, proceeds."""
     rows = await session.execute(
-        text("""select l.amount, l.reference_digest, l.value_date from matches m
+        text("""select l.amount, l.reference_digest, l.value_date
+                  from (select tenant_id, statement_id, line_no from matches
+                         union all
+                        select tenant_id, statement_id, line_no from settled_lines where how <> 'withdrawn') m
                   join statement_lines l using (tenant_id, statement_id, line_no) where m.statement_id = any(:ids)"""),
         {"ids": list(statement_ids)},
     )

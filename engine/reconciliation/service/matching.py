@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds import service as funds
 from engine.funds.rules import ReconciledReceipt
+from engine.funds.service import UnsettledSale
 from engine.kernel.clock import business_date
 from engine.kernel.ids import claim_digest, house_member
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.reconciliation.queries import matching as queries
-from engine.reconciliation.queries.matching import OpenLine
+from engine.reconciliation.queries.matching import OpenLine, OtherLine
 from engine.reconciliation.service.telling import fixed, reason_of
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.runtime.logging import get_logger
@@ -29,10 +30,14 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """What a run of matching did, in lines and receipts; sums in major units. `orders` are lines that paid an order."""
+    """What a run of matching did, in lines and receipts; sums in major units.
+
+    `orders` are lines that paid an order, `proceeds` lines by which the money of sold units came.
+    """
 
     matched: int = 0
     orders: int = 0
+    proceeds: int = 0
     matched_total: str = "0"
     allocated_total: str = "0"
     waiting: int = 0
@@ -67,6 +72,7 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
             break
         after = done.last
     orders = await retry_transaction(lambda: _match_orders(db, tenant))
+    proceeds = await retry_transaction(lambda: _match_proceeds(db, tenant, actor))
     after = (-(2**63), 0)
     while True:
 
@@ -79,14 +85,15 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
         if last is None:
             break
         after = last
-    _log.info("statements matched", tenant=tenant.code, count=matched + orders)
+    _log.info("statements matched", tenant=tenant.code, count=matched + orders + proceeds)
     return MatchReport(
         matched=matched,
         orders=orders,
+        proceeds=proceeds,
         matched_total=fixed(matched_total, tenant.asset),
         allocated_total=fixed(allocated, tenant.asset),
         waiting=waiting,
-        unmatched=unmatched,
+        unmatched=unmatched - proceeds,
     )
 
 
@@ -106,7 +113,40 @@ async def _match_orders(db: Database, tenant: Tenant) -> int:
             found = next((key for digest in line.digests if (key := (digest, -line.amount)) in parts), None)
             if found is not None:
                 settled.append((line.statement_id, line.line_no, parts.pop(found)))
-        await queries.settle_orders(session, settled)
+        await queries.settle_lines(session, settled, how="order")
+        return len(settled)
+
+
+async def _match_proceeds(db: Database, tenant: Tenant, actor: str) -> int:
+    """Book money of sold units that came in by an order's reference and of its amount; return how many lines."""
+    async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
+        await queries.hold_matching(session)
+        due = await funds.unsettled_sales(session)
+        if not due:
+            return 0
+        wanted = {
+            (account, claim_digest(tenant.tenant_id, f"provider:{account}", one.reference)): one
+            for account in await queries.collection_accounts(session)
+            for one in due
+        }
+        found: dict[tuple[int, int], tuple[OtherLine, UnsettledSale]] = {}
+        for line in await queries.open_money_in(session, [digest for _, digest in wanted]):
+            for digest in line.digests:
+                order = wanted.get((line.account, digest))
+                if order is not None and order.amount == line.amount:
+                    found.setdefault((order.dealing_id, order.fund_id), (line, order))
+        if not found:
+            return 0
+        events = await funds.settle_sales(
+            session,
+            tenant,
+            [funds.Proceeds(order, line.account, line.value_date) for line, order in found.values()],
+            actor=actor,
+        )
+        settled = [
+            (line.statement_id, line.line_no, event) for (line, _), event in zip(found.values(), events, strict=True)
+        ]
+        await queries.settle_lines(session, settled, how="proceeds")
         return len(settled)
 
 

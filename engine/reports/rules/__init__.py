@@ -11,6 +11,7 @@ from engine.reports.rules.contents import (
     statement_problems,
 )
 from engine.reports.rules.statements import (
+    HELD,
     LARGEST_RETURN_BP,
     SHORTEST_RETURN_DAYS,
     Account,
@@ -28,11 +29,14 @@ from engine.reports.rules.statements import (
     flows_of,
     holdings_of,
     lines_of,
+    paid_out_of,
+    payable_of,
     totals_of,
     why_no_return,
 )
 
 __all__ = [
+    "HELD",
     "LABELS",
     "LARGEST_RETURN_BP",
     "RULE_KINDS",
@@ -57,6 +61,8 @@ __all__ = [
     "holdings_of",
     "items_of",
     "lines_of",
+    "paid_out_of",
+    "payable_of",
     "statement_problems",
     "totals_of",
     "why_no_return",

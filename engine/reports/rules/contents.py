@@ -40,6 +40,8 @@ LABELS: Mapping[str, str] = {
     "closing-balance": N_("Balance at the end"),
 }
 assert set(LABELS) == set(get_args(Item))
+PAID_OUT = ("payouts-in-transit", "tax-withheld")
+"""The kinds of account that what is payable to a member goes to when it is paid."""
 Statements = Annotated[tuple[Item, ...], Meta(min_length=1)]
 
 
@@ -95,7 +97,7 @@ class Flow:
 
 
 def items_of(
-    wanted: Sequence[Item], flows: Sequence[Flow], *, opening: int, closing: int, payable: int = 0
+    wanted: Sequence[Item], flows: Sequence[Flow], *, opening: int, closing: int, payable: int = 0, unpaid: int = 0
 ) -> dict[str, int]:
     """Return the amounts of a statement's items over a scheme year, in smallest units.
 
@@ -105,6 +107,7 @@ def items_of(
         opening: what the account was worth before the year.
         closing: what it is worth at the end.
         payable: what is due and not paid.
+        unpaid: what of `closing` is payable to the member and not paid yet.
 
     Returns:
         By item; returns are what is left of the change in value once all that came and went is taken off.
@@ -113,7 +116,7 @@ def items_of(
     paid = _sum(flows, ("collections", "suspense"), but="state-match")
     match = _sum(flows, ("state-match-receivable", "collections", "suspense"), only="state-match")
     fees, surcharge = -_sum(flows, ("fees-payable",)), -_sum(flows, ("late-charges",))
-    benefits = -_sum(flows, ("benefits-payable",))
+    benefits = -_sum(flows, PAID_OUT)
     moved = _sum(flows, ("transfers-in-transit",))
     came_in = sum(flow.minor for flow in flows if flow.kind == "transfers-in-transit" and flow.minor > 0)
     known = {
@@ -125,7 +128,7 @@ def items_of(
         "returns": closing - opening - paid - match + fees + surcharge + benefits - moved,
         "fees": fees,
         "benefits-paid": benefits,
-        "benefits-unpaid": 0,
+        "benefits-unpaid": unpaid,
         "transfers-in": came_in,
         "transfers-out": came_in - moved,
         "closing-balance": closing,

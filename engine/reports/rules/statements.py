@@ -14,9 +14,11 @@ from enum import StrEnum
 from msgspec import Struct
 
 from engine.kernel.prices import Price, value_of
+from engine.reports.rules.contents import PAID_OUT
 
 SHORTEST_RETURN_DAYS = 30
 """A yearly rate is told from this many days after the first payment on: before, a year's rate says nothing."""
+HELD = ("units", "selling")
 LARGEST_RETURN_BP = 10_000_000
 """A yearly rate beyond a thousandfold is not told: it is a sign of a tiny first payment, not of growth."""
 
@@ -59,7 +61,10 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class Holding(Struct, frozen=True, kw_only=True):
-    """The units held of one fund, at its last accepted price on or before the statement's day."""
+    """The units held of one fund, at its last accepted price on or before the statement's day.
+
+    `selling` of the `units` are being sold: they are the member's, at the fund's price, until they take their own.
+    """
 
     fund: str
     units: int
@@ -67,12 +72,18 @@ class Holding(Struct, frozen=True, kw_only=True):
     price: Price
     price_on: date
     value_minor: int
+    selling: int = 0
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """The sums of a statement. gain = value - contributed; charges are what was taken for costs, already out of value."""
+    """The sums of a statement. gain = value + paid out - contributed; charges are what was taken for costs, already out of value.
+
+    What is payable is in the value until it is paid out; taxes withheld from it count as paid out.
+    """
 
     contributed_minor: int
+    paid_out_minor: int
+    payable_minor: int
     charges_minor: int
     value_minor: int
     gain_minor: int
@@ -109,7 +120,8 @@ class Movement:
     """One transfer's effect on one account of the member: `amount` > 0 put in, < 0 taken out.
 
     `is_payment` tells a payment (or its reversal) from a change of cash into units. `dealing`, `price`
-    and `price_on` are set where cash bought units; `resolves` names the suspended payment that this one is.
+    and `price_on` are set where cash bought units; `resolves` names the suspended payment that this one is. `against`
+    is the kind of the account on the other side.
     """
 
     event_id: int
@@ -127,6 +139,7 @@ class Movement:
     price: Price | None = None
     price_on: date | None = None
     resolves: int = 0
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +248,14 @@ def holdings_of(account: Account, *, money_scale: int) -> tuple[Holding, ...]:
         Unpriced: a fund has no price.
     """
     units: dict[str, int] = {}
+    selling: dict[str, int] = {}
     scales: dict[str, int] = {}
     for move in account.movements:
-        if move.account == "units":
+        if move.account in HELD:
             units[move.fund] = units.get(move.fund, 0) + move.amount
             scales[move.fund] = move.scale
+        if move.account == "selling":
+            selling[move.fund] = selling.get(move.fund, 0) + move.amount
     held = []
     for fund, count in sorted(units.items()):
         if not count:
@@ -256,6 +272,7 @@ def holdings_of(account: Account, *, money_scale: int) -> tuple[Holding, ...]:
                 price=price,
                 price_on=price_on,
                 value_minor=value,
+                selling=selling.get(fund, 0),
             )
         )
     return tuple(held)
@@ -266,10 +283,24 @@ def cash_of(account: Account) -> int:
     return sum(move.amount for move in account.movements if move.account == "cash")
 
 
+def payable_of(account: Account) -> int:
+    """Return what is payable to the member and not on its way: what sold units and benefits out of cash brought."""
+    return sum(move.amount for move in account.movements if move.account == "payable")
+
+
+def paid_out_of(account: Account) -> int:
+    """Return what was paid out, net of what came back, with the taxes withheld."""
+    return -sum(move.amount for move in _payouts(account))
+
+
+def _payouts(account: Account) -> list[Movement]:
+    return [move for move in account.movements if move.account == "payable" and move.against in PAID_OUT]
+
+
 def flows_of(account: Account) -> tuple[tuple[date, int], ...]:
-    """Return (day, net amount paid in) of each day with payments, by day; days that net to nothing are left out."""
+    """Return (day, net amount paid in, less what was paid out) of each day, by day; days that net to nothing are left out."""
     by_day: dict[date, int] = {}
-    for move in _payments(account):
+    for move in (*_payments(account), *_payouts(account)):
         by_day[move.business_date] = by_day.get(move.business_date, 0) + move.amount
     return tuple(sorted((day, amount) for day, amount in by_day.items() if amount))
 
@@ -297,17 +328,21 @@ def totals_of(
     holdings: Iterable[Holding],
     *,
     cash_minor: int,
+    payable_minor: int,
+    paid_out_minor: int,
     return_bp: int | None,
     no_return: NoReturn | None,
 ) -> Totals:
     """Return the sums. No product charges a member's account yet, so charges are nothing."""
     contributed = sum(line.amount_minor for line in lines)
-    value = cash_minor + sum(holding.value_minor for holding in holdings)
+    value = cash_minor + payable_minor + sum(holding.value_minor for holding in holdings)
     return Totals(
         contributed_minor=contributed,
+        paid_out_minor=paid_out_minor,
+        payable_minor=payable_minor,
         charges_minor=0,
         value_minor=value,
-        gain_minor=value - contributed,
+        gain_minor=value + paid_out_minor - contributed,
         return_bp=return_bp,
         no_return=no_return if return_bp is None else None,
     )

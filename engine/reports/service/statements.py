@@ -17,6 +17,7 @@ from engine.ledger import service as ledger
 from engine.reports import queries
 from engine.reports.errors import DateInFuture, NoPrice, UnknownMember
 from engine.reports.rules import (
+    HELD,
     Account,
     Holding,
     Item,
@@ -30,6 +31,8 @@ from engine.reports.rules import (
     holdings_of,
     items_of,
     lines_of,
+    paid_out_of,
+    payable_of,
     totals_of,
     why_no_return,
 )
@@ -82,7 +85,7 @@ async def statement(
         raise DateInFuture(field="as_of", day=as_of.isoformat(), today=today.isoformat())
     products = await enrolment.products_behind(session, member.member_id, member.product)
     movements = await queries.movements(session, member.member_id, products=products, as_of=as_of, log_size=known_size)
-    held = sorted({move.fund for move in movements if move.account == "units"})
+    held = sorted({move.fund for move in movements if move.account in HELD})
     account = Account(
         movements=movements,
         allocations=await queries.allocations(session, member.member_id, products=products),
@@ -104,7 +107,8 @@ async def statement(
     lines = lines_of(account)
     cash = cash_of(account)
     flows = flows_of(account)
-    value = cash + sum(holding.value_minor for holding in holdings)
+    payable = payable_of(account)
+    value = cash + payable + sum(holding.value_minor for holding in holdings)
     no_return = why_no_return(flows, as_of=as_of, has_holdings=bool(holdings))
     rate = None if no_return else money_weighted_return(flows, value=value, as_of=as_of)
     return Statement(
@@ -124,6 +128,8 @@ async def statement(
             lines,
             holdings,
             cash_minor=cash,
+            payable_minor=payable,
+            paid_out_minor=paid_out_of(account),
             return_bp=rate,
             no_return=no_return or NoReturn.UNDEFINED,
         ),
@@ -151,19 +157,21 @@ async def _items(
     if not wanted:
         return {}
     eve = year_from - timedelta(days=1)
-    funds = sorted({move.fund for move in account.movements if move.account == "units"})
+    funds = sorted({move.fund for move in account.movements if move.account in HELD})
     prices = await queries.last_prices(session, funds, as_of=eve, log_size=known_size)
     earlier = [move for move in account.movements if move.business_date <= eve]
     before = Account(earlier, account.allocations, frozenset(), prices)
     try:
-        opening = cash_of(before) + sum(one.value_minor for one in holdings_of(before, money_scale=money.scale))
+        held = holdings_of(before, money_scale=money.scale)
     except Unpriced as error:
         raise NoPrice(fund=error.args[0], day=eve.isoformat()) from error
-    closing = cash_of(account) + sum(one.value_minor for one in holdings)
+    unpaid = payable_of(account)
+    opening = cash_of(before) + payable_of(before) + sum(one.value_minor for one in held)
+    closing = cash_of(account) + unpaid + sum(one.value_minor for one in holdings)
     flows = await queries.flows(
         session, member.member_id, products=products, since=year_from, as_of=as_of, log_size=known_size
     )
-    return items_of(wanted, flows, opening=opening, closing=closing)
+    return items_of(wanted, flows, opening=opening, closing=closing, unpaid=unpaid)
 
 
 def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_of: date) -> int | None:
@@ -173,7 +181,7 @@ def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_o
     flows, rounded half to even. None where no rate does.
 
     Args:
-        flows: (business date, net amount paid in) by date.
+        flows: (business date, net amount paid in, less what was paid out) by date.
         value: what the account is worth at the end of `as_of`.
         as_of: the day of the statement.
     """

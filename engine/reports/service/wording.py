@@ -1,6 +1,6 @@
 """A statement in a reader's language: every figure and label as text, for the page and for the printed sheet alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -160,6 +160,10 @@ class _Writer:
     def _figures(self) -> tuple[Figure, ...]:
         totals, _ = self._statement.totals, self._say
         figures = [Figure(_("Paid in"), self._money(totals.contributed_minor))]
+        if totals.paid_out_minor:
+            figures.append(Figure(_("Paid out"), self._money(totals.paid_out_minor)))
+        if totals.payable_minor:
+            figures.append(Figure(_("Payable to you"), self._money(totals.payable_minor)))
         if self._statement.is_unitised:
             figures.append(Figure(_("Gain or loss"), self._money(totals.gain_minor)))
         figures.append(Figure(_("Charges taken"), self._money(totals.charges_minor)))
@@ -262,6 +266,7 @@ class _Writer:
         if not self._statement.is_unitised:
             return (states,)
         return (
+            *self._being_sold(),
             " ".join((states, _("Invested: it has bought units."))),
             _(
                 "The value of a fund is its units times the last price by this day, rounded down. Prices rise and fall; "
@@ -272,6 +277,16 @@ class _Writer:
                 "tell the future."
             ),
         )
+
+    def _being_sold(self) -> Iterator[str]:
+        for holding in self._statement.holdings:
+            if holding.selling:
+                yield self._say(
+                    N_("{units} units of {fund} are being sold. They are worth the price of the day they are sold at.")
+                ).format(
+                    units=format_units(holding.selling, holding.unit_scale, self._head.locale),
+                    fund=self._head.fund_names.get(holding.fund, holding.fund),
+                )
 
     def _day(self, day: date) -> str:
         return format_date(day, self._head.locale)

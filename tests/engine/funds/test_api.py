@@ -12,6 +12,7 @@ from litestar.testing import AsyncTestClient
 from engine.access.rules import Caller
 from engine.funds import jobs
 from engine.funds.api import DealingController, PriceController
+from engine.funds.service import Units
 from engine.kernel.permissions import Permission
 from engine.reconciliation.api import ReconciliationController
 from engine.runtime.database import Database
@@ -19,6 +20,7 @@ from engine.runtime.http import exception_handlers
 from engine.tenancy.service import Tenant
 from integrations.banking.tabular.adapter import TabularStatements
 from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.test_selling import sell
 
 
 @pytest_asyncio.fixture
@@ -120,6 +122,23 @@ async def test_dealings_are_listed_with_their_orders(scheme: Scheme, client: Asy
             "residue": "0.0000",
         }
     ]
+    assert priced["sales"] == []
+    await sell(scheme, members[0], [Units("retirement", "own", "SM001009", 100_000)])
+    await scheme.deal("2023-04-05")
+    await scheme.clock("2023-04-06T04:30:00")
+    await scheme.price("2023-04-06", {"SM001009": "33.0071"})
+    await scheme.deal("2023-04-06")
+    (sale,) = (await client.get("/v1/dealings")).json()["items"][0]["sales"]
+    assert sale == {
+        "fund": "SM001009",
+        "units": "10.0000",
+        "state": "priced",
+        "price_on": "2023-04-06",
+        "price": "33.0071",
+        "amount": "330.07",
+        "residue": "0.00",
+        "is_settled": False,
+    }
     older: dict[str, Any] = (await client.get(f"/v1/dealings?before={newest['dealing']}")).json()
     assert [one["dealing"] for one in older["items"]] == [priced["dealing"]]
 

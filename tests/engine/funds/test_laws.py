@@ -7,6 +7,7 @@ import pytest
 
 from engine.funds.queries import LAWS
 from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.test_selling import sell
 
 UNITS = "(select code from chart where kind = 'units' limit 1)"
 
@@ -20,6 +21,11 @@ DAMAGE = {
     "residue-is-what-rounding-left": "update orders set units_confirmed = units_confirmed + 1, residue_units = residue_units + 1",
     "allocations-are-whole-receipts": "update allocations set amount = amount + 1 where ctid = (select min(ctid) from allocations where tenant_id = {t})",
     "orders-take-a-published-price": "update prices set digits = digits + 1",
+    "sale-orders-are-their-sales": "delete from sales where ctid = (select min(ctid) from sales where tenant_id = {t})",
+    "selling-is-unsold": "update sale_ranges set event_id = 0",
+    "proceeds-follow-the-formula": "update sales set units = units + 100",
+    "proceeds-are-due": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
+    "proceeds-residue-is-what-rounding-left": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
 }
 
 
@@ -32,6 +38,12 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
     await scheme.clock("2023-04-05T04:30:00")
     await scheme.price("2023-04-05", {"SM001009": "32.6034"})
     await scheme.deal("2023-04-05")
+    for member in members[:3]:
+        await sell(scheme, member)
+    await scheme.deal("2023-04-05")
+    await scheme.clock("2023-04-06T04:30:00")
+    await scheme.price("2023-04-06", {"SM001009": "33.0071"})
+    await scheme.deal("2023-04-06")
     tenant_id = scheme.tenant.tenant_id
     (sql,) = [one.sql for one in LAWS if one.name == law]
     app, database = _names(database_urls)

@@ -16,6 +16,7 @@ from engine.reconciliation import service
 from engine.reconciliation.errors import UnreadableHoldings, UnreadableStatement
 from engine.reconciliation.service import AccountProof, DayProof
 from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.test_selling import progress, sell
 
 INR = Asset.currency("INR")
 ACCOUNT = "NPS TRUST COLLECTION UPI"
@@ -178,6 +179,50 @@ async def test_an_order_is_paid_by_the_line_that_bears_its_reference(scheme: Sch
     proof = await upi(scheme)
     assert items(proof) == {"out-not-booked": (1, report.breaks[0].amount)}
     assert proof.unexplained == "0.00"
+    assert not await scheme.broken()
+
+
+async def test_money_of_sold_units_comes_by_the_line_that_bears_its_reference(scheme: Scheme) -> None:
+    (member,) = await scheme.members(["first"])
+    await scheme.receive([(member, {"retirement": 10_000}, "R1")])
+    await take(scheme, "a", statement(line(10_000, "R1")))
+    await scheme.deal("2023-04-03")
+    await scheme.clock("2023-04-05T04:30:00")
+    await scheme.price("2023-04-05", {"SM001009": "30"})
+    await scheme.deal("2023-04-05")
+    sale = await sell(scheme, member)
+    await scheme.deal("2023-04-05")
+    await scheme.clock("2023-04-06T04:30:00")
+    assert (await upi(scheme, date(2023, 4, 6))).unexplained == "0.00"
+    await scheme.price("2023-04-06", {"SM001009": "31"})
+    (order,) = (await scheme.deal("2023-04-06")).sales
+    assert order.confirmed == "103.33"  # 3.3333 units at 31
+    priced = await prove(scheme, date(2023, 4, 6))
+    assert [one.books for one in priced.funds if one.fund == "SM001009"] == ["0.0000"]
+    assert priced.accounts[0].unexplained == "0.00", "what the manager owes is on no statement and in no account yet"
+
+    later = date(2023, 4, 7)
+    await scheme.clock("2023-04-08T04:30:00")
+    lines = [
+        line(10_332, e2e=order.reference, row=2, day=later),
+        line(10_333, e2e=order.reference, row=3, day=later),
+        line(10_333, e2e=order.reference, row=4, day=later),
+    ]
+    report = await take(scheme, "b", statement(*lines, opening=10_000, day=later, number=7))
+    assert (report.matched, report.unmatched) == (1, 2)
+    found = await progress(scheme, sale)
+    assert found is not None
+    assert (found.state, found.proceeds) == ("settled", {("retirement", "own"): 10_333})
+    again = await service.match_statements(scheme.db, scheme.tenant)
+    assert (again.proceeds, again.unmatched) == (0, 2)
+    proof = await upi(scheme, later)
+    assert items(proof) == {"in-not-booked": (2, "206.65"), "order-not-shown": (1, "100.00")}
+    assert (proof.books, proof.unexplained) == ("103.33", "0.00")
+    assert not await scheme.broken()
+
+    corrected = await take(scheme, "c", statement(lines[1], opening=10_000, day=later, number=7))
+    assert (corrected.line_count, corrected.withdrawn) == (0, 2)
+    assert items(await upi(scheme, later)) == {"order-not-shown": (1, "100.00")}
     assert not await scheme.broken()
 
 

@@ -93,6 +93,8 @@ def statement(count: int, *, currency: str = "INR", scale: int = 2, pots: int = 
             lines,
             holdings,
             cash_minor=cash,
+            payable_minor=0,
+            paid_out_minor=0,
             return_bp=1034 if held else None,
             no_return=NoReturn.NOTHING_INVESTED,
         ),

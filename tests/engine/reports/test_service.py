@@ -7,7 +7,10 @@ import msgspec
 import pytest
 from sqlalchemy import event
 
+from engine.funds import service as funds
 from engine.kernel.errors import EngineError
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.reports import service
 from engine.reports.api import document_of
 from engine.reports.errors import DateInFuture, UnknownMember
@@ -246,3 +249,69 @@ async def test_a_statement_takes_the_same_few_queries_however_long_the_history(i
         counted.append(len(statements))
 
     assert counted == [7, 7]
+
+
+async def test_nothing_is_lost_between_units_and_money(india: Scheme) -> None:
+    """Whole units, then some being sold, then payable, then paid out: at one price the value and the gain stay."""
+    await india.advance(date(2023, 4, 3))
+    asha = await india.enrol(group="sahyog")
+    await india.reconcile([await india.pay(asha, "1000.00")])
+    await india.deal(date(2023, 4, 3))
+    bought, sold = date(2023, 4, 5), date(2023, 4, 6)
+    await india.advance(bought)
+    await india.prices(bought, {"SM001009": "30.0000"})
+    await india.deal(bought)
+    before = await statement(india, asha, bought)
+    await sell(india, asha, 100_000)
+    during = await statement(india, asha, bought)
+    await india.deal(bought)
+    await india.advance(sold)
+    await india.prices(sold, {"SM001009": "30.0000"})
+    await india.deal(sold)
+    after = await statement(india, asha, sold)
+
+    assert [(one.units, one.selling) for one in during.holdings] == [(333_333, 100_000)]
+    assert during.totals == before.totals
+    assert [(one.units, one.selling) for one in after.holdings] == [(233_333, 0)]
+    assert (after.totals.payable_minor, after.totals.paid_out_minor) == (300_00, 0)
+    assert after.totals.value_minor == before.totals.value_minor == 999_99
+    assert after.lines == before.lines
+    totals = document_of(after).totals
+    assert (totals.payable, totals.gain) == ("300.00", "-0.01")
+
+    await pay_out(india, asha, 120_00)
+    paid = await statement(india, asha, sold)
+    assert (paid.totals.payable_minor, paid.totals.paid_out_minor) == (180_00, 120_00)
+    assert (paid.totals.value_minor, paid.totals.gain_minor) == (999_99 - 120_00, -1)
+
+
+async def sell(scheme: Scheme, number: str, units: int) -> None:
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        member = await service.find_member(session, scheme.keys, number)
+        await funds.sell(
+            session,
+            scheme.tenant,
+            member.member_id,
+            member.product,
+            [funds.Units("retirement", "own", "SM001009", units)],
+            day=await scheme.today(),
+            actor="staff:2",
+            reference=f"test-{number}",
+        )
+
+
+async def pay_out(scheme: Scheme, number: str, amount: int) -> None:
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        member = await service.find_member(session, scheme.keys, number)
+        payable = Account("payable", "INR", member.product, "retirement", "own")
+        sent = Account("payouts-in-transit", "INR", party="bank")
+        codes = await ledger.account_codes(session, [payable, sent])
+        entry = Entry(
+            member_id=member.member_id,
+            kind=EventKind.UNITS_SOLD,
+            business_date=await scheme.today(),
+            actor=await ledger.actor_id(session, "staff:2"),
+            transfers=[Transfer(amount, codes[payable], codes[sent])],
+        )
+        (posted,) = await ledger.post(session, [entry])
+        assert posted.outcome == Outcome.POSTED
