@@ -86,6 +86,7 @@ _groups = {
         "clock": "The scheme clock, outside production.",
         "import": "Files in.",
         "dealing": "Dealing days.",
+        "interest": "Interest that is declared for a scheme year.",
         "price": "Prices that wait for a second person.",
         "audit": "The tamper-evident log.",
         "counterparty": "Operators of wallets that are joined to a scheme.",
@@ -464,6 +465,28 @@ def dealing_run(
     async def use(deployment: Deployment) -> funds.DealingReport:
         served = deployment.tenants.by_code(tenant)
         return await funds.run_dealing(deployment.db, served, day.date(), actor=ACTOR)
+
+    report = run(context, use)
+
+    def lines() -> None:
+        for line in report.lines():
+            typer.echo(line)
+
+    show(context, report, lines)
+
+
+@_groups["interest"].command("credit")
+def interest_credit(
+    context: typer.Context,
+    tenant: TenantOption,
+    product: Annotated[str, typer.Option(help="The product.")],
+    day: Annotated[datetime, typer.Option("--date", help="A day in the scheme year.", formats=["%Y-%m-%d"])],
+) -> None:
+    """Credit what a scheme year's money earned, at the rate that was declared; run again, the differences."""
+
+    async def use(deployment: Deployment) -> funds.InterestReport:
+        served = deployment.tenants.by_code(tenant)
+        return await funds.credit_interest(deployment.db, served, product, day.date(), ACTOR)
 
     report = run(context, use)
 

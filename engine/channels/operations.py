@@ -11,14 +11,16 @@ from msgspec import Meta, Struct
 
 from engine.access.rules import Caller
 from engine.funds import service as funds
+from engine.funds.errors import LaterYearCredited, NoDeclaredReturn, ReturnNotDeclared
 from engine.kernel.errors import Invalid, Malformed
 from engine.kernel.permissions import Permission
+from engine.kernel.series import SeriesValueMissing
 from engine.reconciliation import service as reconciliation
 from engine.runtime.database import Database
 from engine.runtime.http import FileOperation, refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
-from engine.tenancy.errors import ClockBackwards, ClockInUse, ClockRefused
+from engine.tenancy.errors import ClockBackwards, ClockInUse, ClockRefused, UnknownProduct
 from engine.tenancy.service import Tenant, advance_clock
 
 MOST_FILE_BYTES = 6_000_000
@@ -36,6 +38,13 @@ class DealingDayRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The dealing day to run."""
 
     date: Annotated[date, Meta(examples=["2023-04-03"])]
+
+
+class InterestRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The product, and a day in the scheme year that is credited."""
+
+    product: Annotated[str, Meta(min_length=1, max_length=40, examples=["ltss"])]
+    date: Annotated[date, Meta(examples=["2023-06-30"])]
 
 
 class SessionAnswer(Struct, frozen=True):
@@ -165,6 +174,23 @@ class OperationsController(Controller):
         return await reconciliation.import_holdings(
             db, tenant, source, await _file(request), name=name, actor=caller.actor
         )
+
+    @post(
+        "/interest",
+        operation_id="CreditInterest",
+        status_code=200,
+        opt={"permission": Permission.DEALING_RUN},
+        responses=refuses(UnknownProduct, NoDeclaredReturn, LaterYearCredited, ReturnNotDeclared, SeriesValueMissing),
+    )
+    async def interest(
+        self,
+        data: JSONBody[InterestRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> funds.InterestReport:
+        """Credit what a scheme year's money earned, at the rate that was declared. Running it again credits differences."""
+        return await funds.credit_interest(db, tenant, data.product, data.date, caller.actor)
 
     @post("/dealing-days", operation_id="RunDealingDay", status_code=200, opt={"permission": Permission.DEALING_RUN})
     async def dealing_days(

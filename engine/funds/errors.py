@@ -107,3 +107,17 @@ class SaleOrdered(Refused):
 
     code = "funds.sale-ordered"
     message = N_("The units are sold already: the dealing is closed.")
+
+
+class NoDeclaredReturn(NotFound):
+    """The product has no rule of declared returns in that scheme year."""
+
+    code = "funds.no-declared-return"
+    message = N_("{product} has no rule of declared returns on {day}.")
+
+
+class LaterYearCredited(Refused):
+    """Interest of a scheme year is asked for after that of a later one."""
+
+    code = "funds.later-year-credited"
+    message = N_("The scheme year from {year} was credited already; its balances would change.")

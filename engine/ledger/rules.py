@@ -9,7 +9,9 @@ from uuid import UUID
 from msgspec import Struct
 
 MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable"})
-CREDIT_KINDS = frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld"}) | MEMBERS_KINDS
+CREDIT_KINDS = (
+    frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld", "interest-reserve"}) | MEMBERS_KINDS
+)
 MEMBERS_BIT = 2048
 BATCH_MASK = ~4095
 MAX_BATCH = 4096
@@ -57,6 +59,8 @@ class EventKind(IntEnum):
     PARTNER_CREATED = 70
     STAFF_CREATED = 71
     STAFF_SIGNED_IN = 72
+    INTEREST_DECLARED = 130
+    INTEREST_CREDITED = 131
 
     @property
     def label(self) -> str:

@@ -226,6 +226,13 @@ ASKED: dict[str, Ask] = {
         request=lambda ids, _site: {"json": {"to": ids.clock}},
         same=without("now"),
     ),
+    "CreditInterest": Ask(
+        "POST",
+        lambda _: "/v1/operations/interest",
+        Permission.DEALING_RUN,
+        404,
+        request=lambda _ids, _site: {"json": {"product": "nps-lite", "date": "2023-06-30"}},
+    ),
     "RunDealingDay": Ask(
         "POST",
         lambda _: "/v1/operations/dealing-days",

@@ -260,4 +260,53 @@ LAWS: tuple[Law, ...] = (
          group by d.dealing_id, d.fund_id, d.amount having d.amount <> coalesce(sum(t.amount), 0)
         """,
     ),
+    Law(
+        "interest-is-what-was-credited",
+        "what every account was credited or gave back as interest is what its run noted",
+        """
+        with booked as (
+          select t.member_id, r.run_no, x.code, sum(case when x.code = t.credit then t.amount else -t.amount end) as minor
+            from interest_ranges r
+            join transfers t on t.event_id = r.event_id and t.member_id > 0
+            join chart c on c.tenant_id = t.tenant_id and c.kind = 'interest-reserve' and c.code in (t.debit, t.credit)
+           cross join lateral (values (case when t.debit = c.code then t.credit else t.debit end)) x(code)
+           where r.event_id <> 0 group by 1, 2, 3),
+        noted as (select member_id, run_no, code, minor from interest_credits where minor <> 0)
+        select format('member %s, account %s, run %s', to_hex(member_id), code, run_no), coalesce(n.minor, 0)::text, coalesce(b.minor, 0)::text
+          from noted n full join booked b using (member_id, run_no, code) where coalesce(n.minor, 0) <> coalesce(b.minor, 0)
+        """,
+    ),
+    Law(
+        "interest-runs-are-their-credits",
+        "a run that is done came to the sum of what it noted, and so did each of its ranges",
+        """
+        with noted as (
+          select run_no, sum(greatest(minor, 0)) as credited, sum(greatest(-minor, 0)) as recovered, sum(uncovered) as uncovered
+            from interest_credits group by 1),
+        ranged as (select run_no, sum(credited) as credited, sum(recovered) as recovered, sum(uncovered) as uncovered from interest_ranges group by 1)
+        select format('run %s', r.run_no), format('%s, %s, %s', coalesce(n.credited, 0), coalesce(n.recovered, 0), coalesce(n.uncovered, 0)),
+               format('%s, %s, %s; ranges %s, %s, %s', r.credited, r.recovered, r.uncovered, g.credited, g.recovered, g.uncovered)
+          from interest_runs r left join noted n using (run_no) left join ranged g using (run_no)
+         where r.is_done and ((coalesce(n.credited, 0), coalesce(n.recovered, 0), coalesce(n.uncovered, 0))
+                 is distinct from (r.credited::numeric, r.recovered::numeric, r.uncovered::numeric)
+            or (coalesce(g.credited, 0), coalesce(g.recovered, 0), coalesce(g.uncovered, 0))
+                 is distinct from (r.credited::numeric, r.recovered::numeric, r.uncovered::numeric))
+        """,
+    ),
+    Law(
+        "what-members-owe-back-is-receivable",
+        "what members were credited too much and have no money for is the receivable of their product",
+        """
+        with owed as (
+          select c.product, sum(i.uncovered) as minor from interest_credits i
+            join chart c on c.tenant_id = i.tenant_id and c.code = i.code group by 1 having sum(i.uncovered) > 0),
+        booked as (
+          select c.product, sum(case when t.debit = c.code then t.amount else -t.amount end) as minor
+            from chart c join transfers t on c.code in (t.debit, t.credit)
+            join interest_ranges r on r.event_id = t.event_id
+           where c.kind = 'overpayment-receivable' group by 1)
+        select format('owed back to %s', product), coalesce(o.minor, 0)::text, coalesce(b.minor, 0)::text
+          from owed o full join booked b using (product) where coalesce(o.minor, 0) <> coalesce(b.minor, 0)
+        """,
+    ),
 )

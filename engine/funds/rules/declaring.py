@@ -86,10 +86,8 @@ class YearCredit:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    basis: Basis
-    rates: tuple[RateStep, ...]
+Candidate = tuple[Basis, tuple[RateStep, ...]]
+"""A basis that a year may earn by, and its rates. The year earns by the one that pays an account most."""
 
 
 def credit_year(found: InForce[DeclaredReturnRule], account: YearAccount, figures: Figures) -> YearCredit:
@@ -101,26 +99,27 @@ def credit_year(found: InForce[DeclaredReturnRule], account: YearAccount, figure
     """
     rule = found.rule
     declared = declared_for(rule.series, account, figures)
-    candidates = [*_first_choice(rule, declared, account, figures), *_floors(rule, account, figures)]
+    candidates = candidates_of(rule, declared, account, figures)
     until = account.year_until if account.left_on is None else earning_until(account.left_on, rule.interest)
-    best, postings = None, interest_postings((), (), rule.interest, since=account.year_from, until=account.year_from)
-    for one in candidates:
+    best: Candidate | None = None
+    postings = interest_postings((), (), rule.interest, since=account.year_from, until=account.year_from)
+    for basis, rates in candidates:
         earned = interest_postings(
             account.movements,
-            one.rates,
+            rates,
             rule.interest,
             since=account.year_from,
             until=min(until, account.year_until),
             opening_minor=account.opening_minor,
         )
         if best is None or interest_total(earned) > interest_total(postings):
-            best, postings = one, earned
+            best, postings = (basis, rates), earned
     total = interest_total(postings)
     return YearCredit(
         interest_minor=total,
         adjustment_minor=_adjustment(rule, total, account),
-        basis=best.basis if best else "nothing",
-        percent=best.rates[0].percent if best and len({step.percent for step in best.rates}) == 1 else None,
+        basis=best[0] if best else "nothing",
+        percent=best[1][0].percent if best and len({step.percent for step in best[1]}) == 1 else None,
         is_final=declared is not None,
         credited_on=_credited(rule, [(one.on, one.minor) for one in postings], total, declared),
         rules=(found.ref,),
@@ -135,29 +134,36 @@ def declared_for(series: str, account: YearAccount, figures: Figures) -> SeriesP
     return point if point is not None and point.effective_from >= account.year_from else None
 
 
+def candidates_of(
+    rule: DeclaredReturnRule, declared: SeriesPoint | None, account: YearAccount, figures: Figures
+) -> list[Candidate]:
+    """Return what a year may earn by: the rate declared or what stands in, and the floors. Raises as `credit_year` does."""
+    return [*_first_choice(rule, declared, account, figures), *_floors(rule, account, figures)]
+
+
 def _first_choice(
     rule: DeclaredReturnRule, declared: SeriesPoint | None, account: YearAccount, figures: Figures
-) -> list[_Candidate]:
+) -> list[Candidate]:
     start = account.year_from
     if declared is not None:
-        return [_Candidate("declared", (RateStep(start, declared.value),))]
+        return [("declared", (RateStep(start, declared.value),))]
     if rule.until_declared == "refused":
         raise ReturnNotDeclared(day=start.isoformat())
     if rule.until_declared == "provisional" and rule.provisional is not None:
-        return [_Candidate("provisional", rates_of(figures, rule.provisional, start, account.year_until))]
+        return [("provisional", rates_of(figures, rule.provisional, start, account.year_until))]
     if rule.until_declared == "last-declared":
-        return [_Candidate("last-declared", (RateStep(start, figures.value(rule.series, start)),))]
+        return [("last-declared", (RateStep(start, figures.value(rule.series, start)),))]
     return []
 
 
-def _floors(rule: DeclaredReturnRule, account: YearAccount, figures: Figures) -> list[_Candidate]:
+def _floors(rule: DeclaredReturnRule, account: YearAccount, figures: Figures) -> list[Candidate]:
     start = account.year_from
     if rule.until_declared == "nothing" and declared_for(rule.series, account, figures) is None:
         return []
     rates = [rates_of(figures, series, start, account.year_until) for series in rule.floors]
     if rule.least_percent is not None:
         rates.append((RateStep(start, Decimal(rule.least_percent)),))
-    return [_Candidate("floor", one) for one in rates]
+    return [("floor", one) for one in rates]
 
 
 def _adjustment(rule: DeclaredReturnRule, total: int, account: YearAccount) -> int:

@@ -3,6 +3,7 @@
 from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
+from engine.funds.service.crediting import InterestReport, credit_interest
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
 from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
@@ -23,6 +24,7 @@ __all__ = [
     "Allocated",
     "AllocationState",
     "DealingReport",
+    "InterestReport",
     "OrderReport",
     "PriceImport",
     "Proceeds",
@@ -37,6 +39,7 @@ __all__ = [
     "allocate",
     "allocation_state",
     "approve_price",
+    "credit_interest",
     "import_prices",
     "list_dealings",
     "list_prices",

@@ -1,433 +1,329 @@
-"""Interest, declared returns, guarantees, the way of money into a fund, and life paths."""
+"""Interest of a scheme year credited to all members at once, against PostgreSQL; the rule of one account is the oracle."""
 
-from collections.abc import Mapping
-from datetime import date
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from datetime import date, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import ProgrammingError
 
-from engine.funds.errors import NoFundChoice, ReturnNotDeclared, WrongMoneyState
-from engine.funds.rules import (
-    Benchmark,
-    DeclaredReturnRule,
-    FundChoiceRule,
-    GuaranteeRule,
-    InterestTerms,
-    InvestingRule,
-    LifePathRule,
-    Movement,
-    PathStep,
-    RateStep,
-    UnitPricingRule,
-    YearAccount,
-    apply_guarantee,
-    benchmark_interest,
-    credit_year,
-    interest_postings,
-    interest_total,
-    member_shares,
-    next_state,
-    on_reversal,
-    path_shares,
-    pricing_day,
-    units_of,
-    year_fraction,
-)
-from engine.kernel.amounts import Asset
-from engine.kernel.prices import Price
+from engine.funds.errors import LaterYearCredited, NoDeclaredReturn
+from engine.funds.rules import DeclaredReturnRule, YearAccount, credit_year
+from engine.funds.rules.interest import InterestTerms, Movement
+from engine.funds.service import InterestReport, credit_interest
+from engine.kernel.ids import new_member_id
 from engine.kernel.series import Figures, Series, SeriesPoint
-from engine.tenancy.rules import InForce
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.tenancy.rules.books import InForce
+from tests.engine.funds.conftest import PRODUCT, UNMATCHED, Scheme, book_of
 
-JAN, JUL, NEXT = date(2023, 1, 1), date(2023, 7, 1), date(2024, 1, 1)
-COMMON: dict[str, Any] = {"source": "test", "confidence": "high"}
-PLAIN: dict[str, Any] = {
-    "day_count": "actual/365",
-    "first_day_counts": True,
-    "last_day_counts": False,
-    "balance": "daily",
-    "interest": "compound",
-    "posted_every_months": 12,
-    "rounding": "half-up",
-}
+BOOK = """
+[[rule]]
+kind = "declared-return"
+id = "declared"
+series = "declared-rate"
+until_declared = "nothing"
+leavers_trued_up = true
+overpaid = "recovered"
+credited = "year-end"
+source = "test"
+confidence = "high"
+
+[rule.interest]
+day_count = "actual/365"
+first_day_counts = false
+last_day_counts = true
+balance = "daily"
+interest = "compound"
+posted_every_months = 12
+rounding = "down"
+"""
+BARE = UNMATCHED | {"collections-hold-what-is-not-ordered"}
+"""Laws of receipts: money here comes and goes by itself."""
+YEAR = (date(2023, 4, 1), date(2024, 4, 1))
 
 
-def terms(**changed: Any) -> InterestTerms:
-    return InterestTerms(**{**PLAIN, **changed})
-
-
-def rates(*steps: tuple[date, str]) -> tuple[RateStep, ...]:
-    return tuple(RateStep(day, Decimal(percent)) for day, percent in steps)
-
-
-def earned(how: InterestTerms, *movements: tuple[date, int], opening: int = 0, percent: str = "12") -> list[int]:
-    moved = [Movement(day, minor) for day, minor in movements]
-    found = interest_postings(moved, rates((JAN, percent)), how, since=JAN, until=NEXT, opening_minor=opening)
-    return [one.minor for one in found]
-
-
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        # 100,000 from 1 January, 36,500 on 1 March 2023 (306 days left, that day included), 12 % a year.
-        pytest.param({}, 12_000 + 3_672, id="each day's balance, the first day counted"),
-        pytest.param({"first_day_counts": False}, 12_000 + 3_660, id="each day's balance, the first day not counted"),
-        pytest.param({"day_count": "actual/360"}, 12_167 + 3_723, id="a year of 360 days gives 365/360"),
-        pytest.param({"day_count": "30/360"}, 12_000 + 3_650, id="ten months of 30 days"),
-        pytest.param({"day_count": "actual/actual"}, 12_000 + 3_672, id="the days of a common year"),
-        pytest.param({"day_count": "months/12", "balance": "monthly-minimum"}, 12_000 + 3_650, id="ten whole months"),
-        pytest.param(
-            {"day_count": "months/12", "balance": "opening-plus-part-year"}, 12_000 + 3_650, id="the rest of the year"
+def series(*points: tuple[str, str, str], code: str = "declared-rate") -> Series:
+    return Series(
+        code,
+        "percent-a-year",
+        tuple(
+            SeriesPoint(date.fromisoformat(on), date.fromisoformat(said), Decimal(value), "test")
+            for on, said, value in points
         ),
-        pytest.param(
-            {"day_count": "months/12", "balance": "opening-plus-part-year", "part_year_bp": 5_000},
-            12_000 + 2_190,
-            id="half a year for whatever came in it",
-        ),
-    ],
-)
-def test_a_years_interest_by_each_day_count_and_balance(how: dict[str, Any], expected: int) -> None:
-    assert earned(terms(**how), (date(2023, 3, 1), 36_500), opening=100_000) == [expected]
+    )
 
 
-def test_money_that_comes_after_the_first_of_a_month_waits_for_the_next_under_the_monthly_minimum() -> None:
-    how = terms(day_count="months/12", balance="monthly-minimum")
-    assert earned(how, (date(2023, 3, 2), 100_000)) == [9_000]
-    assert earned(terms(**{**PLAIN, "day_count": "months/12", "balance": "monthly-minimum", "minimum_from_day": 5}),
-                  (date(2023, 3, 5), 100_000)) == [10_000]  # fmt: skip
-    assert earned(terms(**{**PLAIN, "day_count": "months/12", "balance": "monthly-minimum", "minimum_from_day": 5}),
-                  (date(2023, 3, 6), 100_000)) == [9_000]  # fmt: skip
+def with_rule(scheme: Scheme, *figures: Series, **changes: Any) -> Scheme:
+    """The scheme with a rule of declared returns, changed, and figures."""
+    book = book_of(BOOK)
+    (found,) = book.versions()
+    rule = msgspec.structs.replace(found.rule, **changes)
+    pack = dataclasses.replace(
+        scheme.tenant.pack,
+        books={PRODUCT: book.with_rule(found.ref, rule)},
+        series={one.code: one for one in figures or (series(("2023-04-01", "2024-03-20", "12")),)},
+    )
+    return dataclasses.replace(scheme, tenant=dataclasses.replace(scheme.tenant, pack=pack))
 
 
-def test_money_taken_out_inside_a_month_lowers_that_months_minimum() -> None:
-    how = terms(day_count="months/12", balance="monthly-minimum")
-    assert earned(how, (date(2023, 6, 30), -100_000), opening=100_000) == [5_000]
+async def move(scheme: Scheme, member: int, moves: Sequence[Movement], *, pot: str = "retirement") -> None:
+    """Book payments in and money out, each for its day."""
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        bank, cash = Account("collections", "INR", party="upi"), Account("cash", "INR", PRODUCT, pot, "own")
+        codes = await ledger.account_codes(session, {bank, cash})
+        actor = await ledger.actor_id(session, "partner:1")
+        for one in moves:
+            sides = (codes[bank], codes[cash]) if one.minor > 0 else (codes[cash], codes[bank])
+            (posted,) = await ledger.post(
+                session,
+                [
+                    Entry(
+                        member_id=member, kind=EventKind.STATUS_RECORDED, business_date=one.on, actor=actor,
+                        transfers=[Transfer(abs(one.minor), *sides)],
+                    )
+                ],
+            )  # fmt: skip
+            assert posted.outcome == 0, one
 
 
-@pytest.mark.parametrize(
-    ("last_day_counts", "expected"),
-    [pytest.param(False, 30, id="not counted: 30 days"), pytest.param(True, 31, id="counted: 31 days")],
-)
-def test_the_last_day_of_money_that_leaves(last_day_counts: bool, expected: int) -> None:
-    how = terms(last_day_counts=last_day_counts)
-    assert earned(how, (date(2023, 1, 31), -36_500), opening=36_500, percent="1") == [expected]
+async def credited(scheme: Scheme, member: int) -> int:
+    """What a member was credited, net, by the books."""
+    ((found,),) = await scheme.rows(
+        """select coalesce(sum(case when t.debit = c.code then t.amount else -t.amount end), 0)::bigint
+             from transfers t join chart c on c.code in (t.debit, t.credit) and c.kind = 'interest-reserve' where t.member_id = :m""",
+        m=member,
+    )
+    return int(found)
 
 
-def test_compound_interest_earns_and_simple_interest_does_not() -> None:
-    assert earned(terms(posted_every_months=6, day_count="30/360"), opening=100_000) == [6_000, 6_360]
-    assert earned(terms(posted_every_months=6, day_count="30/360", interest="simple"), opening=100_000) == [6_000] * 2
+async def credit(scheme: Scheme, on: str = "2023-06-01") -> InterestReport:
+    return await credit_interest(scheme.db, scheme.tenant, PRODUCT, date.fromisoformat(on), "staff:2")
 
 
-def test_a_rate_that_changes_within_the_year_counts_from_its_day() -> None:
-    steps = rates((JAN, "12"), (JUL, "6"))
-    found = interest_postings((), steps, terms(day_count="30/360"), since=JAN, until=NEXT, opening_minor=100_000)
-    assert interest_total(found) == 9_000
+def by_rule(scheme: Scheme, moves: Sequence[Movement], on: str = "2023-06-01", opening: int = 0) -> int:
+    """What one account earns, by the rule of one account."""
+    year = scheme.tenant.pack.product(PRODUCT).scheme_year(date.fromisoformat(on))
+    (found,) = scheme.tenant.pack.books[PRODUCT].versions()
+    assert isinstance(found.rule, DeclaredReturnRule)
+    before = opening + sum(one.minor for one in moves if one.on < year[0])
+    account = YearAccount(
+        opening_minor=before,
+        movements=tuple(one for one in moves if year[0] <= one.on < year[1]),
+        year_from=year[0],
+        year_until=year[1],
+    )
+    return credit_year(
+        InForce(found.rule, found.effective_from), account, Figures(scheme.tenant.asset, scheme.tenant.pack.series)
+    ).interest_minor
 
 
-def test_a_leap_year_is_its_own_length_only_where_it_is_asked() -> None:
-    assert year_fraction(date(2024, 1, 1), date(2025, 1, 1), "actual/actual") == 1
-    assert year_fraction(date(2024, 1, 1), date(2025, 1, 1), "actual/365") == Fraction(366, 365)
+def day(number: int) -> date:
+    return YEAR[0] + timedelta(days=number)
 
 
-@pytest.mark.parametrize(
-    ("changed", "reason"),
-    [
-        ({"day_count": "months/12"}, "daily balance"),
-        ({"minimum_from_day": 5}, "monthly-minimum"),
-        ({"part_year_bp": 5000}, "opening-plus-part-year"),
-    ],
-)
-def test_terms_that_contradict_themselves_are_refused(changed: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        terms(**changed)
+async def test_a_year_is_credited_for_its_end_and_only_once(scheme: Scheme) -> None:
+    scheme = with_rule(scheme)
+    (member, other) = await scheme.members(["first", "first"])
+    moves = [Movement(day(0), 100_000), Movement(day(100), 50_000), Movement(day(200), -30_000)]
+    await move(scheme, member, moves)
+
+    await scheme.clock("2024-03-31T12:00:00")
+    assert (await credit(scheme)).waiting
+    await scheme.clock("2024-04-02T12:00:00")
+    report = await credit(scheme)
+
+    # 100,000 from 2 April on, 50,000 from 11 July on, 30,000 less from 18 October on: 12 % over 365 days each.
+    by_hand = int((100_000 * 365 + 50_000 * 265 - 30_000 * 165) * Decimal(12) / 100 / 365)
+    assert by_rule(scheme, moves) == by_hand
+    assert (report.credited, report.members, report.is_final) == (f"{by_hand / 100:.2f}", 1, True)
+    assert report.bases == ("declared 12 %",)
+    assert report.credited_on == date(2024, 4, 1)
+    assert (await credited(scheme, member), await credited(scheme, other)) == (by_hand, 0)
+    again = await credit(scheme)
+    assert (again.credited, again.members) == ("0.00", 0)
+    assert await credited(scheme, member) == by_hand
+    ((when, kinds),) = await scheme.rows(
+        "select max(business_date), array_agg(kind order by event_id) from events where kind in (130, 131)"
+    )
+    assert (when, kinds) == (date(2024, 4, 1), [131, 130, 130])
+    assert not await scheme.broken(but=BARE)
 
 
-amounts = st.integers(0, 10**12)
-days = st.dates(JAN, date(2023, 12, 31))
-terms_of_any_kind = st.sampled_from(
-    [
-        terms(posted_every_months=months, day_count=count, balance=balance, first_day_counts=first)
-        for months in (1, 3, 6, 12)
-        for count in ("actual/365", "actual/360", "actual/actual", "30/360")
-        for balance in ("daily", "monthly-minimum", "opening-plus-part-year")
-        for first in (True, False)
-    ]
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_all_accounts_at_once_earn_what_each_earns_by_the_rule(scheme: Scheme, data: st.DataObject) -> None:
+    """Every convention, several rates of which the best counts, posting periods that compound; to the smallest unit."""
+    day_count = data.draw(st.sampled_from(["actual/365", "actual/360", "actual/actual", "30/360", "months/12"]))
+    balances = ["monthly-minimum", "opening-plus-part-year"] + ([] if day_count == "months/12" else ["daily"])
+    balance = data.draw(st.sampled_from(balances))
+    convention: dict[str, Any] = {"day_count": day_count, "balance": balance}
+    terms = InterestTerms(
+        **convention,
+        first_day_counts=data.draw(st.booleans()),
+        last_day_counts=data.draw(st.booleans()),
+        minimum_from_day=data.draw(st.integers(1, 28)) if balance == "monthly-minimum" else 1,
+        part_year_bp=data.draw(st.none() | st.integers(0, 10_000)) if balance == "opening-plus-part-year" else None,
+        interest=data.draw(st.sampled_from(["simple", "compound"])),
+        posted_every_months=data.draw(st.sampled_from([1, 3, 6, 12])),
+        rounding=data.draw(st.sampled_from(["down", "up", "half-up", "half-even", "nearest-down"])),
+    )
+    percents = st.decimals("0.01", "15", places=2).map(str)
+    floor = data.draw(st.lists(st.integers(1, 364), max_size=2, unique=True))
+    floors = series(
+        ("2023-04-01", "2023-04-01", data.draw(percents)),
+        *((day(number).isoformat(), "2023-04-01", data.draw(percents)) for number in floor),
+        code="savings-rate",
+    )
+    declared = series(("2023-04-01", "2024-03-20", data.draw(percents)))
+    changed = with_rule(
+        scheme,
+        declared,
+        floors,
+        interest=terms,
+        floors=("savings-rate",),
+        least_percent=data.draw(st.none() | percents),
+    )
+    lives: dict[int, list[Movement]] = {}
+    for _ in range(data.draw(st.integers(1, 3))):
+        member, held, moves = new_member_id(), 0, []
+        for number in sorted(data.draw(st.lists(st.integers(-90, 365), min_size=1, max_size=6))):
+            minor = data.draw(st.integers(1, 10**7) if held == 0 else st.integers(-held, 10**7).filter(bool))
+            held += minor
+            moves.append(Movement(day(number), minor))
+        lives[member] = moves
+        await move(changed, member, moves)
+    await scheme.clock("2024-04-02T12:00:00")
+
+    before = {member: await credited(changed, member) for member in lives}
+    await credit(changed)
+
+    assert before == dict.fromkeys(lives, 0)
+    # What is paid on the day after the year is none of its business.
+    expected = {member: by_rule(changed, [one for one in moves if one.on < YEAR[1]]) for member, moves in lives.items()}
+    assert {member: await credited(changed, member) for member in lives} == expected
 
 
-@given(opening=amounts, moved=st.lists(st.tuples(days, amounts), max_size=5), how=terms_of_any_kind)
-def test_more_rate_never_earns_less_and_no_rate_earns_nothing(
-    opening: int, moved: list[tuple[date, int]], how: InterestTerms
+async def test_a_rate_declared_anew_credits_or_takes_back_the_difference(scheme: Scheme) -> None:
+    first = with_rule(scheme)
+    members = await scheme.members(["first"] * 3)
+    moves = [Movement(day(0), 100_000)]
+    for member in members:
+        await move(first, member, moves)
+    await scheme.clock("2024-04-02T12:00:00")
+    await credit(first)
+    whole = by_rule(first, moves)
+    await move(first, members[1], [Movement(date(2024, 4, 2), -(100_000 + whole))])
+    await move(first, members[2], [Movement(date(2024, 4, 2), -100_000)])
+
+    lower = with_rule(scheme, series(("2023-04-01", "2024-03-20", "12"), ("2023-04-01", "2024-04-02", "7.5")))
+    less = by_rule(lower, moves)
+    report = await credit(lower)
+
+    assert report.recovered == f"{(whole - less) * 2 / 100:.2f}"
+    assert report.uncovered == f"{(whole - less) / 100:.2f}"
+    assert [await credited(lower, member) for member in members] == [less, whole, less]
+    assert (await credit(lower)).members == 0
+    higher = with_rule(scheme, series(("2023-04-01", "2024-03-20", "12"), ("2023-04-01", "2024-04-03", "15")))
+    await credit(higher)
+    assert await credited(higher, members[0]) == by_rule(higher, moves)
+    assert not await scheme.broken(but=BARE)
+
+
+async def test_what_was_too_much_stays_where_the_rule_leaves_it(scheme: Scheme) -> None:
+    first = with_rule(scheme, overpaid="left")
+    (member,) = await scheme.members(["first"])
+    await move(first, member, [Movement(day(0), 100_000)])
+    await scheme.clock("2024-04-02T12:00:00")
+    await credit(first)
+    had = await credited(first, member)
+
+    lower = series(("2023-04-01", "2024-03-20", "12"), ("2023-04-01", "2024-04-02", "7.5"))
+    report = await credit(with_rule(scheme, lower, overpaid="left"))
+
+    assert (report.members, report.recovered) == (0, "0.00")
+    assert await credited(first, member) == had
+
+
+@pytest.mark.parametrize("trued_up", [True, False])
+async def test_members_who_have_left_are_trued_up_where_the_rule_says_so(scheme: Scheme, *, trued_up: bool) -> None:
+    first = with_rule(scheme, leavers_trued_up=trued_up)
+    (member,) = await scheme.members(["first"])
+    moves = [Movement(day(0), 100_000)]
+    await move(first, member, moves)
+    await scheme.clock("2024-04-02T12:00:00")
+    await credit(first)
+    had = await credited(first, member)
+    await move(first, member, [Movement(date(2024, 4, 2), -(100_000 + had))])
+
+    higher = series(("2023-04-01", "2024-03-20", "12"), ("2023-04-01", "2024-04-02", "15"))
+    changed = with_rule(scheme, higher, leavers_trued_up=trued_up)
+    await credit(changed)
+
+    assert await credited(changed, member) == (by_rule(changed, moves) if trued_up else had)
+
+
+async def test_interest_earns_interest_the_year_after_and_years_go_forward(scheme: Scheme) -> None:
+    scheme = with_rule(scheme, series(("2023-04-01", "2024-03-20", "12"), ("2024-04-01", "2025-03-20", "10")))
+    (member,) = await scheme.members(["first"])
+    await move(scheme, member, [Movement(date(2023, 3, 1), 100_000)])
+    await scheme.clock("2025-04-02T12:00:00")
+
+    await credit(scheme, "2023-06-01")
+    await credit(scheme, "2024-06-01")
+
+    # Twelve per cent of 366 days over 365, rounded down; then ten of all that, over 365 days.
+    assert await credited(scheme, member) == 12_032 + 11_203
+    with pytest.raises(LaterYearCredited):
+        await credit(scheme, "2023-06-01")
+
+
+async def test_a_run_that_was_stopped_goes_on_and_two_at_once_credit_once(
+    scheme: Scheme, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert sum(earned(how, *moved, opening=opening, percent="0")) == 0
-    low, high = (sum(earned(how, *moved, opening=opening, percent=one)) for one in ("3.5", "7.25"))
-    assert 0 <= low <= high
-
-
-@given(opening=amounts, moved=st.lists(st.tuples(days, amounts), max_size=5))
-def test_the_monthly_minimum_never_earns_more_than_each_days_balance(
-    opening: int, moved: list[tuple[date, int]]
-) -> None:
-    daily, minimum = (
-        sum(earned(terms(balance=balance, rounding="down"), *moved, opening=opening))
-        for balance in ("daily", "monthly-minimum")
-    )
-    assert minimum <= daily
-
-
-# -- declared returns
-
-
-def series(code: str, *points: tuple[date, date, str]) -> Series:
-    return Series(code, "percent-a-year", tuple(SeriesPoint(a, b, Decimal(value), "test") for a, b, value in points))
-
-
-DECLARED = series("declared", (date(2022, 1, 1), date(2023, 3, 1), "9"), (JAN, date(2024, 3, 1), "12"))
-BANK = series("bank", (date(2020, 1, 1), date(2020, 1, 1), "4"), (JUL, JUL, "20"))
-KES = Asset.currency("KES")
-
-
-def figures(known_on: date | None = None) -> Figures:
-    return Figures(KES, {"declared": DECLARED, "bank": BANK}, known_on)
-
-
-def declared_rule(**changed: Any) -> InForce[DeclaredReturnRule]:
-    given: dict[str, Any] = {
-        "id": "return",
-        "series": "declared",
-        "interest": terms(day_count="30/360"),
-        "until_declared": "nothing",
-        "leavers_trued_up": True,
-        "overpaid": "recovered",
-        "credited": "year-end",
-    }
-    return InForce(DeclaredReturnRule(**COMMON, **{**given, **changed}), JAN)
-
-
-def year(**changed: Any) -> YearAccount:
-    given: dict[str, Any] = {"opening_minor": 100_000, "movements": (), "year_from": JAN, "year_until": NEXT}
-    return YearAccount(**{**given, **changed})
-
-
-BEFORE = date(2024, 2, 29)
-
-
-@pytest.mark.parametrize(
-    ("rule", "known_on", "basis", "interest"),
-    [
-        pytest.param({}, None, "declared", 12_000, id="a declared year earns its rate"),
-        pytest.param({}, BEFORE, "nothing", 0, id="before the declaration nothing"),
-        pytest.param({"until_declared": "last-declared"}, BEFORE, "last-declared", 9_000, id="or last year's rate"),
-        pytest.param(
-            {"until_declared": "provisional", "provisional": "bank"}, BEFORE, "provisional", 12_000, id="or provisional"
-        ),
-        pytest.param({"until_declared": "floor", "floors": ("bank",)}, BEFORE, "floor", 12_000, id="or the floor"),
-        pytest.param({"least_percent": "12.01"}, None, "floor", 12_010, id="a constant floor above the rate decides"),
-        pytest.param({"least_percent": "12"}, None, "declared", 12_000, id="a floor as high as the rate does not"),
-        pytest.param({"least_percent": "11.99"}, None, "declared", 12_000, id="nor one below it"),
-    ],
-)
-def test_what_a_year_earns(rule: dict[str, Any], known_on: date | None, basis: str, interest: int) -> None:
-    credit = credit_year(declared_rule(**rule), year(), figures(known_on))
-    assert (credit.basis, credit.interest_minor) == (basis, interest)
-    assert credit.is_final is (known_on is None)
-    assert credit.rules == ("return@2023-01-01",)
-
-
-def test_an_exit_before_the_declaration_may_be_refused() -> None:
-    with pytest.raises(ReturnNotDeclared):
-        credit_year(declared_rule(until_declared="refused"), year(left_on=JUL), figures(BEFORE))
-
-
-@pytest.mark.parametrize(
-    ("changed", "account", "adjustment"),
-    [
-        pytest.param({}, {"credited_minor": 13_000}, -1_000, id="too much is recovered"),
-        pytest.param({"overpaid": "left"}, {"credited_minor": 13_000}, 0, id="or left with the member"),
-        pytest.param({}, {"credited_minor": 4_000, "left_on": JUL}, 2_000, id="a leaver is trued up"),
-        pytest.param(
-            {"leavers_trued_up": False},
-            {"credited_minor": 4_000, "left_on": JUL},
-            0,
-            id="or leaves with what was known",
-        ),
-    ],
-)
-def test_the_true_up(changed: dict[str, Any], account: dict[str, Any], adjustment: int) -> None:
-    assert credit_year(declared_rule(**changed), year(**account), figures()).adjustment_minor == adjustment
-
-
-@pytest.mark.parametrize(
-    ("credited", "days_of"),
-    [
-        ("posting-day", [(JUL, 6_000), (NEXT, 6_360)]),
-        ("year-end", [(NEXT, 12_360)]),
-        ("declaration", [(date(2024, 3, 1), 12_360)]),
-    ],
-)
-def test_the_day_of_credit(credited: str, days_of: list[tuple[date, int]]) -> None:
-    rule = declared_rule(credited=credited, interest=terms(day_count="30/360", posted_every_months=6))
-    assert list(credit_year(rule, year(), figures()).credited_on) == days_of
-
-
-# -- guarantees
-
-
-def guarantee(**changed: Any) -> InForce[GuaranteeRule]:
-    given: dict[str, Any] = {
-        "id": "least",
-        "occasions": ("exit",),
-        "at_least": "contributions",
-        "tops_up": "state",
-        "excess": "member",
-    }
-    return InForce(GuaranteeRule(**COMMON, **{**given, **changed}), JAN)
-
-
-@given(fund=amounts, least=amounts, excess=st.sampled_from(["member", "guarantor"]))
-def test_a_guarantee_pays_at_least_what_it_says_and_loses_nothing(fund: int, least: int, excess: str) -> None:
-    found = apply_guarantee(guarantee(excess=excess), fund, least)
-    assert found.paid_minor == found.from_fund_minor + found.top_up_minor >= least
-    assert found.from_fund_minor + found.to_guarantor_minor == fund
-    assert found.paid_minor == (max(fund, least) if excess == "member" else least)
-
-
-def test_what_is_guaranteed_is_said_once() -> None:
-    with pytest.raises(ValueError, match="needs column and table"):
-        guarantee(at_least="table", table="corpus")
-    with pytest.raises(ValueError, match="needs benchmark"):
-        guarantee(at_least="contributions-with-interest")
-
-
-def test_a_benchmark_follows_its_rate_over_the_years() -> None:
-    # 1,000.00 at 4 % from 1 July 2022 to 1 July 2023, then at 20 % to 1 January 2024, months of 30 days.
-    benchmark = Benchmark(series="bank", interest=terms(day_count="30/360"))
-    paid = (Movement(date(2022, 7, 1), 100_000),)
-    assert benchmark_interest(benchmark, paid, NEXT, figures()) == 4_000 + 10_400
-    assert benchmark_interest(benchmark, (), NEXT, figures()) == 0
-
-
-# -- the way into a fund
-
-
-def investing(invested_from: Any) -> InForce[InvestingRule]:
-    return InForce(
-        InvestingRule(**COMMON, id="investing", invested_from=invested_from, reversal_difference_to="scheme"), JAN
-    )
-
-
-def test_only_reconciled_money_is_ordered_where_the_scheme_says_so() -> None:
-    assert next_state("reconciled", "ordered", investing("reconciled")) == "ordered"
-    with pytest.raises(WrongMoneyState):
-        next_state("matched", "ordered", investing("reconciled"))
-    assert next_state("received", "ordered", investing("received")) == "ordered"
-
-
-def test_money_never_goes_back_nor_leaves_a_state_out() -> None:
-    for state, to in (
-        ("matched", "received"),
-        ("received", "reconciled"),
-        ("priced", "ordered"),
-        ("ordered", "ordered"),
-    ):
-        with pytest.raises(WrongMoneyState):
-            next_state(state, to, investing("received"))  # type: ignore[arg-type]
-
-
-PRICED = [date(2023, 6, day) for day in (14, 15, 19, 20)]
-
-
-@pytest.mark.parametrize(
-    ("pricing", "lag", "day", "expected"),
-    [
-        ("forward", 0, 15, 15),
-        ("forward", 0, 16, 19),
-        ("forward", 1, 15, 19),
-        ("historic", 0, 15, 14),
-        ("historic", 1, 19, 14),
-        ("forward", 0, 21, None),
-        ("historic", 0, 14, None),
-    ],
-)
-def test_the_day_whose_price_counts(pricing: Any, lag: int, day: int, expected: int | None) -> None:
-    rule = UnitPricingRule(**COMMON, id="p", pricing=pricing, lag=lag, bought="down", sold="up")
-    assert pricing_day(date(2023, 6, day), PRICED, rule) == (expected and date(2023, 6, expected))
-
-
-@given(minor=amounts, digits=st.integers(1, 10**8), scale=st.integers(0, 6), money=st.sampled_from([0, 2, 3]))
-def test_units_sold_raise_at_least_what_units_bought_cost(minor: int, digits: int, scale: int, money: int) -> None:
-    price = Price(digits, scale)
-    bought, sold = (
-        units_of(minor, price=price, money_scale=money, unit_scale=4, rounding=one) for one in ("down", "up")
-    )
-    exact = Fraction(minor, 10**money) / Fraction(price.decimal())
-    assert Fraction(bought, 10**4) <= exact <= Fraction(sold, 10**4)
-    assert 0 <= sold - bought <= 1
-
-
-# -- life paths
-
-
-def path(between: Any = "linear", age: Any = "last-birthday") -> InForce[LifePathRule]:
-    steps = (
-        PathStep(from_age=20, shares={"GROWTH": 10_000}),
-        PathStep(from_age=50, shares={"GROWTH": 3_333, "BONDS": 6_667}),
-    )
-    rule = LifePathRule(
-        **COMMON, id="path", steps=steps, between=between, age=age, leap_day="1-march", moves="all", before_group=True
-    )
-    return InForce(rule, JAN)
-
-
-def test_a_path_waits_for_its_first_age_and_keeps_its_last_shares() -> None:
-    with pytest.raises(NoFundChoice):
-        path_shares(path(), date(2003, 1, 2), JAN, JAN)
-    assert path_shares(path(), date(1940, 1, 1), JAN, JAN).shares == {"GROWTH": 3_333, "BONDS": 6_667}
-    assert path_shares(path("step"), date(1980, 1, 1), JAN, JAN).shares == {"GROWTH": 10_000}
-
-
-def test_the_age_that_counts_is_the_rules_choice() -> None:
-    born, on = date(1980, 8, 1), date(2023, 7, 15)
-    ages = [path_shares(path(age=one), born, on, JAN).age for one in ("last-birthday", "nearest-birthday")]
-    assert ages == [42, 43]
-    assert path_shares(path(age="scheme-year-start"), date(1980, 3, 1), on, JAN).age == 42
-
-
-@given(born_on=st.dates(date(1930, 1, 1), date(2002, 12, 31)))
-def test_shares_of_a_path_are_always_whole(born_on: date) -> None:
-    assert sum(path_shares(path(), born_on, JAN, JAN).shares.values()) == 10_000
-
-
-def test_a_path_or_the_groups_own_choice_comes_first() -> None:
-    choice = InForce(FundChoiceRule(**COMMON, id="choice", by_group={"teachers": {"BONDS": 10_000}}), JAN)
-    after = path()
-    after = InForce(msgspec.structs.replace(after.rule, before_group=False), JAN)
-    born = date(1980, 1, 1)
-
-    def shares(first: InForce[LifePathRule] | None, group: str) -> Mapping[str, int]:
-        return member_shares(first, choice, group=group, born_on=born, on=JAN, scheme_year_from=JAN).shares
-
-    assert shares(after, "teachers") == {"BONDS": 10_000}
-    assert shares(path(), "teachers") == shares(after, "") == path_shares(path(), born, JAN, JAN).shares
-    assert shares(None, "teachers") == {"BONDS": 10_000}
-    with pytest.raises(NoFundChoice):
-        shares(None, "")
-
-
-def test_what_a_reversal_undoes_depends_on_where_the_money_is() -> None:
-    found = [on_reversal(state, investing("reconciled")) for state in ("reconciled", "ordered", "priced")]
-    assert [one.action for one in found] == ["drop-allocation", "await-price", "redeem-units"]
-    assert [one.difference_to for one in found] == ["", "scheme", "scheme"]
-
-
-def test_a_path_in_disorder_is_refused() -> None:
-    steps = (PathStep(from_age=50, shares={"AAAA": 10_000}), PathStep(from_age=20, shares={"AAAA": 10_000}))
-    with pytest.raises(ValueError, match="order of their ages"):
-        LifePathRule(
-            **COMMON, id="p", steps=steps, between="step", age="last-birthday", leap_day="1-march", moves="all",
-            before_group=False,
-        )  # fmt: skip
+    scheme = with_rule(scheme)
+    members = sorted(await scheme.members(["first"] * 7))
+    for member in members:
+        await move(scheme, member, [Movement(day(0), 100_000)])
+    await scheme.clock("2024-04-02T12:00:00")
+    monkeypatch.setattr("engine.funds.queries.interest.MOST_MEMBERS", 3)
+    seen: list[int] = []
+
+    def stop(count: int) -> None:
+        seen.append(count)
+        if len(seen) == 2:
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        await credit_interest(scheme.db, scheme.tenant, PRODUCT, day(5), "staff:2", progress=stop)
+    assert [await credited(scheme, member) for member in members].count(0) == 1
+
+    # A rate that is declared meanwhile is none of the run's business.
+    later = with_rule(scheme, series(("2023-04-01", "2024-03-20", "12"), ("2023-04-01", "2024-04-01", "7.5")))
+    await asyncio.gather(*(credit(later) for _ in range(3)))
+
+    assert {await credited(scheme, member) for member in members} == {12_000}
+    assert not await scheme.broken(but=BARE)
+
+
+async def test_a_product_without_the_rule_has_no_interest(scheme: Scheme) -> None:
+    with pytest.raises(NoDeclaredReturn):
+        await credit(scheme)
+
+
+async def test_credits_are_never_changed(scheme: Scheme) -> None:
+    scheme = with_rule(scheme)
+    (member,) = await scheme.members(["first"])
+    await move(scheme, member, [Movement(day(0), 100_000)])
+    await scheme.clock("2024-04-02T12:00:00")
+    await credit(scheme)
+
+    with pytest.raises(ProgrammingError):
+        await scheme.rows("update interest_credits set minor = 1 returning 1")

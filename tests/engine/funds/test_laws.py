@@ -7,6 +7,7 @@ import pytest
 
 from engine.funds.queries import LAWS
 from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.test_crediting import credit, with_rule
 from tests.engine.funds.test_selling import sell
 
 UNITS = "(select code from chart where kind = 'units' limit 1)"
@@ -25,6 +26,9 @@ DAMAGE = {
     "selling-is-unsold": "update sale_ranges set event_id = 0",
     "proceeds-follow-the-formula": "update sales set units = units + 100",
     "proceeds-are-due": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
+    "interest-is-what-was-credited": "update interest_credits set minor = minor + 1",
+    "interest-runs-are-their-credits": "update interest_ranges set credited = credited + 1",
+    "what-members-owe-back-is-receivable": "update interest_credits set uncovered = uncovered + 1",
     "proceeds-residue-is-what-rounding-left": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
 }
 
@@ -44,6 +48,8 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
     await scheme.clock("2023-04-06T04:30:00")
     await scheme.price("2023-04-06", {"SM001009": "33.0071"})
     await scheme.deal("2023-04-06")
+    await scheme.clock("2024-04-02T04:30:00")
+    await credit(with_rule(scheme))
     tenant_id = scheme.tenant.tenant_id
     (sql,) = [one.sql for one in LAWS if one.name == law]
     app, database = _names(database_urls)

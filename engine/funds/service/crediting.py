@@ -1,0 +1,182 @@
+"""Declared interest: what a scheme year's money earned is credited to every member at once, by ranges that can be resumed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from engine.funds.errors import LaterYearCredited, NoDeclaredReturn
+from engine.funds.queries import interest as queries
+from engine.funds.queries.interest import Came, Posting, Run
+from engine.funds.rules import DeclaredReturnRule
+from engine.funds.rules.crediting import weights, year_terms
+from engine.kernel.amounts import Amount
+from engine.kernel.clock import business_date
+from engine.kernel.ids import house_member
+from engine.kernel.rules import Dates
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind
+from engine.runtime.database import Database, retry_transaction
+from engine.tenancy.service import Tenant, figures_for
+
+
+@dataclass(frozen=True, slots=True)
+class InterestReport:
+    """What a run over a scheme year did. Amounts in major units, as decimal text.
+
+    `waiting`: nothing was done, since the year (or its first posting period) has not ended or its rate is not declared.
+    `bases` are what accounts earn by, each with its rates; an account earns by the best of them. `uncovered` is what
+    accounts owe back and have no money for: it stands in the books as a receivable.
+    """
+
+    product: str
+    year_from: date
+    waiting: bool
+    credited_on: date | None = None
+    is_final: bool = False
+    bases: tuple[str, ...] = ()
+    members: int = 0
+    credited: str = ""
+    recovered: str = ""
+    uncovered: str = ""
+
+    def lines(self) -> list[str]:
+        """Return the report in sentences, for the command line."""
+        head = f"{self.product}, year from {self.year_from}: "
+        if self.waiting:
+            return [f"{head}waits"]
+        kind = "final" if self.is_final else "provisional"
+        sums = f"credited {self.credited}, taken back {self.recovered}, owed back {self.uncovered}"
+        return [
+            f"{head}{kind} ({'; '.join(self.bases)}) for {self.credited_on}: {sums}; {self.members} members changed"
+        ]
+
+
+async def credit_interest(
+    db: Database,
+    tenant: Tenant,
+    product: str,
+    on: date,
+    actor: str,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+) -> InterestReport:
+    """Credit what the scheme year that `on` lies in earned, less what it was credited before; a run that stopped goes on.
+
+    Interest enters the account whose money earned it: Dr interest-reserve / Cr cash, for the day that the rule names.
+    What had been too much is taken back as far as there is money, and owed for the rest. Figures are those accepted by
+    two people. Run again it changes nothing, unless a rate was declared or payments were booked back into the year.
+
+    Raises:
+        NoDeclaredReturn: no rule of the product says how returns are declared.
+        LaterYearCredited: a later year was credited; its opening balance would change.
+        ReturnNotDeclared, SeriesValueMissing: a rate is not known, and the rule gives none in its place.
+    """
+    year = tenant.pack.product(product).scheme_year(on)
+    found = tenant.rule(DeclaredReturnRule, product=product, dates=Dates(on=year[0]))
+    if found is None:
+        raise NoDeclaredReturn(product=product, day=year[0].isoformat())
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        await queries.hold_product(session, product)
+        run = await queries.open_run(session, product)
+        if run is None:
+            later = await queries.later_run(session, product, year[0])
+            if later is not None:
+                raise LaterYearCredited(year=later.isoformat())
+            today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+            terms = year_terms(found.rule, year, await figures_for(session, tenant), today=today)
+            if terms is None:
+                return InterestReport(product, year[0], waiting=True)
+            run = await queries.begin_run(session, product, year, terms[0], terms[1], is_final=terms[2])
+        ranges = await queries.open_ranges(session, run.run_no)
+    for number in ranges:
+        came = await _credit_range(db, tenant, run, number, actor, found.ref)
+        progress(came.members)
+    return await _finish(db, tenant, run, actor, found.ref)
+
+
+async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, actor: str, ref: str) -> Came:
+    weighed = [
+        [
+            weights(run.terms.interest, rates.rate_steps(), start, end)
+            for start, end in zip(run.terms.starts, run.terms.ends, strict=True)
+        ]
+        for rates in run.terms.rates
+    ]
+
+    async def once() -> Came:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            members = await queries.hold_range(session, run.run_no, number)
+            if members is None:
+                return Came()
+            await queries.count_interest(session, run, members, weighed)
+            reserve = Account("interest-reserve", tenant.asset.symbol, run.product)
+            owed = Account("overpayment-receivable", tenant.asset.symbol, run.product)
+            codes = await ledger.account_codes(session, {reserve, owed})
+            posting = Posting(
+                day=run.credited_on,
+                actor=await ledger.actor_id(session, actor),
+                pack=tenant.pack_id,
+                decision=await ledger.decision_id(session, {"rules": [ref]}),
+                reserve=codes[reserve],
+                owed=codes[owed],
+                facts=_facts(run),
+            )
+            return await queries.book_interest(session, run, number, posting)
+
+    return await retry_transaction(once)
+
+
+async def _finish(db: Database, tenant: Tenant, run: Run, actor: str, ref: str) -> InterestReport:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        await queries.hold_product(session, run.product)
+        came = await queries.came_to(session, run.run_no)
+        open_run = await queries.open_run(session, run.product)
+        if open_run is not None and open_run.run_no == run.run_no:
+            (posted,) = await ledger.post(
+                session,
+                [
+                    Entry(
+                        member_id=house_member(tenant.tenant_id),
+                        kind=EventKind.INTEREST_DECLARED,
+                        business_date=run.credited_on,
+                        actor=await ledger.actor_id(session, actor),
+                        pack=tenant.pack_id,
+                        decision=await ledger.decision_id(session, {"rules": [ref]}),
+                        body={
+                            **_facts(run), "members": came.members, "credited": str(came.credited),
+                            "recovered": str(came.recovered), "uncovered": str(came.uncovered),
+                        },
+                    )
+                ],
+            )  # fmt: skip
+            await queries.finish_run(session, run.run_no, posted.event_id)
+
+    def major(minor: int) -> str:
+        return f"{Amount(minor, tenant.asset).decimal():f}"
+
+    return InterestReport(
+        product=run.product,
+        year_from=run.year_from,
+        waiting=False,
+        credited_on=run.credited_on,
+        is_final=run.is_final,
+        bases=tuple(_basis(run)),
+        members=came.members,
+        credited=major(came.credited),
+        recovered=major(came.recovered),
+        uncovered=major(came.uncovered),
+    )
+
+
+def _basis(run: Run) -> list[str]:
+    return [f"{one.basis} {' '.join(percent for _, percent in one.steps)} %" for one in run.terms.rates]
+
+
+def _facts(run: Run) -> dict[str, object]:
+    return {
+        "product": run.product,
+        "year_from": run.year_from.isoformat(),
+        "run": run.run_no,
+        "final": str(run.is_final).lower(),
+        "bases": _basis(run),
+    }
