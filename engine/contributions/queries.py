@@ -66,15 +66,15 @@ async def add_resolution(session: AsyncSession, event_id: int, *, resolved_event
     )
 
 
-async def claimed(session: AsyncSession, digests: Sequence[UUID]) -> set[UUID]:
-    """Return which of those claims are taken already."""
+async def claimed(session: AsyncSession, digests: Sequence[UUID]) -> dict[UUID, int]:
+    """Return which of those claims are taken already, each with the event that took it."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select c.digest from unnest(%b::uuid[]) w(digest)
-            cross join lateral (select digest from claims where digest = w.digest limit 1) c""",
+        """select c.digest, c.event_id from unnest(%b::uuid[]) w(digest)
+            cross join lateral (select digest, event_id from claims where digest = w.digest limit 1) c""",
         (list(digests),),
     )
-    return {row[0] for row in await cursor.fetchall()}
+    return dict(await cursor.fetchall())
 
 
 async def paid_and_held(session: AsyncSession, asked: Sequence[tuple[int, str, date, date]]) -> list[tuple[int, int]]:

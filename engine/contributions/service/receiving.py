@@ -48,6 +48,7 @@ from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 CHUNK = 1000
+RECEIPTS = (EventKind.CONTRIBUTION_RECEIVED, EventKind.CONTRIBUTION_SUSPENDED)
 Answer = Receipt | EngineError
 
 
@@ -122,6 +123,7 @@ class _Batch:
         figures = await figures_now(self._session, self._tenant)
         decided, copies = self._fold(await self._decide(figures, today))
         decided = await self._still_eligible(decided, figures)
+        await self._answer_refused_retries()
         await self._keep_refusals(today)
         entries = await self._entries(decided)
         fates = await ledger.post(self._session, entries, careful=careful, recorded_at=self._now)
@@ -165,7 +167,7 @@ class _Batch:
         if not tested:
             return decided
         before = await queries.claimed(self._session, [claim for item, _, _ in tested for claim in item.claims])
-        asked = [one for one in tested if before.isdisjoint(one[0].claims)]
+        asked = [one for one in tested if before.keys().isdisjoint(one[0].claims)]
         found = await unmet_of(
             self._session,
             self._tenant,
@@ -187,6 +189,47 @@ class _Batch:
             item.member, item.parts, item.terms = None, (), None
             item.reason = "above-level" if unmet.test == LEVEL_TEST else "not-eligible"
         return [item for item in decided if item.index not in refused]
+
+    async def _answer_refused_retries(self) -> None:
+        """Give a payment that was posted before its first answer, though the rules of today would refuse it.
+
+        Its refusal is of no payment, and goes on no record.
+        """
+        refused = {index for index, answer in enumerate(self._answers) if isinstance(answer, EngineError)}
+        refused |= {index for index, *_ in self._refused}
+        claims = {index: self._payments[index].claims(self._tenant.tenant_id) for index in refused}
+        if not claims:
+            return
+        taken = await queries.claimed(self._session, [claim for of_one in claims.values() for claim in of_one])
+        house = house_member(self._tenant.tenant_id)
+        keys = {
+            index: (house, min(by))
+            for index, of_one in claims.items()
+            if len(by := {taken[claim] for claim in of_one if claim in taken}) == 1
+        }
+        if not keys:
+            return
+        events, transfers, chart = await self._posted_before(list(keys.values()))
+        again = set()
+        for index, (_, event_id) in keys.items():
+            event = events[event_id]
+            if event.body_digest == self._payments[index].digest() and event.kind in RECEIPTS:
+                again.add(index)
+                if isinstance(self._answers[index], EngineError):
+                    self._answers[index] = self._first_receipt(
+                        self._payments[index], event, transfers.get(event_id, ()), chart
+                    )
+        self._refused = [one for one in self._refused if one[0] not in again]
+
+    async def _posted_before(
+        self, keys: Sequence[tuple[int, int]]
+    ) -> tuple[dict[int, StoredEvent], dict[int, list[tuple[int, int, int]]], dict[int, Account]]:
+        """Return the events under (member_id, event_id), the transfers of each, and the chart."""
+        events = await ledger.stored_events(self._session, keys)
+        transfers = await ledger.transfers_of(
+            self._session, [(event.member_id, event.event_id) for event in events.values()]
+        )
+        return events, transfers, await ledger.accounts_by_code(self._session)
 
     async def _keep_refusals(self, today: date) -> None:
         """Put what was refused to members on record: each can be explained, though nothing of it was posted."""
@@ -336,11 +379,7 @@ class _Batch:
         }
         if not retried:
             return
-        events = await ledger.stored_events(self._session, [key for _, _, key in retried.values()])
-        transfers = await ledger.transfers_of(
-            self._session, [(event.member_id, event.event_id) for event in events.values()]
-        )
-        chart = await ledger.accounts_by_code(self._session)
+        events, transfers, chart = await self._posted_before([key for _, _, key in retried.values()])
         for index, (item, fate, (_, event_id)) in retried.items():
             event = events[event_id]
             # Two events: the key is one payment's and the provider's reference another's.

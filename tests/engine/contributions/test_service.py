@@ -1,14 +1,18 @@
 """Receiving payments on a real database: credited once, suspended when unknown, refused alone, answered alike for ever."""
 
 import asyncio
+import dataclasses
 import secrets
+import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from msgspec.structs import replace
+from sqlalchemy import text
 
+from engine.app import KINDS
 from engine.contributions import errors, queries, service
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.contributions.service import Intake
@@ -18,8 +22,8 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Account
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
-from engine.tenancy.service import Tenant
-from tests.factories.schemes import enrol, serve
+from engine.tenancy.service import Tenant, load_pack
+from tests.factories.schemes import PACKS, enrol, serve
 
 LAWS = (*ledger_queries.LAWS, *queries.LAWS)
 
@@ -124,6 +128,38 @@ async def test_a_refusal_binds_no_key(db: Database, keys: FileKeyStore, tenant: 
     assert isinstance(refused, errors.BelowMinimum)
     assert isinstance(taken, Receipt)
     assert await cash_of(db, tenant, member.member_id) == 10000
+
+
+def stricter(tenant: Tenant, folder: Path) -> Tenant:
+    """The tenant under rules that take nothing below 600.00."""
+    shutil.copytree(PACKS / "in-nps-lite", folder / "in-stricter", ignore=shutil.ignore_patterns("demo*"))
+    for page in (folder / "in-stricter/nps-lite/rules").iterdir():
+        page.write_text(page.read_text().replace('minimum = "100.00"', 'minimum = "600.00"'))
+    return dataclasses.replace(tenant, pack=load_pack(folder / "in-stricter", KINDS))
+
+
+async def test_a_posted_payment_keeps_its_first_answer_under_stricter_rules(
+    db: Database, keys: FileKeyStore, tenant: Tenant, tmp_path: Path
+) -> None:
+    (member,) = await enrol(db, keys, tenant, ["sahyog"])
+    payment, nobodys, held = pays(member.number, key="k1"), pays("100000000008", key="k2"), pays(member.number)
+    first, suspended, taken = await send(db, keys, tenant, payment, nobodys, held)
+    later = stricter(tenant, tmp_path)
+
+    answers = await send(db, keys, later, payment, replace(payment, amount="500"), nobodys, replace(held, is_held=True))
+    other, new, foreign = await send(
+        db, keys, later, replace(payment, amount="500.01"), pays(member.number), replace(payment, sent_by="partner:2")
+    )
+
+    assert answers == [first, first, suspended, taken]
+    assert isinstance(other, errors.BelowMinimum)
+    assert isinstance(new, errors.BelowMinimum)
+    assert foreign == first, "the provider's transaction was posted, whoever tells of it"
+    assert await cash_of(db, tenant, member.member_id) == 100000
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        refused = await session.scalar(text("select count(*) from determinations where kind = 'contribution'"))
+    assert refused == 2, "only what was truly refused is on record"
+    assert await lawful(db, tenant)
 
 
 async def test_a_refusal_bears_one_number_however_often_it_is_sent(
