@@ -13,16 +13,20 @@ from litestar.response.base import ASGIResponse
 from msgspec import Meta, Struct
 from msgspec.json import Encoder
 
+from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.contributions import errors, service
+from engine.contributions.queries.matching import MatchClaim
 from engine.contributions.rules import Ask, Collection, Payment, Receipt, Suspended, Unsettled
 from engine.contributions.service import Collectors, Intake
 from engine.identity.errors import UnknownMember, UnusablePhone
+from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import Problem, problem_of, refuses
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant
 
 MOST_ITEMS = 1000
@@ -341,3 +345,215 @@ class SuspenseController(Controller):
             return await service.resolve_suspense(
                 session, keys, tenant, receipt, member=data.member, actor=caller.actor
             )
+
+
+class ClaimRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The product whose state money is claimed, and a day in the scheme year."""
+
+    product: Annotated[Word, Meta(examples=["ltss"])]
+    date: Annotated[date, Meta(examples=["2023-06-30"])]
+
+
+class ClaimDecision(Struct, frozen=True, forbid_unknown_fields=True):
+    """The digest of the claim's lines that you have read."""
+
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ClaimReceipt(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the funder paid for a claim, in major units, into which collection account, under which reference."""
+
+    amount: Annotated[str, Meta(max_length=24, pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["45500"])]
+    channel: Annotated[Word, Meta(examples=["mtn-momo"])]
+    reference: Word
+
+
+class StateClaim(Struct, frozen=True):
+    """A claim of state money; amounts in major units. `total` is what is asked less what is given back."""
+
+    claim: int
+    product: str
+    funder: str
+    year_from: date
+    year_until: date
+    prepared_on: date
+    state: str
+    digest: str
+    lines: int
+    asked: str
+    given_back: str
+    total: str
+    received: str
+    shared: str
+    maker: str
+    checker: str
+
+
+def _claim_item(claim: MatchClaim, tenant: Tenant) -> StateClaim:
+    def major(minor: int) -> str:
+        return f"{Amount(minor, tenant.asset).decimal():f}"
+
+    return StateClaim(
+        claim=claim.claim_no,
+        product=claim.product,
+        funder=claim.funder,
+        year_from=claim.year_from,
+        year_until=claim.year_until,
+        prepared_on=claim.prepared_on,
+        state=claim.state,
+        digest=claim.digest,
+        lines=claim.lines,
+        asked=major(claim.asked),
+        given_back=major(claim.given_back),
+        total=major(claim.total),
+        received=major(claim.received),
+        shared=major(claim.shared),
+        maker=claim.maker,
+        checker=claim.checker,
+    )
+
+
+class StateMoneyController(Controller):
+    """State money: claimed from who pays it, by two people, and shared among members once it came."""
+
+    path = "/v1/state-claims"
+    tags = ("State money",)
+
+    @get(operation_id="ListStateClaims", opt={"permission": Permission.CONTRIBUTIONS_READ})
+    async def list_claims(self, tenant: NamedDependency[Tenant], db: NamedDependency[Database]) -> list[StateClaim]:
+        """Return the newest claims, newest first; at most 100."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return [_claim_item(one, tenant) for one in await service.list_claims(session)]
+
+    @post(
+        operation_id="PrepareStateClaim",
+        opt={"permission": Permission.MATCH_CLAIM},
+        responses=refuses(
+            UnknownProduct, errors.NoMatch, errors.MatchNotDue, errors.ClaimPrepared, errors.NothingToClaim
+        ),
+    )
+    async def prepare(
+        self,
+        data: JSONBody[ClaimRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> StateClaim:
+        """Prepare the claim of a scheme year: what it earned, less what was claimed for it before."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            claim = await service.prepare_claim(session, tenant, data.product, data.date, actor=caller.actor)
+        return _claim_item(claim, tenant)
+
+    @get(
+        "/{claim:int}/file",
+        operation_id="GetStateClaimFile",
+        opt={"permission": Permission.MATCH_APPROVE},
+        media_type="text/csv",
+        responses=refuses(errors.UnknownClaim),
+    )
+    async def file(
+        self,
+        claim: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> bytes:
+        """Return a claim's file: a line a member, and a last line with count, digest and total."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.claim_file(session, keys, tenant, _number(claim), actor=caller.actor)
+
+    @post(
+        "/{claim:int}/sending",
+        operation_id="SendStateClaim",
+        status_code=200,
+        opt={"permission": Permission.MATCH_APPROVE},
+        responses=refuses(errors.UnknownClaim, errors.ClaimDecided, errors.ClaimChanged, SamePerson),
+    )
+    async def send(
+        self,
+        claim: FromPath[int],
+        data: JSONBody[ClaimDecision],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> StateClaim:
+        """Let a claim go to its funder, as a second person."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.send_claim(session, tenant, _number(claim), data.digest, actor=caller.actor)
+        return _claim_item(found, tenant)
+
+    @post(
+        "/{claim:int}/rejection",
+        operation_id="RejectStateClaim",
+        status_code=200,
+        opt={"permission": Permission.MATCH_APPROVE},
+        responses=refuses(errors.UnknownClaim, errors.ClaimDecided, errors.ClaimChanged, SamePerson),
+    )
+    async def reject(
+        self,
+        claim: FromPath[int],
+        data: JSONBody[ClaimDecision],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> StateClaim:
+        """Give a prepared claim up, as a second person."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.reject_claim(session, tenant, _number(claim), data.digest, actor=caller.actor)
+        return _claim_item(found, tenant)
+
+    @post(
+        "/{claim:int}/receipt",
+        operation_id="ReceiveStateMoney",
+        opt={"permission": Permission.MATCH_CLAIM},
+        responses=refuses(
+            errors.UnknownClaim,
+            errors.ClaimDecided,
+            errors.MoreThanClaimed,
+            errors.AlreadyReceived,
+            errors.UnknownChannel,
+        ),
+    )
+    async def receive(
+        self,
+        claim: FromPath[int],
+        data: JSONBody[ClaimReceipt],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> StateClaim:
+        """Book what a claim's funder paid; it is shared once a statement shows it."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.receive_match(
+                session,
+                tenant,
+                _number(claim),
+                amount=data.amount,
+                channel=data.channel,
+                reference=data.reference,
+                actor=caller.actor,
+            )
+        return _claim_item(found, tenant)
+
+    @post(
+        "/{claim:int}/sharing",
+        operation_id="ShareStateMoney",
+        opt={"permission": Permission.MATCH_CLAIM},
+        responses=refuses(errors.UnknownClaim, errors.ClaimDecided, errors.NotOnStatement, errors.NoTerms),
+    )
+    async def share(
+        self,
+        claim: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> service.ClaimShared:
+        """Share what was received for a claim among its members, once a statement shows the money."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.share_match(session, tenant, _number(claim), actor=caller.actor)
+
+
+def _number(claim: int) -> int:
+    """Return a claim's number; one beyond all numbers is nobody's."""
+    return claim if 0 < claim < 2**31 else 0

@@ -198,3 +198,73 @@ class AboveLevel(Refused):
 
     code = "contributions.above-level"
     message = N_("This level does not allow so much. Show more documents, or pay less.")
+
+
+class NoMatch(NotFound):
+    """The product has no state match in that scheme year, or none that is claimed for members' pension accounts."""
+
+    code = "contributions.no-match"
+    message = N_("{product} has no state money to be claimed for the year from {day}.")
+
+
+class MatchNotDue(Refused):
+    """State money is claimed before its day."""
+
+    code = "contributions.match-not-due"
+    message = N_("State money of this year is claimed from {day} on.")
+
+
+class ClaimPrepared(Refused):
+    """A claim is prepared while another of the product waits for a second person."""
+
+    code = "contributions.claim-prepared"
+    message = N_("Claim {claim} waits for a second person. Decide on it first.")
+
+
+class NothingToClaim(Refused):
+    """A claim would have no line."""
+
+    code = "contributions.nothing-to-claim"
+    message = N_("There is nothing to claim: everything that was earned was claimed before.")
+
+
+class UnknownClaim(NotFound):
+    """There is no such claim."""
+
+    code = "contributions.unknown-claim"
+    message = N_("There is no claim of that number.")
+
+
+class ClaimChanged(Refused):
+    """A claim is decided on that is not the one that was read."""
+
+    code = "contributions.claim-changed"
+    message = N_("The claim is not the one you read. Read it again.")
+
+
+class ClaimDecided(Refused):
+    """A claim was decided on, or paid, before."""
+
+    code = "contributions.claim-decided"
+    message = N_("The claim is {state}.")
+
+
+class MoreThanClaimed(Refused):
+    """More is received for a claim than it asks for."""
+
+    code = "contributions.more-than-claimed"
+    message = N_("The claim asks for {total}, and not more.")
+
+
+class AlreadyReceived(Refused):
+    """A provider's reference was booked before."""
+
+    code = "contributions.already-received"
+    message = N_("A payment with the reference {reference} was booked before.")
+
+
+class NotOnStatement(Refused):
+    """Money is shared before a statement shows it."""
+
+    code = "contributions.not-on-statement"
+    message = N_("No statement shows the money yet. It is shared once one does.")

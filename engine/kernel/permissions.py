@@ -14,6 +14,8 @@ class Permission(StrEnum):
     CONTRIBUTIONS_READ = "contributions:read"
     COLLECTIONS_REQUEST = "collections:request"
     SUSPENSE_RESOLVE = "suspense:resolve"
+    MATCH_CLAIM = "match:claim"
+    MATCH_APPROVE = "match:approve"
     STATEMENTS_READ = "statements:read"
     STATEMENTS_IMPORT = "statements:import"
     PRICES_IMPORT = "prices:import"

@@ -61,6 +61,11 @@ class EventKind(IntEnum):
     STAFF_SIGNED_IN = 72
     INTEREST_DECLARED = 130
     INTEREST_CREDITED = 131
+    MATCH_PREPARED = 150
+    MATCH_SENT = 151
+    MATCH_REJECTED = 152
+    MATCH_RECEIVED = 153
+    MATCH_SHARED = 154
 
     @property
     def label(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
@@ -212,3 +212,76 @@ def apportion(rule: MatchClaimRule, claimed: Sequence[Amount], received: Amount)
         parts.append(Amount(part, received.asset))
         left -= part
     return tuple(parts)
+
+
+NO_LIMIT = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchStep:
+    """What a class gets, in smallest units: from `threshold` to `saved_up_to` saved, a share or `flat` (-1: no flat amount)."""
+
+    member_class: str
+    threshold: int
+    saved_up_to: int
+    share_bp: int
+    flat: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchScale:
+    """A match rule's figures for one scheme year, for a statement over all members; the first step that fits a class counts.
+
+    Savings count from `since` up to and without `until`; a member's class is that of `class_on`. A member who joined
+    outside `joined_from` to `joined_until`, or has had `years` matched years (0: no end), gets nothing.
+    """
+
+    steps: tuple[MatchStep, ...]
+    since: date
+    until: date
+    class_on: date
+    is_net: bool
+    years: int
+    joined_from: date | None
+    joined_until: date | None
+    caps_before_rounding: bool
+    rounding: Rounding
+    leaves_reversals: bool
+
+
+def match_scale(rule: MatchRule, figures: Figures, *, since: date, until: date) -> MatchScale:
+    """Return the figures of a match for the part of a scheme year from `since` up to and without `until`.
+
+    What is reversed after the year's end is left where the rule leaves it: then a claim never gives back.
+    """
+    last = until - timedelta(days=1)
+
+    def units(figure: Figure | None, otherwise: int) -> int:
+        return otherwise if figure is None else figures.amount(figure, last).units
+
+    steps = [
+        MatchStep(
+            member_class=code,
+            threshold=units(one.threshold, 0),
+            saved_up_to=units(one.saved_up_to, NO_LIMIT),
+            share_bp=one.share_bp or 0,
+            flat=units(one.flat, -1),
+            most=units(one.most, NO_LIMIT),
+        )
+        for one in rule.matches
+        for code in one.classes
+    ]
+    return MatchScale(
+        steps=tuple(steps),
+        since=since,
+        until=until,
+        class_on=last,
+        is_net=rule.base == "net-of-reversals",
+        years=rule.years,
+        joined_from=rule.joined_from,
+        joined_until=rule.joined_until,
+        caps_before_rounding=rule.cap_tested == "before-rounding",
+        rounding=rule.rounding,
+        leaves_reversals=rule.reversal_after_year_end == "leave",
+    )

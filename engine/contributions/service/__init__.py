@@ -15,6 +15,17 @@ from engine.contributions.service.collecting import (
 from engine.contributions.service.files import ImportReport, import_file, read_rows
 from engine.contributions.service.receiving import CHUNK, Answer, Intake, receive
 from engine.contributions.service.recomputing import Recomputed, recompute, resplit
+from engine.contributions.service.state_money import (
+    ClaimShared,
+    claim_file,
+    find_claim,
+    list_claims,
+    prepare_claim,
+    receive_match,
+    reject_claim,
+    send_claim,
+    share_match,
+)
 from engine.contributions.service.suspense import list_suspense, resolve_suspense
 from engine.contributions.service.terms import terms_for
 
@@ -23,23 +34,32 @@ __all__ = [
     "COLLECTIONS",
     "PAYMENTS_IN",
     "Answer",
+    "ClaimShared",
     "Collectors",
     "ImportReport",
     "Intake",
     "Recomputed",
     "ask_for_payment",
+    "claim_file",
     "collection_operation",
+    "find_claim",
     "find_collection",
     "import_file",
+    "list_claims",
     "list_suspense",
     "list_unsettled",
     "open_untold",
     "payments_in_operation",
     "post_collected",
+    "prepare_claim",
     "read_rows",
     "receive",
+    "receive_match",
     "recompute",
+    "reject_claim",
     "resolve_suspense",
     "resplit",
+    "send_claim",
+    "share_match",
     "terms_for",
 ]

@@ -32,7 +32,7 @@ LAWS: tuple[Law, ...] = (
            select from transfers t join chart c on c.tenant_id = t.tenant_id and c.code = t.debit
             where t.member_id = m.member_id and t.event_id = m.event_id and c.kind = 'collections'
            having sum(t.amount) = l.amount and count(distinct c.party) = 1 and min(c.party) = s.account)
-            or not exists (select from events e where e.member_id = m.member_id and e.event_id = m.event_id and e.kind in (10, 11))
+            or not exists (select from events e where e.member_id = m.member_id and e.event_id = m.event_id and e.kind in (10, 11, 153))
         """,
     ),
     Law(
@@ -88,13 +88,15 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "only-reconciled-cash-is-dealt",
-        "every allocation is of a matched receipt, or of the resolution of a matched one",
+        "every allocation is of a matched receipt, of the resolution of a matched one, or of state money that one brought",
         """
         select format('allocation of event %s, member %s', a.event_id, to_hex(a.member_id)), 'a match', 'none'
           from allocations a
          where not exists (select from matches m where m.member_id = a.member_id and m.event_id = a.event_id)
            and not exists (select from suspense_resolutions r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
                             where r.member_id = a.member_id and r.resolved_event = a.event_id)
+           and not exists (select from match_receipts r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
+                            where r.shared_event = a.event_id)
         """,
     ),
     Law(
@@ -104,7 +106,7 @@ LAWS: tuple[Law, ...] = (
         with received as (
           select c.code, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
             from chart c join transfers t on t.debit = c.code or t.credit = c.code
-            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19)
+            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 153)
            where c.kind = 'collections' group by c.code),
         dealt as (
           select a.collected as code, sum(a.amount) as amount from allocations a

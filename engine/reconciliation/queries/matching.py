@@ -84,7 +84,7 @@ _OPEN = (
 # The sum stops an index from being used for the ids, which would search it once for each.
 _RECEIPTS = """
 select member_id, event_id, kind from events
- where event_id between %s and %s and kind in (10, 11) and event_id + 0 = any(%s)
+ where event_id between %s and %s and kind in (10, 11, 153) and event_id + 0 = any(%s)
 """
 
 _FACTS = """
@@ -155,7 +155,7 @@ async def open_lines(
                 amount=amount,
                 member_id=member,
                 event_id=None if member is None else event,
-                is_suspended=kind == EventKind.CONTRIBUTION_SUSPENDED,
+                is_suspended=kind in (EventKind.CONTRIBUTION_SUSPENDED, EventKind.MATCH_RECEIVED),
                 is_reversed=is_reversed,
                 is_matched=is_matched,
                 is_withdrawn=is_withdrawn,

@@ -457,4 +457,36 @@ LAWS: tuple[Law, ...] = (
          group by e.event_id, e.body having coalesce(sum(t.amount), 0)::text <> (e.body ->> 'amount')
         """,
     ),
+    Law(
+        "state-money-is-what-was-shared",
+        "what members were given or gave back of state money is what was noted for their claims",
+        """
+        with booked as (
+          select t.member_id, t.event_id, sum(case when t.debit = c.code then t.amount else -t.amount end) as minor
+            from chart c join transfers t on c.code in (t.debit, t.credit) and t.member_id > 0
+           where c.kind = 'state-match-receivable' group by 1, 2),
+        noted as (select member_id, event_id, sum(minor) as minor from match_shares group by 1, 2 having sum(minor) <> 0)
+        select format('member %s, event %s', to_hex(member_id), event_id), coalesce(n.minor, 0)::text, coalesce(b.minor, 0)::text
+          from noted n full join booked b using (member_id, event_id) where coalesce(n.minor, 0) <> coalesce(b.minor, 0)
+        """,
+    ),
+    Law(
+        "claims-are-their-lines",
+        "a claim comes to its lines, no line is given more than it asks, and a claim's members never have more than was paid for it",
+        """
+        with lines as (
+          select claim_no, count(*) as n, sum(minor) as total from match_claim_lines group by 1),
+        shares as (
+          select claim_no, sum(minor - uncovered) as net from match_shares group by 1)
+        select format('claim %s', m.claim_no), format('%s lines, %s, received %s', m.lines, m.total, m.received),
+               format('%s lines, %s, shared %s', coalesce(l.n, 0), coalesce(l.total, 0), coalesce(s.net, 0))
+          from match_claims m left join lines l using (claim_no) left join shares s using (claim_no)
+         where m.lines <> coalesce(l.n, 0) or m.total <> coalesce(l.total, 0) or coalesce(s.net, 0) > m.received
+        union all
+        select format('claim %s, member %s', l.claim_no, to_hex(l.member_id)), l.minor::text, s.minor::text
+          from match_claim_lines l
+          join (select claim_no, member_id, year_from, sum(minor - uncovered) as minor from match_shares group by 1, 2, 3) s using (claim_no, member_id, year_from)
+         where abs(s.minor) > abs(l.minor) or sign(s.minor) <> sign(l.minor)
+        """,
+    ),
 )

@@ -1,0 +1,367 @@
+"""State money: what savings earned of it is claimed by a file that two people stand for, received, and shared among members."""
+
+import csv
+import hashlib
+import io
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.access.rules import checked_by_other
+from engine.contributions.errors import (
+    AlreadyReceived,
+    ClaimChanged,
+    ClaimDecided,
+    ClaimPrepared,
+    MatchNotDue,
+    MoreThanClaimed,
+    NoMatch,
+    NoTerms,
+    NothingToClaim,
+    NotOnStatement,
+    UnknownChannel,
+    UnknownClaim,
+)
+from engine.contributions.queries import matching as queries
+from engine.contributions.queries.matching import ClaimLine, MatchClaim, Shared, Sharing
+from engine.contributions.rules import SplitRule
+from engine.contributions.rules.matching import MatchClaimRule, MatchRule, match_scale
+from engine.funds import service as funds
+from engine.identity import service as identity
+from engine.kernel.amounts import Amount
+from engine.kernel.clock import business_date
+from engine.kernel.ids import claim_digest, house_member
+from engine.kernel.rules import Dates
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime.jobs import promise
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy import service as tenancy
+from engine.tenancy.rules.books import InForce
+from engine.tenancy.service import Tenant
+
+STATE_MATCH = "state-match"
+_PEOPLE_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimShared:
+    """What sharing a receipt came to, in major units; `event` is of the books. The rest of the claim is asked again or given up."""
+
+    claim: int
+    event: str
+    members: int
+    given: Decimal
+    taken_back: Decimal
+    owed_back: Decimal
+
+
+async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on: date, *, actor: str) -> MatchClaim:
+    """Prepare the claim of the scheme year that `on` lies in: what it earned, less what was claimed for it before.
+
+    A claim that was sent is never edited: payments that came late, reversals and classes that changed are lines of the next.
+
+    Raises:
+        NoMatch: nothing is claimed for pension accounts by the rules of that year. Matches that ask for years without
+            arrears, or for a later choice, or that go to a bank account, are none.
+        MatchNotDue: it is not the day yet.
+        ClaimPrepared: another claim of the product waits for a second person.
+        NothingToClaim: all was claimed before.
+    """
+    now = await ledger.scheme_now(session)
+    today = business_date(now, tenant.time_zone)
+    year = tenant.product(product).scheme_year(on)
+    match, claiming = _rules(tenant, product, year[0])
+    until = year[1]
+    due = year[1] + timedelta(days=claiming.rule.after_days)
+    if match.rule.timing == "each-contribution":
+        until, due = min(year[1], today), year[0] + timedelta(days=1)
+    if today < due:
+        raise MatchNotDue(day=due.isoformat())
+    await queries.hold_claims(session, product)
+    waiting = await queries.prepared_claim(session, product)
+    if waiting is not None:
+        raise ClaimPrepared(claim=str(waiting))
+    scale = match_scale(match.rule, await tenancy.figures_for(session, tenant), since=year[0], until=until)
+    facts = {
+        "product": product,
+        "year_from": year[0].isoformat(),
+        "until": until.isoformat(),
+        "funder": claiming.rule.funder,
+    }
+    event_id = await _note(session, tenant, EventKind.MATCH_PREPARED, today, actor, (match.ref, claiming.ref), facts)
+    number = await queries.begin_claim(
+        session,
+        product=product,
+        funder=claiming.rule.funder,
+        rule=match.ref,
+        year=(year[0], until),
+        today=today,
+        maker=await ledger.actor_id(session, actor),
+        event_id=event_id,
+    )
+    again = claiming.rule.unpaid_rest == "claim-again"
+    if not await queries.add_lines(session, number, product, scale, claims_again=again):
+        raise NothingToClaim
+    await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))
+    return await find_claim(session, number)
+
+
+async def find_claim(session: AsyncSession, claim_no: int) -> MatchClaim:
+    """Return a claim.
+
+    Raises:
+        UnknownClaim: there is none of that number.
+    """
+    found = await queries.find_claim(session, claim_no)
+    if found is None:
+        raise UnknownClaim
+    return found
+
+
+async def list_claims(session: AsyncSession, *, most: int = 100) -> list[MatchClaim]:
+    """Return the newest claims, newest first."""
+    return await queries.list_claims(session, most=most)
+
+
+async def send_claim(session: AsyncSession, tenant: Tenant, claim_no: int, digest: str, *, actor: str) -> MatchClaim:
+    """Let a claim go to its funder, as a second person who has read the lines that `digest` is of.
+
+    Raises:
+        UnknownClaim, ClaimDecided, ClaimChanged: there is none, it was decided on before, or its lines are others.
+        SamePerson: `actor` prepared it.
+    """
+    return await _decide(session, tenant, claim_no, digest, actor, state="sent", kind=EventKind.MATCH_SENT)
+
+
+async def reject_claim(session: AsyncSession, tenant: Tenant, claim_no: int, digest: str, *, actor: str) -> MatchClaim:
+    """Give a prepared claim up, as a second person; its lines count for nothing. Raises as `send_claim` does."""
+    return await _decide(session, tenant, claim_no, digest, actor, state="rejected", kind=EventKind.MATCH_REJECTED)
+
+
+async def claim_file(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, claim_no: int, *, actor: str) -> bytes:
+    """Return a claim as the file its funder gets: a line a member and year, and a last line with count and total.
+
+    Amounts in major units. Who is erased has no number any more, and an empty one stands in its place.
+
+    Raises:
+        UnknownClaim: there is none of that number.
+    """
+    claim = await find_claim(session, claim_no)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(["line", "member", "year_from", "class", "saved", "amount"])
+    number = 0
+    waiting: list[ClaimLine] = []
+
+    async def write() -> None:
+        nonlocal number
+        people = await identity.read_people(
+            session, keys, [one.member_id for one in waiting], actor=actor, reason="state-money claim"
+        )
+        for one in waiting:
+            number += 1
+            member = people[one.member_id].member_number if one.member_id in people else ""
+            saved, minor = (_major(tenant, units) for units in (one.saved, one.minor))
+            writer.writerow([number, member, one.year_from.isoformat(), one.member_class, saved, minor])
+        waiting.clear()
+
+    async for line in queries.claim_lines(session, claim_no):
+        waiting.append(line)
+        if len(waiting) == _PEOPLE_AT_ONCE:
+            await write()
+    await write()
+    writer.writerow(["total", number, claim.year_from.isoformat(), claim.digest, "", _major(tenant, claim.total)])
+    return out.getvalue().encode()
+
+
+async def receive_match(
+    session: AsyncSession, tenant: Tenant, claim_no: int, *, amount: str, channel: str, reference: str, actor: str
+) -> MatchClaim:
+    """Book what a claim's funder paid into a collection account: Dr collections / Cr state-match-receivable.
+
+    It is shared among members once a statement shows it (`share_match`). A claim is paid once: what falls short is claimed
+    again or given up, as the pack says.
+
+    Raises:
+        UnknownClaim, ClaimDecided: there is none, or it was not sent, or is paid already.
+        MoreThanClaimed: it asks for less.
+        AlreadyReceived: the provider's reference was booked before.
+        UnknownChannel: the scheme has no such collection channel.
+    """
+    if channel not in {one.code for one in tenant.pack.channels}:
+        allowed = ", ".join(sorted(one.code for one in tenant.pack.channels))
+        raise UnknownChannel(field="channel", channel=channel, allowed=allowed)
+    claim = await queries.hold_claim(session, claim_no)
+    if claim is None:
+        raise UnknownClaim
+    if claim.state != "sent" or claim.received:
+        raise ClaimDecided(state="paid" if claim.received else claim.state)
+    paid = Amount.parse(amount, tenant.asset)
+    if paid.units > claim.total:
+        raise MoreThanClaimed(total=f"{_major(tenant, claim.total)}")
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    bank = Account("collections", tenant.asset.symbol, party=channel)
+    due = Account("state-match-receivable", tenant.asset.symbol, claim.product, party=claim.funder)
+    codes = await ledger.account_codes(session, {bank, due})
+    (posted,) = await ledger.post(
+        session,
+        [
+            Entry(
+                member_id=house_member(tenant.tenant_id),
+                kind=EventKind.MATCH_RECEIVED,
+                business_date=today,
+                actor=await ledger.actor_id(session, actor),
+                pack=tenant.pack_id,
+                body={"claim": claim_no, "amount": str(paid.units), "channel": channel},
+                claims=(claim_digest(tenant.tenant_id, f"provider:{channel}", reference),),
+                transfers=[Transfer(paid.units, codes[bank], codes[due])],
+            )
+        ],
+    )
+    if posted.outcome is not Outcome.POSTED:
+        raise AlreadyReceived(reference=reference)
+    await queries.add_receipt(session, claim_no, event_id=posted.event_id, amount=paid.units, code=codes[bank])
+    await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
+    return await find_claim(session, claim_no)
+
+
+async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, actor: str) -> ClaimShared:
+    """Share what was received for a claim among its members, once a statement shows the money.
+
+    Short money is shared as the pack says, never more to a line than it asks. What the claim gives back is taken from the
+    members' state money first, as far as there is any; the rest is owed. Where the product has funds, it is invested.
+
+    Raises:
+        UnknownClaim: there is none of that number.
+        ClaimDecided: nothing was received for it, or it was shared before.
+        NotOnStatement: no statement shows the money yet.
+        NoTerms: no rule says which pots it goes to.
+    """
+    claim = await queries.hold_claim(session, claim_no)
+    if claim is None:
+        raise UnknownClaim
+    receipts = await queries.unshared_receipts(session, claim_no)
+    if not receipts:
+        raise ClaimDecided(state=claim.state)
+    receipt, amount, collected, is_matched = receipts[0]
+    if not is_matched:
+        raise NotOnStatement
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    _, claiming = _rules(tenant, claim.product, claim.year_from)
+    split = tenant.rule(SplitRule, product=claim.product, dates=Dates(on=today, joined_on=today, tranche_on=today))
+    if split is None:
+        raise NoTerms(day=today.isoformat())
+    symbol, parts = tenant.asset.symbol, split.rule.parts
+    own = [Account("cash", symbol, claim.product, part.pot, STATE_MATCH) for part in parts]
+    due = Account("state-match-receivable", symbol, claim.product, party=claim.funder)
+    overpaid = Account("overpayment-receivable", symbol, claim.product, origin=STATE_MATCH)
+    codes = await ledger.account_codes(session, {*own, due, overpaid})
+    event_id, shared = await queries.share_receipt(
+        session,
+        claim,
+        receipt,
+        amount,
+        Sharing(
+            codes=tuple(codes[one] for one in own),
+            share_bps=tuple(part.share_bp for part in parts),
+            odd=tuple(bool(split.rule.odd_unit_to) and part.pot == split.rule.odd_unit_to for part in parts),
+            is_pro_rata=claiming.rule.short_receipt == "pro-rata",
+            receivable=codes[due],
+            overpaid=codes[overpaid],
+            day=today,
+            actor=await ledger.actor_id(session, actor),
+            pack=tenant.pack_id,
+            decision=await ledger.decision_id(session, {"rules": [claim.rule, claiming.ref, split.ref]}),
+            facts={"product": claim.product, "year_from": claim.year_from.isoformat()},
+        ),
+    )
+    members = await queries.members_shared_with(session, event_id)
+    await funds.allocate(session, tenant, [funds.ReconciledReceipt(one, event_id, collected) for one in members])
+    return _told(tenant, claim_no, event_id, shared)
+
+
+def _told(tenant: Tenant, claim_no: int, event_id: int, shared: Shared) -> ClaimShared:
+    def major(units: int) -> Decimal:
+        return Amount(units, tenant.asset).decimal()
+
+    return ClaimShared(
+        claim_no, str(event_id), shared.members, major(shared.given), major(shared.taken), major(shared.uncovered)
+    )
+
+
+async def _decide(
+    session: AsyncSession, tenant: Tenant, claim_no: int, digest: str, actor: str, *, state: str, kind: EventKind
+) -> MatchClaim:
+    claim = await queries.hold_claim(session, claim_no)
+    if claim is None:
+        raise UnknownClaim
+    if claim.state != "prepared":
+        raise ClaimDecided(state=claim.state)
+    if claim.digest != digest:
+        raise ClaimChanged
+    checked_by_other(maker=claim.maker, checker=actor)
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    facts = {"claim": claim_no, "digest": digest, "lines": claim.lines, "total": str(claim.total)}
+    event_id = await _note(session, tenant, kind, today, actor, (claim.rule,), facts)
+    checker = await ledger.actor_id(session, actor)
+    await queries.decide_claim(session, claim_no, state=state, checker=checker, event_id=event_id)
+    return await find_claim(session, claim_no)
+
+
+def _rules(tenant: Tenant, product: str, year_from: date) -> tuple[InForce[MatchRule], InForce[MatchClaimRule]]:
+    dates = Dates(on=year_from, joined_on=year_from, scheme_year_from=year_from)
+    match = tenant.rule(MatchRule, product=product, dates=dates)
+    claiming = tenant.rule(MatchClaimRule, product=product, dates=dates)
+    served = match is not None and not (
+        match.rule.needs_all_dues
+        or match.rule.conditional_on
+        or match.rule.timing == "at-retirement"
+        or match.rule.destination != "pension-account"
+    )
+    if match is None or claiming is None or not served:
+        raise NoMatch(product=product, day=year_from.isoformat())
+    return match, claiming
+
+
+async def _note(
+    session: AsyncSession,
+    tenant: Tenant,
+    kind: EventKind,
+    today: date,
+    actor: str,
+    rules: tuple[str, ...],
+    facts: Mapping[str, object],
+) -> int:
+    (posted,) = await ledger.post(
+        session,
+        [
+            Entry(
+                member_id=house_member(tenant.tenant_id),
+                kind=kind,
+                business_date=today,
+                actor=await ledger.actor_id(session, actor),
+                pack=tenant.pack_id,
+                decision=await ledger.decision_id(session, {"rules": list(rules)}),
+                body=facts,
+            )
+        ],
+    )
+    return posted.event_id
+
+
+async def _digest(lines: AsyncIterator[ClaimLine]) -> str:
+    """Return the SHA-256 of a claim's lines, by the members' pseudonyms."""
+    found = hashlib.sha256()
+    async for one in lines:
+        found.update(
+            f"{one.member_id:x},{one.year_from.isoformat()},{one.member_class},{one.saved},{one.minor}\n".encode()
+        )
+    return found.hexdigest()
+
+
+def _major(tenant: Tenant, units: int) -> str:
+    return f"{Amount(units, tenant.asset).decimal():f}"

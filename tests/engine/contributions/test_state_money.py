@@ -1,0 +1,397 @@
+"""State money, against PostgreSQL: claimed for all members at once, as the rule of one member says; paid, shared, taken back."""
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from engine.access.errors import SamePerson
+from engine.app import KINDS
+from engine.contributions import queries as contribution_queries
+from engine.contributions import service
+from engine.contributions.errors import (
+    AlreadyReceived,
+    ClaimChanged,
+    ClaimDecided,
+    ClaimPrepared,
+    MatchNotDue,
+    MoreThanClaimed,
+    NoMatch,
+    NothingToClaim,
+    NotOnStatement,
+)
+from engine.contributions.queries import LAWS
+from engine.contributions.queries.matching import MatchClaim
+from engine.contributions.rules.matching import MatchClass, MatchFacts, MatchRule, decide_match
+from engine.kernel.amounts import Amount
+from engine.kernel.ids import new_member_id
+from engine.kernel.series import Figures
+from engine.ledger import queries as ledger_queries
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.runtime.database import Database
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.service import Tenant, load_pack
+
+ROOT = Path(__file__).parents[3]
+PRODUCT = "ltss"
+YEAR = date(2022, 1, 1)
+SAVINGS = ("savings",)
+
+
+@dataclasses.dataclass
+class Scheme:
+    """EjoHeza's pack, its clock in February of the next year."""
+
+    db: Database
+    tenant: Tenant
+    keys: FileKeyStore
+
+    async def clock(self, instant: str) -> None:
+        await self.run("update tenants set clock_at = cast(:at as text)::timestamptz where tenant_id = :t", at=instant)
+
+    async def run(self, sql: str, **given: Any) -> None:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            await session.execute(text(sql), {"t": self.tenant.tenant_id, **given})
+
+    async def rows(self, sql: str, **given: Any) -> list[Any]:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return [tuple(row) for row in await session.execute(text(sql), given)]
+
+    async def member(self, member_class: str, saved: Sequence[int], joined_on: date = date(2021, 6, 1)) -> int:
+        """A member of a class who saved these amounts in 2022, or had them taken back."""
+        member = new_member_id()
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            await session.execute(
+                text("""with taken as (
+                          insert into members (member_id, enrolled_event, tenant_id, joined_on, product, group_code)
+                          values (:m, 0, :t, :joined, :p, 'all') returning *)
+                        insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code, person_class)
+                        select member_id, 0, tenant_id, joined_on, joined_on, product, group_code, :class from taken"""),
+                {"m": member, "t": self.tenant.tenant_id, "joined": joined_on, "p": PRODUCT, "class": member_class},
+            )
+        await self.save(member, saved)
+        return member
+
+    async def save(self, member: int, amounts: Sequence[int], on: date = date(2022, 6, 1), origin: str = "own") -> None:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            bank = Account("collections", "RWF", party="mtn-momo")
+            cash = Account("cash", "RWF", PRODUCT, "savings", origin)
+            codes = await ledger.account_codes(session, {bank, cash})
+            actor = await ledger.actor_id(session, "partner:1")
+            entries = [
+                Entry(
+                    member_id=member,
+                    kind=EventKind.CONTRIBUTION_RECEIVED if amount > 0 else EventKind.CONTRIBUTION_REVERSED,
+                    business_date=on,
+                    actor=actor,
+                    body={"amount": str(abs(amount)), "channel": "mtn-momo"},
+                    transfers=[
+                        Transfer(
+                            abs(amount), *((codes[bank], codes[cash]) if amount > 0 else (codes[cash], codes[bank]))
+                        )
+                    ],
+                )
+                for amount in amounts
+            ]
+            for fate in await ledger.post(session, entries):
+                assert fate.outcome == 0
+
+    async def prepare(self, on: date = YEAR, actor: str = "staff:1") -> MatchClaim:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return await service.prepare_claim(session, self.tenant, PRODUCT, on, actor=actor)
+
+    async def send(self, claim: MatchClaim, *, actor: str = "staff:2", digest: str = "") -> MatchClaim:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return await service.send_claim(session, self.tenant, claim.claim_no, digest or claim.digest, actor=actor)
+
+    async def receive(self, claim: MatchClaim, amount: int, reference: str = "T-1") -> MatchClaim:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return await service.receive_match(
+                session,
+                self.tenant,
+                claim.claim_no,
+                amount=str(amount),
+                channel="mtn-momo",
+                reference=reference,
+                actor="staff:1",
+            )
+
+    async def share(self, claim: MatchClaim, *, matched: bool = True) -> service.ClaimShared:
+        if matched:
+            await self.run(
+                """insert into matches (member_id, event_id, matched_event, tenant_id, statement_id, line_no)
+                   select -tenant_id, event_id, event_id, tenant_id, event_id, 1 from match_receipts where shared_event = 0"""
+            )
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return await service.share_match(session, self.tenant, claim.claim_no, actor="staff:1")
+
+    async def has(self, member: int) -> int:
+        ((found,),) = await self.rows(
+            """select coalesce(sum(b.credits - b.debits), 0)::bigint from balances b
+                 join chart c on c.code = b.code and c.origin = 'state-match' where b.member_id = :m""",
+            m=member,
+        )
+        return int(found)
+
+    async def broken(self) -> list[Any]:
+        wanted = [law for law in (*LAWS, *ledger_queries.LAWS) if law.name != "contributions-claim-once"]
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return await ledger.check(session, wanted)
+
+
+@pytest_asyncio.fixture
+async def scheme(db: Database, tenant_id: int, tmp_path: Path) -> Scheme:
+    pack = load_pack(ROOT / "tenants/rw-ejoheza", KINDS)
+    async with db.unit_of_work(tenant_id) as session:
+        code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
+        await ledger.open_asset(session, "RWF", 0, kind="money")
+        pack_id = await ledger.pack_id(session, pack.sha256, {})
+    scheme = Scheme(db, Tenant(tenant_id, code, pack, pack_id), FileKeyStore(tmp_path / "keys.toml"))
+    await scheme.clock("2023-02-01T08:00:00Z")
+    return scheme
+
+
+async def test_a_year_is_claimed_by_class_sent_by_two_paid_and_shared(scheme: Scheme) -> None:
+    """EjoHeza's published incentives: the same again in categories 1 and 2, half in 3, none in 4, 18,000 francs at most."""
+    poorest = await scheme.member("ubudehe-1", [10_000, 5_000])
+    short = await scheme.member("ubudehe-2", [14_999])
+    rich = await scheme.member("ubudehe-2", [90_000])
+    half = await scheme.member("ubudehe-3", [25_001])
+    none = await scheme.member("ubudehe-4", [90_000])
+    back = await scheme.member("ubudehe-1", [20_000, -6_000])
+
+    claim = await scheme.prepare()
+    assert (claim.lines, claim.total, claim.state, claim.funder) == (3, 15_000 + 18_000 + 12_500, "prepared", "state")
+    with pytest.raises(ClaimPrepared):
+        await scheme.prepare()
+    with pytest.raises(SamePerson):
+        await scheme.send(claim, actor="staff:1")
+    with pytest.raises(ClaimChanged):
+        await scheme.send(claim, digest="0" * 64)
+    sent = await scheme.send(claim)
+    with pytest.raises(ClaimDecided):
+        await scheme.send(claim)
+    with pytest.raises(MoreThanClaimed):
+        await scheme.receive(sent, claim.total + 1)
+    await scheme.receive(sent, claim.total)
+    with pytest.raises(NotOnStatement):
+        await scheme.share(sent, matched=False)
+    shared = await scheme.share(sent)
+
+    assert (shared.members, int(shared.given)) == (3, claim.total)
+    assert [await scheme.has(one) for one in (poorest, short, rich, half, none, back)] == [
+        15_000,
+        0,
+        18_000,
+        12_500,
+        0,
+        0,
+    ]
+    with pytest.raises(ClaimDecided):
+        await scheme.share(sent, matched=False)
+    with pytest.raises(NothingToClaim):
+        await scheme.prepare()
+    assert not await scheme.broken()
+
+
+async def test_the_file_says_what_two_people_stood_for(scheme: Scheme) -> None:
+    await scheme.member("ubudehe-1", [15_000])
+    await scheme.member("ubudehe-3", [30_000])
+    claim = await scheme.prepare()
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        raw = await service.claim_file(session, scheme.keys, scheme.tenant, claim.claim_no, actor="staff:2")
+
+    header, *lines, total = csv.reader(raw.decode().splitlines())
+    assert header == ["line", "member", "year_from", "class", "saved", "amount"]
+    assert sorted(line[3:] for line in lines) == [["ubudehe-1", "15000", "15000"], ["ubudehe-3", "30000", "15000"]]
+    assert total == ["total", "2", "2022-01-01", claim.digest, "", "30000"]
+
+
+async def test_short_money_is_shared_in_proportion_and_the_rest_is_claimed_again(scheme: Scheme) -> None:
+    members = [await scheme.member("ubudehe-1", [amount]) for amount in (15_000, 15_001, 15_002)]
+    claim = await scheme.send(await scheme.prepare())
+    await scheme.receive(claim, 10_000)
+    await scheme.share(claim)
+
+    parts = [await scheme.has(one) for one in members]
+    asked = [Amount(amount, scheme.tenant.asset).units for amount in (15_000, 15_001, 15_002)]
+    assert parts == [one.units for one in _shared_out(10_000, asked, scheme)]
+    assert sum(parts) == 10_000
+    again = await scheme.prepare()
+    assert again.total == sum(asked) - 10_000
+    sent = await scheme.send(again)
+    await scheme.receive(sent, again.total, "T-2")
+    await scheme.share(sent)
+    assert [await scheme.has(one) for one in members] == asked
+    assert not await scheme.broken()
+
+
+def _shared_out(amount: int, asked: Sequence[int], scheme: Scheme) -> Sequence[Amount]:
+    return Amount(amount, scheme.tenant.asset).share_out(asked)
+
+
+def changed(scheme: Scheme, **changes: Any) -> Scheme:
+    """The scheme with its match changed."""
+    book = scheme.tenant.pack.books[PRODUCT]
+    found = next(one for one in book.versions() if isinstance(one.rule, MatchRule))
+    pack = scheme.tenant.pack.with_rule(PRODUCT, found.ref, msgspec.structs.replace(found.rule, **changes))
+    return dataclasses.replace(scheme, tenant=dataclasses.replace(scheme.tenant, pack=pack))
+
+
+async def test_what_was_claimed_too_much_is_given_back_by_the_next_claim(scheme: Scheme) -> None:
+    strict = changed(scheme, reversal_after_year_end="claw-back")
+    spent = await strict.member("ubudehe-1", [20_000])
+    keeps = await strict.member("ubudehe-1", [20_000])
+    claim = await strict.send(await strict.prepare())
+    await strict.receive(claim, claim.total)
+    await strict.share(claim)
+    assert [await strict.has(one) for one in (spent, keeps)] == [18_000, 18_000]
+    # One has spent most of the state's money; then both payments turn out to be another's.
+    await strict.save(spent, [-17_000], origin="state-match", on=date(2023, 1, 15))
+    await strict.save(spent, [-20_000])
+    await strict.save(keeps, [-20_000])
+    other = await strict.member("ubudehe-2", [90_000])
+    third = await strict.member("ubudehe-2", [90_000])
+    fourth = await strict.member("ubudehe-2", [90_000])
+
+    second = await strict.prepare()
+    assert (second.asked, second.given_back, second.total) == (54_000, 36_000, 18_000)
+    sent = await strict.send(second)
+    await strict.receive(sent, second.total, "T-2")
+    shared = await strict.share(sent)
+
+    assert [int(one) for one in (shared.given, shared.taken_back, shared.owed_back)] == [54_000, 19_000, 17_000]
+    assert [await strict.has(one) for one in (spent, keeps, other, third, fourth)] == [0, 0, 18_000, 18_000, 18_000]
+    assert not await strict.broken()
+
+
+async def test_what_is_left_with_members_is_never_given_back(scheme: Scheme) -> None:
+    member = await scheme.member("ubudehe-1", [20_000])
+    claim = await scheme.send(await scheme.prepare())
+    await scheme.receive(claim, claim.total)
+    await scheme.share(claim)
+    await scheme.save(member, [-20_000])
+
+    with pytest.raises(NothingToClaim):
+        await scheme.prepare()
+
+
+async def test_a_payment_that_came_late_is_a_line_of_the_next_claim(scheme: Scheme) -> None:
+    member = await scheme.member("ubudehe-3", [30_000])
+    first = await scheme.send(await scheme.prepare())
+    await scheme.save(member, [2_000], on=date(2022, 12, 31))
+    second = await scheme.prepare()
+
+    assert (first.total, second.total) == (15_000, 1_000)
+
+
+async def test_it_is_not_claimed_before_its_day_nor_where_no_rule_is(scheme: Scheme) -> None:
+    await scheme.member("ubudehe-1", [20_000])
+    await scheme.clock("2023-01-31T08:00:00Z")
+    with pytest.raises(MatchNotDue):
+        await scheme.prepare()
+    with pytest.raises(NoMatch):
+        await changed(scheme, destination="bank-account").prepare()
+
+
+async def test_a_reference_is_booked_once(scheme: Scheme) -> None:
+    await scheme.member("ubudehe-1", [15_000])
+    claim = await scheme.send(await scheme.prepare())
+    await scheme.receive(claim, 5_000)
+    with pytest.raises(ClaimDecided):
+        await scheme.receive(claim, 5_000)
+    await scheme.share(claim)
+    second = await scheme.send(await scheme.prepare())
+    with pytest.raises(AlreadyReceived):
+        await scheme.receive(second, 5_000)
+
+
+CLASSES = ["ubudehe-1", "ubudehe-2", "ubudehe-3", "ubudehe-4", "other"]
+FRANCS = st.integers(0, 100_000).map(str)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_every_member_is_claimed_for_what_the_rule_of_one_member_says(
+    scheme: Scheme, data: st.DataObject
+) -> None:
+    codes = data.draw(st.lists(st.sampled_from([*CLASSES, "any"]), min_size=1, max_size=4, unique=True))
+    steps = []
+    for code in codes:
+        flat = data.draw(st.none() | FRANCS)
+        steps.append(
+            MatchClass(
+                classes=(code,), threshold=data.draw(FRANCS), saved_up_to=data.draw(st.none() | FRANCS),
+                share_bp=None if flat is not None else data.draw(st.integers(0, 30_000)),
+                flat=flat, most=data.draw(st.none() | FRANCS),
+            )
+        )  # fmt: skip
+    fresh = changed(
+        scheme,
+        matches=tuple(steps),
+        base=data.draw(st.sampled_from(["net-of-reversals", "gross"])),
+        cap_tested=data.draw(st.sampled_from(["before-rounding", "after-rounding"])),
+        rounding=data.draw(st.sampled_from(["down", "up", "half-up", "half-even", "nearest-down"])),
+        joined_from=data.draw(st.none() | st.just(date(2021, 7, 1))),
+        joined_until=data.draw(st.none() | st.just(date(2022, 3, 1))),
+    )
+    rule = next(one.rule for one in fresh.tenant.pack.books[PRODUCT].versions() if isinstance(one.rule, MatchRule))
+    expected = {}
+    for _ in range(data.draw(st.integers(1, 6))):
+        member_class = data.draw(st.sampled_from(["", *CLASSES]))
+        joined = data.draw(st.sampled_from([date(2021, 6, 1), date(2022, 2, 1), date(2022, 5, 1)]))
+        came = data.draw(st.lists(st.integers(1, 60_000), max_size=3))
+        back = data.draw(st.integers(0, sum(came)))
+        member = await fresh.member(member_class, came, joined)
+        await fresh.save(member, [-back] if back else [])
+        asset = fresh.tenant.asset
+        facts = MatchFacts(
+            member_class=member_class or "any", joined_on=joined,
+            saved_gross=Amount(sum(came), asset), saved_net=Amount(sum(came) - back, asset),
+        )  # fmt: skip
+        expected[member] = decide_match(rule, facts, Figures(asset), date(2022, 12, 31)).amount.units
+    try:
+        await fresh.prepare()
+    except NothingToClaim:
+        assert not any(expected.values())
+    lines = dict(
+        await fresh.rows(
+            "select member_id, minor from match_claim_lines where claim_no = (select max(claim_no) from match_claims) and member_id = any(:m)",
+            m=list(expected),
+        )
+    )
+    assert lines == {member: minor for member, minor in expected.items() if minor}
+    await fresh.run("update match_claims set state = 'rejected' where state = 'prepared'")
+
+
+DAMAGE = {
+    "state-money-is-what-was-shared": "update match_shares set minor = minor + 1",
+    "claims-are-their-lines": "update match_claims set lines = lines + 1",
+}
+
+
+@pytest.mark.parametrize("law", DAMAGE)
+async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls: tuple[str, str], law: str) -> None:
+    await scheme.member("ubudehe-1", [20_000])
+    claim = await scheme.send(await scheme.prepare())
+    await scheme.receive(claim, claim.total)
+    await scheme.share(claim)
+    (sql,) = [one.sql for one in contribution_queries.LAWS if one.name == law]
+    database = str(psycopg.conninfo.conninfo_to_dict(database_urls[0])["dbname"])
+    with psycopg.connect(superuser_url, dbname=database) as connection:
+        connection.execute("select set_config('app.tenant', %s, true)", (str(scheme.tenant.tenant_id),))
+        connection.execute("set local session_replication_role = replica")
+        connection.execute(f"{DAMAGE[law]} where tenant_id = {scheme.tenant.tenant_id}")
+        assert [row for row in connection.execute(sql).fetchall() if "claim" in row[0] or "member" in row[0]]
+        connection.rollback()
