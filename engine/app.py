@@ -33,7 +33,13 @@ from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
-from engine.contributions.api import CollectionController, ContributionController, Desk, SuspenseController
+from engine.contributions.api import (
+    CollectionController,
+    ContributionController,
+    Desk,
+    ReversalController,
+    SuspenseController,
+)
 from engine.contributions.service import Collectors, Intake
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
@@ -308,6 +314,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             EnrolmentTermsController,
             ContributionController,
             CollectionController,
+            ReversalController,
             SuspenseController,
             PriceController,
             DealingController,

@@ -61,9 +61,19 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.OPERATOR: _READS | {Permission.MEMBERS_ENROL, Permission.MEMBERS_STATUS},
         Role.CONTRIBUTIONS_OFFICER: _READS
-        | {Permission.CONTRIBUTIONS_RECEIVE, Permission.COLLECTIONS_REQUEST, Permission.SUSPENSE_RESOLVE},
+        | {
+            Permission.CONTRIBUTIONS_RECEIVE,
+            Permission.COLLECTIONS_REQUEST,
+            Permission.SUSPENSE_RESOLVE,
+            Permission.REVERSALS_PROPOSE,
+        },
         Role.RECONCILIATION_OFFICER: frozenset(
-            {Permission.CONTRIBUTIONS_READ, Permission.STATEMENTS_IMPORT, Permission.OPERATIONS_READ}
+            {
+                Permission.CONTRIBUTIONS_READ,
+                Permission.STATEMENTS_IMPORT,
+                Permission.REVERSALS_APPROVE,
+                Permission.OPERATIONS_READ,
+            }
         ),
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),

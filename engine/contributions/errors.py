@@ -198,3 +198,24 @@ class AboveLevel(Refused):
 
     code = "contributions.above-level"
     message = N_("This level does not allow so much. Show more documents, or pay less.")
+
+
+class UnknownContribution(NotFound):
+    """There is no such receipt, or nobody proposed to take it back."""
+
+    code = "contributions.unknown-contribution"
+    message = N_("There is no such receipt.")
+
+
+class ReversalDecided(Refused):
+    """The receipt is taken back already, or somebody has proposed or decided it."""
+
+    code = "contributions.reversal-decided"
+    message = N_("Taking back this payment is {state} already.")
+
+
+class ReversalDiffers(Refused):
+    """What is confirmed is not what was proposed."""
+
+    code = "contributions.reversal-differs"
+    message = N_("What you confirm is not what was proposed. Look at it again.")

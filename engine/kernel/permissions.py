@@ -14,6 +14,8 @@ class Permission(StrEnum):
     CONTRIBUTIONS_READ = "contributions:read"
     COLLECTIONS_REQUEST = "collections:request"
     SUSPENSE_RESOLVE = "suspense:resolve"
+    REVERSALS_PROPOSE = "reversals:propose"
+    REVERSALS_APPROVE = "reversals:approve"
     STATEMENTS_READ = "statements:read"
     STATEMENTS_IMPORT = "statements:import"
     PRICES_IMPORT = "prices:import"

@@ -15,6 +15,15 @@ from engine.contributions.service.collecting import (
 from engine.contributions.service.files import ImportReport, import_file, read_rows
 from engine.contributions.service.receiving import CHUNK, Answer, Intake, receive
 from engine.contributions.service.recomputing import Recomputed, recompute, resplit
+from engine.contributions.service.reversing import (
+    Reason,
+    Reversal,
+    carry_on_reversals,
+    confirm_reversal,
+    find_reversal,
+    propose_reversal,
+    reject_reversal,
+)
 from engine.contributions.service.suspense import list_suspense, resolve_suspense
 from engine.contributions.service.terms import terms_for
 
@@ -26,19 +35,26 @@ __all__ = [
     "Collectors",
     "ImportReport",
     "Intake",
+    "Reason",
     "Recomputed",
+    "Reversal",
     "ask_for_payment",
+    "carry_on_reversals",
     "collection_operation",
+    "confirm_reversal",
     "find_collection",
+    "find_reversal",
     "import_file",
     "list_suspense",
     "list_unsettled",
     "open_untold",
     "payments_in_operation",
     "post_collected",
+    "propose_reversal",
     "read_rows",
     "receive",
     "recompute",
+    "reject_reversal",
     "resolve_suspense",
     "resplit",
     "terms_for",

@@ -369,6 +369,8 @@ async def list_unallocated(session: AsyncSession, *, most: int) -> list[WaitingR
                        case when r.event_id is null then u.reason else 'no-fund-choice' end as reason
                   from unallocated u join chart c on c.tenant_id = u.tenant_id and c.code = u.collected
                   left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id
+                 where not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
+                                      and x.corrects_event = coalesce(r.resolved_event, u.event_id))
                  order by u.event_id limit :most"""),
         {"most": most},
     )
@@ -393,7 +395,9 @@ async def receipt_facts(session: AsyncSession, member_id: int, event_id: int) ->
             text("""select e.kind,
                            exists (select from matches m where (m.member_id = e.member_id and m.event_id = e.event_id)
                                                           or (m.member_id = -e.tenant_id and m.event_id = r.event_id)) as is_matched,
-                           exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id) as is_reversed,
+                           exists (select from corrections x
+                                    where (x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+                                       or (x.corrects_member = r.member_id and x.corrects_event = r.resolved_event)) as is_reversed,
                            r.member_id as resolved_member, r.resolved_event
                       from events e
                       left join suspense_resolutions r on r.tenant_id = e.tenant_id and (r.event_id = e.event_id or r.resolved_event = e.event_id)
