@@ -13,9 +13,14 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.testing import AsyncTestClient
 
 from engine.access.errors import SamePerson
+from engine.access.rules import Caller
 from engine.contributions import queries, service
+from engine.contributions.api import ReversalController
 from engine.contributions.errors import ReversalDecided, ReversalDiffers, UnknownContribution
 from engine.contributions.rules import Owed, parts_left
 from engine.contributions.service import Reversal
@@ -23,8 +28,12 @@ from engine.funds import service as funds
 from engine.funds.errors import NoDealingRule
 from engine.funds.service import Units
 from engine.kernel.ids import house_member
+from engine.kernel.permissions import Permission
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime.database import Database
+from engine.runtime.http import exception_handlers
+from engine.tenancy.service import Tenant
 from tests.engine.funds.conftest import BOOK, PRODUCT, ROOT, UNMATCHED, Scheme, book_of
 from tests.engine.funds.conftest import scheme as _scheme
 
@@ -401,3 +410,40 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
         connection.execute(f"set local role {info['user']}")
         assert connection.execute(sql).fetchall()
         connection.rollback()
+
+
+async def test_the_routes_ask_for_two_people(scheme: Scheme) -> None:
+    actor = "staff:1"
+
+    async def caller() -> Caller:
+        return Caller(scheme.tenant.tenant_id, actor, frozenset(Permission), "staff", staff_id=1)
+
+    async def tenant() -> Tenant:
+        return scheme.tenant
+
+    async def db() -> Database:
+        return scheme.db
+
+    app = Litestar(
+        [ReversalController],
+        dependencies={"caller": Provide(caller), "tenant": Provide(tenant), "db": Provide(db)},
+        exception_handlers=exception_handlers(lambda _request, message: message),
+    )
+    _, receipt = await at_stage(scheme, "received")
+    path = f"/v1/contributions/{receipt}/reversal"
+    async with AsyncTestClient(app) as client:
+        assert (await client.get(path)).status_code == 404
+        assert (await client.post(path, json={"reason": "I like it"})).status_code == 422
+        proposed = await client.post(path, json={"reason": "paid-twice"})
+        assert (proposed.status_code, proposed.json()["state"]) == (201, "proposed")
+        seen = {"digest": proposed.json()["digest"]}
+        own = await client.post(f"{path}/confirmation", json=seen)
+        assert (own.status_code, own.json()["code"]) == (403, "access.same-person")
+        actor = "staff:2"
+        other = await client.post(f"{path}/confirmation", json={"digest": "0" * 64})
+        assert (other.status_code, other.json()["code"]) == (409, "contributions.reversal-differs")
+        done = await client.post(f"{path}/confirmation", json=seen)
+        assert (done.status_code, done.json()["state"]) == (200, "reversed")
+        again = await client.post(f"{path}/rejection")
+        assert (again.status_code, again.json()["code"]) == (409, "contributions.reversal-decided")
+        assert (await client.get(path)).json() == done.json()
