@@ -443,10 +443,11 @@ async def standing_receipt(session: AsyncSession, member_id: int, event_id: int,
 class ReversalRow:
     """A receipt that is taken back, in the caller's words of `contributions.service.reversing`. Amounts in smallest units.
 
-    `event_id` is that of the receipt as it came; `owed` by pot is what the member no longer had.
+    `member_id` is who holds it, the house while nobody does; `event_id` is that of the receipt as it came; `owed` by pot is what the member no longer had.
     """
 
     reversal_id: int
+    member_id: int
     event_id: int
     amount: int
     reason: str
@@ -460,7 +461,7 @@ class ReversalRow:
 
 
 _REVERSALS = """
-select v.reversal_id, v.event_id, v.amount, v.reason, v.state, a.name, v.sale_event, v.reversed_event, v.owed, v.difference,
+select v.reversal_id, v.member_id, v.event_id, v.amount, v.reason, v.state, a.name, v.sale_event, v.reversed_event, v.owed, v.difference,
        v.difference_to
   from reversals v join actors a on a.tenant_id = v.tenant_id and a.actor_id = v.proposed_by
 """
@@ -512,12 +513,13 @@ async def open_reversals(session: AsyncSession) -> list[int]:
 async def save_reversal(session: AsyncSession, row: ReversalRow, *, decided_by: int | None = None) -> None:
     """Keep how far the taking back has come; `decided_by` where it was decided now."""
     await session.execute(
-        text("""update reversals set state = :state, sale_event = :sale, reversed_event = :reversed, owed = cast(:owed as jsonb),
+        text("""update reversals set state = :state, member_id = :m, sale_event = :sale, reversed_event = :reversed, owed = cast(:owed as jsonb),
                        difference = :difference, difference_to = :to, decided_by = coalesce(:by, decided_by)
                  where tenant_id = :t and reversal_id = :id"""),
         {
             "t": session.info["tenant_id"],
             "id": row.reversal_id,
+            "m": row.member_id,
             "state": row.state,
             "sale": row.sale_event,
             "reversed": row.reversed_event,
@@ -636,7 +638,7 @@ LAWS: tuple[Law, ...] = (
           from reversals v left join lateral (
             select sum(t.amount) as amount from transfers t
               join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'collections'
-             where t.member_id in (v.member_id, -v.tenant_id) and t.event_id = v.reversed_event) t on true
+             where t.member_id = v.member_id and t.event_id = v.reversed_event) t on true
          where v.state = 'reversed' and v.amount is distinct from t.amount
         union all
         select 'what members owe', o.owed::text, b.booked::text from

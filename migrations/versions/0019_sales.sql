@@ -108,10 +108,11 @@ begin
   return base;
 end $$;
 
--- Money of a sale comes in by a line of a statement; its `event_id` is the event that booked it.
+-- Money of a sale comes in by a line of a statement, and a payment that was charged back goes out by one; `event_id` is the
+-- event that booked it.
 -- squawk-ignore ban-drop-constraint
 alter table settled_lines drop constraint settled_lines_how_check;
-alter table settled_lines add constraint settled_how check (how in ('withdrawn', 'order', 'proceeds')) not valid;
+alter table settled_lines add constraint settled_how check (how in ('withdrawn', 'order', 'proceeds', 'reversal')) not valid;
 
 -- Contributions that are taken back: proposed by one person, confirmed by another, and carried out as far as their stage
 -- allows. `waiting`: the money is in an order that has no price yet; `selling`: the units it bought wait for their price.

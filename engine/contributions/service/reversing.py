@@ -256,6 +256,7 @@ class _Step:
 
     async def of_member(self, row: ReversalRow, member_id: int) -> ReversalRow:
         """Go on with a receipt that is a member's."""
+        row = replace(row, member_id=member_id)
         key = (member_id, self._came.holder_event)
         stage = await funds.hold_allocation(self._session, *key)
         if stage is AllocationState.ORDERED:
