@@ -37,6 +37,7 @@ from engine.contributions.api import (
     CollectionController,
     ContributionController,
     Desk,
+    ReversalController,
     StateMoneyController,
     SuspenseController,
 )
@@ -314,6 +315,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             EnrolmentTermsController,
             ContributionController,
             CollectionController,
+            ReversalController,
             SuspenseController,
             StateMoneyController,
             PriceController,

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -87,6 +87,7 @@ _groups = {
         "import": "Files in.",
         "dealing": "Dealing days.",
         "interest": "Interest that is declared for a scheme year.",
+        "contribution": "Payments that were received.",
         "price": "Prices that wait for a second person.",
         "audit": "The tamper-evident log.",
         "counterparty": "Operators of wallets that are joined to a scheme.",
@@ -449,6 +450,58 @@ def import_figures(
     found = run(context, use)
     numbers = ", ".join(str(one) for one in found.proposed) or "none"
     show(context, found, lambda: typer.echo(f"{file.name}: figures proposed: {numbers}; {found.known} stood already"))
+
+
+# -- contributions
+
+
+@_groups["contribution"].command("reverse")
+def contribution_reverse(
+    context: typer.Context,
+    receipt: int,
+    tenant: TenantOption,
+    reason: Annotated[
+        str, typer.Option("--reason", help=f"Why: {', '.join(get_args(contributions.Reason))}.")
+    ] = "charged-back",
+) -> None:
+    """Propose to take a payment back; another person confirms it, with the digest, over the API."""
+    if reason not in get_args(contributions.Reason):
+        raise typer.BadParameter(", ".join(get_args(contributions.Reason)), param_hint="--reason")
+
+    async def use(deployment: Deployment) -> contributions.Reversal:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await contributions.propose_reversal(
+                session, served, receipt, reason=cast("contributions.Reason", reason), actor=ACTOR
+            )
+
+    found = run(context, use)
+    show(
+        context,
+        found,
+        lambda: typer.echo(
+            f"receipt {found.receipt}, {found.amount}: {found.state}, to be confirmed with {found.digest}"
+        ),
+    )
+
+
+@_groups["contribution"].command("reversal")
+def contribution_reversal(context: typer.Context, receipt: int, tenant: TenantOption) -> None:
+    """Tell how far the taking back of a payment has come."""
+
+    async def use(deployment: Deployment) -> contributions.Reversal:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await contributions.find_reversal(session, served, receipt)
+
+    found = run(context, use)
+    show(
+        context,
+        found,
+        lambda: typer.echo(
+            f"receipt {found.receipt}, {found.amount}: {found.state}, owed {found.owed}, difference {found.difference}"
+        ),
+    )
 
 
 # -- dealing

@@ -66,12 +66,14 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.COLLECTIONS_REQUEST,
             Permission.SUSPENSE_RESOLVE,
             Permission.MATCH_CLAIM,
+            Permission.REVERSALS_PROPOSE,
         },
         Role.RECONCILIATION_OFFICER: frozenset(
             {
                 Permission.CONTRIBUTIONS_READ,
                 Permission.STATEMENTS_IMPORT,
                 Permission.MATCH_APPROVE,
+                Permission.REVERSALS_APPROVE,
                 Permission.OPERATIONS_READ,
             }
         ),

@@ -18,7 +18,8 @@ from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.queries.matching import MatchClaim
 from engine.contributions.rules import Ask, Collection, Payment, Receipt, Suspended, Unsettled
-from engine.contributions.service import Collectors, Intake
+from engine.contributions.service import Collectors, Intake, Reason, Reversal
+from engine.funds.errors import NoDealingRule
 from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError, NotFound
@@ -303,6 +304,97 @@ class CollectionController(Controller):
         """Return what people must look at, oldest first: unknown for long, or confirmed and not taken by the books."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             return await service.list_unsettled(session, most=limit)
+
+
+class ReversalRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a payment is to be taken back."""
+
+    reason: Reason
+
+
+class ReversalSeen(Struct, frozen=True, forbid_unknown_fields=True):
+    """The digest of the proposal that is confirmed."""
+
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ReversalController(Controller):
+    """Payments that are taken back, by two people."""
+
+    path = "/v1/contributions/{receipt:int}/reversal"
+    tags = ("Contributions",)
+
+    @post(
+        operation_id="ProposeReversal",
+        opt={"permission": Permission.REVERSALS_PROPOSE},
+        responses=refuses(errors.UnknownContribution, errors.ReversalDecided),
+    )
+    async def propose(
+        self,
+        receipt: FromPath[int],
+        data: JSONBody[ReversalRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> Reversal:
+        """Propose to take a payment back: charged back, paid twice or by mistake, or never allowed."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.propose_reversal(session, tenant, receipt, reason=data.reason, actor=caller.actor)
+
+    @get(
+        operation_id="GetReversal",
+        opt={"permission": Permission.CONTRIBUTIONS_READ},
+        responses=refuses(errors.UnknownContribution),
+    )
+    async def find(
+        self, receipt: FromPath[int], tenant: NamedDependency[Tenant], db: NamedDependency[Database]
+    ) -> Reversal:
+        """Return how far the taking back of a payment has come."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.find_reversal(session, tenant, receipt)
+
+    @post(
+        "/confirmation",
+        operation_id="ConfirmReversal",
+        status_code=200,
+        opt={"permission": Permission.REVERSALS_APPROVE},
+        responses=refuses(
+            errors.UnknownContribution,
+            errors.ReversalDecided,
+            errors.ReversalDiffers,
+            errors.AlreadyResolved,
+            NoDealingRule,
+            SamePerson,
+        ),
+    )
+    async def confirm(
+        self,
+        receipt: FromPath[int],
+        data: JSONBody[ReversalSeen],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> Reversal:
+        """Take the payment back, as a second person; where a price is missing the rest follows once it has come."""
+        return await service.confirm_reversal(db, tenant, receipt, digest=data.digest, actor=caller.actor)
+
+    @post(
+        "/rejection",
+        operation_id="RejectReversal",
+        status_code=200,
+        opt={"permission": Permission.REVERSALS_APPROVE},
+        responses=refuses(errors.UnknownContribution, errors.ReversalDecided, SamePerson),
+    )
+    async def reject(
+        self,
+        receipt: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> Reversal:
+        """Refuse to take the payment back, as a second person."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.reject_reversal(session, tenant, receipt, actor=caller.actor)
 
 
 class SuspenseController(Controller):

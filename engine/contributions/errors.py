@@ -268,3 +268,24 @@ class NotOnStatement(Refused):
 
     code = "contributions.not-on-statement"
     message = N_("No statement shows the money yet. It is shared once one does.")
+
+
+class UnknownContribution(NotFound):
+    """There is no such receipt, or nobody proposed to take it back."""
+
+    code = "contributions.unknown-contribution"
+    message = N_("There is no such receipt.")
+
+
+class ReversalDecided(Refused):
+    """The receipt is taken back already, or somebody has proposed or decided it."""
+
+    code = "contributions.reversal-decided"
+    message = N_("Taking back this payment is {state} already.")
+
+
+class ReversalDiffers(Refused):
+    """What is confirmed is not what was proposed."""
+
+    code = "contributions.reversal-differs"
+    message = N_("What you confirm is not what was proposed. Look at it again.")

@@ -12,6 +12,7 @@ from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenants
 
 RECOMPUTE_CHANGES = "contributions.recompute_changes"
+CARRY_ON_REVERSALS = "contributions.carry_on_reversals"
 _ACTOR = "system:rules"
 
 
@@ -37,4 +38,9 @@ async def recompute_changes(db: Database, _keys: KeyStore, tenants: Tenants, *, 
             await ledger.post(session, [entry])
 
 
-JOBS: Jobs = {RECOMPUTE_CHANGES: recompute_changes}
+async def carry_on_reversals(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Carry on the taking back of payments that waited for a price."""
+    await service.carry_on_reversals(db, tenants.by_id(tenant_id))
+
+
+JOBS: Jobs = {RECOMPUTE_CHANGES: recompute_changes, CARRY_ON_REVERSALS: carry_on_reversals}

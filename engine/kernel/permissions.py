@@ -16,6 +16,8 @@ class Permission(StrEnum):
     SUSPENSE_RESOLVE = "suspense:resolve"
     MATCH_CLAIM = "match:claim"
     MATCH_APPROVE = "match:approve"
+    REVERSALS_PROPOSE = "reversals:propose"
+    REVERSALS_APPROVE = "reversals:approve"
     STATEMENTS_READ = "statements:read"
     STATEMENTS_IMPORT = "statements:import"
     PRICES_IMPORT = "prices:import"

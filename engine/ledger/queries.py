@@ -248,6 +248,35 @@ async def stored_balances(session: AsyncSession, member_id: int) -> dict[int, in
     return {row.code: row.balance for row in rows}
 
 
+async def hold_balances(session: AsyncSession, member_id: int, codes: Sequence[int]) -> dict[int, int]:
+    """Return a member's credit balances by code; nobody else can move them until the session ends."""
+    rows = await session.execute(
+        text("""select code, credits - debits as balance from balances
+                 where member_id = :m and code = any(:codes) order by code for no key update"""),
+        {"m": member_id, "codes": list(codes)},
+    )
+    return {row.code: row.balance for row in rows}
+
+
+async def add_correction(session: AsyncSession, *, by: tuple[int, int], of: tuple[int, int]) -> None:
+    """Note that one event, as (member_id, event_id), corrects another."""
+    await session.execute(
+        text("""insert into corrections (member_id, event_id, corrects_member, corrects_event, tenant_id)
+                values (:m, :e, :of_m, :of_e, :t)"""),
+        {"m": by[0], "e": by[1], "of_m": of[0], "of_e": of[1], "t": session.info["tenant_id"]},
+    )
+
+
+async def is_corrected(session: AsyncSession, member_id: int, event_id: int) -> bool:
+    """Return whether an event was corrected by another."""
+    return bool(
+        await session.scalar(
+            text("select exists (select from corrections where corrects_member = :m and corrects_event = :e)"),
+            {"m": member_id, "e": event_id},
+        )
+    )
+
+
 async def control_balances(session: AsyncSession) -> dict[int, int]:
     """Return every control account's debit balance by code: total plus deltas, read in one statement."""
     rows = await session.execute(

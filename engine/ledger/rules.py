@@ -10,7 +10,8 @@ from msgspec import Struct
 
 MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable"})
 CREDIT_KINDS = (
-    frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld", "interest-reserve"}) | MEMBERS_KINDS
+    frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld", "interest-reserve", "reversal-difference"})
+    | MEMBERS_KINDS
 )
 MEMBERS_BIT = 2048
 BATCH_MASK = ~4095
@@ -33,6 +34,10 @@ class EventKind(IntEnum):
     SUSPENSE_RESOLVED = 12
     CONTRIBUTION_REVERSED = 13
     CONTRIBUTION_RECOMPUTED = 14
+    REVERSAL_PROPOSED = 15
+    REVERSAL_CONFIRMED = 16
+    REVERSAL_FUNDED = 17
+    REVERSAL_REJECTED = 18
     PROCEEDS_RECEIVED = 19
     STATEMENT_MATCHED = 20
     PRICE_FILE_IMPORTED = 30

@@ -101,6 +101,21 @@ async def account_codes(session: AsyncSession, accounts: Iterable[Account]) -> d
     return found
 
 
+async def hold_balances(session: AsyncSession, member_id: int, codes: Sequence[int]) -> dict[int, int]:
+    """Return a member's credit balances by code; nobody else can move them until the session ends."""
+    return await queries.hold_balances(session, member_id, codes)
+
+
+async def correct(session: AsyncSession, *, by: tuple[int, int], of: tuple[int, int]) -> None:
+    """Note that one event, as (member_id, event_id), takes back another."""
+    await queries.add_correction(session, by=by, of=of)
+
+
+async def is_corrected(session: AsyncSession, member_id: int, event_id: int) -> bool:
+    """Return whether an event was taken back."""
+    return await queries.is_corrected(session, member_id, event_id)
+
+
 async def open_asset(session: AsyncSession, symbol: str, scale: int, *, kind: str) -> None:
     """Let the tenant count `symbol` in units of 10^-scale; `kind` is "money" or "units"."""
     await queries.open_asset(session, symbol, scale, kind)

@@ -50,7 +50,8 @@ async def waiting_in_suspense(session: AsyncSession) -> Waiting:
         await session.execute(
             text("""select count(*) as count, coalesce(sum(s.amount), 0)::bigint as amount, min(s.received_on) as oldest_on
                       from suspense s where s.tenant_id = :t and not exists (
-                        select from suspense_resolutions r where r.tenant_id = s.tenant_id and r.event_id = s.event_id)"""),
+                        select from suspense_resolutions r where r.tenant_id = s.tenant_id and r.event_id = s.event_id)
+                       and not exists (select from corrections x where x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id)"""),
             {"t": session.info["tenant_id"]},
         )
     ).one()

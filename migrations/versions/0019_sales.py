@@ -1,4 +1,4 @@
-"""Sales of members' units: put up, ordered, sold at a price, paid for.
+"""Sales of members' units: put up, ordered, sold at a price, paid for. Contributions taken back.
 
 Step: expand.
 """
@@ -20,7 +20,7 @@ def upgrade() -> None:
     """Apply."""
     op.execute("set local lock_timeout = '5s'")
     op.execute((Path(__file__).parent / "0019_sales.sql").read_text(encoding="utf-8"))
-    for table in ("sales", "sale_orders", "sale_ranges"):
+    for table in ("sales", "sale_orders", "sale_ranges", "reversals"):
         wall(table)
     op.execute("""
     create trigger never_changed before update on sales for each row execute function refuse_change();
@@ -33,3 +33,4 @@ def upgrade() -> None:
     grant("sales", app="select, insert", jobs="select, insert, delete")
     grant("sale_orders", app="select, insert, update", jobs="select, insert, update (settled_event)")
     grant("sale_ranges", app="select, insert, update", jobs="select, insert")
+    grant("reversals", app="select, insert, update", jobs="select, insert, update")

@@ -1,4 +1,5 @@
--- Units that members sell: put up for a dealing, ordered by fund at its cut-off, sold by ranges of members at the order's price.
+-- Units that members sell: put up for a dealing, ordered by fund at its cut-off, sold by ranges of members at the order's
+-- price. Contributions that are taken back.
 
 -- What a member puts up: `units` in their account `code` of units being sold. It waits in the open dealing, and is deleted
 -- if it is withdrawn before the cut-off; its events stay.
@@ -107,7 +108,23 @@ begin
   return base;
 end $$;
 
--- Money of a sale comes in by a line of a statement; its `event_id` is the event that booked it.
+-- Money of a sale comes in by a line of a statement, and a payment that was charged back goes out by one; `event_id` is the
+-- event that booked it.
 -- squawk-ignore ban-drop-constraint
 alter table settled_lines drop constraint settled_lines_how_check;
-alter table settled_lines add constraint settled_how check (how in ('withdrawn', 'order', 'proceeds')) not valid;
+alter table settled_lines add constraint settled_how check (how in ('withdrawn', 'order', 'proceeds', 'reversal')) not valid;
+
+-- Contributions that are taken back: proposed by one person, confirmed by another, and carried out as far as their stage
+-- allows. `waiting`: the money is in an order that has no price yet; `selling`: the units it bought wait for their price.
+-- `owed` by pot is what the member no longer had, `difference` what the price took from (> 0) or gave to the role that bears it.
+create table reversals (
+  reversal_id bigint generated always as identity, member_id bigint not null, event_id bigint not null, amount bigint not null check (amount > 0),
+  sale_event bigint not null default 0, reversed_event bigint not null default 0, difference bigint not null default 0,
+  tenant_id int not null, proposed_by int not null, decided_by int, reason text not null, difference_to text not null default '',
+  state text not null default 'proposed' check (state in ('proposed', 'rejected', 'waiting', 'selling', 'reversed')),
+  owed jsonb not null default '{}',
+  primary key (tenant_id, reversal_id), check (decided_by is null or decided_by <> proposed_by),
+  check ((state = 'proposed') = (decided_by is null)), check ((state = 'reversed') = (reversed_event <> 0))
+);
+create unique index reversals_once on reversals (tenant_id, event_id) where state <> 'rejected';
+create index reversals_open on reversals (tenant_id, reversal_id) where state in ('waiting', 'selling');

@@ -109,6 +109,22 @@ ASKED: dict[str, Ask] = {
         Permission.SUSPENSE_RESOLVE,
         request=lambda _ids, site: {"json": {"member": site.members[0].number}},
     ),
+    "ProposeReversal": Ask(
+        "POST",
+        lambda ids: f"/v1/contributions/{ids.receipt}/reversal",
+        Permission.REVERSALS_PROPOSE,
+        request=lambda _ids, _site: {"json": {"reason": "charged-back"}},
+    ),
+    "GetReversal": Ask("GET", lambda ids: f"/v1/contributions/{ids.receipt}/reversal", Permission.CONTRIBUTIONS_READ),
+    "ConfirmReversal": Ask(
+        "POST",
+        lambda ids: f"/v1/contributions/{ids.receipt}/reversal/confirmation",
+        Permission.REVERSALS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectReversal": Ask(
+        "POST", lambda ids: f"/v1/contributions/{ids.receipt}/reversal/rejection", Permission.REVERSALS_APPROVE
+    ),
     "ApprovePrice": Ask("POST", lambda ids: f"/v1/prices/SM001009/{ids.held_on}/approve", Permission.PRICES_APPROVE),
     "RejectPrice": Ask("POST", lambda ids: f"/v1/prices/SM001009/{ids.held_on}/reject", Permission.PRICES_APPROVE),
     "ReceiveContribution": Ask(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,15 +38,20 @@ async def add_suspense(session: AsyncSession, rows: Sequence[tuple[int, int, dat
 
 
 _SUSPENSE = """
-select s.event_id, s.amount, s.received_on, s.reason, s.channel, s.document, r.event_id is not null as resolved
-  from suspense s left join suspense_resolutions r on r.tenant_id = s.tenant_id and r.event_id = s.event_id
+select s.event_id, s.amount, s.received_on, s.reason, s.channel, s.document,
+       r.event_id is not null or x.event_id is not null as resolved
+  from suspense s
+  left join corrections x on x.tenant_id = s.tenant_id and x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id
+  left join suspense_resolutions r on r.tenant_id = s.tenant_id and r.event_id = s.event_id
 """
 
 
 async def list_suspense(session: AsyncSession, *, after: int = 0, most: int = 100) -> list[SuspenseRow]:
     """Return unresolved payments after event `after`, oldest first."""
     rows = await session.execute(
-        text(f"{_SUSPENSE} where r.event_id is null and s.event_id > :after order by s.event_id limit :most"),
+        text(
+            f"{_SUSPENSE} where r.event_id is null and x.event_id is null and s.event_id > :after order by s.event_id limit :most"
+        ),
         {"after": after, "most": most},
     )
     return [SuspenseRow(*row) for row in rows]
@@ -312,6 +319,46 @@ class DecidedReceipt:
     is_waiting: bool
 
 
+# What receipts, as `found` has them, put into which pot and bought there, as they stand now.
+_STANDING = """
+split as (
+  select f.member_id, f.event_id, c.pot, sum(t.amount)::bigint as amount from found f
+    join transfers t on t.member_id = f.member_id and t.event_id = f.event_id
+    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit group by 1, 2, 3),
+bought as (
+  select f.member_id, f.event_id, c.pot, u.code as fund, bool_or(o.state is distinct from 'priced') as waits,
+         sum(case when o.state = 'priced' then floor_units(a.amount,
+               (10::numeric ^ greatest(u.unit_scale + o.scale - m.scale, 0))::bigint,
+               (o.digits * 10::numeric ^ greatest(m.scale - u.unit_scale - o.scale, 0))::bigint) else 0 end)::bigint as units
+    from found f join allocations a on a.member_id = f.member_id and a.event_id = f.event_id
+    join chart c on c.tenant_id = a.tenant_id and c.code = a.code
+    join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.code >> 12
+    join funds u on u.tenant_id = a.tenant_id and u.fund_id = a.fund_id
+    left join orders o on o.tenant_id = a.tenant_id and o.dealing_id = a.dealing_id and o.fund_id = a.fund_id
+   group by 1, 2, 3, 4)
+select f.member_id, f.event_id, f.amount,
+       coalesce(f.pots, (select jsonb_object_agg(pot, amount) from split s
+                          where s.member_id = f.member_id and s.event_id = f.event_id)),
+       coalesce(f.units, (select jsonb_object_agg(pot, per) from (
+         select pot, jsonb_object_agg(fund, units) as per from bought b
+          where b.member_id = f.member_id and b.event_id = f.event_id group by pot) p), '{}'),
+       coalesce((select bool_or(waits) from bought b where b.member_id = f.member_id and b.event_id = f.event_id),
+                exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s))
+  from found f order by f.member_id, f.event_id
+"""
+
+
+def _receipt(row: Sequence[Any]) -> DecidedReceipt:
+    return DecidedReceipt(
+        row[0],
+        row[1],
+        row[2],
+        {pot: int(one) for pot, one in row[3].items()},
+        {pot: {fund: int(one) for fund, one in bought.items()} for pot, bought in row[4].items()},
+        row[5],
+    )
+
+
 async def decided_cohorts(session: AsyncSession, since: date) -> list[DecidedCohort]:
     """Return the cohorts of receipts of business dates from `since` on, by what last decided them."""
     rows = await session.execute(
@@ -337,7 +384,7 @@ async def decided_receipts(
     """Return a cohort's receipts after (member_id, event_id), those that `pack` has not decided yet."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """with found as materialized (
+        f"""with found as materialized (
              select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
                from memberships s join events e on e.member_id = s.member_id
                left join lateral (
@@ -350,31 +397,10 @@ async def decided_receipts(
                 and not exists (select from recomputations c where c.member_id = e.member_id and c.event_id = e.event_id
                                    and c.pack = %(pack)s)
                 and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+                and not exists (select from reversals v where v.tenant_id = e.tenant_id and v.event_id = e.event_id
+                                   and v.state in ('waiting', 'selling'))
               order by e.member_id, e.event_id limit %(most)s),
-           split as (
-             select f.member_id, f.event_id, c.pot, sum(t.amount)::bigint as amount from found f
-               join transfers t on t.member_id = f.member_id and t.event_id = f.event_id
-               join chart c on c.tenant_id = t.tenant_id and c.code = t.credit group by 1, 2, 3),
-           bought as (
-             select f.member_id, f.event_id, c.pot, u.code as fund, bool_or(o.state is distinct from 'priced') as waits,
-                    sum(case when o.state = 'priced' then floor_units(a.amount,
-                          (10::numeric ^ greatest(u.unit_scale + o.scale - m.scale, 0))::bigint,
-                          (o.digits * 10::numeric ^ greatest(m.scale - u.unit_scale - o.scale, 0))::bigint) else 0 end)::bigint as units
-               from found f join allocations a on a.member_id = f.member_id and a.event_id = f.event_id
-               join chart c on c.tenant_id = a.tenant_id and c.code = a.code
-               join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.code >> 12
-               join funds u on u.tenant_id = a.tenant_id and u.fund_id = a.fund_id
-               left join orders o on o.tenant_id = a.tenant_id and o.dealing_id = a.dealing_id and o.fund_id = a.fund_id
-              group by 1, 2, 3, 4)
-           select f.member_id, f.event_id, f.amount,
-                  coalesce(f.pots, (select jsonb_object_agg(pot, amount) from split s
-                                     where s.member_id = f.member_id and s.event_id = f.event_id)),
-                  coalesce(f.units, (select jsonb_object_agg(pot, per) from (
-                    select pot, jsonb_object_agg(fund, units) as per from bought b
-                     where b.member_id = f.member_id and b.event_id = f.event_id group by pot) p), '{}'),
-                  coalesce((select bool_or(waits) from bought b where b.member_id = f.member_id and b.event_id = f.event_id),
-                           exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s))
-             from found f order by f.member_id, f.event_id""",
+           {_STANDING}""",
         {
             "t": session.info["tenant_id"],
             "product": cohort.product,
@@ -388,17 +414,172 @@ async def decided_receipts(
             "most": most,
         },
     )
-    return [
-        DecidedReceipt(
-            row[0],
-            row[1],
-            row[2],
-            {pot: int(one) for pot, one in row[3].items()},
-            {pot: {fund: int(one) for fund, one in bought.items()} for pot, bought in row[4].items()},
-            row[5],
+    return [_receipt(row) for row in await cursor.fetchall()]
+
+
+async def standing_receipt(session: AsyncSession, member_id: int, event_id: int, product: str) -> DecidedReceipt:
+    """Return one receipt, or resolution of a suspended payment, as it stands now."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""with found as materialized (
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
+               from events e
+               left join lateral (
+                 select r.body -> 'pots' as pots, r.body -> 'units' as units from recomputations c
+                   join events r on r.member_id = c.member_id and r.event_id = c.by_event and not r.body ? 'refusal'
+                  where c.member_id = e.member_id and c.event_id = e.event_id order by c.by_event desc limit 1) again on true
+              where e.member_id = %(member)s and e.event_id = %(event)s),
+           {_STANDING}""",
+        {"t": session.info["tenant_id"], "member": member_id, "event": event_id, "product": product},
+    )
+    (row,) = await cursor.fetchall()
+    return _receipt(row)
+
+
+# -- payments taken back
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRow:
+    """A receipt that is taken back, in the caller's words of `contributions.service.reversing`. Amounts in smallest units.
+
+    `member_id` is who holds it, the house while nobody does; `event_id` is that of the receipt as it came; `owed` by pot is what the member no longer had.
+    """
+
+    reversal_id: int
+    member_id: int
+    event_id: int
+    amount: int
+    reason: str
+    state: str
+    proposed_by: str
+    sale_event: int
+    reversed_event: int
+    owed: Mapping[str, int]
+    difference: int
+    difference_to: str
+
+
+_REVERSALS = """
+select v.reversal_id, v.member_id, v.event_id, v.amount, v.reason, v.state, a.name, v.sale_event, v.reversed_event, v.owed, v.difference,
+       v.difference_to
+  from reversals v join actors a on a.tenant_id = v.tenant_id and a.actor_id = v.proposed_by
+"""
+
+
+async def add_reversal(
+    session: AsyncSession, *, member_id: int, event_id: int, amount: int, reason: str, by: int
+) -> bool:
+    """Propose to take a receipt back; return whether nobody has before."""
+    added = await session.scalar(
+        text("""insert into reversals (tenant_id, member_id, event_id, amount, reason, proposed_by)
+                values (:t, :m, :e, :amount, :reason, :by)
+                on conflict (tenant_id, event_id) where state <> 'rejected' do nothing returning reversal_id"""),
+        {
+            "t": session.info["tenant_id"],
+            "m": member_id,
+            "e": event_id,
+            "amount": amount,
+            "reason": reason,
+            "by": by,
+        },
+    )
+    return added is not None
+
+
+async def hold_reversal(session: AsyncSession, event_id: int) -> ReversalRow | None:
+    """Return the last proposal to take a receipt back; nobody else can decide on it until the session ends."""
+    row = (
+        await session.execute(
+            text(f"""{_REVERSALS} where v.tenant_id = :t and v.event_id = :e
+                     order by v.reversal_id desc limit 1 for update of v"""),
+            {"t": session.info["tenant_id"], "e": event_id},
         )
-        for row in await cursor.fetchall()
-    ]
+    ).first()
+    return None if row is None else ReversalRow(*row)
+
+
+async def open_reversals(session: AsyncSession) -> list[int]:
+    """Return the receipts whose taking back waits for a price, the oldest proposal first."""
+    return list(
+        await session.scalars(
+            text("""select event_id from reversals where tenant_id = :t and state in ('waiting', 'selling')
+                     order by reversal_id"""),
+            {"t": session.info["tenant_id"]},
+        )
+    )
+
+
+async def save_reversal(session: AsyncSession, row: ReversalRow, *, decided_by: int | None = None) -> None:
+    """Keep how far the taking back has come; `decided_by` where it was decided now."""
+    await session.execute(
+        text("""update reversals set state = :state, member_id = :m, sale_event = :sale, reversed_event = :reversed, owed = cast(:owed as jsonb),
+                       difference = :difference, difference_to = :to, decided_by = coalesce(:by, decided_by)
+                 where tenant_id = :t and reversal_id = :id"""),
+        {
+            "t": session.info["tenant_id"],
+            "id": row.reversal_id,
+            "m": row.member_id,
+            "state": row.state,
+            "sale": row.sale_event,
+            "reversed": row.reversed_event,
+            "owed": msgspec.json.encode(row.owed).decode(),
+            "difference": row.difference,
+            "to": row.difference_to,
+            "by": decided_by,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CameAs:
+    """A receipt as it came: the account that took it, and whose it is now, by which event; None while in suspense."""
+
+    kind: int
+    event_id: int
+    amount: int
+    channel: str
+    collected: int
+    credited: int
+    holder: int | None
+    holder_event: int
+    product: str
+
+
+async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
+    """Return a receipt by its event: received, suspended, or the resolution of a suspended one."""
+    row = (
+        await session.execute(
+            text("""select first.kind, first.event_id, (first.body ->> 'amount')::bigint, first.body ->> 'channel',
+                           min(t.debit), min(t.credit),
+                           case when first.kind = 10 then first.member_id else r.member_id end,
+                           case when first.kind = 10 then first.event_id else coalesce(r.resolved_event, 0) end,
+                           coalesce((select min(c.product) from transfers u
+                                       join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind = 'cash'
+                                      where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
+                                             case when first.kind = 10 then first.event_id else r.resolved_event end)), '')
+                      from events asked
+                      join events first on first.tenant_id = asked.tenant_id
+                       and first.event_id = case when asked.kind = 12 then (asked.body ->> 'resolves')::bigint else asked.event_id end
+                      join transfers t on t.member_id = first.member_id and t.event_id = first.event_id
+                      left join suspense_resolutions r on r.tenant_id = first.tenant_id and r.event_id = first.event_id
+                     where asked.event_id = :e and asked.kind in (10, 11, 12) and first.kind in (10, 11)
+                     group by first.kind, first.event_id, first.body, first.member_id, r.member_id, r.resolved_event"""),
+            {"e": receipt},
+        )
+    ).first()
+    return None if row is None else CameAs(*row)
+
+
+async def allocated_by_fund(session: AsyncSession, member_id: int, event_id: int) -> dict[str, int]:
+    """Return what of a receipt went into each fund, in smallest units of money."""
+    rows = await session.execute(
+        text("""select f.code, sum(a.amount)::bigint as amount from allocations a
+                  join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
+                 where a.member_id = :m and a.event_id = :e group by 1 order by 1"""),
+        {"m": member_id, "e": event_id},
+    )
+    return {row.code: row.amount for row in rows}
 
 
 async def add_recomputations(session: AsyncSession, done: Sequence[tuple[int, int, int]], *, pack: int) -> None:
@@ -425,7 +606,9 @@ LAWS: tuple[Law, ...] = (
         """
         with held as (
           select s.channel, sum(s.amount)::bigint as amount from suspense s
-           where not exists (select from suspense_resolutions r where r.event_id = s.event_id) group by s.channel),
+           where not exists (select from suspense_resolutions r where r.event_id = s.event_id)
+             and not exists (select from corrections x where x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id)
+           group by s.channel),
         booked as (
           select c.party as channel, sum(case when t.credit = c.code then t.amount else -t.amount end)::bigint as amount
             from chart c join transfers t on t.credit = c.code or t.debit = c.code
@@ -445,6 +628,33 @@ LAWS: tuple[Law, ...] = (
         select format('payment %s', c.reference), c.amount::text, coalesce(v.body ->> 'amount', 'missing')
           from collected c left join events v on v.event_id = c.event_id and v.kind in (10, 11)
          where c.event_id <> 0 and (v.body ->> 'amount') is distinct from c.amount::text
+        """,
+    ),
+    Law(
+        "reversals-give-back-the-whole",
+        "every payment taken back left the account it came by, whole and once, and what members owe of it is told for each",
+        """
+        select format('receipt %s', v.event_id), v.amount::text, coalesce(t.amount, 0)::text
+          from reversals v left join lateral (
+            select sum(t.amount) as amount from transfers t
+              join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'collections'
+             where t.member_id = v.member_id and t.event_id = v.reversed_event) t on true
+         where v.state = 'reversed' and v.amount is distinct from t.amount
+        union all
+        select 'what members owe', o.owed::text, b.booked::text from
+          (select coalesce(sum(p.value::bigint), 0) as owed from reversals v cross join jsonb_each_text(v.owed) p
+            where v.state = 'reversed') o,
+          (select coalesce(sum(case when t.debit = c.code then t.amount else -t.amount end), 0) as booked
+             from chart c join transfers t on c.code in (t.debit, t.credit) where c.kind = 'recoverable') b
+         where o.owed <> b.booked
+        union all
+        select format('what reversals took from %s', coalesce(o.role, b.role)), coalesce(o.took, 0)::text, coalesce(b.booked, 0)::text from
+          (select difference_to as role, sum(difference) as took from reversals where state = 'reversed' and difference <> 0 group by 1) o
+          full join
+          (select c.party as role, sum(case when t.debit = c.code then t.amount else -t.amount end) as booked
+             from chart c join transfers t on c.code in (t.debit, t.credit) where c.kind = 'reversal-difference' group by 1) b
+            on b.role = o.role
+         where coalesce(o.took, 0) <> coalesce(b.booked, 0)
         """,
     ),
     Law(

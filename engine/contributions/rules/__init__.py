@@ -58,6 +58,7 @@ from engine.contributions.rules.payments import (
     lane_of,
 )
 from engine.contributions.rules.pools import Credited, PoolRule, credit_matched, goes_back
+from engine.contributions.rules.reversing import Owed, parts_left
 from engine.contributions.rules.schedules import (
     AnnualCapRule,
     ArrearsRule,
@@ -149,6 +150,7 @@ __all__ = [
     "MatchClass",
     "MatchFacts",
     "MatchRule",
+    "Owed",
     "Payee",
     "PayeesRule",
     "Payment",
@@ -185,6 +187,7 @@ __all__ = [
     "late_charge",
     "looked_up",
     "origin_of",
+    "parts_left",
     "run_scenario",
     "share_among_payees",
     "split_contribution",

@@ -15,6 +15,15 @@ from engine.contributions.service.collecting import (
 from engine.contributions.service.files import ImportReport, import_file, read_rows
 from engine.contributions.service.receiving import CHUNK, Answer, Intake, receive
 from engine.contributions.service.recomputing import Recomputed, recompute, resplit
+from engine.contributions.service.reversing import (
+    Reason,
+    Reversal,
+    carry_on_reversals,
+    confirm_reversal,
+    find_reversal,
+    propose_reversal,
+    reject_reversal,
+)
 from engine.contributions.service.state_money import (
     ClaimShared,
     claim_file,
@@ -38,12 +47,17 @@ __all__ = [
     "Collectors",
     "ImportReport",
     "Intake",
+    "Reason",
     "Recomputed",
+    "Reversal",
     "ask_for_payment",
+    "carry_on_reversals",
     "claim_file",
     "collection_operation",
+    "confirm_reversal",
     "find_claim",
     "find_collection",
+    "find_reversal",
     "import_file",
     "list_claims",
     "list_suspense",
@@ -52,11 +66,13 @@ __all__ = [
     "payments_in_operation",
     "post_collected",
     "prepare_claim",
+    "propose_reversal",
     "read_rows",
     "receive",
     "receive_match",
     "recompute",
     "reject_claim",
+    "reject_reversal",
     "resolve_suspense",
     "resplit",
     "send_claim",

@@ -1,13 +1,14 @@
 """Law that reaches back: what was decided under rules since replaced in arrears is decided again, by new events.
 
 Nothing is edited and no money comes or goes: what the new rules give another pot moves there, as cash or as the units
-it bought. A receipt whose money is still on its way into a fund waits; what the new rules would not have taken at all
-stays where it is, and is put on record for people to look at.
+it bought. A receipt whose money is still on its way into a fund waits; what the new rules would not have taken at all,
+or the member does not hold any more, stays where it is, and is put on record for people to look at.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
@@ -20,11 +21,12 @@ from engine.kernel.errors import EngineError
 from engine.kernel.ids import claim_digest
 from engine.kernel.series import Figures
 from engine.ledger import service as ledger
-from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.database import Database, retry_transaction
 from engine.tenancy import service as tenancy
 from engine.tenancy.service import Reach, Tenant
 
+NOT_HELD = "not-held"
 PAGE = 2_000
 """Receipts read and written by one transaction."""
 
@@ -95,6 +97,13 @@ async def _page(
     done = [one for one in receipts if not one.is_waiting]
     entries = [entry async for entry in _entries(session, tenant, cohort, done, actor)]
     fates = await ledger.post(session, entries)
+    # What a member has sold or drawn since cannot move: it stays, and that is on record.
+    gone = [place for place, fate in enumerate(fates) if fate.outcome is Outcome.OVERDRAWN]
+    for place in gone:
+        body = {key: entries[place].body[key] for key in ("receipt", "amount")}
+        entries[place] = replace(entries[place], body={**body, "refusal": NOT_HELD}, transfers=())
+    for place, fate in zip(gone, await ledger.post(session, [entries[place] for place in gone]), strict=True):
+        fates[place] = fate
     await queries.add_recomputations(
         session,
         [(one.member_id, one.event_id, fate.event_id) for one, fate in zip(done, fates, strict=True)],

@@ -157,6 +157,15 @@ async def release(session: AsyncSession, receipts: Sequence[tuple[int, int]]) ->
     return int(total)
 
 
+async def hold_dealing_of(session: AsyncSession, member_id: int, event_id: int) -> None:
+    """Let the dealing that a receipt's cash is in stay as it is until the session ends."""
+    await session.execute(
+        text("""select from dealings d where d.dealing_id = (
+                  select min(dealing_id) from allocations where member_id = :m and event_id = :e) for share"""),
+        {"m": member_id, "e": event_id},
+    )
+
+
 async def allocation_state(session: AsyncSession, member_id: int, event_id: int) -> tuple[int, int, int] | None:
     """Return how many allocations a receipt has, how many of them are ordered and how many priced; None if it has none."""
     row = (

@@ -21,16 +21,6 @@ async def claimed_sale(session: AsyncSession, digest: UUID) -> int | None:
     return None if found is None else int(found)
 
 
-async def hold_units(session: AsyncSession, member_id: int, codes: Sequence[int]) -> dict[int, int]:
-    """Return what a member holds on unit accounts, by code; nobody else can move it until the session ends."""
-    rows = await session.execute(
-        text("""select code, credits - debits as units from balances
-                 where member_id = :m and code = any(:codes) order by code for no key update"""),
-        {"m": member_id, "codes": list(codes)},
-    )
-    return {row.code: row.units for row in rows}
-
-
 async def fund_numbers(session: AsyncSession, funds: Sequence[str]) -> dict[str, int]:
     """Return the number of each fund by its code; funds that were never dealt in are left out."""
     rows = await session.execute(text("select code, fund_id from funds where code = any(:codes)"), {"codes": funds})

@@ -2,7 +2,14 @@
 
 from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
-from engine.funds.service.allocating import Allocated, AllocationState, allocate, allocation_state, release
+from engine.funds.service.allocating import (
+    Allocated,
+    AllocationState,
+    allocate,
+    allocation_state,
+    hold_allocation,
+    release,
+)
 from engine.funds.service.crediting import InterestReport, credit_interest
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
@@ -13,6 +20,7 @@ from engine.funds.service.selling import (
     SaleProgress,
     SaleState,
     Units,
+    held_of,
     sale_progress,
     sell,
     settle_sales,
@@ -40,6 +48,8 @@ __all__ = [
     "allocation_state",
     "approve_price",
     "credit_interest",
+    "held_of",
+    "hold_allocation",
     "import_prices",
     "list_dealings",
     "list_prices",

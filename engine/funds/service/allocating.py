@@ -115,3 +115,9 @@ async def allocation_state(session: AsyncSession, member_id: int, event_id: int)
     if priced == allocated:
         return AllocationState.PRICED
     return AllocationState.ORDERED if ordered else AllocationState.ALLOCATED
+
+
+async def hold_allocation(session: AsyncSession, member_id: int, event_id: int) -> AllocationState | None:
+    """Return how far a receipt's cash has come, as `allocation_state`; an open dealing stays open until the session ends."""
+    await queries.hold_dealing_of(session, member_id, event_id)
+    return await allocation_state(session, member_id, event_id)

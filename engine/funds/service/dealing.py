@@ -22,6 +22,7 @@ from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.database import Database, Role, retry_transaction
+from engine.runtime.jobs import promise
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
 
@@ -492,6 +493,7 @@ class _Allotment:
             )
             await queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
             await queries.finish_dealing(session, order.dealing_id)
+            await promise(session, "contributions.carry_on_reversals", tenant_id=self._tenant.tenant_id)
             return True
 
     async def _report(self, waiting: str) -> OrderReport:
@@ -665,6 +667,7 @@ class _Selling:
             )
             await sale_queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
             await queries.finish_dealing(session, order.dealing_id)
+            await promise(session, "contributions.carry_on_reversals", tenant_id=self._tenant.tenant_id)
             return True
 
     async def _report(self, waiting: str) -> SaleReport:

@@ -101,7 +101,7 @@ async def sell(
             raise UnknownFund(fund=one.fund)
     accounts = [(one, *_accounts(product, one)) for one in wanted]
     codes = await ledger.account_codes(session, {account for _, *pair in accounts for account in pair})
-    held = await queries.hold_units(session, member_id, [codes[units] for _, units, _ in accounts])
+    held = await ledger.hold_balances(session, member_id, [codes[units] for _, units, _ in accounts])
     # Asked once nobody else can sell these units: a first call that ran beside this one has ended.
     earlier = await queries.claimed_sale(session, claim)
     if earlier is not None:
@@ -151,6 +151,18 @@ async def sell(
         session, rows, member_id=member_id, event_id=posted.event_id, dealing_id=dealing_id, asked_on=asked_on
     )
     return Sale(member_id, posted.event_id, tuple(one for one, _, _ in parts))
+
+
+async def held_of(session: AsyncSession, member_id: int, product: str, wanted: Sequence[Units]) -> tuple[Units, ...]:
+    """Return what of the wanted units the member holds; nobody else can move them until the session ends."""
+    accounts = [(one, _accounts(product, one)[0]) for one in wanted]
+    codes = await ledger.account_codes(session, [account for _, account in accounts])
+    held = await ledger.hold_balances(session, member_id, list(codes.values()))
+    found = []
+    for one, account in accounts:
+        units = held.get(codes[account], 0)
+        found.append(replace(one, units=units if one.units is None else min(one.units, units)))
+    return tuple(found)
 
 
 async def withdraw_sale(

@@ -55,6 +55,24 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
     Law(
+        "reversals-are-shown-once",
+        "every line that takes a payment back is money out of its amount, in the account it came by, and the only one of that payment",
+        """
+        select format('statement %s, line %s', w.statement_id, w.line_no), format('%s of event %s, once', coalesce(t.amount, 0), w.event_id),
+               format('%s of %s lines', -l.amount, count(*) over (partition by w.event_id))
+          from settled_lines w
+          join statement_lines l on l.tenant_id = w.tenant_id and l.statement_id = w.statement_id and l.line_no = w.line_no
+          join statements s on s.tenant_id = w.tenant_id and s.statement_id = w.statement_id
+          left join reversals v on v.tenant_id = w.tenant_id and v.reversed_event = w.event_id
+          left join lateral (select sum(t.amount) as amount from transfers t
+                 join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'collections' and c.party = s.account
+                where t.member_id = v.member_id and t.event_id = v.reversed_event) t on true
+         where w.how = 'reversal' and (-l.amount is distinct from t.amount
+            or exists (select from settled_lines x where x.how = 'reversal' and x.event_id = w.event_id
+                          and (x.statement_id, x.line_no) <> (w.statement_id, w.line_no)))
+        """,
+    ),
+    Law(
         "proceeds-come-once",
         "every line by which money of sold units came is of an order's amount, booked into its account, and no other line is of that order",
         """

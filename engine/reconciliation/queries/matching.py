@@ -254,6 +254,24 @@ async def unpaid_orders(session: AsyncSession, *, among: Sequence[str]) -> list[
     return [OrderPart(*row) for row in await cursor.fetchall()]
 
 
+async def unshown_reversals(session: AsyncSession, digests: Sequence[UUID]) -> list[tuple[UUID, OrderPart]]:
+    """Return payments that were taken back and that no line shows yet, by the claims of their receipts among `digests`."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select k.digest, v.reversed_event, c.party, v.amount from claims k
+             join reversals v on v.tenant_id = k.tenant_id and v.event_id = k.event_id and v.state = 'reversed'
+             join transfers t on t.member_id = v.member_id and t.event_id = v.reversed_event
+             join chart c on c.tenant_id = v.tenant_id and c.code = t.credit and c.kind = 'collections'
+            where k.digest = any(%s)
+              and not exists (select from settled_lines w where w.tenant_id = v.tenant_id and w.event_id = v.reversed_event)
+            group by 1, 2, 3, 4""",
+        (list(digests),),
+    )
+    return [
+        (digest, OrderPart(event, account, amount, "")) for digest, event, account, amount in await cursor.fetchall()
+    ]
+
+
 async def open_money_in(session: AsyncSession, digests: Sequence[UUID]) -> list[OtherLine]:
     """Return lines of money that came in, wait, and bear one of the references, the first statement's first."""
     connection = await driver(session)
@@ -277,9 +295,9 @@ async def collection_accounts(session: AsyncSession) -> list[str]:
 
 
 async def settle_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int]], *, how: str) -> None:
-    """Settle (statement_id, line_no) as payment of the order, or receipt of the proceeds, of an event.
+    """Settle (statement_id, line_no) as what shows the money of an event.
 
-    `how` is "order" or "proceeds". The lines wait no more. Needs the jobs role.
+    `how` is "order", "proceeds" or "reversal": a payment that was taken back. The lines wait no more. Needs the jobs role.
     """
     connection = await driver(session)
     await connection.execute(
@@ -369,6 +387,8 @@ async def list_unallocated(session: AsyncSession, *, most: int) -> list[WaitingR
                        case when r.event_id is null then u.reason else 'no-fund-choice' end as reason
                   from unallocated u join chart c on c.tenant_id = u.tenant_id and c.code = u.collected
                   left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id
+                 where not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
+                                      and x.corrects_event = coalesce(r.resolved_event, u.event_id))
                  order by u.event_id limit :most"""),
         {"most": most},
     )
@@ -393,7 +413,9 @@ async def receipt_facts(session: AsyncSession, member_id: int, event_id: int) ->
             text("""select e.kind,
                            exists (select from matches m where (m.member_id = e.member_id and m.event_id = e.event_id)
                                                           or (m.member_id = -e.tenant_id and m.event_id = r.event_id)) as is_matched,
-                           exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id) as is_reversed,
+                           exists (select from corrections x
+                                    where (x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+                                       or (x.corrects_member = r.member_id and x.corrects_event = r.resolved_event)) as is_reversed,
                            r.member_id as resolved_member, r.resolved_event
                       from events e
                       left join suspense_resolutions r on r.tenant_id = e.tenant_id and (r.event_id = e.event_id or r.resolved_event = e.event_id)

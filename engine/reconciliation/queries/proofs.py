@@ -80,7 +80,7 @@ select account, kind, count(*)::int, sum(amount)::bigint, min(day) from (
   union all
   select m.account, case when m.kind = 41 then 'order-not-shown' else 'out-not-shown' end, -m.amount, m.day from moved m
    where m.amount < 0 and not exists (
-     select from lines l where l.how = 'order' and l.orders = m.event_id and l.account = m.account)) b
+     select from lines l where l.how in ('order', 'reversal') and l.orders = m.event_id and l.account = m.account)) b
  group by account, kind order by account, kind
 """
 

@@ -32,7 +32,7 @@ _Item = TypeVar("_Item")
 class MatchReport:
     """What a run of matching did, in lines and receipts; sums in major units.
 
-    `orders` are lines that paid an order, `proceeds` lines by which the money of sold units came.
+    `orders` are lines that paid an order or took a payment back, `proceeds` lines by which the money of sold units came.
     """
 
     matched: int = 0
@@ -98,7 +98,7 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
 
 
 async def _match_orders(db: Database, tenant: Tenant) -> int:
-    """Settle money that went out and bears an order's reference and its amount of that account; return how many lines."""
+    """Settle money that went out by the reference and of the amount of an order, or of a payment taken back; count the lines."""
     async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
         await queries.hold_matching(session)
         lines = await queries.open_money_out(session, most=CHUNK)
@@ -114,7 +114,25 @@ async def _match_orders(db: Database, tenant: Tenant) -> int:
             if found is not None:
                 settled.append((line.statement_id, line.line_no, parts.pop(found)))
         await queries.settle_lines(session, settled, how="order")
-        return len(settled)
+        paid = {(statement, number) for statement, number, _ in settled}
+        back = await _reversals_among(
+            session, [line for line in lines if (line.statement_id, line.line_no) not in paid]
+        )
+        await queries.settle_lines(session, back, how="reversal")
+        return len(settled) + len(back)
+
+
+async def _reversals_among(session: AsyncSession, lines: Sequence[OtherLine]) -> list[tuple[int, int, int]]:
+    """Return (statement, line, event) of lines that bear the reference of a payment that was taken back, and its amount."""
+    found = await queries.unshown_reversals(session, [digest for line in lines for digest in line.digests])
+    left = {(digest, one.account, one.amount): one.event_id for digest, one in found}
+    shown: dict[int, tuple[int, int, int]] = {}
+    for line in lines:
+        for digest in line.digests:
+            event = left.get((digest, line.account, -line.amount))
+            if event is not None:
+                shown.setdefault(event, (line.statement_id, line.line_no, event))
+    return list(shown.values())
 
 
 async def _match_proceeds(db: Database, tenant: Tenant, actor: str) -> int:

@@ -30,6 +30,8 @@ def test_no_partner_may_decide_what_a_person_must_decide() -> None:
     assert not PARTNER_SCOPES & {
         Permission.PUBLIC,
         Permission.SUSPENSE_RESOLVE,
+        Permission.REVERSALS_PROPOSE,
+        Permission.REVERSALS_APPROVE,
         Permission.PRICES_APPROVE,
         Permission.DEALING_RUN,
         Permission.AUDIT_READ,

@@ -20,8 +20,10 @@ from engine.audit.rules.merkle import leaf_hash
 from engine.audit.rules.notes import parse_consistency_file, parse_proof_file
 from engine.audit.rules.tiles import bundles_of, unbundle
 from engine.kernel.ids import new_member_id
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.key_file import FileKeyStore
-from tests.engine.audit.conftest import TABLES, Scheme, files_of, run, stand_alone
+from tests.engine.audit.conftest import COLLECTIONS, ISSUED, TABLES, Scheme, files_of, run, stand_alone
 from tests.engine.audit.test_service import append, as_superuser
 
 
@@ -191,6 +193,49 @@ async def test_hledger_reads_the_journal_and_balances_as_the_table_does(
     found = ledger_of(hledger, tmp_path / "out")
     assert {key: value for key, value in found.items() if value} == {k: v for k, v in expected.items() if v}
     assert {account for account, _ in found} <= {account for account, _ in expected}
+
+
+async def test_units_on_their_way_to_money_are_in_the_package(
+    scheme: Scheme, keys: FileKeyStore, tmp_path: Path
+) -> None:
+    person, *_ = await scheme.year()
+    place = {"product": "nps-lite", "pot": "retirement", "origin": "own"}
+    names = {
+        "issued": ISSUED,
+        "selling": Account("selling", "SM001009", **place, fund="SM001009"),
+        "due": Account("proceeds-due", "INR", product="nps-lite", fund="SM001009"),
+        "payable": Account("payable", "INR", **place),
+        "difference": Account("reversal-difference", "INR", party="scheme"),
+        "recoverable": Account("recoverable", "INR", product="nps-lite"),
+        "collections": COLLECTIONS,
+    }
+    async with scheme.db.unit_of_work(scheme.tenant_id) as session:
+        codes = await ledger.account_codes(session, names.values())
+    moves = [
+        (7, "issued", "selling"), (5, "selling", "issued"), (300, "due", "payable"), (40, "payable", "difference"),
+        (30, "recoverable", "collections"), (300, "collections", "due"),
+    ]  # fmt: skip
+    entry = Entry(
+        member_id=person,
+        kind=EventKind.UNITS_SOLD,
+        business_date=date(2023, 4, 20),
+        actor=scheme.actor,
+        transfers=[Transfer(amount, codes[names[debit]], codes[names[credit]]) for amount, debit, credit in moves],
+    )
+    await scheme.post([entry])
+    await append(scheme, keys)
+
+    await export(scheme, keys, tmp_path / "out")
+
+    assert is_verified(tmp_path / "out")
+    balances = {row["account"]: row["balance"] for row in rows_of(tmp_path / "out", "balances")}
+    own = f"nps-lite:retirement:own{{}}:{member_name(person)}"
+    assert balances[f"liabilities:selling:{own.format(':SM001009')}"] == "-0.0002"
+    assert balances[f"liabilities:payable:{own.format('')}"] == "-2.60"
+    assert balances["liabilities:reversal-difference:scheme"] == "-0.40"
+    assert balances["assets:recoverable:nps-lite"] == "0.30"
+    assert balances["assets:proceeds-due:nps-lite:SM001009"] == "0.00"
+    assert "assets:proceeds-due:nps-lite:SM001009" in (tmp_path / "out/books.journal").read_text()
 
 
 async def test_a_period_opens_with_what_came_before_and_ends_before_its_end(

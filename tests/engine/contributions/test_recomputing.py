@@ -23,6 +23,7 @@ from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
@@ -80,6 +81,22 @@ class Scheme:
         )  # fmt: skip
         (answer,) = await service.receive(self.db, self.keys, self.tenant, [payment], lane=lane_of(payment.member))
         return answer
+
+    async def draw(self, pot: str, amount: int) -> None:
+        """Pay the member out of a pot's cash."""
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            cash = Account("cash", "RWF", "ltss", pot, "own")
+            sent = Account("payouts-in-transit", "RWF", party="bank")
+            codes = await ledger.account_codes(session, [cash, sent])
+            entry = Entry(
+                member_id=self.member.member_id,
+                kind=EventKind.UNITS_SOLD,
+                business_date=date(2023, 4, 3),
+                actor=await ledger.actor_id(session, "staff:2"),
+                transfers=[Transfer(amount, codes[cash], codes[sent])],
+            )
+            (posted,) = await ledger.post(session, [entry])
+            assert posted.outcome == Outcome.POSTED
 
     async def balances(self) -> dict[str, int]:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -201,6 +218,39 @@ async def test_a_second_law_starts_from_what_the_first_left(scheme: Scheme) -> N
     await scheme.activate(date(2023, 6, 10))
     await recompute_changes(scheme.db, scheme.keys, scheme.tenants, tenant_id=scheme.tenant.tenant_id)
     assert await scheme.balances() == {"savings": 2500, "locked": 7500}
+    assert await scheme.broken() == []
+
+
+async def test_what_was_drawn_in_between_stays_and_is_on_record(scheme: Scheme) -> None:
+    await scheme.pay("10000")
+    await scheme.draw("savings", 9_000)
+    await scheme.advance(datetime(2023, 5, 10, 6, tzinfo=UTC))
+    (scheme.folder / "ltss/rules/2023-04-01.toml").write_text(SPLIT.format(savings=6000, locked=4000))
+    await scheme.activate(date(2023, 5, 10))
+    for _ in range(2):
+        await recompute_changes(scheme.db, scheme.keys, scheme.tenants, tenant_id=scheme.tenant.tenant_id)
+        assert await scheme.balances() == {"savings": 999, "locked": 1}
+    assert [one["refusal"] for one in await scheme.events(14)] == ["not-held"]
+    assert await scheme.broken() == []
+
+
+async def test_a_payment_that_was_decided_again_is_taken_back_from_where_it_lies(scheme: Scheme) -> None:
+    receipt = await scheme.pay("10000")
+    await scheme.advance(datetime(2023, 5, 10, 6, tzinfo=UTC))
+    (scheme.folder / "ltss/rules/2023-04-01.toml").write_text(SPLIT.format(savings=6000, locked=4000))
+    await scheme.activate(date(2023, 5, 10))
+    await recompute_changes(scheme.db, scheme.keys, scheme.tenants, tenant_id=scheme.tenant.tenant_id)
+    await scheme.pay("500")
+    await scheme.draw("locked", 4_000)
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        proposed = await service.propose_reversal(
+            session, scheme.tenant, int(receipt.receipt), reason="paid-twice", actor="staff:1"
+        )
+    done = await service.confirm_reversal(
+        scheme.db, scheme.tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2"
+    )
+    assert (done.state, done.amount, done.owed) == ("reversed", "10000", "3800")
+    assert await scheme.balances() == {"savings": 300, "locked": 0}
     assert await scheme.broken() == []
 
 

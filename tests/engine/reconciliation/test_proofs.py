@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.contributions import service as contributions
 from engine.kernel.amounts import Asset
 from engine.kernel.files import FileRefused
 from engine.kernel.fund_orders import Holding, HoldingsFile
@@ -223,6 +224,29 @@ async def test_money_of_sold_units_comes_by_the_line_that_bears_its_reference(sc
     corrected = await take(scheme, "c", statement(lines[1], opening=10_000, day=later, number=7))
     assert (corrected.line_count, corrected.withdrawn) == (0, 2)
     assert items(await upi(scheme, later)) == {"order-not-shown": (1, "100.00")}
+    assert not await scheme.broken()
+
+
+async def test_a_payment_that_was_charged_back_is_shown_by_one_line(scheme: Scheme) -> None:
+    (member,) = await scheme.members(["first"])
+    (receipt,) = await scheme.receive([(member, {"retirement": 10_000}, "R1")])
+    await take(scheme, "a", statement(line(10_000, "R1"), line(-10_000, "R1", row=3)))
+    assert items(await upi(scheme)) == {"out-not-booked": (1, "-100.00")}
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        proposed = await contributions.propose_reversal(
+            session, scheme.tenant, receipt, reason="charged-back", actor="staff:1"
+        )
+    await contributions.confirm_reversal(scheme.db, scheme.tenant, receipt, digest=proposed.digest, actor="staff:2")
+    assert items(await upi(scheme)) == {"out-not-booked": (1, "-100.00"), "out-not-shown": (1, "100.00")}
+
+    report = await service.match_statements(scheme.db, scheme.tenant)
+
+    assert report.orders == 1
+    proof = await upi(scheme)
+    assert (proof.items, proof.closing, proof.books, proof.unexplained) == ((), "0.00", "0.00", "0.00")
+    assert not await scheme.broken()
+    await take(scheme, "b", statement(line(-10_000, "R1", row=3), opening=0))
+    assert items(await upi(scheme)) == {"out-not-booked": (1, "-100.00")}, "the second of one payment is nobody's"
     assert not await scheme.broken()
 
 

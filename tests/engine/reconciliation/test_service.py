@@ -316,6 +316,7 @@ DAMAGE = {
     "lines-match-once": "insert into unmatched_lines (tenant_id, statement_id, line_no) select tenant_id, statement_id, line_no from matches",
     "matches-agree": "update transfers set amount = amount + 1 where event_id in (select event_id from matches)",
     "orders-are-paid-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'order', 1 from matches where tenant_id = current_setting('app.tenant')::int",
+    "reversals-are-shown-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'reversal', 1 from matches where tenant_id = current_setting('app.tenant')::int",
     "proceeds-come-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'proceeds', 1 from matches where tenant_id = current_setting('app.tenant')::int",
     "statements-are-whole": "delete from statement_lines where line_no = 2",
     "only-reconciled-cash-is-dealt": "delete from matches",

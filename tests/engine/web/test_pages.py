@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from engine.runtime.database import Role
 from tests.engine.reports.scheme import Scheme
+from tests.engine.reports.test_service import sell
 from tests.engine.web.markup import by_id, every, rows_of, tree, words
 from tests.engine.web.site import Client, host_of, make_app, sign_in_token, signed_in
 
@@ -100,6 +101,37 @@ async def test_the_last_checkpoint(india: Scheme) -> None:
         "Signed on 1 Jun 2023 at 18:35",
         f"/log/{india.tenant.code}/checkpoint",
     )
+
+
+async def test_orders_that_sell_units_are_listed(india: Scheme) -> None:
+    await india.advance(date(2023, 6, 1))
+    number = await india.enrol(group="sahyog")
+    await india.reconcile([await india.pay(number, "500.00")])
+    await india.deal(date(2023, 6, 1))
+    await india.advance(date(2023, 6, 5))
+    await india.prices(date(2023, 6, 5), {"SM001009": "25.0000"})
+    await india.deal(date(2023, 6, 5))
+    client = await signed_in(make_app(india), india, "price-checker")
+    assert "orders-sold" not in (await client.get("/staff/dealing")).text
+
+    await sell(india, number, 40_000)
+    await india.deal(date(2023, 6, 5))
+    await india.advance(date(2023, 6, 6))
+    (waiting,) = rows_of(tree((await client.get("/staff/dealing")).text), "orders-sold")
+    await india.prices(date(2023, 6, 6), {"SM001009": "25.5000"})
+    await india.deal(date(2023, 6, 6))
+    (priced,) = rows_of(tree((await client.get("/staff/dealing")).text), "orders-sold")
+
+    assert waiting[2:] == ["4.0000", "waits for its price", "–", "–", "–"]
+    assert priced[2:] == ["4.0000", "priced", "6 Jun 2023", "₹25.5000", "₹102.00"]
+    await india.advance(date(2023, 6, 7))
+    member = (await (await member_reader(india)).get(f"/staff/members/{number}/statement")).text
+    assert "Payable to you" in member
+    assert "₹102.00" in member
+
+
+async def member_reader(scheme: Scheme) -> Client:
+    return await signed_in(make_app(scheme), scheme, "operator", label="reader")
 
 
 async def test_prices_and_orders_have_their_figures(india: Scheme) -> None:
