@@ -61,6 +61,13 @@ class EventKind(IntEnum):
     STAFF_SIGNED_IN = 72
     INTEREST_DECLARED = 130
     INTEREST_CREDITED = 131
+    PAYOUT_INSTRUCTED = 95
+    PAYOUT_APPROVED = 96
+    PAYOUT_REFUSED = 97
+    PAYOUT_FAILED = 98
+    PAYOUT_SETTLED = 99
+    PAYOUT_RETURNED = 100
+    PAYOUTS_FILED = 101
 
     @property
     def label(self) -> str:
