@@ -28,7 +28,10 @@ from engine.access.service import Gate, Tokens
 from engine.audit import queries as audit_queries
 from engine.audit.api import LogController
 from engine.audit.rules.tables import Column, ExportTable
+from engine.benefits import queries as benefit_queries
 from engine.benefits import rules as benefit_rules
+from engine.benefits.api import PayoutController
+from engine.benefits.service import Payers
 from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
 from engine.contributions import queries as contribution_queries
@@ -102,6 +105,7 @@ LAWS: Sequence[Law] = (
     *contribution_queries.LAWS,
     *FUND_LAWS,
     *reconciliation_queries.LAWS,
+    *benefit_queries.LAWS,
 )
 
 EXPORT_TABLES: Sequence[ExportTable] = (
@@ -283,6 +287,10 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         caller = await provide_caller(request)
         return outside.of(deployment.tenants.by_id(caller.tenant_id)).collectors
 
+    async def provide_payers(request: Request[Any, Any, Any]) -> Payers:
+        caller = await provide_caller(request)
+        return outside.of(deployment.tenants.by_id(caller.tenant_id)).payers
+
     def exchanges_of(tenant_id: int) -> Exchanges:
         return outside.of(deployment.tenants.by_id(tenant_id)).exchanges
 
@@ -318,6 +326,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             ReversalController,
             SuspenseController,
             StateMoneyController,
+            PayoutController,
             PriceController,
             DealingController,
             ReconciliationController,
@@ -338,6 +347,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             "tenant": Provide(provide_tenant),
             "desk": Provide(provide_desk),
             "collectors": Provide(provide_collectors),
+            "payers": Provide(provide_payers),
             "exchanges_of": given(exchanges_of),
             "db": given(deployment.db),
             "keys": given(deployment.keys),

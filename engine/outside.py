@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from engine.benefits import service as benefits
+from engine.benefits.service import BankRail, Payers
 from engine.contributions import service as contributions
 from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
@@ -47,7 +49,11 @@ class Asking:
     make: Callable[[Any, Tenant, FileKeyStore], Operation]
 
 
-ASKINGS: Sequence[Asking] = (Asking("Collections", contributions.COLLECTIONS, contributions.collection_operation),)
+ASKINGS: Sequence[Asking] = (
+    Asking("Collections", contributions.COLLECTIONS, contributions.collection_operation),
+    Asking("Payouts", benefits.PAYOUTS, benefits.payout_operation),
+    Asking("AccountCheck", benefits.PAYEE_CHECKS, benefits.check_operation),
+)
 """All that operators of channels are asked; each use case that asks adds its own."""
 
 
@@ -73,6 +79,7 @@ class Joined:
 
     exchanges: Exchanges
     collectors: Collectors
+    payers: Payers
     payments_in: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -122,7 +129,7 @@ class Outside:
             except (CounterpartiesUnavailable, KeyError) as error:
                 _log.error("a tenant's counterparties cannot be joined", tenant=tenant.code, problem=str(error))
                 exchanges = Exchanges(self._db, self._keys, {}, self._address(tenant))
-                joined = Joined(exchanges, Collectors(exchanges, {}))
+                joined = Joined(exchanges, Collectors(exchanges, {}), Payers(exchanges))
             known = self._joined[tenant.tenant_id] = (tenant.pack_id, joined)
         return known[1]
 
@@ -153,7 +160,15 @@ class Outside:
         def of(port: str) -> dict[str, Any]:
             return {channel: adapter for (answered, channel), adapter in adapters.items() if answered == port}
 
-        return Joined(exchanges, Collectors(exchanges, of("Collections")), of("PaymentsIn"))
+        payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
+        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"))
+
+    def _banks(self, tenant: Tenant) -> dict[str, BankRail]:
+        """Return the banks that pay by files: the tables of the secrets file that name the channel they pay from."""
+        return {
+            rail: self._file.credentials(tenant.code, rail, BankRail)
+            for rail in self._file.names(tenant.code, having="pays_from")
+        }
 
     def _adapter(self, port: str, tenant: Tenant, channel: str, name: str) -> Any | None:
         """Return a channel's adapter for a port, None where that adapter does not answer it."""
@@ -211,9 +226,10 @@ async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -
 
 
 async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined: Joined) -> int:
-    """Read the tenant's callbacks and post what was confirmed; return how many of both."""
+    """Read the tenant's callbacks, post what was confirmed, begin checks of payees; return how many of all."""
     read = await callbacks.read_all(joined.exchanges, tenant.tenant_id)
-    return read + await contributions.post_collected(db, keys, tenant)
+    posted = await contributions.post_collected(db, keys, tenant)
+    return read + posted + await benefits.check_names(db, keys, tenant, joined.payers)
 
 
 async def open_untold(db: Database, tenant: Tenant, joined: Joined, channel: str) -> int:

@@ -42,6 +42,8 @@ class Role(StrEnum):
     PRICE_MAKER = "price-maker"
     PRICE_CHECKER = "price-checker"
     DEALING_OFFICER = "dealing-officer"
+    PAYOUT_MAKER = "payout-maker"
+    PAYOUT_CHECKER = "payout-checker"
     RULES_MAKER = "rules-maker"
     RULES_CHECKER = "rules-checker"
     AUDITOR = "auditor"
@@ -80,6 +82,12 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
         Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.OPERATIONS_READ}),
+        Role.PAYOUT_MAKER: frozenset(
+            {Permission.PAYOUTS_READ, Permission.PAYOUTS_INSTRUCT, Permission.OPERATIONS_READ}
+        ),
+        Role.PAYOUT_CHECKER: frozenset(
+            {Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE, Permission.OPERATIONS_READ}
+        ),
         Role.RULES_MAKER: frozenset(
             {
                 Permission.FIGURES_PROPOSE,
@@ -104,6 +112,7 @@ CONFLICTS: frozenset[frozenset[Role]] = frozenset(
     {
         frozenset({Role.PRICE_MAKER, Role.PRICE_CHECKER}),
         frozenset({Role.CONTRIBUTIONS_OFFICER, Role.RECONCILIATION_OFFICER}),
+        frozenset({Role.PAYOUT_MAKER, Role.PAYOUT_CHECKER}),
         frozenset({Role.RULES_MAKER, Role.RULES_CHECKER}),
     }
 ) | frozenset(frozenset({Role.AUDITOR, role}) for role in Role if role is not Role.AUDITOR)

@@ -261,3 +261,59 @@ class NoProjection(NotFound):
 
     code = "benefits.no-projection"
     message = N_("This product has no projection.")
+
+
+class UnknownPayout(NotFound):
+    """There is no payout of that number."""
+
+    code = "benefits.unknown-payout"
+    message = N_("There is no such payout.")
+
+
+class PayoutUnderWay(Refused):
+    """What is due is being paid by another payout."""
+
+    code = "benefits.payout-under-way"
+    message = N_("Another payout for this is under way.")
+
+
+class NotPayable(Refused):
+    """More is to be paid than is payable."""
+
+    code = "benefits.not-payable"
+    message = N_("So much is not payable now.")
+
+
+class BelowLeastPayable(Refused):
+    """The amount is less than the rail pays."""
+
+    code = "benefits.below-least-payable"
+    message = N_("The amount is too small to be paid this way ({rail}).")
+
+
+class PayoutDecided(Refused):
+    """The payout was approved or refused before."""
+
+    code = "benefits.payout-decided"
+    message = N_("This payout was decided already.")
+
+
+class PayoutChanged(Refused):
+    """What is approved is not what would be paid."""
+
+    code = "benefits.payout-changed"
+    message = N_("This is not the payout that you saw. Look at it again.")
+
+
+class CoolingOff(Refused):
+    """The account is new and is not paid yet."""
+
+    code = "benefits.cooling-off"
+    message = N_("The account is new. It can be paid from {day}.")
+
+
+class RailNotJoined(Refused):
+    """The scheme has no way to pay by that rail now."""
+
+    code = "benefits.rail-not-joined"
+    message = N_("Nothing can be paid this way now ({rail}).")

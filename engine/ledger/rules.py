@@ -71,6 +71,13 @@ class EventKind(IntEnum):
     MATCH_REJECTED = 152
     MATCH_RECEIVED = 153
     MATCH_SHARED = 154
+    PAYOUT_INSTRUCTED = 95
+    PAYOUT_APPROVED = 96
+    PAYOUT_REFUSED = 97
+    PAYOUT_FAILED = 98
+    PAYOUT_SETTLED = 99
+    PAYOUT_RETURNED = 100
+    PAYOUTS_FILED = 101
 
     @property
     def label(self) -> str:

@@ -48,6 +48,10 @@ class CounterpartyFile:
         """Return whether there is a table of that channel."""
         return channel in self._tables.get(tenant, {})
 
+    def names(self, tenant: str, *, having: str) -> list[str]:
+        """Return the names of the tenant's tables that have a key."""
+        return sorted(name for name, table in self._tables.get(tenant, {}).items() if having in table)
+
     def credentials(self, tenant: str, channel: str, shape: type[Shape]) -> Shape:
         """Return what a channel's counterparty is entered with.
 

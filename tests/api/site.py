@@ -34,8 +34,17 @@ FIRST_DAY = START.date()
 FUND = ("SM001009", "PFM001")
 """The fund of the group that the members join by, and its manager."""
 STAFF: Sequence[frozenset[Role]] = (
-    frozenset({Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.PRICE_MAKER, Role.DEALING_OFFICER, Role.RULES_MAKER}),
-    frozenset({Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER, Role.RULES_CHECKER}),
+    frozenset(
+        {
+            Role.OPERATOR,
+            Role.CONTRIBUTIONS_OFFICER,
+            Role.PRICE_MAKER,
+            Role.DEALING_OFFICER,
+            Role.RULES_MAKER,
+            Role.PAYOUT_MAKER,
+        }
+    ),
+    frozenset({Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER, Role.RULES_CHECKER, Role.PAYOUT_CHECKER}),
     frozenset({Role.AUDITOR}),
 )
 """Three people who, together, may do everything: no one of them may."""

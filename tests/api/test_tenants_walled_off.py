@@ -15,6 +15,7 @@ import httpx
 import msgspec
 import psycopg
 import pytest
+import pytest_asyncio
 from sqlalchemy import make_url
 
 from engine.access.rules import PARTNER_SCOPES
@@ -25,6 +26,7 @@ from engine.runtime.http import PROBLEM
 from integrations.fund_managers.csv_files.layouts import PLAIN
 from integrations.fund_managers.simulation.csv_messages import header_of, write_holdings
 from tests.api.site import FIRST_DAY, Site
+from tests.factories.payouts import instruct, owe, to
 from tests.factories.schemes import application
 
 DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
@@ -39,6 +41,7 @@ class Identifiers:
     member: str
     receipt: str
     collection: str
+    payout: str
     held_on: date
     day: date
     dealing: int
@@ -230,6 +233,29 @@ ASKED: dict[str, Ask] = {
         request=lambda _ids, _site: {"json": {"amount": "1", "channel": "upi", "reference": "T-1"}},
     ),
     "ShareStateMoney": Ask("POST", lambda _: "/v1/state-claims/1/sharing", Permission.MATCH_CLAIM, 404),
+    "InstructPayout": Ask(
+        "POST",
+        lambda _: "/v1/payouts",
+        Permission.PAYOUTS_INSTRUCT,
+        request=lambda ids, _site: {
+            "json": {
+                "member": ids.member,
+                "product": "nps-lite",
+                "parts": [{"pot": "retirement", "origin": "own", "amount": "1.00"}],
+                "accounts": [{"rail": "bank", "number": "1"}],
+                "source": "claim:1",
+            }
+        },
+    ),
+    "GetPayout": Ask("GET", lambda ids: f"/v1/payouts/{ids.payout}", Permission.PAYOUTS_READ),
+    "ApprovePayout": Ask(
+        "POST",
+        lambda ids: f"/v1/payouts/{ids.payout}/approval",
+        Permission.PAYOUTS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RefusePayout": Ask("POST", lambda ids: f"/v1/payouts/{ids.payout}/refusal", Permission.PAYOUTS_APPROVE),
+    "ListPayouts": Ask("GET", lambda ids: f"/v1/payouts?after={ids.payout}", Permission.PAYOUTS_READ, 200),
     "ListSuspense": Ask(
         "GET",
         lambda ids: f"/v1/suspense?after={int(ids.receipt) - 1}",
@@ -314,8 +340,8 @@ ASKED: dict[str, Ask] = {
 """Every route under /v1, asked by one scheme with what is the other's."""
 
 
-@pytest.fixture(scope="module")
-def other(neighbour: Site, served: Any) -> Other:
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def other(neighbour: Site, served: Any) -> Other:
     """The scheme next door: a payment received, one in suspense, a price held, a dealing priced, a statement matched."""
     key, reference = secrets.token_hex(8), f"R-{secrets.token_hex(8)}"
     person = json_of(application(neighbour.tenant, name="Nobody Elses"))
@@ -350,10 +376,16 @@ def other(neighbour: Site, served: Any) -> Other:
     neighbour.advance(SECOND_DAY)
     assert neighbour.import_prices(SECOND_DAY, neighbour.price_file(SECOND_DAY, "60.0000"))["held"]
     breaks = neighbour.ask("GET", "/v1/reconciliation/breaks", Permission.OPERATIONS_READ).json()["items"]
+    ref = neighbour.members[0]
+    parts = await owe(neighbour.db, neighbour.keys, neighbour.tenant, ref.number, ref.member_id, 100_00, channel="upi")
+    payout = await instruct(
+        neighbour.db, neighbour.keys, neighbour.tenant, ref.member_id, parts[0], {parts[1:]: 100_00}, to("bank", "1")
+    )
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
         collection=asked_for.json()["reference"],
+        payout=str(payout.id),
         held_on=SECOND_DAY,
         day=FIRST_DAY,
         dealing=run["closed"][0],
@@ -366,7 +398,15 @@ def other(neighbour: Site, served: Any) -> Other:
         price_file=price_file,
         clock=f"{SECOND_DAY}T05:00:00Z",
     )
-    own = (received["receipt"], suspended["receipt"], ids.collection, "NOBODYS", neighbour.host, neighbour.tenant.code)
+    own = (
+        received["receipt"],
+        suspended["receipt"],
+        ids.collection,
+        ids.payout,
+        "NOBODYS",
+        neighbour.host,
+        neighbour.tenant.code,
+    )
     return Other(neighbour, ids, own)
 
 
@@ -378,6 +418,7 @@ def nobodys(site: Site) -> Identifiers:
         member="500000000017",
         receipt=str(2**62 + secrets.randbelow(2**40)),
         collection=str(uuid4()),
+        payout=str(uuid4()),
         held_on=FIRST_DAY + timedelta(days=700),
         day=day,
         dealing=2**31 - 3,
@@ -420,7 +461,7 @@ def rows(superuser_url: str, database_urls: tuple[str, str]) -> Iterator[Callabl
 def as_asked(answer: httpx.Response, ids: Identifiers) -> str:
     """Return an answer's text without what it repeats of the question."""
     text = answer.text
-    for one in (ids.member, ids.receipt, ids.collection, ids.held_on.isoformat(), ids.product):
+    for one in (ids.member, ids.receipt, ids.collection, ids.payout, ids.held_on.isoformat(), ids.product):
         text = text.replace(one, "…")
     return text
 

@@ -30,10 +30,11 @@ async def serve(
     *,
     start: datetime | None = START,
     changes: Mapping[str, str] | None = None,
+    rules: Mapping[str, str] | None = None,
 ) -> Tenant:
     """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
 
-    `changes` are of the manifest's text.
+    `changes` are of the manifest's text; `rules` are added to the first file of a product's book.
     """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
@@ -44,6 +45,9 @@ async def serve(
         assert old in written, old
         written = written.replace(old, new)
     manifest.write_text(written)
+    for product, added in (rules or {}).items():
+        book = min((copy / product / "rules").iterdir())
+        book.write_text(book.read_text() + added)
     tenants = Tenants.load([copy], KINDS, RUNNERS)
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:

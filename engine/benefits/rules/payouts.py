@@ -25,7 +25,8 @@ class PayoutRouteRule(Rule, tag="payout-route", frozen=True, kw_only=True):
     `below_amount`; of several the lowest `rank` that the payee has an account for. The rail pays no less than
     `least_payable` and whole `step`s only: what it cannot pay stays the member's. Before paying, the account's name is
     compared with the member's: they must agree to `least_match_bp` of the check's score. `account` may have to be the one
-    that contributions came from, unless `exception_documents` are there.
+    that contributions came from, unless `exception_documents` are there. Where a payee was paid to another account before,
+    a new one is paid no sooner than `cooling_off_days` days after it was first named.
     """
 
     many: ClassVar[bool] = True
@@ -39,6 +40,7 @@ class PayoutRouteRule(Rule, tag="payout-route", frozen=True, kw_only=True):
     least_match_bp: Bp | None = None
     account: Literal["any", "verified", "that-paid-in"]
     exception_documents: tuple[Code, ...] = ()
+    cooling_off_days: Annotated[int, Meta(ge=1, le=366, description="days, from 1 to 366")] | None = None
 
     def __post_init__(self) -> None:
         """Check that a check of the name has its measure, and exceptions their rule."""

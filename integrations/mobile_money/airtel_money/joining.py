@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from engine.kernel.joining import BaseUrl, Given, Means
-from integrations.mobile_money.airtel_money.adapter import Airtel, AirtelCollections, AirtelPayouts
+from integrations.mobile_money.airtel_money.adapter import Airtel, AirtelAccounts, AirtelCollections, AirtelPayouts
 from integrations.mobile_money.airtel_money.wire import App
 
 
@@ -51,3 +51,13 @@ class JoinsPayouts:
     def join(self, credentials: Credentials, means: Means) -> AirtelPayouts | None:
         """Return the adapter; None without a PIN."""
         return AirtelPayouts(_airtel(credentials, means)) if credentials.pin else None
+
+
+class JoinsAccountCheck:
+    """Answers `Joins` for account checks."""
+
+    credentials = Credentials
+
+    def join(self, credentials: Credentials, means: Means) -> AirtelAccounts:
+        """Return the adapter."""
+        return AirtelAccounts(_airtel(credentials, means))

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from engine.kernel.joining import BaseUrl, Given, Means
 from integrations.mobile_money.gsma.adapter import (
+    GsmaAccounts,
     GsmaCollections,
     GsmaPayouts,
     GsmaProvider,
@@ -55,3 +56,13 @@ class JoinsPayouts:
     def join(self, credentials: Credentials, means: Means) -> GsmaPayouts:
         """Return the adapter."""
         return GsmaPayouts(_provider(credentials, means))
+
+
+class JoinsAccountCheck:
+    """Answers `Joins` for account checks."""
+
+    credentials = Credentials
+
+    def join(self, credentials: Credentials, means: Means) -> GsmaAccounts:
+        """Return the adapter."""
+        return GsmaAccounts(_provider(credentials, means))

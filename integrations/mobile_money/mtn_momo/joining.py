@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from engine.kernel.joining import BaseUrl, Given, Means
-from integrations.mobile_money.mtn_momo.adapter import MtnCollections, MtnPayouts, MtnProduct
+from integrations.mobile_money.mtn_momo.adapter import MtnAccounts, MtnCollections, MtnPayouts, MtnProduct
 from integrations.mobile_money.mtn_momo.wire import Platform, Product, ProductKeys
 
 
@@ -53,3 +53,13 @@ class JoinsPayouts:
         if credentials.disbursement is None:
             return None
         return MtnPayouts(_product(credentials, means, Product.DISBURSEMENT, credentials.disbursement))
+
+
+class JoinsAccountCheck:
+    """Answers `Joins` for account checks."""
+
+    credentials = Credentials
+
+    def join(self, credentials: Credentials, means: Means) -> MtnAccounts:
+        """Return the adapter."""
+        return MtnAccounts(_product(credentials, means, Product.COLLECTION, credentials.collection))

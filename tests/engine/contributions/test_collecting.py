@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from engine.app import Deployment, adapter
+from engine.benefits.service import Payers
 from engine.contributions.ports import CollectionRequest
 from engine.contributions.service import Collectors, collecting, collection_operation, resolve_suspense
 from engine.kernel.outcomes import Answer, Hint, RequestState
@@ -352,7 +353,7 @@ def stating(wallets: Wallets, **stated: str) -> Joined:
     exchanges = Exchanges(
         wallets.db, wallets.keys, {channel: Counterparty(channel, {"collections": operation}, pace)}, lambda *_: ""
     )
-    return Joined(exchanges, Collectors(exchanges, {channel: collections}))
+    return Joined(exchanges, Collectors(exchanges, {channel: collections}), Payers(exchanges))
 
 
 @pytest.mark.parametrize(

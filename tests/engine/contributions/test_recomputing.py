@@ -86,7 +86,7 @@ class Scheme:
         """Pay the member out of a pot's cash."""
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
             cash = Account("cash", "RWF", "ltss", pot, "own")
-            sent = Account("payouts-in-transit", "RWF", party="bank")
+            sent = Account("tax-withheld", "RWF", "ltss")
             codes = await ledger.account_codes(session, [cash, sent])
             entry = Entry(
                 member_id=self.member.member_id,

@@ -1,0 +1,5 @@
+"""Routes of benefits."""
+
+from engine.benefits.api.paying import PayoutController
+
+__all__ = ["PayoutController"]

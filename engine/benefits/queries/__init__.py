@@ -1,0 +1,5 @@
+"""SQL of benefits, and the laws that they keep."""
+
+from engine.benefits.queries.laws import LAWS
+
+__all__ = ["LAWS"]

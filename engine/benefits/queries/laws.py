@@ -1,0 +1,84 @@
+"""The laws of payouts, each derived from the transfers by SQL of its own."""
+
+from engine.ledger.rules import Law
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "payouts-in-transit-are-unsettled",
+        "what is in transit by a rail is the sum of its payouts that are approved, on no statement and not home again",
+        """
+        with due as (
+          select rail, sum(amount)::bigint as amount from payouts
+           where approved_event <> 0 and settled_event = 0 and home_event = 0 group by rail),
+        booked as (
+          select c.party as rail, sum(case when t.credit = c.code then t.amount else -t.amount end)::bigint as amount
+            from chart c join transfers t on t.credit = c.code or t.debit = c.code
+           where c.kind = 'payouts-in-transit' group by c.party)
+        select format('payouts by %s', rail), coalesce(d.amount, 0)::text, coalesce(b.amount, 0)::text
+          from due d full join booked b using (rail) where coalesce(d.amount, 0) <> coalesce(b.amount, 0)
+        """,
+    ),
+    Law(
+        "payouts-are-posted-once",
+        "each step of a payout is one event of its amount, and each such event is a payout's",
+        """
+        with steps as (
+          select p.payout_id, p.member_id, p.amount, p.rail, x.event_id, x.kinds from payouts p
+           cross join lateral (values (p.approved_event, array[96]), (p.settled_event, array[99]),
+                                      (p.home_event, array[98, 100])) x(event_id, kinds) where x.event_id <> 0),
+        posted as (
+          select e.member_id, e.event_id, e.kind, e.body ->> 'payout' as payout,
+                 sum(t.amount) filter (where t.credit = c.code) as "in", sum(t.amount) filter (where t.debit = c.code) as "out",
+                 min(c.party) as rail
+            from events e join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
+            join chart c on c.kind = 'payouts-in-transit' and c.code in (t.debit, t.credit)
+           where e.kind in (96, 98, 99, 100) group by 1, 2, 3, 4)
+        select format('payout %s', s.payout_id), format('%s by %s', s.amount, s.rail),
+               coalesce(format('in %s, out %s by %s', e."in", e."out", e.rail), 'nothing posted')
+          from steps s left join posted e on e.member_id = s.member_id and e.event_id = s.event_id and e.kind = any(s.kinds)
+         where e.payout is distinct from s.payout_id::text or e.rail is distinct from s.rail
+            or e."in" is distinct from (case when e.kind in (96, 100) then s.amount end)
+            or e."out" is distinct from (case when e.kind in (98, 99, 100) then s.amount end)
+        union all
+        select format('event %s', e.event_id), 'a payout', 'none' from posted e
+         where not exists (select from steps s where s.event_id = e.event_id and s.member_id = e.member_id)
+        """,
+    ),
+    Law(
+        "payouts-add-up",
+        "a payout is the sum of the pots and origins that it is paid from",
+        """
+        select format('payout %s', p.payout_id), p.amount::text, coalesce(sum((x ->> 2)::bigint), 0)::text
+          from payouts p left join lateral jsonb_array_elements(p.parts) x on true
+         where p.product <> '' group by p.payout_id, p.amount having coalesce(sum((x ->> 2)::bigint), 0) <> p.amount
+        """,
+    ),
+    Law(
+        "payouts-are-seen-once",
+        "every payout that is settled, or came back, is one line of its account's statement of its amount",
+        """
+        with steps as (
+          select p.payout_id, p.account, -p.amount as amount, p.settled_event as event_id from payouts p where p.settled_event <> 0
+          union all
+          select p.payout_id, p.account, p.amount, p.home_event from payouts p where p.state = 'returned'),
+        seen as (
+          select w.event_id, s.account, l.amount from settled_lines w
+            join statement_lines l on l.tenant_id = w.tenant_id and l.statement_id = w.statement_id and l.line_no = w.line_no
+            join statements s on s.tenant_id = w.tenant_id and s.statement_id = w.statement_id where w.how = 'payout')
+        select format('payout %s', coalesce(s.payout_id::text, 'of no step')), format('%s in %s', s.amount, s.account),
+               coalesce(string_agg(format('%s in %s', l.amount, l.account), ', '), 'no line')
+          from steps s full join seen l using (event_id) group by event_id, s.payout_id, s.amount, s.account
+        having count(l.amount) <> 1 or s.payout_id is null or min(l.amount) is distinct from s.amount or min(l.account) is distinct from s.account
+        """,
+    ),
+    Law(
+        "failed-payouts-are-home",
+        "a payout that its counterparty has refused has its money home, unless a statement shows that it went",
+        """
+        select format('payout %s', e.reference), 'home', coalesce(p.state, 'missing') from exchanges e
+          left join payouts p on p.tenant_id = e.tenant_id and p.payout_id = e.reference
+         where e.operation = 'payouts'
+           and (p.payout_id is null or (e.outcome = 'failed' and p.home_event = 0 and p.settled_event = 0))
+        """,
+    ),
+)
