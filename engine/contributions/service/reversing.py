@@ -227,6 +227,8 @@ async def _note(session: AsyncSession, tenant: Tenant, kind: EventKind, row: Rev
 
 async def _go_on(session: AsyncSession, tenant: Tenant, row: ReversalRow, came: CameAs, actor: str) -> ReversalRow:
     """Go one step, or as many as can be gone now; return how far that is."""
+    # A receipt that is being matched must not go into a dealing while its cash is taken back.
+    await funds.hold_allocating(session)
     now = await ledger.scheme_now(session)
     step = _Step(session, tenant, came, actor, business_date(now, tenant.time_zone))
     if came.holder is None:

@@ -157,6 +157,11 @@ async def release(session: AsyncSession, receipts: Sequence[tuple[int, int]]) ->
     return int(total)
 
 
+async def hold_allocating(session: AsyncSession) -> None:
+    """Wait until no other transaction decides which receipts go into dealings; keep others waiting until this one ends."""
+    await session.execute(text("select pg_advisory_xact_lock(7201, :t)"), {"t": session.info["tenant_id"]})
+
+
 async def hold_dealing_of(session: AsyncSession, member_id: int, event_id: int) -> None:
     """Let the dealing that a receipt's cash is in stay as it is until the session ends."""
     await session.execute(

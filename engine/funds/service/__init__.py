@@ -7,6 +7,7 @@ from engine.funds.service.allocating import (
     AllocationState,
     allocate,
     allocation_state,
+    hold_allocating,
     hold_allocation,
     release,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "approve_price",
     "credit_interest",
     "held_of",
+    "hold_allocating",
     "hold_allocation",
     "import_prices",
     "list_dealings",

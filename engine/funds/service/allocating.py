@@ -98,6 +98,11 @@ def _goes_by_joining(tenant: Tenant, product: str) -> bool:
     )
 
 
+async def hold_allocating(session: AsyncSession) -> None:
+    """Wait until no other transaction puts receipts into dealings or takes them back; keep others waiting until this ends."""
+    await queries.hold_allocating(session)
+
+
 async def release(session: AsyncSession, receipts: Sequence[tuple[int, int]]) -> int:
     """Take the cash of receipts, as (member_id, event_id), out of open dealings; needs the jobs role.
 

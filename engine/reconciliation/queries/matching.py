@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.funds import service as funds
 from engine.funds.rules import ReconciledReceipt
 from engine.ledger.rules import EventKind
 from engine.runtime.database import driver
@@ -20,7 +21,7 @@ async def hold_matching(session: AsyncSession) -> None:
     All that this transaction joins it looks up by key: a planner fooled by tables that grew since they were last
     analysed would compare every line with every other.
     """
-    await session.execute(text("select pg_advisory_xact_lock(7201, :t)"), {"t": session.info["tenant_id"]})
+    await funds.hold_allocating(session)
     for plan in ("hashjoin", "mergejoin", "seqscan"):
         await session.execute(text(f"set local enable_{plan} = off"))
 

@@ -1,5 +1,6 @@
 """Statements of other formats, later versions, money that goes out, and the proof of a day, in PostgreSQL."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -247,6 +248,28 @@ async def test_a_payment_that_was_charged_back_is_shown_by_one_line(scheme: Sche
     assert not await scheme.broken()
     await take(scheme, "b", statement(line(-10_000, "R1", row=3), opening=0))
     assert items(await upi(scheme)) == {"out-not-booked": (1, "-100.00")}, "the second of one payment is nobody's"
+    assert not await scheme.broken()
+
+
+async def test_a_payment_is_matched_or_taken_back_whichever_comes_first(scheme: Scheme) -> None:
+    members = await scheme.members(["first"] * 12)
+    receipts = await scheme.receive([(m, {"retirement": 10_000}, f"R{i}") for i, m in enumerate(members)])
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        proposed = [
+            await contributions.propose_reversal(session, scheme.tenant, one, reason="charged-back", actor="staff:1")
+            for one in receipts
+        ]
+
+    async def confirm_all() -> None:
+        for one in proposed:
+            await contributions.confirm_reversal(
+                scheme.db, scheme.tenant, int(one.receipt), digest=one.digest, actor="staff:2"
+            )
+
+    lines = [line(10_000, f"R{i}", row=2 + i) for i in range(12)]
+    await asyncio.gather(take(scheme, "a", statement(*lines)), confirm_all())
+    assert await scheme.rows("select 1 from allocations") == []
+    assert (await upi(scheme)).books == "0.00"
     assert not await scheme.broken()
 
 

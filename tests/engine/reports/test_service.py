@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from sqlalchemy import event
 
+from engine.contributions import service as contributions
 from engine.funds import service as funds
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
@@ -315,3 +316,36 @@ async def pay_out(scheme: Scheme, number: str, amount: int) -> None:
         )
         (posted,) = await ledger.post(session, [entry])
         assert posted.outcome == Outcome.POSTED
+
+
+async def test_a_payment_taken_back_after_it_was_invested_leaves_no_gain_and_no_loss(india: Scheme) -> None:
+    """The member's other money is what it was, at whatever price the units of the payment were sold."""
+    await india.advance(date(2023, 4, 3))
+    asha = await india.enrol(group="sahyog")
+    kept, wrong = await india.pay(asha, "600.00"), await india.pay(asha, "300.00")
+    await india.reconcile([kept, wrong])
+    await india.deal(date(2023, 4, 3))
+    await india.advance(date(2023, 4, 5))
+    await india.prices(date(2023, 4, 5), {"SM001009": "30.0000"})
+    await india.deal(date(2023, 4, 5))
+    tenant = india.tenant
+    async with india.db.unit_of_work(tenant.tenant_id) as session:
+        proposed = await contributions.propose_reversal(
+            session, tenant, int(wrong.receipt), reason="paid-twice", actor="staff:1"
+        )
+    await contributions.confirm_reversal(india.db, tenant, int(wrong.receipt), digest=proposed.digest, actor="staff:2")
+    await india.deal(date(2023, 4, 5))
+    await india.advance(date(2023, 4, 6))
+    await india.prices(date(2023, 4, 6), {"SM001009": "31.0000"})
+    await india.deal(date(2023, 4, 6))
+    assert await contributions.carry_on_reversals(india.db, tenant) == 1
+
+    found = await statement(india, asha, date(2023, 4, 6))
+
+    assert [(line.amount_minor, line.state) for line in found.lines] == [
+        (600_00, LineState.INVESTED),
+        (300_00, LineState.INVESTED),
+        (-300_00, LineState.REVERSED),
+    ]
+    assert (found.totals.contributed_minor, found.totals.value_minor) == (600_00, 620_00)
+    assert (found.totals.payable_minor, found.totals.paid_out_minor, found.totals.gain_minor) == (0, 0, 20_00)
