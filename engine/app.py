@@ -37,7 +37,8 @@ from engine.contributions.api import CollectionController, ContributionControlle
 from engine.contributions.service import Collectors, Intake
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
-from engine.enrolment.api import EnrolmentTermsController, MemberController
+from engine.enrolment.api import EnrolmentTermsController, MemberController, VerificationController
+from engine.enrolment.service import Verifiers
 from engine.funds import rules as fund_rules
 from engine.funds.api import DealingController, PriceController
 from engine.funds.queries.laws import LAWS as FUND_LAWS
@@ -276,6 +277,10 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         caller = await provide_caller(request)
         return outside.of(deployment.tenants.by_id(caller.tenant_id)).collectors
 
+    async def provide_verifiers(request: Request[Any, Any, Any]) -> Verifiers:
+        caller = await provide_caller(request)
+        return outside.of(deployment.tenants.by_id(caller.tenant_id)).verifiers
+
     def exchanges_of(tenant_id: int) -> Exchanges:
         return outside.of(deployment.tenants.by_id(tenant_id)).exchanges
 
@@ -305,6 +310,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             TokenController,
             StaffController,
             MemberController,
+            VerificationController,
             EnrolmentTermsController,
             ContributionController,
             CollectionController,
@@ -329,6 +335,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             "tenant": Provide(provide_tenant),
             "desk": Provide(provide_desk),
             "collectors": Provide(provide_collectors),
+            "verifiers": Provide(provide_verifiers),
             "exchanges_of": given(exchanges_of),
             "db": given(deployment.db),
             "keys": given(deployment.keys),

@@ -4,6 +4,7 @@ import itertools
 import re
 import secrets
 import shutil
+import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -30,10 +31,11 @@ async def serve(
     *,
     start: datetime | None = START,
     changes: Mapping[str, str] | None = None,
+    rules: str = "",
 ) -> Tenant:
     """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
 
-    `changes` are of the manifest's text.
+    `changes` are of the manifest's text; `rules` are added to the book of the first product.
     """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
@@ -44,6 +46,9 @@ async def serve(
         assert old in written, old
         written = written.replace(old, new)
     manifest.write_text(written)
+    if rules:
+        book = min((copy / tomllib.loads(written)["products"][0]["code"] / "rules").iterdir())
+        book.write_text(f"{book.read_text()}\n{rules}")
     tenants = Tenants.load([copy], KINDS, RUNNERS)
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:
