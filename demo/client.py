@@ -167,9 +167,9 @@ class Operator:
         """Send JSON and return the JSON that came back."""
         return self._send(path, json.dumps(body).encode(), "application/json", status)
 
-    def upload(self, path: str, raw: bytes, **query: str) -> Any:
+    def upload(self, path: str, raw: bytes, *, status: int = 200, **query: str) -> Any:
         """Send a file as it is and return the JSON that came back."""
-        return self._send(f"{path}?{urlencode(query, quote_via=quote)}", raw, "application/octet-stream", 200)
+        return self._send(f"{path}?{urlencode(query, quote_via=quote)}", raw, "application/octet-stream", status)
 
     def _send(self, path: str, raw: bytes, media_type: str, status: int) -> Any:
         answer = self._site.ask(

@@ -13,6 +13,7 @@ from demo.client import Credentials, Site
 from demo.plan import Plan
 from demo.proof import Proof
 from demo.year import Tally
+from demo.year_end import YearEnded
 
 
 def as_document(
@@ -99,6 +100,8 @@ def _rows(
     row("invested", lambda t, _, currency: _money(t.invested, currency) if t.orders else "")
     row("units allotted", lambda t, *_: f"{t.units:,.4f}" if t.orders else "")
     row("units of residue", lambda t, *_: f"{t.residue_units:,.4f}" if t.orders else "")
+    row("interest credited", lambda t, _, currency: _interest(t.year_end, currency))
+    row("state money shared", lambda t, _, currency: _state_money(t.year_end, currency))
     row("events, transfers", lambda _, p, __: f"{p.events:,}, {p.transfers:,}")
     row("last checkpoint", lambda _, p, __: f"{p.log_size:,} entries")
     row("akiba check", lambda _, p, __: "no law broken" if not p.laws_broken else f"{p.laws_broken} broken")
@@ -110,6 +113,14 @@ def _rows(
 
 def _misbehaved(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values()):,} times in {len(counts)} ways"
+
+
+def _interest(ended: YearEnded | None, currency: str) -> str:
+    return f"{ended.interest_members:,}: {_money(ended.interest, currency)}" if ended else ""
+
+
+def _state_money(ended: YearEnded | None, currency: str) -> str:
+    return f"{ended.claim_lines:,}: {_money(ended.shared, currency)}" if ended else ""
 
 
 def _money(amount: Decimal, currency: str) -> str:

@@ -212,6 +212,7 @@ class _Demo:
             machine=machine,
             partner=partner,
             operator=Operator(site, way_in[1]),
+            staff=lambda role: Operator(site, _link(machine, plan, site, role)),
             files=self._folder / "files" / plan.pack.code,
             counterparties=self._counterparties,
             progress=lambda done: progress.advance(task, done),
@@ -317,9 +318,10 @@ def _ways_in(machine: Machine, plan: Plan, site: Site) -> tuple[Credentials, str
     return Credentials(made["client_id"], made["client_secret"]), _link(machine, plan, site)
 
 
-def _link(machine: Machine, plan: Plan, site: Site) -> str:
-    """Return a new one-time link for staff, at the address where this demo serves."""
-    made = machine.akiba("admin", "bootstrap", "--tenant", plan.pack.code)
+def _link(machine: Machine, plan: Plan, site: Site, role: str = "") -> str:
+    """Return a new one-time link for staff, at the address where this demo serves: for one role, or for the day's work."""
+    one = ("--role", role, "--name", role) if role else ()
+    made = machine.akiba("admin", "bootstrap", "--tenant", plan.pack.code, *one)
     return f"{site.url}/{str(made['link']).split('/', 3)[3]}"
 
 

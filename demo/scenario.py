@@ -95,6 +95,25 @@ class Collecting(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     one_address: tuple[str, ...] = ()
 
 
+class YearEnd(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The end of the scheme year that `day` lies in, worked on the first day from `on` on.
+
+    `percent` is declared on `declared_on` for the series `series`, in force from `effective_from`. Members' classes, each as
+    likely as its weight, are those of `classes_as_of`. The state pays its claim into the channel `paid_by`.
+    """
+
+    on: date
+    day: date
+    series: str
+    percent: str
+    effective_from: date
+    declared_on: date
+    source: str
+    classes: Mapping[str, int]
+    classes_as_of: date
+    paid_by: str
+
+
 class Saver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person whose account is calculated by hand: the same one however large the demo is.
 
@@ -130,6 +149,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sending: Sending
     mishaps: Mishaps = Mishaps()
     collecting: Collecting | None = None
+    year_end: YearEnd | None = None
     saver: tuple[Saver, ...] = ()
 
     def __post_init__(self) -> None:

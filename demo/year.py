@@ -23,6 +23,7 @@ from demo.people import Person
 from demo.plan import Payment, Plan
 from demo.processes import Machine
 from demo.scenario import Pack, Way
+from demo.year_end import YearEnded, YearEnding
 from engine.kernel.price_files import PublishedPrice
 from integrations.fund_managers.cra_files.adapter import CraFiles
 from integrations.fund_managers.csv_files.layouts import PLAIN
@@ -61,6 +62,7 @@ class Tally:
     invested: Decimal = Decimal(0)
     units: Decimal = Decimal(0)
     residue_units: Decimal = Decimal(0)
+    year_end: YearEnded | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -91,6 +93,7 @@ class Year:
         machine: Machine,
         partner: Partner,
         operator: Operator,
+        staff: Callable[[str], Operator],
         files: Path,
         counterparties: Path,
         progress: Callable[[int], None],
@@ -102,7 +105,7 @@ class Year:
         self._pack: Pack = plan.pack
         self._machine, self._partner, self._operator = machine, partner, operator
         self._files, self._progress, self._is_stopped = files, progress, is_stopped
-        self._counterparties = counterparties
+        self._counterparties, self._staff = counterparties, staff
         self._consents: dict[str, list[dict[str, str]]] = {}
         self._sent_files: list[Path] = []
         self._lock = Lock()
@@ -128,6 +131,8 @@ class Year:
             self._reconcile(day, taken)
             if day == self._collecting_on:
                 self._collect(day)
+            if day == self._year_ends_on:
+                self._end_year(day)
             self._deal(day)
             self.tally.days += 1
             self._progress(1 + len(payments))
@@ -304,6 +309,25 @@ class Year:
                 tally.misbehaved[how] = tally.misbehaved.get(how, 0) + times
             lines = [(one["transaction"], one["amount"]) for one in end.movements]
             self._import_statement(channel, day, lines, name=f"{channel}-requests-{day.isoformat()}.csv")
+
+    @property
+    def _year_ends_on(self) -> date | None:
+        """Return the day on which the scheme year's end is worked, if it is."""
+        wanted = self._pack.scenario.year_end
+        return None if wanted is None else next((day for day in self.plan.days if day >= wanted.on), None)
+
+    def _end_year(self, day: date) -> None:
+        """Credit the year's interest; claim its state money, which the next statement shows, and share it."""
+        wanted = self._pack.scenario.year_end
+        assert wanted is not None
+        with self._timed("year end"):
+            ending = YearEnding(self._pack, wanted, self._operator, self._staff)
+            ending.tell_classes([self.numbers[index] for index in sorted(self.numbers)])
+            self.tally.year_end = ended = ending.credit()
+            number, line = ending.claim(ended)
+        self._import_statement(wanted.paid_by, day, [line], name=f"{wanted.paid_by}-state-{day.isoformat()}.csv")
+        with self._timed("year end"):
+            ending.share(number, ended)
 
     # -- the evening
 
