@@ -47,7 +47,8 @@ from engine.contributions.api import (
 from engine.contributions.service import Collectors, Intake
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
-from engine.enrolment.api import EnrolmentTermsController, MemberController
+from engine.enrolment.api import EnrolmentTermsController, MemberController, VerificationController
+from engine.enrolment.service import Verifiers
 from engine.funds import rules as fund_rules
 from engine.funds.api import DealingController, PriceController
 from engine.funds.queries.laws import LAWS as FUND_LAWS
@@ -291,6 +292,10 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         caller = await provide_caller(request)
         return outside.of(deployment.tenants.by_id(caller.tenant_id)).payers
 
+    async def provide_verifiers(request: Request[Any, Any, Any]) -> Verifiers:
+        caller = await provide_caller(request)
+        return outside.of(deployment.tenants.by_id(caller.tenant_id)).verifiers
+
     def exchanges_of(tenant_id: int) -> Exchanges:
         return outside.of(deployment.tenants.by_id(tenant_id)).exchanges
 
@@ -320,6 +325,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             TokenController,
             StaffController,
             MemberController,
+            VerificationController,
             EnrolmentTermsController,
             ContributionController,
             CollectionController,
@@ -348,6 +354,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             "desk": Provide(provide_desk),
             "collectors": Provide(provide_collectors),
             "payers": Provide(provide_payers),
+            "verifiers": Provide(provide_verifiers),
             "exchanges_of": given(exchanges_of),
             "db": given(deployment.db),
             "keys": given(deployment.keys),

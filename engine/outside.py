@@ -13,6 +13,8 @@ from engine.benefits.service import BankRail, Payers
 from engine.contributions import service as contributions
 from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
+from engine.enrolment import service as enrolment
+from engine.enrolment.service import Verifiers
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Transport, Unanswered, Unreachable, WireRequest, WireResponse
@@ -32,6 +34,9 @@ IDLE_SECONDS = 0.5
 
 UNJOINED_SECONDS = 60.0
 """The same, for a tenant that is joined to nobody."""
+
+JOINERS_SECONDS = 60.0
+"""How often the identity agency is asked about whoever joined since."""
 
 UNTOLD_SECONDS = 600.0
 """How often an operator is asked for payments in that nobody told us of."""
@@ -81,6 +86,11 @@ class Joined:
     collectors: Collectors
     payers: Payers
     payments_in: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verifiers(self) -> Verifiers:
+        """Return how authorities are asked about members."""
+        return Verifiers(self.exchanges)
 
 
 class Registered(Struct, frozen=True, kw_only=True):
@@ -155,6 +165,7 @@ class Outside:
                     name, {contributions.PAYMENTS_IN: operation}, pace, acknowledgement=adapter.reply(None)
                 )
                 adapters["PaymentsIn", channel.code] = adapter
+        self._join_agency(tenant, counterparties)
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
 
         def of(port: str) -> dict[str, Any]:
@@ -169,6 +180,18 @@ class Outside:
             rail: self._file.credentials(tenant.code, rail, BankRail)
             for rail in self._file.names(tenant.code, having="pays_from")
         }
+
+    def _join_agency(self, tenant: Tenant, counterparties: dict[str, Counterparty]) -> None:
+        """Add the scheme's identity agency, where its pack names an adapter and the secrets file has its table."""
+        name = tenant.pack.adapters.get("IdentityAgency")
+        if name is None or not self._file.has(tenant.code, enrolment.AGENCY):
+            return
+        agency = self._adapter("IdentityAgency", tenant, enrolment.AGENCY, name)
+        if agency is None:
+            raise KeyError(f"no IdentityAgency adapter is called {name}")
+        operation = enrolment.agency_operation(agency, tenant, self._db, self._keys)
+        pace = self._file.pace(tenant.code, enrolment.AGENCY)
+        counterparties[enrolment.AGENCY] = Counterparty(enrolment.AGENCY, {enrolment.VERIFICATIONS: operation}, pace)
 
     def _adapter(self, port: str, tenant: Tenant, channel: str, name: str) -> Any | None:
         """Return a channel's adapter for a port, None where that adapter does not answer it."""
@@ -275,6 +298,8 @@ class OutsideWork:
         turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
         for name in joined.exchanges.counterparties:
             turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
+        if joined.verifiers.has_agency:
+            turns.append(_forever(_joiners(self._db, self._keys, joined, tenant), tenant, JOINERS_SECONDS))
         for channel in joined.payments_in:
             turns.append(_forever(_looks(self._db, joined, channel, tenant), tenant, UNTOLD_SECONDS))
         await asyncio.gather(*turns)
@@ -288,6 +313,10 @@ def _looks(db: Database, joined: Joined, channel: str, tenant: Tenant) -> Callab
         return 0  # whatever was found, the next look is later
 
     return look
+
+
+def _joiners(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
+    return lambda: enrolment.ask_about_joiners(db, keys, tenant, joined.verifiers)
 
 
 def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:

@@ -61,7 +61,13 @@ _READS = frozenset(
 
 ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
-        Role.OPERATOR: _READS | {Permission.MEMBERS_ENROL, Permission.MEMBERS_STATUS},
+        Role.OPERATOR: _READS
+        | {
+            Permission.MEMBERS_ENROL,
+            Permission.MEMBERS_STATUS,
+            Permission.MEMBERS_VERIFY,
+            Permission.IDENTITY_DECIDE,
+        },
         Role.CONTRIBUTIONS_OFFICER: _READS
         | {
             Permission.CONTRIBUTIONS_RECEIVE,
@@ -125,6 +131,7 @@ PARTNER_SCOPES = frozenset(
     {
         Permission.MEMBERS_ENROL,
         Permission.MEMBERS_READ,
+        Permission.MEMBERS_VERIFY,
         Permission.CONTRIBUTIONS_RECEIVE,
         Permission.CONTRIBUTIONS_READ,
         Permission.COLLECTIONS_REQUEST,

@@ -2,6 +2,7 @@
 
 from datetime import date
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -9,10 +10,20 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
+from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.enrolment import errors, service
 from engine.enrolment.rules import Application, monthly_ceiling, plain_words, terms_of
-from engine.enrolment.service import LONGEST_KEY, Answer, Enrolled, Enrolment, StatusWord
+from engine.enrolment.service import (
+    LONGEST_KEY,
+    Answer,
+    Doubt,
+    Enrolled,
+    Enrolment,
+    StatusWord,
+    Verification,
+    Verifiers,
+)
 from engine.identity import errors as identity_errors
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
@@ -91,6 +102,23 @@ class StatusAnswer(Struct, frozen=True):
     """Whether the word is new; the same word is recorded once."""
 
     is_new: bool
+
+
+class VerificationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which of the member's documents the agency is asked about."""
+
+    document: Annotated[str, Meta(pattern=CODE, examples=["nid"])]
+    one_time_code: Annotated[
+        str,
+        Meta(max_length=20, pattern=r"^[0-9A-Za-z]*$", description="what the agency sent to the member, if it did"),
+    ] = ""
+
+
+class DoubtDecision(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether whom the authority stated is the member; the reason is a short word of the scheme's own, nothing personal."""
+
+    is_same_person: bool
+    reason: Annotated[str, Meta(pattern=CODE, examples=["documents-seen"])]
 
 
 class DocumentTerms(Struct, frozen=True):
@@ -340,6 +368,101 @@ class MemberController(Controller):
             word = StatusWord(member.member_id, data.attribute, data.value, data.source, data.as_of, data.expires_on)
             new = await service.record_statuses(session, tenant, [word], actor=caller.actor)
         return StatusAnswer(bool(new))
+
+
+class VerificationController(Controller):
+    """Members' identities checked with authorities, and the doubts that people decide."""
+
+    path = "/v1"
+    tags = ("Members",)
+
+    @post(
+        "/members/{number:str}/verifications",
+        operation_id="AskForVerification",
+        status_code=202,
+        opt={"permission": Permission.MEMBERS_VERIFY},
+        responses=refuses(errors.UnknownMember, errors.CannotVerify, errors.DocumentMissing),
+    )
+    async def ask(
+        self,
+        number: FromPath[str],
+        data: JSONBody[VerificationRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        verifiers: NamedDependency[Verifiers],
+    ) -> Verification:
+        """Ask the scheme's identity agency about a member; while no answer has come, asking again asks nothing new."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.ask_agency(
+                session,
+                keys,
+                tenant,
+                verifiers,
+                number=number,
+                document=data.document,
+                one_time_code=data.one_time_code,
+                actor=caller.actor,
+            )
+
+    @get(
+        "/verifications/{reference:uuid}",
+        operation_id="GetVerification",
+        opt={"permission": Permission.MEMBERS_READ},
+        responses=refuses(errors.UnknownVerification),
+    )
+    async def find(
+        self,
+        reference: FromPath[UUID],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Verification:
+        """Return what has come of a check: which kinds of attributes the authority stated, as of when, and none of them."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.find_verification(session, keys, reference, actor=caller.actor)
+
+    @get("/identity/doubts", operation_id="ListIdentityDoubts", opt={"permission": Permission.IDENTITY_DECIDE})
+    async def list_doubts(
+        self,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> list[Doubt]:
+        """Return the checks that a person must decide, the oldest first, 100 at most; reading them is noted."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.list_doubts(session, keys, most=100, actor=caller.actor)
+
+    @post(
+        "/identity/doubts/{reference:uuid}/decision",
+        operation_id="DecideIdentityDoubt",
+        status_code=200,
+        opt={"permission": Permission.IDENTITY_DECIDE},
+        responses=refuses(errors.UnknownVerification, errors.NothingToDecide, SamePerson),
+    )
+    async def decide_doubt(
+        self,
+        reference: FromPath[UUID],
+        data: JSONBody[DoubtDecision],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Verification:
+        """Decide whether whom the authority stated is the member; whoever asked does not decide."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.decide_doubt(
+                session,
+                keys,
+                tenant,
+                reference,
+                is_same_person=data.is_same_person,
+                reason=data.reason,
+                actor=caller.actor,
+            )
 
 
 class EnrolmentTermsController(Controller):

@@ -305,3 +305,24 @@ class NoSuchRule(Refused):
 
     code = "enrolment.no-such-rule"
     message = N_("The product has no rule {rule}.")
+
+
+class CannotVerify(Refused):
+    """The scheme asks no agency about documents of that kind, or is not joined to it."""
+
+    code = "enrolment.cannot-verify"
+    message = N_("No agency is asked about documents of this kind. Asked about: {allowed}.")
+
+
+class UnknownVerification(NotFound):
+    """There is no question to an authority of that reference."""
+
+    code = "enrolment.unknown-verification"
+    message = N_("There is no such check of an identity.")
+
+
+class NothingToDecide(Refused):
+    """The check was decided before, or no answer has come yet."""
+
+    code = "enrolment.nothing-to-decide"
+    message = N_("There is nothing to decide here any more.")

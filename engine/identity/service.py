@@ -23,7 +23,7 @@ from engine.kernel.ids import new_member_number
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.key_file import FileKeyStore
-from engine.runtime.secrets import associated_data, blind_index, decrypt, encrypt, new_data_key
+from engine.runtime.secrets import DataKey, associated_data, blind_index, decrypt, encrypt, new_data_key
 
 LAWS = queries.LAWS
 _NUMBER_ATTEMPTS = 8
@@ -159,6 +159,26 @@ async def erase(session: AsyncSession, member_id: int, *, actor: str, business_d
     await ledger.post(session, [entry])
 
 
+async def seal_for(
+    session: AsyncSession, keys: FileKeyStore, member_id: int, table: str, row_id: object, plaintext: bytes
+) -> bytes | None:
+    """Encrypt what is personal of a member under their own key, for one row of one table; None if they were erased."""
+    key = await _key_of(session, keys, member_id)
+    return None if key is None else encrypt(key, plaintext, aad=_row_place(session, table, row_id))
+
+
+async def open_for(
+    session: AsyncSession, keys: FileKeyStore, member_id: int, table: str, row_id: object, sealed: bytes
+) -> bytes | None:
+    """Return what `seal_for` was given; None if the member was erased.
+
+    Raises:
+        runtime.secrets.DecryptionFailed: another row's, or changed since.
+    """
+    key = await _key_of(session, keys, member_id)
+    return None if key is None else decrypt(key, sealed, aad=_row_place(session, table, row_id))
+
+
 # -- finding
 
 
@@ -187,6 +207,16 @@ async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dic
 
 def _place(tenant_id: int, member_id: int, version: int) -> bytes:
     return associated_data(tenant_id, "vault", "document", f"{member_id}/{version}")
+
+
+async def _key_of(session: AsyncSession, keys: FileKeyStore, member_id: int) -> DataKey | None:
+    tenant_id = session.info["tenant_id"]
+    rows = await queries.sealed_documents(session, [member_id])
+    return keys.unwrap(tenant_id, rows[0][1], aad=_key_place(tenant_id, member_id)) if rows else None
+
+
+def _row_place(session: AsyncSession, table: str, row_id: object) -> bytes:
+    return associated_data(session.info["tenant_id"], table, "document", row_id)
 
 
 def _key_place(tenant_id: int, member_id: int) -> bytes:

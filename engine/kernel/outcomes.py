@@ -60,7 +60,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     `provider_ref` is the counterparty's own id of the transaction, once there is one; `handle` what an enquiry must
     name the request by, where that is not our reference; `amount` the decimal text and `currency` the code that the
     counterparty states, `account` what the payer said the money is for; `code` its own word for the outcome, as it
-    came.
+    came; `document` what more it stated, as whoever asked keeps it.
     """
 
     state: RequestState
@@ -71,6 +71,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     currency: str = ""
     account: str = ""
     code: str = ""
+    document: str = ""
 
 
 class Hint(Struct, frozen=True, kw_only=True):

@@ -103,6 +103,20 @@ ASKED: dict[str, Ask] = {
             "json": {"attribute": "class", "value": "one", "source": "register", "as_of": "2023-04-01"}
         },
     ),
+    "AskForVerification": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/verifications",
+        Permission.MEMBERS_VERIFY,
+        request=lambda _ids, _site: {"json": {"document": "aadhaar"}},
+    ),
+    "GetVerification": Ask("GET", lambda ids: f"/v1/verifications/{ids.collection}", Permission.MEMBERS_READ),
+    "ListIdentityDoubts": Ask("GET", lambda _: "/v1/identity/doubts", Permission.IDENTITY_DECIDE, 200),
+    "DecideIdentityDoubt": Ask(
+        "POST",
+        lambda ids: f"/v1/identity/doubts/{ids.collection}/decision",
+        Permission.IDENTITY_DECIDE,
+        request=lambda _ids, _site: {"json": {"is_same_person": True, "reason": "documents-seen"}},
+    ),
     "GetStatement": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement", Permission.STATEMENTS_READ),
     "GetStatementPDF": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement.pdf", Permission.STATEMENTS_READ),
     "GetEnrolmentTerms": Ask("GET", lambda ids: f"/v1/enrolment-terms/{ids.product}", Permission.MEMBERS_ENROL),

@@ -28,6 +28,8 @@ from engine.enrolment.rules.persons import (
     monthly_ceiling,
     resident_on,
 )
+from engine.enrolment.rules.verifying import IdentityCheckRule, NameMatchRule, name_verdict
+from engine.identity.rules.names import score
 from engine.kernel.amounts import Amount
 from engine.kernel.months import age_on
 from engine.tenancy.rules import MissingInput, ScenarioContext
@@ -275,6 +277,34 @@ def run_decision_limit(context: ScenarioContext) -> Outcome:
     return {**outcome, "late": str(answered > due).lower()}
 
 
+def run_name_match(context: ScenarioContext) -> Outcome:
+    """Return the `verdict` (accept, look or refuse) on two names for a `purpose`, and their `score_bp`.
+
+    Given are `ours` and `theirs`, or the `score_bp` itself.
+
+    Raises:
+        NoSuchRule: the product compares no names for that purpose.
+    """
+    purpose = context.text("purpose")
+    found = next((one for one in context.rules(NameMatchRule) if one.rule.purpose == purpose), None)
+    if found is None:
+        raise NoSuchRule(rule=purpose)
+    given = context.text("score_bp")
+    points = int(given) if given else score(context.text("ours"), context.text("theirs"))
+    context.compare(found, "accept_bp", points, found.rule.accept_bp)
+    context.compare(found, "look_bp", points, found.rule.look_bp)
+    return {"verdict": name_verdict(found.rule, points).value, "score_bp": str(points)}
+
+
+def run_identity_check(context: ScenarioContext) -> Outcome:
+    """Return whether an agency is asked about a `document`: `asked` is "at-joining", "on-request" or "never"."""
+    document = context.text("document")
+    found = next((one for one in context.rules(IdentityCheckRule) if one.rule.document == document), None)
+    if found is None:
+        return {"asked": "never"}
+    return {"asked": "at-joining" if found.rule.at_joining else "on-request"}
+
+
 RUNNERS: Mapping[str, Runner] = {
     "enrolment": run_enrolment,
     "entry-age": run_entry_age,
@@ -283,6 +313,8 @@ RUNNERS: Mapping[str, Runner] = {
     "external-status": run_external_status,
     "kyc-limit": run_kyc_limit,
     "decision-limit": run_decision_limit,
+    "name-match": run_name_match,
+    "identity-check": run_identity_check,
 }
 
 

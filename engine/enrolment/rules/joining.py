@@ -24,6 +24,7 @@ from engine.enrolment.rules.later import DecisionLimitRule, EligibilityAtContrib
 from engine.enrolment.rules.levels import GroupProofRule, KycTiersRule
 from engine.enrolment.rules.parameters import Code, Name, listed
 from engine.enrolment.rules.persons import ExclusionRule, ExternalStatusRule, IncomeCeilingRule, PersonClassRule
+from engine.enrolment.rules.verifying import IdentityCheckRule, NameMatchRule
 from engine.kernel.rules import Rule
 from engine.tenancy.rules.books import AnyRule, InForce
 
@@ -81,6 +82,8 @@ RULE_KINDS: tuple[type[Rule], ...] = (
     ConsentsRule,
     EligibilityAtContributionRule,
     DecisionLimitRule,
+    NameMatchRule,
+    IdentityCheckRule,
 )
 
 

@@ -1,0 +1,27 @@
+"""What authorities say of members: verifications.
+
+Step: expand.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alembic import op
+
+from migrations.walls import grant, wall
+
+revision: str = "0022_people"
+down_revision: str | None = "0021_payouts"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.execute("set local lock_timeout = '5s'")
+    op.execute((Path(__file__).parent / "0022_people.sql").read_text(encoding="utf-8"))
+    wall("verifications")
+    grant(
+        "verifications",
+        app="select, insert, update (decided_at, event_id, score_bp, as_of, state, why, code, kinds, document)",
+    )

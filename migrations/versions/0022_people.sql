@@ -1,0 +1,24 @@
+-- What authorities say of members. What they state of a person is sealed under that member's own key and goes with it;
+-- outside of it stand kinds, days and scores alone.
+
+create table verifications (
+  reference uuid not null, asked_at timestamptz not null default clock_timestamp(), decided_at timestamptz,
+  member_id bigint not null, event_id bigint, tenant_id int not null, score_bp smallint, as_of date,
+  state text not null default 'asked'
+    check (state in ('asked', 'verified', 'doubtful', 'mismatch', 'unknown-number', 'blocked', 'refused', 'not-proven')),
+  document_kind text not null, source text not null, asked_by text not null, why text not null default '', code text not null default '',
+  kinds text[] not null default '{}', document bytea,
+  primary key (member_id, reference),
+  check ((decided_at is null) = (state in ('asked', 'doubtful')))
+);
+create unique index verifications_by_reference on verifications (tenant_id, reference);
+-- One question at a time about one document of one member.
+create unique index verifications_open on verifications (member_id, document_kind, source) where state in ('asked', 'doubtful');
+create index verifications_doubtful on verifications (tenant_id, asked_at) where state = 'doubtful';
+
+create function forget_verifications() returns trigger language plpgsql as $$ begin
+  update verifications set document = null where member_id = new.member_id;
+  return null;
+end $$;
+create trigger forget_verifications after update of status on members
+  for each row when (new.status = 'erased') execute function forget_verifications();
