@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.access.errors import SamePerson
+from engine.access.rules import checked_by_other
 from engine.enrolment import queries
 from engine.enrolment.errors import (
     CannotVerify,
@@ -310,8 +310,7 @@ async def decide_doubt(
         raise UnknownVerification
     if row.state is not VerificationState.DOUBTFUL:
         raise NothingToDecide
-    if row.asked_by == actor:
-        raise SamePerson
+    checked_by_other(maker=row.asked_by, checker=actor)
     state = VerificationState.VERIFIED if is_same_person else VerificationState.MISMATCH
     await _record(
         session, keys, tenant, row, Judged(state, row.score_bp, row.why), sealed=row.document, code=row.code, actor=actor,
