@@ -284,3 +284,66 @@ async def begin_checks(session: AsyncSession, payout_ids: Sequence[UUID]) -> Non
         "update payouts set is_check_begun = true where tenant_id = %s and payout_id = any(%s)",
         (session.info["tenant_id"], list(payout_ids)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A payout, and the waiting line of its account's statement that shows it gone, or come back."""
+
+    payout: PayoutRow
+    statement_id: int
+    line_no: int
+    value_date: date
+
+
+_SEEN = f"""
+select {_COLUMNS}, '', l.statement_id, l.line_no, l.value_date
+  from unmatched_lines u
+  join statement_lines l using (tenant_id, statement_id, line_no)
+  join statements s using (tenant_id, statement_id)
+ cross join lateral (
+   select payout_id from payouts where tenant_id = u.tenant_id and reference_digest in (l.reference_digest, l.other_digest)
+   union
+   select payout_id from payouts where tenant_id = u.tenant_id and provider_digest in (l.reference_digest, l.other_digest)) k
+  join payouts p on p.tenant_id = u.tenant_id and p.payout_id = k.payout_id and p.account = s.account
+"""
+
+
+async def seen_gone(session: AsyncSession, *, most: int) -> list[Seen]:
+    """Return payouts in transit, locked, each with the first waiting line that shows exactly its amount gone."""
+    return await _seen(
+        session,
+        "where l.amount = -p.amount and p.approved_event <> 0 and p.settled_event = 0 and p.home_event = 0",
+        most,
+    )
+
+
+async def seen_returned(session: AsyncSession, *, most: int) -> list[Seen]:
+    """Return payouts that went, locked, each with the first waiting line that shows exactly its amount come back."""
+    return await _seen(session, "where l.amount = p.amount and p.settled_event <> 0 and p.home_event = 0", most)
+
+
+async def _seen(session: AsyncSession, where: str, most: int) -> list[Seen]:
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"{_SEEN} {where} order by l.statement_id, l.line_no, p.payout_id limit %s for update of p", (most,)
+    )
+    found: dict[UUID, Seen] = {}
+    lines: set[tuple[int, int]] = set()
+    for *values, statement_id, line_no, value_date in await cursor.fetchall():
+        row = _row(values)
+        if row.payout_id not in found and (statement_id, line_no) not in lines:
+            found[row.payout_id] = Seen(row, statement_id, line_no, value_date)
+            lines.add((statement_id, line_no))
+    return list(found.values())
+
+
+async def settle(session: AsyncSession, rows: Sequence[tuple[UUID, int]]) -> None:
+    """Note the events (payout, event) by which a statement showed payouts gone; they succeeded, whatever was said before."""
+    connection = await driver(session)
+    await connection.execute(
+        """update payouts p set settled_event = k.event_id, state = 'succeeded', reason = ''
+             from unnest(%s::uuid[], %s::bigint[]) k(payout_id, event_id)
+            where p.tenant_id = %s and p.payout_id = k.payout_id""",
+        ([one for one, _ in rows], [one for _, one in rows], session.info["tenant_id"]),
+    )

@@ -13,6 +13,7 @@ from engine.benefits.service.paying import (
     refuse,
 )
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
+from engine.benefits.service.settling import Settlement, settle_payouts
 
 __all__ = [
     "BANK",
@@ -20,6 +21,7 @@ __all__ = [
     "PAYOUTS",
     "BankRail",
     "Payers",
+    "Settlement",
     "approve",
     "check_names",
     "check_operation",
@@ -28,4 +30,5 @@ __all__ = [
     "list_payouts",
     "payout_operation",
     "refuse",
+    "settle_payouts",
 ]
