@@ -10,6 +10,7 @@ from procrastinate import PsycopgConnector
 
 from engine.app import DatabaseURLs, Deployment, adapter, follow_tenants
 from engine.audit import service as audit
+from engine.benefits.jobs import JOBS as BENEFIT_JOBS
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
@@ -20,10 +21,10 @@ from engine.runtime.database import Role
 from engine.runtime.jobs import Jobs, promise
 from engine.runtime.logging import get_logger
 
-JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS}
+JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT_JOBS}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
 
-SCHEDULED = ("reconciliation.match_statements", "contributions.recompute_changes")
+SCHEDULED = ("reconciliation.match_statements", "contributions.recompute_changes", "benefits.settle_payouts")
 """Jobs that come round for every tenant; a waiting one is not queued again."""
 
 ROUND_SECONDS = 60

@@ -1,6 +1,6 @@
 """What benefits refuse."""
 
-from engine.kernel.errors import NotFound, Refused
+from engine.kernel.errors import Invalid, NotFound, Refused
 from engine.kernel.text import N_
 
 
@@ -317,3 +317,10 @@ class RailNotJoined(Refused):
 
     code = "benefits.rail-not-joined"
     message = N_("Nothing can be paid this way now ({rail}).")
+
+
+class UnreadableReport(Invalid):
+    """A bank's report cannot be taken as it is; nothing of it was used."""
+
+    code = "benefits.unreadable-report"
+    message = N_("{file}, row {row}, {field}: {reason}.")

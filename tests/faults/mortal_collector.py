@@ -1,4 +1,4 @@
-"""A worker that kills itself, without a word, where it is told to: run as a program by `test_collector_killed`.
+"""A worker that kills itself, without a word, where it is told to: run as a program by `test_collector_killed` and `test_payer_killed`.
 
 It does the worker's own work with counterparties, over the real protocols; its parts are wrapped from outside.
 """
@@ -32,7 +32,7 @@ POINTS = (
     "posting",
     "posted-and-not-noted",
 )
-_ASKS = ("/v1_0/requesttopay", "/stkpush/v1/processrequest")
+_ASKS = ("/v1_0/requesttopay", "/stkpush/v1/processrequest", "/v1_0/transfer", "/b2c/v3/paymentrequest")
 _PAYMENTS = {EventKind.CONTRIBUTION_RECEIVED, EventKind.CONTRIBUTION_SUSPENDED}
 
 
@@ -43,7 +43,7 @@ def die() -> NoReturn:
 
 
 def arm(point: str) -> None:
-    """Let the process die at `point` of a collection's way."""
+    """Let the process die at `point` of a collection's or payout's way."""
     send, store, mark, post = (
         HttpTransport.send,
         queries.store_standing,
@@ -72,7 +72,7 @@ def arm(point: str) -> None:
     async def posting(connection: Any, tenant_id: int, entries: Sequence[Entry], **options: Any) -> list[Posted]:
         nonlocal is_written
         fates = await post(connection, tenant_id, entries, **options)
-        is_written = point == "posting" and any(entry.kind in _PAYMENTS for entry in entries)
+        is_written |= point == "posting" and any(entry.kind in _PAYMENTS for entry in entries)
         return fates
 
     async def marking(session: Any, rows: Any) -> None:

@@ -1,6 +1,6 @@
 """SQL of payouts: what is to be paid, what became of it, and the lines of statements that show it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -59,6 +59,15 @@ def _row(values: Sequence[Any]) -> PayoutRow:
     found[20], found[21] = tuple(found[20]), msgspec.convert(found[21], tuple[Part, ...])
     found[22] = bytes(found[22])
     return PayoutRow(*found)
+
+
+async def select_payouts(session: AsyncSession, where: str, parameters: Mapping[str, object]) -> list[PayoutRow]:
+    """Return the tenant's payouts that are so; `where` is the rest of the statement, and no text from outside."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"{_PAYOUTS} where p.tenant_id = %(t)s and {where}", {"t": session.info["tenant_id"], **parameters}
+    )
+    return [_row(row) for row in await cursor.fetchall()]
 
 
 async def lock_source(session: AsyncSession, source: str) -> None:
@@ -121,39 +130,30 @@ async def add_payout(
 
 async def find_payout(session: AsyncSession, payout_id: UUID, *, lock: bool = False) -> PayoutRow | None:
     """Return a payout; with `lock` nobody else changes it until the transaction ends."""
-    connection = await driver(session)
-    cursor = await connection.execute(
-        f"{_PAYOUTS} where p.tenant_id = %s and p.payout_id = %s {'for update of p' if lock else ''}",
-        (session.info["tenant_id"], payout_id),
+    found = await select_payouts(
+        session, f"p.payout_id = %(id)s {'for update of p' if lock else ''}", {"id": payout_id}
     )
-    row = await cursor.fetchone()
-    return None if row is None else _row(row)
+    return next(iter(found), None)
 
 
 async def find_live(session: AsyncSession, source: str) -> PayoutRow | None:
     """Return the payout of a source that is under way or went out, if there is one."""
-    connection = await driver(session)
-    cursor = await connection.execute(
-        f"{_PAYOUTS} where p.tenant_id = %s and p.source = %s and p.state not in ('refused', 'failed', 'returned')",
-        (session.info["tenant_id"], source),
-    )
-    row = await cursor.fetchone()
-    return None if row is None else _row(row)
+    where = "p.source = %(source)s and p.state not in ('refused', 'failed', 'returned')"
+    return next(iter(await select_payouts(session, where, {"source": source})), None)
 
 
 async def list_payouts(
     session: AsyncSession, *, state: PayoutState | None, after: UUID | None, most: int
 ) -> list[PayoutRow]:
     """Return payouts after another one, oldest first, of one state as it is stored if that is given."""
-    connection = await driver(session)
-    cursor = await connection.execute(
-        f"""{_PAYOUTS} where p.tenant_id = %(t)s and (%(state)s::text is null or p.state = %(state)s)
+    return await select_payouts(
+        session,
+        """(%(state)s::text is null or p.state = %(state)s)
              and (%(after)s::uuid is null or (p.made_at, p.payout_id) > (
                    select a.made_at, a.payout_id from payouts a where a.tenant_id = %(t)s and a.payout_id = %(after)s))
            order by p.made_at, p.payout_id limit %(most)s""",
-        {"t": session.info["tenant_id"], "state": state, "after": after, "most": most},
+        {"state": state, "after": after, "most": most},
     )
-    return [_row(row) for row in await cursor.fetchall()]
 
 
 async def payable_left(session: AsyncSession, member_id: int, product: str) -> dict[tuple[str, str], int]:
@@ -267,14 +267,13 @@ async def come_home(
 
 
 async def unchecked(session: AsyncSession, *, most: int) -> list[PayoutRow]:
-    """Return payouts whose account's name waits to be checked and whose check was not begun, the oldest first."""
-    connection = await driver(session)
-    cursor = await connection.execute(
-        f"""{_PAYOUTS} where p.tenant_id = %s and p.name_state = 'waiting' and p.state = 'created'
-             and not p.is_check_begun order by p.made_at limit %s for update of p skip locked""",
-        (session.info["tenant_id"], most),
+    """Return payouts whose account's name waits to be checked and whose check was not begun, locked, the oldest first."""
+    return await select_payouts(
+        session,
+        """p.name_state = 'waiting' and p.state = 'created' and not p.is_check_begun
+           order by p.made_at limit %(most)s for update of p skip locked""",
+        {"most": most},
     )
-    return [_row(row) for row in await cursor.fetchall()]
 
 
 async def begin_checks(session: AsyncSession, payout_ids: Sequence[UUID]) -> None:
@@ -283,4 +282,78 @@ async def begin_checks(session: AsyncSession, payout_ids: Sequence[UUID]) -> Non
     await connection.execute(
         "update payouts set is_check_begun = true where tenant_id = %s and payout_id = any(%s)",
         (session.info["tenant_id"], list(payout_ids)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A payout, and the waiting line of its account's statement that shows it gone, or come back."""
+
+    payout: PayoutRow
+    statement_id: int
+    line_no: int
+    value_date: date
+
+
+_SEEN = f"""
+select {_COLUMNS}, '', l.statement_id, l.line_no, l.value_date
+  from unmatched_lines u
+  join statement_lines l using (tenant_id, statement_id, line_no)
+  join statements s using (tenant_id, statement_id)
+ cross join lateral (
+   select payout_id from payouts where tenant_id = u.tenant_id and reference_digest in (l.reference_digest, l.other_digest)
+   union
+   select payout_id from payouts where tenant_id = u.tenant_id and provider_digest in (l.reference_digest, l.other_digest)) k
+  join payouts p on p.tenant_id = u.tenant_id and p.payout_id = k.payout_id and p.account = s.account
+"""
+
+
+async def seen_gone(session: AsyncSession, *, most: int) -> list[Seen]:
+    """Return payouts in transit, locked, each with the first waiting line that shows exactly its amount gone."""
+    return await _seen(
+        session,
+        "where l.amount = -p.amount and p.approved_event <> 0 and p.settled_event = 0 and p.home_event = 0",
+        most,
+    )
+
+
+async def seen_returned(session: AsyncSession, *, most: int) -> list[Seen]:
+    """Return payouts that went, locked, each with the first waiting line that shows exactly its amount come back."""
+    return await _seen(session, "where l.amount = p.amount and p.settled_event <> 0 and p.home_event = 0", most)
+
+
+async def _seen(session: AsyncSession, where: str, most: int) -> list[Seen]:
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"{_SEEN} {where} order by l.statement_id, l.line_no, p.payout_id limit %s for update of p", (most,)
+    )
+    found: dict[UUID, Seen] = {}
+    lines: set[tuple[int, int]] = set()
+    for *values, statement_id, line_no, value_date in await cursor.fetchall():
+        row = _row(values)
+        if row.payout_id not in found and (statement_id, line_no) not in lines:
+            found[row.payout_id] = Seen(row, statement_id, line_no, value_date)
+            lines.add((statement_id, line_no))
+    return list(found.values())
+
+
+async def settle(session: AsyncSession, rows: Sequence[tuple[UUID, int]]) -> None:
+    """Note the events (payout, event) by which a statement showed payouts gone; they succeeded, whatever was said before."""
+    connection = await driver(session)
+    await connection.execute(
+        """update payouts p set settled_event = k.event_id, state = 'succeeded', reason = ''
+             from unnest(%s::uuid[], %s::bigint[]) k(payout_id, event_id)
+            where p.tenant_id = %s and p.payout_id = k.payout_id""",
+        ([one for one, _ in rows], [one for _, one in rows], session.info["tenant_id"]),
+    )
+
+
+async def note_many(session: AsyncSession, rows: Sequence[tuple[UUID, PayoutState, str]]) -> None:
+    """Note (payout, state, reason) of payouts that are under way."""
+    connection = await driver(session)
+    await connection.execute(
+        """update payouts p set state = k.state, reason = k.reason
+             from unnest(%s::uuid[], %s::text[], %s::text[]) k(payout_id, state, reason)
+            where p.tenant_id = %s and p.payout_id = k.payout_id""",
+        (*([row[i] for row in rows] for i in range(3)), session.info["tenant_id"]),
     )

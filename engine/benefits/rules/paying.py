@@ -10,10 +10,15 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from engine.kernel.outcomes import Answer, RequestState
+
 LEAST_MATCH_BP = 9_000
 """How alike names must be where no rule of the product says it: every word of the shorter name has its own in the longer."""
 
 LONGEST_SOURCE = 80
+
+AMOUNT_DIFFERS, CONTRADICTED = "amount-differs", "contradicted"
+"""What people must look at: another amount is confirmed than was asked for; who pays, or they and a statement, say both."""
 
 
 class NameState(StrEnum):
@@ -162,3 +167,39 @@ def states_other(stated: str, currency: str, *, amount: Decimal, symbol: str) ->
 def parts_json(parts: Iterable[Part]) -> list[list[str | int]]:
     """Return parts as they are stored."""
     return [[part.pot, part.origin, part.amount] for part in parts]
+
+
+class AfterReport(Struct, frozen=True, kw_only=True):
+    """What a payout is after a report; FAILED brings its money home."""
+
+    state: PayoutState
+    reason: str = ""
+
+
+_UNDER_WAY = frozenset({PayoutState.SENT, PayoutState.PENDING})
+
+
+def after_report(state: PayoutState, reason: str, said: Answer, *, is_settled: bool) -> AfterReport | None:
+    """Return what a payout in a file is once its bank said something of it; None where that changes nothing.
+
+    A refusal brings home what is under way. After a statement has shown the money gone, or the bank itself has said so, a
+    refusal moves nothing; nor does a success after the money came home. Who has said both is listened to no more.
+    """
+    if reason == CONTRADICTED:
+        return None
+    if said.state is RequestState.FAILED:
+        return _after_refusal(state, is_settled=is_settled)
+    if said.state is RequestState.SUCCEEDED and state is PayoutState.FAILED:
+        return AfterReport(state=state, reason=CONTRADICTED)
+    is_news = (state, said.state) != (PayoutState.PENDING, RequestState.PENDING)
+    if state in _UNDER_WAY and is_news and said.state in {RequestState.PENDING, RequestState.SUCCEEDED}:
+        return AfterReport(state=PayoutState(said.state.value))
+    return None
+
+
+def _after_refusal(state: PayoutState, *, is_settled: bool) -> AfterReport | None:
+    if is_settled:
+        return AfterReport(state=state, reason=CONTRADICTED)
+    if state is PayoutState.SUCCEEDED:
+        return AfterReport(state=PayoutState.PENDING, reason=CONTRADICTED)
+    return AfterReport(state=PayoutState.FAILED) if state in _UNDER_WAY else None

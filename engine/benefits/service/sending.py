@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.benefits.ports import Payouts
 from engine.benefits.queries import paying as queries
 from engine.benefits.queries.paying import PayoutRow
-from engine.benefits.rules.paying import NameState, PayoutState, states_other
+from engine.benefits.rules.paying import AMOUNT_DIFFERS, CONTRADICTED, NameState, PayoutState, states_other
 from engine.benefits.service.homing import bring_home
 from engine.benefits.service.paying import PAYEE_CHECKS, Payers, Question, compared, decimal_of, opened
 from engine.contributions.ports import AccountCheck, HolderState
@@ -20,9 +20,6 @@ from engine.runtime.exchanges.engine import Operation, Settled
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
-
-AMOUNT_DIFFERS, CONTRADICTED = "amount-differs", "contradicted"
-"""What people must look at: the operator states another amount; it says no where a statement shows the money gone."""
 
 _ACTOR = "system:payouts"
 _MOST_CHECKS = 500

@@ -119,12 +119,12 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "collections-hold-what-is-not-ordered",
-        "a collection account holds what was received and not reversed, and what sold units brought, less what closed dealings took",
+        "a collection account holds what was received and not reversed, and what sold units brought, less what closed dealings and payouts took",
         """
         with received as (
           select c.code, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
             from chart c join transfers t on t.debit = c.code or t.credit = c.code
-            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 153)
+            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 99, 100, 153)
            where c.kind = 'collections' group by c.code),
         dealt as (
           select a.collected as code, sum(a.amount) as amount from allocations a

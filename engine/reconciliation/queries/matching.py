@@ -298,7 +298,7 @@ async def collection_accounts(session: AsyncSession) -> list[str]:
 async def settle_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int]], *, how: str) -> None:
     """Settle (statement_id, line_no) as what shows the money of an event.
 
-    `how` is "order", "proceeds" or "reversal": a payment that was taken back. The lines wait no more. Needs the jobs role.
+    `how` is "order", "proceeds", "payout" or "reversal": a payment that was taken back. The lines wait no more. Needs the jobs role.
     """
     connection = await driver(session)
     await connection.execute(

@@ -76,11 +76,11 @@ select account, kind, count(*)::int, sum(amount)::bigint, min(day) from (
   select m.account, 'receipt-not-shown', -m.amount, m.day from moved m
    where m.amount > 0 and not exists (
      select from lines l where l.account = m.account and ((l.receipt = m.event_id and l.member_id = m.member_id)
-                            or (l.how = 'proceeds' and l.orders = m.event_id)))
+                            or (l.how in ('proceeds', 'payout') and l.orders = m.event_id)))
   union all
   select m.account, case when m.kind = 41 then 'order-not-shown' else 'out-not-shown' end, -m.amount, m.day from moved m
    where m.amount < 0 and not exists (
-     select from lines l where l.how in ('order', 'reversal') and l.orders = m.event_id and l.account = m.account)) b
+     select from lines l where l.how in ('order', 'reversal', 'payout') and l.orders = m.event_id and l.account = m.account)) b
  group by account, kind order by account, kind
 """
 

@@ -1,6 +1,6 @@
 """Use cases of reconciliation: take in a statement, match its lines to receipts, tell what does not agree, prove the day."""
 
-from engine.reconciliation.service.matching import MatchReport, match_statements
+from engine.reconciliation.service.matching import MatchReport, hold_lines, match_statements, settle_payout_lines
 from engine.reconciliation.service.proving import (
     AccountProof,
     DayProof,
@@ -23,6 +23,7 @@ __all__ = [
     "ProofItem",
     "StatementReport",
     "channel_of",
+    "hold_lines",
     "import_holdings",
     "import_statement",
     "list_breaks",
@@ -30,4 +31,5 @@ __all__ = [
     "match_statements",
     "prove_day",
     "receipt_state",
+    "settle_payout_lines",
 ]

@@ -97,6 +97,16 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
     )
 
 
+async def hold_lines(session: AsyncSession) -> None:
+    """Wait until no other transaction matches lines of the tenant; keep others waiting. Needs the jobs role."""
+    await queries.hold_matching(session)
+
+
+async def settle_payout_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Take (statement, line) as what the event of a payout booked: they wait no more. Needs the jobs role, lines held."""
+    await queries.settle_lines(session, rows, how="payout")
+
+
 async def _match_orders(db: Database, tenant: Tenant) -> int:
     """Settle money that went out by the reference and of the amount of an order, or of a payment taken back; count the lines."""
     async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
