@@ -57,6 +57,8 @@ from engine.kernel.permissions import Permission
 from engine.kernel.rules import Rule
 from engine.ledger import queries as ledger_queries
 from engine.ledger.rules import Law
+from engine.notices import queries as notice_queries
+from engine.notices.api import MessageController
 from engine.notices.rules.contents import content_problems
 from engine.outside import NoTransport, Outside
 from engine.reconciliation import queries as reconciliation_queries
@@ -107,6 +109,7 @@ LAWS: Sequence[Law] = (
     *FUND_LAWS,
     *reconciliation_queries.LAWS,
     *benefit_queries.LAWS,
+    *notice_queries.LAWS,
 )
 
 EXPORT_TABLES: Sequence[ExportTable] = (
@@ -342,6 +345,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             ProjectionController,
             FigureController,
             PackVersionController,
+            MessageController,
             LogController,
             OperationsController,
             CallbackController,

@@ -18,6 +18,8 @@ from engine.enrolment.service import Verifiers
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Transport, Unanswered, Unreachable, WireRequest, WireResponse
+from engine.notices import service as notices
+from engine.notices.service import Messenger
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.database import Database
 from engine.runtime.exchanges import callbacks
@@ -86,6 +88,7 @@ class Joined:
     collectors: Collectors
     payers: Payers
     payments_in: Mapping[str, Any] = field(default_factory=dict)
+    messenger: Messenger | None = None
 
     @property
     def verifiers(self) -> Verifiers:
@@ -166,13 +169,28 @@ class Outside:
                 )
                 adapters["PaymentsIn", channel.code] = adapter
         self._join_agency(tenant, counterparties)
+        messaging = self._messaging(tenant)
+        if messaging is not None:
+            pace = self._file.pace(tenant.code, notices.MESSAGES)
+            sending = {notices.MESSAGES: notices.message_operation(messaging, self._db, self._keys, tenant)}
+            telling = {notices.REPORTS: notices.report_operation(messaging, tenant)}
+            counterparties[notices.MESSAGES] = Counterparty(notices.MESSAGES, sending, pace)
+            counterparties[notices.REPORTS] = Counterparty(notices.REPORTS, telling)
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
 
         def of(port: str) -> dict[str, Any]:
             return {channel: adapter for (answered, channel), adapter in adapters.items() if answered == port}
 
         payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
-        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"))
+        messenger = None if messaging is None else Messenger(exchanges)
+        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"), messenger)
+
+    def _messaging(self, tenant: Tenant) -> Any | None:
+        """Return who carries the tenant's messages: the pack names the adapter, the file's table `messages` the rest."""
+        name = tenant.pack.adapters.get("Messaging")
+        if name is None or not self._file.has(tenant.code, notices.MESSAGES):
+            return None
+        return self._adapter("Messaging", tenant, notices.MESSAGES, name)
 
     def _banks(self, tenant: Tenant) -> dict[str, BankRail]:
         """Return the banks that pay by files: the tables of the secrets file that name the channel they pay from."""
@@ -198,7 +216,7 @@ class Outside:
         try:
             joins = self._installed(port, name)
         except KeyError:
-            if port == "Collections":
+            if port in {"Collections", "Messaging"}:
                 raise
             return None
         pace = self._file.pace(tenant.code, channel)
@@ -236,6 +254,10 @@ async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -
         CannotCollect: the channel is not joined.
         Unreachable, Unanswered: it could not be told.
     """
+    if channel == notices.MESSAGES and joined.messenger is not None:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            address = await notices.report_address(session, joined.messenger)
+        return Registered(channel=channel, address=address, is_told=False)
     payments = joined.payments_in.get(channel)
     name, operation = (
         (payments_in_name(channel), contributions.PAYMENTS_IN) if payments else (channel, contributions.COLLECTIONS)
@@ -249,10 +271,14 @@ async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -
 
 
 async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined: Joined) -> int:
-    """Read the tenant's callbacks, post what was confirmed, begin checks of payees; return how many of all."""
+    """Read callbacks, post what was confirmed, begin checks of payees, queue messages; return how many of all."""
     read = await callbacks.read_all(joined.exchanges, tenant.tenant_id)
     posted = await contributions.post_collected(db, keys, tenant)
-    return read + posted + await benefits.check_names(db, keys, tenant, joined.payers)
+    checked = await benefits.check_names(db, keys, tenant, joined.payers)
+    told = 0
+    if joined.messenger is not None:
+        told = await notices.queue_messages(db, tenant, joined.messenger, now=SystemClock().now())
+    return read + posted + checked + told
 
 
 async def open_untold(db: Database, tenant: Tenant, joined: Joined, channel: str) -> int:

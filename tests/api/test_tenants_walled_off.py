@@ -216,6 +216,10 @@ ASKED: dict[str, Ask] = {
     ),
     "GetCollection": Ask("GET", lambda ids: f"/v1/collections/{ids.collection}", Permission.CONTRIBUTIONS_READ),
     "ListUnsettled": Ask("GET", lambda _: "/v1/collections/unsettled", Permission.CONTRIBUTIONS_READ, 200),
+    "ListMessages": Ask("GET", lambda ids: f"/v1/messages?member={ids.member}", Permission.OPERATIONS_READ),
+    "ListMessageCosts": Ask(
+        "GET", lambda _: "/v1/messages/costs?from=2026-01-01&until=2026-01-31", Permission.OPERATIONS_READ, 200
+    ),
     "ListStateClaims": Ask("GET", lambda _: "/v1/state-claims", Permission.CONTRIBUTIONS_READ, 200),
     "PrepareStateClaim": Ask(
         "POST",

@@ -5,6 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -118,6 +119,24 @@ class Exchanges:
         sealed = self._seal(tenant_id, reference, "question", question)
         exchange_id = await queries.insert_exchange(session, reference, counterparty, operation, sealed)
         return exchange_id is not None
+
+    async def open_many(
+        self,
+        session: AsyncSession,
+        *,
+        counterparty: str,
+        operation: str,
+        asked: Sequence[tuple[UUID, bytes, datetime]],
+    ) -> None:
+        """Keep many new requests as (reference, question, not to be asked before), as `open` keeps one.
+
+        Raises:
+            psycopg.errors.UniqueViolation: something is asked under one of the references already.
+        """
+        assert operation in self.counterparties[counterparty].operations, operation
+        tenant_id: int = session.info["tenant_id"]
+        sealed = [(one, self._seal(tenant_id, one, "question", question), due) for one, question, due in asked]
+        await queries.insert_exchanges(session, counterparty, operation, sealed)
 
     async def unknown_of(self, session: AsyncSession, references: Sequence[UUID]) -> set[UUID]:
         """Return those of the references under which nothing was ever asked."""

@@ -76,6 +76,25 @@ async def insert_exchange(
     return None if row is None else int(row[0])
 
 
+async def insert_exchanges(
+    session: AsyncSession, counterparty: str, operation: str, asked: Sequence[tuple[UUID, bytes, datetime]]
+) -> None:
+    """Keep many (reference, question, when due) in one statement; none of the references may be known."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into exchanges (tenant_id, counterparty, operation, reference, question, due_at)
+           select %s, %s, %s, * from unnest(%s::uuid[], %s::bytea[], %s::timestamptz[])""",
+        (
+            session.info["tenant_id"],
+            counterparty,
+            operation,
+            [one[0] for one in asked],
+            [one[1] for one in asked],
+            [one[2] for one in asked],
+        ),
+    )
+
+
 async def lease_due(session: AsyncSession, counterparty: str, count: int, seconds: float) -> list[Row]:
     """Take up to `count` exchanges that are due and that nobody has, for `seconds`, those longest due first."""
     connection = await driver(session)

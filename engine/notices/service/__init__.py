@@ -1,0 +1,22 @@
+"""Use cases of notices: members are told what happened, once, and what became of each message is kept."""
+
+from engine.notices.queries import CostRow, MessageRow
+from engine.notices.service.looking import costs, messages_of
+from engine.notices.service.queueing import MESSAGES, TOLD, Messenger, queue_messages
+from engine.notices.service.reporting import REPORTS, report_address, report_operation
+from engine.notices.service.sending import message_operation
+
+__all__ = [
+    "MESSAGES",
+    "REPORTS",
+    "TOLD",
+    "CostRow",
+    "MessageRow",
+    "Messenger",
+    "costs",
+    "message_operation",
+    "messages_of",
+    "queue_messages",
+    "report_address",
+    "report_operation",
+]

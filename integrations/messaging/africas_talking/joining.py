@@ -1,0 +1,32 @@
+"""How Africa's Talking is joined: its table in the secrets file, and the port it answers."""
+
+from msgspec import Struct
+
+from engine.kernel.joining import BaseUrl, Given, Means
+from integrations.messaging.africas_talking.adapter import PRODUCTION, AfricasTalkingSms
+
+
+class Credentials(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which account carries messages, and its key. `base_url` is another than the live service's in a sandbox."""
+
+    username: Given
+    api_key: Given
+    base_url: BaseUrl = PRODUCTION
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+
+class JoinsMessaging:
+    """Answers `Joins` for messages."""
+
+    credentials = Credentials
+
+    def join(self, credentials: Credentials, means: Means) -> AfricasTalkingSms:
+        """Return the adapter."""
+        return AfricasTalkingSms(
+            means.transport,
+            username=credentials.username,
+            api_key=credentials.api_key,
+            base_url=credentials.base_url,
+        )
