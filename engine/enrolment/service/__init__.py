@@ -1,5 +1,17 @@
 """Use cases of enrolment: take people in, let members join more products, move them from one product to another."""
 
+from engine.enrolment.service.deaths import (
+    ALIVE,
+    DECEASED,
+    LIFE,
+    Death,
+    approve_reversal,
+    decide_death,
+    list_deaths,
+    propose_reversal,
+    receive_deaths,
+    suspended,
+)
 from engine.enrolment.service.joining import (
     CHUNK,
     LONGEST_KEY,
@@ -20,6 +32,14 @@ from engine.enrolment.service.memberships import (
     move_members,
     products_behind,
 )
+from engine.enrolment.service.registers import (
+    NOTICES,
+    REGISTER,
+    SWEEPS,
+    notice_operation,
+    open_sweep,
+    sweep_operation,
+)
 from engine.enrolment.service.statuses import CLASS, StatusWord, known_again, record_statuses
 from engine.enrolment.service.verifying import (
     AGENCY,
@@ -37,11 +57,18 @@ from engine.enrolment.service.verifying import (
 
 __all__ = [
     "AGENCY",
+    "ALIVE",
     "CHUNK",
     "CLASS",
+    "DECEASED",
+    "LIFE",
     "LONGEST_KEY",
+    "NOTICES",
+    "REGISTER",
+    "SWEEPS",
     "VERIFICATIONS",
     "Answer",
+    "Death",
     "Doubt",
     "Enrolled",
     "Enrolment",
@@ -51,8 +78,10 @@ __all__ = [
     "Verification",
     "Verifiers",
     "agency_operation",
+    "approve_reversal",
     "ask_about_joiners",
     "ask_agency",
+    "decide_death",
     "decide_doubt",
     "enrol",
     "enrol_chunk",
@@ -62,9 +91,16 @@ __all__ = [
     "in_their_products",
     "join_product",
     "known_again",
+    "list_deaths",
     "list_doubts",
     "memberships_of",
     "move_members",
+    "notice_operation",
+    "open_sweep",
     "products_behind",
+    "propose_reversal",
+    "receive_deaths",
     "record_statuses",
+    "suspended",
+    "sweep_operation",
 ]
