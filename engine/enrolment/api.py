@@ -130,7 +130,7 @@ class DeathDecision(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     member: Annotated[str, Meta(max_length=40)] = ""
 
 
-class ReversalRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class DeathReversalRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Why a confirmed death is wrong, in a short word of the scheme's own."""
 
     reason: Annotated[str, Meta(pattern=CODE, examples=["member-appeared"])]
@@ -545,7 +545,7 @@ class DeathController(Controller):
     async def propose(
         self,
         notice: FromPath[int],
-        data: JSONBody[ReversalRequest],
+        data: JSONBody[DeathReversalRequest],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
