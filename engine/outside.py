@@ -170,6 +170,11 @@ class Outside:
                 adapters["PaymentsIn", channel.code] = adapter
         self._join_agency(tenant, counterparties)
         self._join_register(tenant, counterparties)
+        social = self._authority("SocialRegistry", tenant, enrolment.SOCIAL)
+        if social is not None:
+            operation = enrolment.class_operation(social, tenant, self._db, self._keys)
+            pace = self._file.pace(tenant.code, enrolment.SOCIAL)
+            counterparties[enrolment.SOCIAL] = Counterparty(enrolment.SOCIAL, {enrolment.CLASSES: operation}, pace)
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
 
         def of(port: str) -> dict[str, Any]:
@@ -329,7 +334,7 @@ class OutsideWork:
             turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
         if joined.verifiers.has_agency:
             turns.append(_forever(_joiners(self._db, self._keys, joined, tenant), tenant, JOINERS_SECONDS))
-        if enrolment.REGISTER in joined.exchanges.counterparties:
+        if {enrolment.REGISTER, enrolment.SOCIAL} & joined.exchanges.counterparties.keys():
             turns.append(_forever(_sweeps(self._db, joined, tenant), tenant, SWEEP_SECONDS))
         for channel in joined.payments_in:
             turns.append(_forever(_looks(self._db, joined, channel, tenant), tenant, UNTOLD_SECONDS))

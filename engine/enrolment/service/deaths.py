@@ -183,7 +183,7 @@ async def approve_reversal(session: AsyncSession, tenant: Tenant, notice_id: int
 async def _match(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, fresh: Mapping[int, DeathNotice]) -> None:
     """Match notices to members by every number in them, and confirm those that leave no doubt."""
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    wanted = {notice_id: _numbers(tenant, notice, today) for notice_id, notice in fresh.items()}
+    wanted = {notice_id: numbers_of(tenant, notice.identifiers, today) for notice_id, notice in fresh.items()}
     found = await identity.members_by_person(session, keys, [one for many in wanted.values() for one in many])
     matched = {notice_id: {found[one] for one in many if one in found} for notice_id, many in wanted.items()}
     ids = sorted({member_id for many in matched.values() for member_id in many})
@@ -200,7 +200,7 @@ async def _match(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, fres
         names = check_terms(
             tenant.pack.books[members[member_id].product],
             members[member_id].product,
-            _dates(tenant, members[member_id].product, today),
+            dates_of(tenant, members[member_id].product, today),
             "claim",
         ).names
         judged = judge_death(
@@ -221,12 +221,12 @@ async def _match(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, fres
         await _confirm(session, tenant, sure, actor=_ACTOR)
 
 
-def _numbers(tenant: Tenant, notice: DeathNotice, today: date) -> list[tuple[str, CheckedNumber]]:
-    """Return by which documents, in which products, the dead may be known."""
-    kinds = {kind.casefold(): number for kind, number in notice.identifiers.items()}
+def numbers_of(tenant: Tenant, identifiers: Mapping[str, str], today: date) -> list[tuple[str, CheckedNumber]]:
+    """Return by which documents, in which products, whom a register's numbers name may be known."""
+    kinds = {kind.casefold(): number for kind, number in identifiers.items()}
     found = []
     for product in tenant.pack.manifest.products:
-        book, dates = tenant.pack.books[product.code], _dates(tenant, product.code, today)
+        book, dates = tenant.pack.books[product.code], dates_of(tenant, product.code, today)
         documents = {one.rule.document: one.rule for one in book.all_in_force(DocumentRule, dates)}
         for check in check_terms(book, product.code, dates).checks:
             text, rule = kinds.get(check.rule.register_kind.casefold()), documents.get(check.rule.document)
@@ -354,7 +354,8 @@ async def _waiting(session: AsyncSession, notice_id: int, *states: DeathState) -
     return row
 
 
-def _dates(tenant: Tenant, product: str, today: date) -> Dates:
+def dates_of(tenant: Tenant, product: str, today: date) -> Dates:
+    """Return the dates by which a product's rules about registers are picked: those of the day."""
     year = tenant.pack.product(product).scheme_year(today)[0]
     return Dates(on=today, joined_on=today, born_on=today, scheme_year_from=year)
 

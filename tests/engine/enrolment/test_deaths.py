@@ -150,8 +150,8 @@ class Place:
 
 
 @asynccontextmanager
-async def place(db: Database, keys: FileKeyStore, folder: Path) -> AsyncIterator[Place]:
-    changes = {"\n[roles]": '\n[adapters]\nCivilRegistry = "dci"\n\n[roles]'}
+async def place(db: Database, keys: FileKeyStore, folder: Path, port: str = "CivilRegistry") -> AsyncIterator[Place]:
+    changes = {"\n[roles]": f'\n[adapters]\n{port} = "dci"\n\n[roles]'}
     tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": RULES})
     registry = Registry(base_url="", sender_id="akiba", receiver_id="crvs", reg_type="ns:org:RegistryType:Civil")
     simulator = DciSimulator(registry, ITS, KeySet([OURS]), [])
@@ -167,11 +167,12 @@ async def place(db: Database, keys: FileKeyStore, folder: Path) -> AsyncIterator
             "its_key_id": "of-the-register",
             "pace": PACE,
         }
-        write_counterparties(folder, {tenant.code: {service.REGISTER: table}})
+        joined_to = {service.REGISTER: table} if port == "CivilRegistry" else {service.SOCIAL: table}
+        write_counterparties(folder, {tenant.code: joined_to})
         file = CounterpartyFile(folder / "counterparties.toml")
         joined = Outside(db, keys, file, "http://127.0.0.1:1", adapter, transport).of(tenant)
-        told = await register(joined, db, tenant, service.REGISTER)
-        yield Place(db, keys, tenant, simulator, server, joined, told.address.rpartition("/")[2])
+        address = (await register(joined, db, tenant, service.REGISTER)).address if port == "CivilRegistry" else ""
+        yield Place(db, keys, tenant, simulator, server, joined, address.rpartition("/")[2])
 
 
 async def test_a_death_is_confirmed_once_however_often_it_is_told(
@@ -365,3 +366,30 @@ async def test_a_row_that_was_changed_is_seen_by_the_law(db: Database, keys: Fil
         offences = await at.offences()
 
     assert [one.law for one in offences] == ["deaths-are-in-the-books"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("Ubudehe 2", [("ubudehe-2", date(2023, 1, 1))]), ("Unheard-of", [])])
+async def test_a_register_of_households_gives_members_their_class_once(
+    db: Database, keys: FileKeyStore, tmp_path: Path, name: str, words: list[tuple[str, date]]
+) -> None:
+    async with place(db, keys, tmp_path, "SocialRegistry") as at:
+        _, number = await at.enrol()
+        await at.enrol("Somebody Else")
+        at.simulator.records.append(
+            {
+                "identifier": [{"identifier_type": "NID", "identifier_value": number}],
+                "class": name,
+                "registration_date": "2023-01-01",
+            }
+        )
+        opened = [await service.open_sweep(db, at.joined.exchanges, at.tenant) for _ in range(2)]
+        for _ in range(2):
+            await at.work()
+        asked = await at.select("select outcome from exchanges")
+        found = await at.select("select value, as_of from member_attributes where attribute = 'class'")
+        offences = await at.offences()
+
+    assert opened == [2, 0]
+    assert asked == [("succeeded",)]
+    assert found == words
+    assert offences == []
