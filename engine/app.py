@@ -47,7 +47,7 @@ from engine.contributions.api import (
 from engine.contributions.service import Collectors, Intake
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
-from engine.enrolment.api import EnrolmentTermsController, MemberController, VerificationController
+from engine.enrolment.api import DeathController, EnrolmentTermsController, MemberController, VerificationController
 from engine.enrolment.service import Verifiers
 from engine.funds import rules as fund_rules
 from engine.funds.api import DealingController, PriceController
@@ -329,6 +329,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             StaffController,
             MemberController,
             VerificationController,
+            DeathController,
             EnrolmentTermsController,
             ContributionController,
             CollectionController,

@@ -16,6 +16,7 @@ import psycopg
 import typer
 import uvicorn
 import uvloop
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
@@ -92,6 +93,7 @@ _groups = {
         "price": "Prices that wait for a second person.",
         "audit": "The tamper-evident log.",
         "counterparty": "Operators of wallets that are joined to a scheme.",
+        "identity": "Who members are, where a person must look.",
     }.items()
 }
 for _name, _group in _groups.items():
@@ -814,6 +816,42 @@ def counterparty_register(
     made = run(context, use)
     told = "The operator has taken it." if made.is_told else "Enter it in the operator's portal."
     show(context, made, lambda: typer.echo(f"{made.address}\n{told}"))
+
+
+class Doubts(Struct, frozen=True, kw_only=True):
+    """What people must look at: checks of identities, and notices of deaths."""
+
+    identities: list[enrolment.Doubt]
+    deaths: list[enrolment.Death]
+
+
+@_groups["identity"].command("doubts")
+def identity_doubts(context: typer.Context, tenant: TenantOption) -> None:
+    """List the checks of identities and the notices of deaths that a person must decide, the oldest first."""
+
+    async def use(deployment: Deployment) -> Doubts:
+        served, keys = deployment.tenants.by_code(tenant), deployment.keys
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return Doubts(
+                identities=await enrolment.list_doubts(session, keys, most=100, actor=ACTOR),
+                deaths=await enrolment.list_deaths(session, keys, served, most=100, actor=ACTOR),
+            )
+
+    found = run(context, use)
+
+    def lines() -> None:
+        for one in found.identities:
+            score = "" if one.score_bp is None else f", alike by {one.score_bp}"
+            typer.echo(
+                f"{one.reference} member {one.member}, {one.document}: {one.why}{score}, since {one.since:%Y-%m-%d}"
+            )
+        for death in found.deaths:
+            whose = f"member {death.member}" if death.member else "nobody known"
+            typer.echo(f"{death.notice} death, {whose}: {death.state} {death.why}, since {death.since:%Y-%m-%d}")
+        if not found.identities and not found.deaths:
+            typer.echo("nothing waits for a person")
+
+    show(context, found, lines)
 
 
 @app.command()

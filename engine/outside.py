@@ -17,7 +17,7 @@ from engine.enrolment import service as enrolment
 from engine.enrolment.service import Verifiers
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
-from engine.kernel.transport import Transport, Unanswered, Unreachable, WireRequest, WireResponse
+from engine.kernel.transport import Callback, Transport, Unanswered, Unreachable, WireRequest, WireResponse
 from engine.notices import service as notices
 from engine.notices.service import Messenger
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
@@ -39,6 +39,9 @@ UNJOINED_SECONDS = 60.0
 
 JOINERS_SECONDS = 60.0
 """How often the identity agency is asked about whoever joined since."""
+
+SWEEP_SECONDS = 600.0
+"""How often it is looked whether the register was asked about the day's living members."""
 
 UNTOLD_SECONDS = 600.0
 """How often an operator is asked for payments in that nobody told us of."""
@@ -176,6 +179,7 @@ class Outside:
             telling = {notices.REPORTS: notices.report_operation(messaging, tenant)}
             counterparties[notices.MESSAGES] = Counterparty(notices.MESSAGES, sending, pace)
             counterparties[notices.REPORTS] = Counterparty(notices.REPORTS, telling)
+        self._join_registers(tenant, counterparties)
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
 
         def of(port: str) -> dict[str, Any]:
@@ -201,15 +205,43 @@ class Outside:
 
     def _join_agency(self, tenant: Tenant, counterparties: dict[str, Counterparty]) -> None:
         """Add the scheme's identity agency, where its pack names an adapter and the secrets file has its table."""
-        name = tenant.pack.adapters.get("IdentityAgency")
-        if name is None or not self._file.has(tenant.code, enrolment.AGENCY):
-            return
-        agency = self._adapter("IdentityAgency", tenant, enrolment.AGENCY, name)
+        agency = self._authority("IdentityAgency", tenant, enrolment.AGENCY)
         if agency is None:
-            raise KeyError(f"no IdentityAgency adapter is called {name}")
+            return
         operation = enrolment.agency_operation(agency, tenant, self._db, self._keys)
         pace = self._file.pace(tenant.code, enrolment.AGENCY)
         counterparties[enrolment.AGENCY] = Counterparty(enrolment.AGENCY, {enrolment.VERIFICATIONS: operation}, pace)
+
+    def _join_registers(self, tenant: Tenant, counterparties: dict[str, Counterparty]) -> None:
+        """Add the scheme's social register and its register of deaths, likewise."""
+        social = self._authority("SocialRegistry", tenant, enrolment.SOCIAL)
+        if social is not None:
+            operation = enrolment.class_operation(social, tenant, self._db, self._keys)
+            pace = self._file.pace(tenant.code, enrolment.SOCIAL)
+            counterparties[enrolment.SOCIAL] = Counterparty(enrolment.SOCIAL, {enrolment.CLASSES: operation}, pace)
+        register = self._authority("CivilRegistry", tenant, enrolment.REGISTER)
+        if register is None:
+            return
+        operations = {
+            enrolment.NOTICES: enrolment.notice_operation(register, tenant, self._keys, SystemClock()),
+            enrolment.SWEEPS: enrolment.sweep_operation(register, tenant, self._db, self._keys),
+        }
+        counterparties[enrolment.REGISTER] = Counterparty(
+            enrolment.REGISTER,
+            operations,
+            self._file.pace(tenant.code, enrolment.REGISTER),
+            acknowledgement=register.acknowledge(Callback(method="POST"), SystemClock().now()),
+        )
+
+    def _authority(self, port: str, tenant: Tenant, name: str) -> Any | None:
+        """Return the adapter that the pack names for a port, None where it names none or the secrets file has no table of it."""
+        adapter = tenant.pack.adapters.get(port)
+        if adapter is None or not self._file.has(tenant.code, name):
+            return None
+        joined = self._adapter(port, tenant, name, adapter)
+        if joined is None:
+            raise KeyError(f"no {port} adapter is called {adapter}")
+        return joined
 
     def _adapter(self, port: str, tenant: Tenant, channel: str, name: str) -> Any | None:
         """Return a channel's adapter for a port, None where that adapter does not answer it."""
@@ -248,7 +280,7 @@ async def calling(
 
 
 async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -> Registered:
-    """Make an address that a channel's operator calls, and tell the operator where it takes that from us.
+    """Make an address that a channel's operator, or the register of deaths, calls, and tell the operator where it takes that from us.
 
     Raises:
         CannotCollect: the channel is not joined.
@@ -262,6 +294,8 @@ async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -
     name, operation = (
         (payments_in_name(channel), contributions.PAYMENTS_IN) if payments else (channel, contributions.COLLECTIONS)
     )
+    if channel == enrolment.REGISTER:
+        operation = enrolment.NOTICES
     if name not in joined.exchanges.counterparties:
         raise CannotCollect(channel=channel)
     async with db.unit_of_work(tenant.tenant_id) as session:
@@ -326,6 +360,8 @@ class OutsideWork:
             turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
         if joined.verifiers.has_agency:
             turns.append(_forever(_joiners(self._db, self._keys, joined, tenant), tenant, JOINERS_SECONDS))
+        if {enrolment.REGISTER, enrolment.SOCIAL} & joined.exchanges.counterparties.keys():
+            turns.append(_forever(_sweeps(self._db, joined, tenant), tenant, SWEEP_SECONDS))
         for channel in joined.payments_in:
             turns.append(_forever(_looks(self._db, joined, channel, tenant), tenant, UNTOLD_SECONDS))
         await asyncio.gather(*turns)
@@ -343,6 +379,10 @@ def _looks(db: Database, joined: Joined, channel: str, tenant: Tenant) -> Callab
 
 def _joiners(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
     return lambda: enrolment.ask_about_joiners(db, keys, tenant, joined.verifiers)
+
+
+def _sweeps(db: Database, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
+    return lambda: enrolment.open_sweep(db, joined.exchanges, tenant)
 
 
 def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:

@@ -277,6 +277,13 @@ class PayoutUnderWay(Refused):
     message = N_("Another payout for this is under way.")
 
 
+class MemberDeceased(Refused):
+    """A register says that the member has died, and the payment is to the member."""
+
+    code = "benefits.member-deceased"
+    message = N_("This member has died, as a register says: nothing is paid to them.")
+
+
 class NotPayable(Refused):
     """More is to be paid than is payable."""
 

@@ -13,10 +13,11 @@ from msgspec import Meta, Struct
 from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.enrolment import errors, service
-from engine.enrolment.rules import Application, monthly_ceiling, plain_words, terms_of
+from engine.enrolment.rules import Application, DeathState, monthly_ceiling, plain_words, terms_of
 from engine.enrolment.service import (
     LONGEST_KEY,
     Answer,
+    Death,
     Doubt,
     Enrolled,
     Enrolment,
@@ -119,6 +120,27 @@ class DoubtDecision(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     is_same_person: bool
     reason: Annotated[str, Meta(pattern=CODE, examples=["documents-seen"])]
+
+
+class DeathDecision(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether a death is of a member: of the one it was matched to, or of the one whose number is given."""
+
+    is_member: bool
+    reason: Annotated[str, Meta(pattern=CODE, examples=["certificate-seen"])]
+    member: Annotated[str, Meta(max_length=40)] = ""
+
+
+class DeathReversalRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why a confirmed death is wrong, in a short word of the scheme's own."""
+
+    reason: Annotated[str, Meta(pattern=CODE, examples=["member-appeared"])]
+
+
+class DeathAnswer(Struct, frozen=True):
+    """Where a notice of a death stands now."""
+
+    notice: int
+    state: DeathState
 
 
 class DocumentTerms(Struct, frozen=True):
@@ -463,6 +485,94 @@ class VerificationController(Controller):
                 reason=data.reason,
                 actor=caller.actor,
             )
+
+
+class DeathController(Controller):
+    """Deaths that registers tell of, where people must look."""
+
+    path = "/v1/identity/deaths"
+    tags = ("Members",)
+
+    @get(operation_id="ListDeathNotices", opt={"permission": Permission.IDENTITY_DECIDE})
+    async def list_deaths(
+        self,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> list[Death]:
+        """Return the notices that a person must look at, the oldest first, 100 at most; reading them is noted."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.list_deaths(session, keys, tenant, most=100, actor=caller.actor)
+
+    @post(
+        "/{notice:int}/decision",
+        operation_id="DecideDeathNotice",
+        status_code=200,
+        opt={"permission": Permission.IDENTITY_DECIDE},
+        responses=refuses(errors.UnknownDeath, errors.NothingToDecide, errors.UnknownMember),
+    )
+    async def decide(
+        self,
+        notice: FromPath[int],
+        data: JSONBody[DeathDecision],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> DeathAnswer:
+        """Decide whether a death is of a member; if it is, nothing more is paid to them."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            state = await service.decide_death(
+                session,
+                keys,
+                tenant,
+                notice,
+                is_member=data.is_member,
+                reason=data.reason,
+                actor=caller.actor,
+                number=data.member,
+            )
+        return DeathAnswer(notice, state)
+
+    @post(
+        "/{notice:int}/reversal",
+        operation_id="ProposeDeathReversal",
+        status_code=200,
+        opt={"permission": Permission.IDENTITY_DECIDE},
+        responses=refuses(errors.UnknownDeath, errors.NothingToDecide),
+    )
+    async def propose(
+        self,
+        notice: FromPath[int],
+        data: JSONBody[DeathReversalRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> DeathAnswer:
+        """Propose that a confirmed death is wrong; nothing changes until another person approves."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            state = await service.propose_reversal(session, tenant, notice, reason=data.reason, actor=caller.actor)
+        return DeathAnswer(notice, state)
+
+    @post(
+        "/{notice:int}/reversal/approval",
+        operation_id="ApproveDeathReversal",
+        status_code=200,
+        opt={"permission": Permission.IDENTITY_DECIDE},
+        responses=refuses(errors.UnknownDeath, errors.NothingToDecide, SamePerson),
+    )
+    async def approve(
+        self,
+        notice: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> DeathAnswer:
+        """Take a confirmed death back, as a second person."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            state = await service.approve_reversal(session, tenant, notice, actor=caller.actor)
+        return DeathAnswer(notice, state)
 
 
 class EnrolmentTermsController(Controller):

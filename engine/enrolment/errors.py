@@ -326,3 +326,10 @@ class NothingToDecide(Refused):
 
     code = "enrolment.nothing-to-decide"
     message = N_("There is nothing to decide here any more.")
+
+
+class UnknownDeath(NotFound):
+    """There is no notice of a death of that number."""
+
+    code = "enrolment.unknown-death"
+    message = N_("There is no such notice of a death.")

@@ -98,6 +98,18 @@ async def members_by_digest(session: AsyncSession, digests: Sequence[UUID]) -> d
     return {row[0]: _member(row[1:]) for row in await cursor.fetchall()}
 
 
+async def members_by_person(session: AsyncSession, digests: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the members who are known by a document with one of those digests."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select i.digest, i.member_id from unnest(%b) w(digest)
+            cross join lateral (
+              select digest, member_id from person_indexes where digest = w.digest and purpose = 2 limit 1) i""",
+        (UUIDs(digests),),
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
     """Return those of the members whom the tenant has."""
     connection = await driver(session)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import date
+from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -57,7 +58,7 @@ async def reserve_persons(
     for member_id, product, documents in persons:
         wanted[member_id] = set()
         for one in documents:
-            digest = blind_index(key, f"{purpose}:{product}:{one.document}", one.person_key)
+            digest = _person_digest(key, product, one)
             if digest not in wanted[member_id]:
                 wanted[member_id].add(digest)
                 pairs.append((digest, member_id))
@@ -200,9 +201,25 @@ async def members_by_number(session: AsyncSession, keys: FileKeyStore, numbers: 
     return {number: found[digest] for number, digest in digests.items() if digest in found}
 
 
+async def members_by_person(
+    session: AsyncSession, keys: FileKeyStore, wanted: Iterable[tuple[str, CheckedNumber]]
+) -> dict[tuple[str, CheckedNumber], int]:
+    """Return who is known in a product by a document, of (product, document); one statement, however many."""
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    digests = {(product, one): _person_digest(key, product, one) for product, one in wanted}
+    if not digests:
+        return {}
+    found = await queries.members_by_person(session, list(set(digests.values())))
+    return {one: found[digest] for one, digest in digests.items() if digest in found}
+
+
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
     """Return those of the members whom the tenant has."""
     return await queries.members_by_id(session, member_ids) if member_ids else {}
+
+
+def _person_digest(key: bytes, product: str, number: CheckedNumber) -> UUID:
+    return blind_index(key, f"{Purpose.NATIONAL_ID.value}:{product}:{number.document}", number.person_key)
 
 
 def _place(tenant_id: int, member_id: int, version: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What authorities say of members: verifications.
+"""What authorities and registers say of members: verifications, deaths.
 
 Step: expand.
 """
@@ -21,6 +21,11 @@ def upgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
     op.execute((Path(__file__).parent / "0022_people.sql").read_text(encoding="utf-8"))
     wall("verifications")
+    wall("death_notices")
+    grant(
+        "death_notices",
+        app="select, insert, update (decided_at, member_id, event_id, score_bp, state, why, proposed_by)",
+    )
     grant(
         "verifications",
         app="select, insert, update (decided_at, event_id, score_bp, as_of, state, why, code, kinds, document)",

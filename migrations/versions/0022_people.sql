@@ -22,3 +22,18 @@ create function forget_verifications() returns trigger language plpgsql as $$ be
 end $$;
 create trigger forget_verifications after update of status on members
   for each row when (new.status = 'erased') execute function forget_verifications();
+
+-- Deaths that registers tell of, each record once. What the register says of the dead is sealed; whom of ours it is about is
+-- matched by numbers, and by people where that leaves a doubt. A confirmed one is what a death claim begins with.
+create table death_notices (
+  notice_id bigint generated always as identity, received_at timestamptz not null default clock_timestamp(), decided_at timestamptz,
+  member_id bigint, event_id bigint, tenant_id int not null, score_bp smallint, died_on date,
+  state text not null check (state in ('unmatched', 'doubtful', 'confirmed', 'not-ours', 'void', 'reversal-proposed', 'reversed')),
+  registry text not null, record text not null, why text not null default '', proposed_by text not null default '',
+  document bytea not null,
+  primary key (tenant_id, notice_id), unique (tenant_id, registry, record),
+  check (member_id is not null or state in ('unmatched', 'not-ours', 'void')),
+  check ((state = 'reversal-proposed') = (proposed_by <> '') or state = 'reversed')
+);
+create index death_notices_waiting on death_notices (tenant_id, received_at) where state in ('unmatched', 'doubtful', 'reversal-proposed');
+create index death_notices_of on death_notices (member_id) where member_id is not null;

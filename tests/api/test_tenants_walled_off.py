@@ -117,6 +117,22 @@ ASKED: dict[str, Ask] = {
         Permission.IDENTITY_DECIDE,
         request=lambda _ids, _site: {"json": {"is_same_person": True, "reason": "documents-seen"}},
     ),
+    "ListDeathNotices": Ask("GET", lambda _: "/v1/identity/deaths", Permission.IDENTITY_DECIDE, 200),
+    "DecideDeathNotice": Ask(
+        "POST",
+        lambda ids: f"/v1/identity/deaths/{ids.dealing}/decision",
+        Permission.IDENTITY_DECIDE,
+        request=lambda _ids, _site: {"json": {"is_member": False, "reason": "not-ours"}},
+    ),
+    "ProposeDeathReversal": Ask(
+        "POST",
+        lambda ids: f"/v1/identity/deaths/{ids.dealing}/reversal",
+        Permission.IDENTITY_DECIDE,
+        request=lambda _ids, _site: {"json": {"reason": "member-appeared"}},
+    ),
+    "ApproveDeathReversal": Ask(
+        "POST", lambda ids: f"/v1/identity/deaths/{ids.dealing}/reversal/approval", Permission.IDENTITY_DECIDE
+    ),
     "GetStatement": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement", Permission.STATEMENTS_READ),
     "GetStatementPDF": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement.pdf", Permission.STATEMENTS_READ),
     "GetEnrolmentTerms": Ask("GET", lambda ids: f"/v1/enrolment-terms/{ids.product}", Permission.MEMBERS_ENROL),

@@ -91,6 +91,7 @@ class PayoutController(Controller):
             errors.DocumentsNeeded,
             errors.BelowLeastPayable,
             errors.NotPayable,
+            errors.MemberDeceased,
             errors.PayoutUnderWay,
             UnknownMember,
             UnknownProduct,
@@ -192,6 +193,7 @@ class PayoutController(Controller):
             errors.NameDiffers,
             errors.RailNotJoined,
             errors.NotPayable,
+            errors.MemberDeceased,
             SamePerson,
         ),
     )

@@ -20,6 +20,7 @@ from engine.benefits.errors import (
     AccountNotChecked,
     BelowLeastPayable,
     CoolingOff,
+    MemberDeceased,
     NameDiffers,
     NoRail,
     NotPayable,
@@ -47,6 +48,7 @@ from engine.benefits.rules.paying import (
 )
 from engine.benefits.rules.payouts import PayeeAccount
 from engine.contributions.ports import AccountCheck
+from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
 from engine.identity.rules import check_phone
@@ -111,11 +113,15 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Document(Struct, frozen=True, kw_only=True):
-    """What is sealed of a payout: exactly what is paid, and what was asked for where the rail pays less."""
+    """What is sealed of a payout: exactly what is paid, and what was asked for where the rail pays less.
+
+    `is_members` says that it is to the member, and nobody else was named to be paid.
+    """
 
     payload: Payload
     asked: str
     stays: int
+    is_members: bool = False
 
     def __repr__(self) -> str:
         return f"Document({self.payload.payout_id})"
@@ -150,7 +156,7 @@ async def instruct(
         actor: who makes it.
 
     Raises:
-        UnknownMember, UnknownProduct, NoRail, AccountNotChecked, DocumentsNeeded, BelowLeastPayable, NotPayable,
+        UnknownMember, MemberDeceased, UnknownProduct, NoRail, AccountNotChecked, DocumentsNeeded, BelowLeastPayable, NotPayable,
         PayoutUnderWay (another payout of the same source), UnusablePhone.
     """
     asked = _asked(member_id, product, amounts, payee)
@@ -163,6 +169,8 @@ async def instruct(
     members = await identity.members_by_id(session, [member_id])
     if member_id not in members:
         raise UnknownMember
+    if not payee.name:
+        await _check_living(session, member_id)
     total = sum(amounts.values())
     if total <= 0 or min(amounts.values()) <= 0:
         raise Invalid(field="amounts", reason="an amount above zero is needed")
@@ -211,7 +219,7 @@ async def instruct(
         session,
         keys,
         tenant,
-        Document(payload=payload, asked=asked, stays=route.stays_minor),
+        Document(payload=payload, asked=asked, stays=route.stays_minor, is_members=not payee.name),
         account_digest=digests[route.rail],
         least_match_bp=least_bp,
         name=(state, match_bp),
@@ -375,7 +383,7 @@ async def approve(
 
     Raises:
         UnknownPayout, SamePerson, PayoutDecided, PayoutChanged, CoolingOff, AccountNotChecked (the name is still asked
-        for), NameDiffers, RailNotJoined, NotPayable.
+        for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased.
     """
     row = await _waiting(session, payout_id, actor)
     document = opened(keys, tenant, row)
@@ -383,6 +391,8 @@ async def approve(
     if not digest == row.digest == payload.digest():
         raise PayoutChanged
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    if document.is_members:
+        await _check_living(session, payload.member_id)
     if row.not_before is not None and today < row.not_before:
         raise CoolingOff(day=row.not_before.isoformat())
     if row.name_state is NameState.WAITING and not name_seen:
@@ -429,6 +439,11 @@ async def refuse(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, payo
     await ledger.post(session, [entry])
     await queries.decide(session, payout_id, state=PayoutState.REFUSED, checker=actor)
     return await find(session, keys, tenant, payout_id)
+
+
+async def _check_living(session: AsyncSession, member_id: int) -> None:
+    if await enrolment.suspended(session, [member_id]):
+        raise MemberDeceased
 
 
 async def _waiting(session: AsyncSession, payout_id: UUID, actor: str) -> PayoutRow:

@@ -30,6 +30,7 @@ from engine.enrolment.rules.documents import (
     ReadDocument,
     check_documents,
     document_rule,
+    person_number,
     read_document,
 )
 from engine.enrolment.rules.examples import RUNNERS
@@ -90,6 +91,7 @@ from engine.enrolment.rules.persons import (
 )
 from engine.enrolment.rules.verifying import (
     CheckTerms,
+    DeathState,
     IdentityCheckRule,
     Judged,
     MatchPurpose,
@@ -97,6 +99,7 @@ from engine.enrolment.rules.verifying import (
     VerificationState,
     check_terms,
     judge,
+    judge_death,
     name_verdict,
 )
 
@@ -114,6 +117,7 @@ __all__ = [
     "ConsentGiven",
     "ConsentsRule",
     "ContributionTests",
+    "DeathState",
     "DecisionLimitRule",
     "DocumentGiven",
     "DocumentRule",
@@ -179,12 +183,14 @@ __all__ = [
     "group_proof_due",
     "growing",
     "judge",
+    "judge_death",
     "level_of",
     "limits_of",
     "monthly_ceiling",
     "name_verdict",
     "needs_guardian",
     "person_class",
+    "person_number",
     "plain_words",
     "read_document",
     "read_members_csv",

@@ -17,7 +17,7 @@ from engine.enrolment.errors import (
 )
 from engine.enrolment.rules.applications import DocumentGiven
 from engine.enrolment.rules.parameters import Code, Days, listed
-from engine.identity.errors import DocumentMalformed
+from engine.identity.errors import CheckDigitWrong, DocumentMalformed
 from engine.identity.rules import CheckedNumber, Sex, Validator, check_document, compact_number
 from engine.kernel.rules import Rule
 from engine.tenancy.rules.books import InForce
@@ -151,6 +151,14 @@ def read_document(
         raise DocumentMalformed(field=f"{field}.replaces", document=rule.document)
     due_on = (joined_on or on) + timedelta(days=rule.token_days) if token and rule.token_days is not None else None
     return ReadDocument(number, earlier, rule.class_mark(number.number), due_on, (found.ref,))
+
+
+def person_number(text: str, rule: DocumentRule) -> CheckedNumber | None:
+    """Return a number as others write it in the one spelling of its person; None where it is none of the kind, or a token."""
+    try:
+        return _number(text, rule, "number")
+    except (CheckDigitWrong, DocumentMalformed):
+        return None
 
 
 def valid_until(days: int, on: date) -> date:

@@ -40,11 +40,15 @@ class NameMatchRule(Rule, tag="name-match", frozen=True, kw_only=True):
 
 
 class IdentityCheckRule(Rule, tag="identity-check", frozen=True, kw_only=True):
-    """A kind of document that the scheme's identity agency is asked about: of everybody who joins, or when somebody asks."""
+    """A kind of document that the scheme's identity agency is asked about: of everybody who joins, or when somebody asks.
+
+    `register_kind` is what registers of deaths call this kind of number; "" where they do not know it.
+    """
 
     many: ClassVar[bool] = True
     document: Code
     at_joining: bool
+    register_kind: Annotated[str, Meta(max_length=40)] = ""
 
 
 class VerificationState(StrEnum):
@@ -130,3 +134,44 @@ def judge(
     if other_birth:
         return Judged(VerificationState.DOUBTFUL, score, "birth-date")
     return Judged(VerificationState.VERIFIED, score)
+
+
+class DeathState(StrEnum):
+    """Where a notice of a death stands.
+
+    UNMATCHED: of nobody known. DOUBTFUL: a person must look. CONFIRMED: the member has died. NOT_OURS: it is of nobody of ours.
+    VOID: the register took it back before it was confirmed. REVERSAL_PROPOSED: it was confirmed, and may be wrong. REVERSED: it was.
+    """
+
+    UNMATCHED = "unmatched"
+    DOUBTFUL = "doubtful"
+    CONFIRMED = "confirmed"
+    NOT_OURS = "not-ours"
+    VOID = "void"
+    REVERSAL_PROPOSED = "reversal-proposed"
+    REVERSED = "reversed"
+
+
+def judge_death(
+    ours: Sequence[str],
+    born_on: date,
+    stated: Sequence[str],
+    stated_born_on: date | None,
+    rule: NameMatchRule | None,
+    *,
+    died_on: date | None,
+    today: date,
+) -> Judged:
+    """Return whether a death that a register has under the member's number is the member's: VERIFIED, else DOUBTFUL.
+
+    A number alone is not enough, nor is a death without a day, or one that is still to come: a person looks. So does one
+    where the names are somebody else's: it may be the number that is wrong, and money waits for the living too.
+    """
+    judged = judge(ours, born_on, stated, stated_born_on, rule)
+    if judged.state is not VerificationState.VERIFIED:
+        return Judged(VerificationState.DOUBTFUL, judged.score_bp, judged.why)
+    if not stated and stated_born_on is None:
+        return Judged(VerificationState.DOUBTFUL, None, "number-alone")
+    if died_on is None or died_on > today:
+        return Judged(VerificationState.DOUBTFUL, judged.score_bp, "day-of-death")
+    return judged

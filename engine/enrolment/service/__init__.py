@@ -1,5 +1,17 @@
 """Use cases of enrolment: take people in, let members join more products, move them from one product to another."""
 
+from engine.enrolment.service.deaths import (
+    ALIVE,
+    DECEASED,
+    LIFE,
+    Death,
+    approve_reversal,
+    decide_death,
+    list_deaths,
+    propose_reversal,
+    receive_deaths,
+    suspended,
+)
 from engine.enrolment.service.joining import (
     CHUNK,
     LONGEST_KEY,
@@ -20,6 +32,18 @@ from engine.enrolment.service.memberships import (
     move_members,
     products_behind,
 )
+from engine.enrolment.service.registers import (
+    CLASSES,
+    NOTICES,
+    REGISTER,
+    SOCIAL,
+    SWEEPS,
+    class_operation,
+    notice_operation,
+    open_sweep,
+    receive_classes,
+    sweep_operation,
+)
 from engine.enrolment.service.statuses import CLASS, StatusWord, known_again, record_statuses
 from engine.enrolment.service.verifying import (
     AGENCY,
@@ -37,11 +61,20 @@ from engine.enrolment.service.verifying import (
 
 __all__ = [
     "AGENCY",
+    "ALIVE",
     "CHUNK",
     "CLASS",
+    "CLASSES",
+    "DECEASED",
+    "LIFE",
     "LONGEST_KEY",
+    "NOTICES",
+    "REGISTER",
+    "SOCIAL",
+    "SWEEPS",
     "VERIFICATIONS",
     "Answer",
+    "Death",
     "Doubt",
     "Enrolled",
     "Enrolment",
@@ -51,8 +84,11 @@ __all__ = [
     "Verification",
     "Verifiers",
     "agency_operation",
+    "approve_reversal",
     "ask_about_joiners",
     "ask_agency",
+    "class_operation",
+    "decide_death",
     "decide_doubt",
     "enrol",
     "enrol_chunk",
@@ -62,9 +98,17 @@ __all__ = [
     "in_their_products",
     "join_product",
     "known_again",
+    "list_deaths",
     "list_doubts",
     "memberships_of",
     "move_members",
+    "notice_operation",
+    "open_sweep",
     "products_behind",
+    "propose_reversal",
+    "receive_classes",
+    "receive_deaths",
     "record_statuses",
+    "suspended",
+    "sweep_operation",
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -24,7 +25,9 @@ from engine.benefits.rules.paying import (
     states_other,
 )
 from engine.benefits.service import BankRail, Payers
+from engine.enrolment import service as enrolment
 from engine.identity.errors import UnknownMember
+from engine.identity.ports import DeathNotice
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
@@ -322,3 +325,38 @@ def test_parts_are_cut_in_order_and_names_and_amounts_compared() -> None:
     ]
     said = [("", ""), ("100.00", "KES"), ("100", ""), ("99", ""), ("100", "UGX"), ("many", "")]
     assert [states_other(*one, amount=Decimal(100), symbol="KES") for one in said] == [False] * 3 + [True] * 3
+
+
+async def test_nothing_is_paid_to_a_member_who_has_died_but_to_who_comes_after(owing: Owing) -> None:
+    member_id = await owing.owe(500_00)
+    number = owing.members[0][0]
+    early = await owing.make(100_00, "bank:Asha Example")
+    notice = DeathNotice(registry="crvs", record="1", identifiers={"X": "1"}, died_on=date(2023, 4, 1))
+    async with owing.db.unit_of_work(owing.tenant.tenant_id) as session:
+        await enrolment.receive_deaths(session, owing.keys, owing.tenant, [notice])
+        [death] = await enrolment.list_deaths(session, owing.keys, owing.tenant, most=1, actor="staff:3")
+        await enrolment.decide_death(
+            session,
+            owing.keys,
+            owing.tenant,
+            death.notice,
+            is_member=True,
+            reason="seen",
+            actor="staff:3",
+            number=number,
+        )
+
+    with pytest.raises(errors.MemberDeceased):
+        await owing.approve(early)
+    with pytest.raises(errors.MemberDeceased):
+        await owing.make(100_00, "bank:Asha Example")
+    heir = await instruct(
+        owing.db, owing.keys, owing.tenant, member_id, PRODUCT, {(POT, OWN): 200_00},
+        to("bank", "0099", name="Meera Example", holder="Meera Example", is_verified=True),
+    )  # fmt: skip
+    assert (await owing.approve(heir)).state == "approved"
+    async with owing.db.unit_of_work(owing.tenant.tenant_id) as session:
+        await enrolment.propose_reversal(session, owing.tenant, death.notice, reason="wrong", actor="staff:3")
+        await enrolment.approve_reversal(session, owing.tenant, death.notice, actor="staff:4")
+    assert (await owing.approve(early)).state == "approved"
+    assert await owing.offences() == []
