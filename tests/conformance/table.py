@@ -43,6 +43,7 @@ ARTEFACTS = (
     Artefact("africastalking", CLIENT, "Africa's Talking"),
     Artefact("pywa", CLIENT, "WhatsApp Cloud API"),
     Artefact("smpplib", CLIENT, "SMPP"),
+    Artefact("standardwebhooks", CLIENT, "Standard Webhooks"),
 )
 
 
