@@ -90,6 +90,7 @@ _groups = {
         "dealing": "Dealing days.",
         "interest": "Interest that is declared for a scheme year.",
         "contribution": "Payments that were received.",
+        "break": "What does not agree between statements and receipts.",
         "price": "Prices that wait for a second person.",
         "audit": "The tamper-evident log.",
         "counterparty": "Operators of wallets that are joined to a scheme.",
@@ -508,6 +509,130 @@ def contribution_reversal(context: typer.Context, receipt: int, tenant: TenantOp
     )
 
 
+# -- what does not agree
+
+LineArgument = Annotated[str, typer.Argument(help="The break: STATEMENT/LINE, as `break list` names it.")]
+
+
+def _line(text: str) -> reconciliation.LineName:
+    statement, _, number = text.partition("/")
+    if not (statement.isdecimal() and number.isdecimal()):
+        raise typer.BadParameter(f"{text} is not STATEMENT/LINE")
+    return reconciliation.LineName(int(statement), int(number))
+
+
+def _propose(context: typer.Context, tenant: str, line: str, action: reconciliation.Action) -> None:
+    name = _line(line)
+
+    async def use(deployment: Deployment) -> reconciliation.Proposal:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await reconciliation.propose_resolution(
+                session, served, name.statement, name.line, action, actor=ACTOR
+            )
+
+    found = run(context, use)
+    show(
+        context,
+        found,
+        lambda: typer.echo(f"proposal {found.proposal}: {found.action}, to be confirmed with {found.digest}"),
+    )
+
+
+@_groups["break"].command("list")
+def break_list(context: typer.Context, tenant: TenantOption) -> None:
+    """List the first 500 lines that are no receipt's, and the oldest 500 receipts that no line shows."""
+
+    async def use(
+        deployment: Deployment,
+    ) -> tuple[list[reconciliation.Break], list[reconciliation.UnshownReceipt]]:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            breaks = await reconciliation.list_breaks(session, served, most=500)
+            return breaks, await reconciliation.list_unshown(session, served, most=500)
+
+    breaks, unshown = run(context, use)
+
+    def lines() -> None:
+        for one in breaks:
+            staged = f", {one.proposals} proposed" if one.proposals else ""
+            typer.echo(
+                f"{one.statement}/{one.line}: {one.account} {one.amount}, {one.reason}, "
+                f"{one.age_days} days, turn of the {one.turn}{staged}"
+            )
+        for receipt in unshown:
+            typer.echo(
+                f"receipt {receipt.receipt}: {receipt.account} {receipt.amount}, {receipt.reason}, "
+                f"{receipt.age_days} days, turn of the {receipt.turn}"
+            )
+
+    show(context, {"items": breaks, "unshown": unshown}, lines)
+
+
+@_groups["break"].command("match")
+def break_match(
+    context: typer.Context,
+    line: LineArgument,
+    tenant: TenantOption,
+    receipt: Annotated[list[str], typer.Option("--receipt", help="A receipt that the line shows; may be repeated.")],
+    other: Annotated[
+        list[str] | None, typer.Option("--line", help="Another line of the one receipt; may be repeated.")
+    ] = None,
+    cause: Annotated[str, typer.Option("--cause", help="The pack's cause for which a difference is booked.")] = "",
+) -> None:
+    """Propose that a line shows receipts; another person confirms it, with the digest, over the API."""
+    if not all(one.isdecimal() for one in receipt):
+        raise typer.BadParameter("a receipt is a number", param_hint="--receipt")
+    others = tuple(_line(one) for one in other or ())
+    _propose(context, tenant, line, reconciliation.Matching(receipts=tuple(receipt), lines=others, cause=cause))
+
+
+@_groups["break"].command("book")
+def break_book(
+    context: typer.Context,
+    line: LineArgument,
+    tenant: TenantOption,
+    cause: Annotated[str, typer.Option("--cause", help="The pack's cause.")],
+) -> None:
+    """Propose to book a whole line for a cause of the pack; another person confirms it over the API."""
+    _propose(context, tenant, line, reconciliation.Booking(cause))
+
+
+@_groups["break"].command("hold")
+def break_hold(
+    context: typer.Context,
+    line: LineArgument,
+    tenant: TenantOption,
+    waits_for: Annotated[str, typer.Option("--for", help="bank, wallet, manager or member.")],
+    until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day of it.")],
+) -> None:
+    """Propose to hold a break for somebody until a day; another person confirms it over the API."""
+    if waits_for not in get_args(reconciliation.Counterpart):
+        raise typer.BadParameter(", ".join(get_args(reconciliation.Counterpart)), param_hint="--for")
+    held = reconciliation.Holding(cast("reconciliation.Counterpart", waits_for), until.date())
+    _propose(context, tenant, line, held)
+
+
+@_groups["break"].command("history")
+def break_history(context: typer.Context, line: LineArgument, tenant: TenantOption) -> None:
+    """Tell everything that was proposed for a break, and what became of it."""
+    name = _line(line)
+
+    async def use(deployment: Deployment) -> list[reconciliation.Proposal]:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await reconciliation.list_proposals(session, served, name.statement, name.line)
+
+    found = run(context, use)
+
+    def lines() -> None:
+        for one in found:
+            decided = f" by {one.decided_by}" if one.decided_by else ""
+            typer.echo(f"proposal {one.proposal} by {one.proposed_by}: {one.action}, {one.state}{decided}")
+
+    show(context, found, lines)
+
+
 # -- dealing
 
 
@@ -694,6 +819,30 @@ def prove(
     show(context, proof, lines)
     if not proof.is_clean:
         raise typer.Exit(PARTLY)
+
+
+@app.command()
+def reconcile(
+    context: typer.Context,
+    tenant: TenantOption,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would match.")] = False,
+) -> None:
+    """Match the lines that wait to receipts, one to one and by the rules of the pack."""
+
+    async def use(deployment: Deployment) -> reconciliation.TrialReport | reconciliation.MatchReport:
+        served = deployment.tenants.by_code(tenant)
+        if dry_run:
+            return await reconciliation.try_matching(deployment.db, served)
+        return await reconciliation.match_statements(deployment.db, served, actor=ACTOR)
+
+    found = run(context, use)
+
+    def lines() -> None:
+        for line in found.lines():
+            typer.echo(line)
+
+    show(context, found, lines)
 
 
 @_groups["import"].command("holdings")

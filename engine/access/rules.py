@@ -75,6 +75,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.SUSPENSE_RESOLVE,
             Permission.MATCH_CLAIM,
             Permission.REVERSALS_PROPOSE,
+            Permission.BREAKS_PROPOSE,
         },
         Role.RECONCILIATION_OFFICER: frozenset(
             {
@@ -82,6 +83,8 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.STATEMENTS_IMPORT,
                 Permission.MATCH_APPROVE,
                 Permission.REVERSALS_APPROVE,
+                Permission.BREAKS_PROPOSE,
+                Permission.BREAKS_APPROVE,
                 Permission.OPERATIONS_READ,
             }
         ),

@@ -20,6 +20,8 @@ class Permission(StrEnum):
     MATCH_APPROVE = "match:approve"
     REVERSALS_PROPOSE = "reversals:propose"
     REVERSALS_APPROVE = "reversals:approve"
+    BREAKS_PROPOSE = "breaks:propose"
+    BREAKS_APPROVE = "breaks:approve"
     STATEMENTS_READ = "statements:read"
     STATEMENTS_IMPORT = "statements:import"
     PRICES_IMPORT = "prices:import"

@@ -10,7 +10,17 @@ from msgspec import Struct
 
 MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable"})
 CREDIT_KINDS = (
-    frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld", "interest-reserve", "reversal-difference"})
+    frozenset(
+        {
+            "suspense",
+            "residue",
+            "payouts-in-transit",
+            "tax-withheld",
+            "interest-reserve",
+            "reversal-difference",
+            "due-to-party",
+        }
+    )
     | MEMBERS_KINDS
 )
 MEMBERS_BIT = 2048
@@ -40,6 +50,9 @@ class EventKind(IntEnum):
     REVERSAL_REJECTED = 18
     PROCEEDS_RECEIVED = 19
     STATEMENT_MATCHED = 20
+    BREAK_PROPOSED = 21
+    BREAK_REJECTED = 22
+    BREAK_RESOLVED = 23
     PRICE_FILE_IMPORTED = 30
     PRICE_ACCEPTED = 31
     PRICE_HELD = 32

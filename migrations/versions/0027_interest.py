@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0027_interest"
-down_revision: str | None = "0023_messages"
+down_revision: str | None = "0024_breaks"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -32,6 +32,9 @@ from tests.factories.schemes import application
 DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 Json = dict[str, Any]
+_HELD: Json = {
+    "resolution": {"action": "hold", "waits_for": "bank", "until": (FIRST_DAY + timedelta(days=9)).isoformat()}
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Identifiers:
     day: date
     dealing: int
     statement: int
+    line: int
+    proposal: int
     product: str
     key: str
     reference: str
@@ -311,6 +316,27 @@ ASKED: dict[str, Ask] = {
         200,
         same=lambda _: None,
     ),
+    "ListProposals": Ask(
+        "GET",
+        lambda ids: f"/v1/reconciliation/breaks/{ids.statement}/{ids.line}/proposals",
+        Permission.OPERATIONS_READ,
+        200,
+    ),
+    "ProposeResolution": Ask(
+        "POST",
+        lambda ids: f"/v1/reconciliation/breaks/{ids.statement}/{ids.line}/proposals",
+        Permission.BREAKS_PROPOSE,
+        request=lambda _ids, _site: {"json": _HELD},
+    ),
+    "ConfirmProposal": Ask(
+        "POST",
+        lambda ids: f"/v1/reconciliation/proposals/{ids.proposal}/confirmation",
+        Permission.BREAKS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectProposal": Ask(
+        "POST", lambda ids: f"/v1/reconciliation/proposals/{ids.proposal}/rejection", Permission.BREAKS_APPROVE
+    ),
     "ProveDay": Ask("GET", lambda _: "/v1/reconciliation/proof", Permission.OPERATIONS_READ, 200, same=lambda _: None),
     "ImportHoldings": Ask(
         "POST",
@@ -415,6 +441,12 @@ async def other(neighbour: Site, served: Any) -> Other:
     payout = await instruct(
         neighbour.db, neighbour.keys, neighbour.tenant, ref.member_id, parts[0], {parts[1:]: 100_00}, to("bank", "1")
     )
+    proposed = neighbour.ask(
+        "POST",
+        f"/v1/reconciliation/breaks/{breaks[0]['statement']}/{breaks[0]['line']}/proposals",
+        Permission.BREAKS_PROPOSE,
+        json=_HELD,
+    ).json()
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
@@ -424,6 +456,8 @@ async def other(neighbour: Site, served: Any) -> Other:
         day=FIRST_DAY,
         dealing=run["closed"][0],
         statement=breaks[0]["statement"],
+        line=breaks[0]["line"],
+        proposal=proposed["proposal"],
         product=served.tenants[4].pack.manifest.products[0].code,
         key=key,
         reference=reference,
@@ -457,6 +491,8 @@ def nobodys(site: Site) -> Identifiers:
         day=day,
         dealing=2**31 - 3,
         statement=2**40,
+        line=2,
+        proposal=2**40,
         product="no-product",
         key=secrets.token_hex(8),
         reference=f"R-{secrets.token_hex(8)}",

@@ -18,21 +18,61 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "matches-agree",
-        "every match joins one line to one receipt of the same amount in the same account",
+        "the lines that show receipts are of the receipts' amount in the same account, but for what was booked for a cause",
         """
-        select format('receipt %s', m.event_id), format('%s in %s', l.amount, s.account),
-               coalesce((select string_agg(format('%s in %s', x.amount, x.party), ' and ') from (
-                  select sum(t.amount) as amount, c.party from transfers t
-                    join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections'
-                   where t.member_id = m.member_id and t.event_id = m.event_id group by c.party) x), 'nothing')
-          from matches m
-          join statement_lines l on l.tenant_id = m.tenant_id and l.statement_id = m.statement_id and l.line_no = m.line_no
-          join statements s on s.tenant_id = m.tenant_id and s.statement_id = m.statement_id
-         where not exists (
-           select from transfers t join chart c on c.tenant_id = t.tenant_id and c.code = t.debit
-            where t.member_id = m.member_id and t.event_id = m.event_id and c.kind = 'collections'
-           having sum(t.amount) = l.amount and count(distinct c.party) = 1 and min(c.party) = s.account)
-            or not exists (select from events e where e.member_id = m.member_id and e.event_id = m.event_id and e.kind in (10, 11, 153))
+        with booked as (
+          select m.statement_id, m.line_no, m.member_id, m.event_id, sum(t.amount) as amount, min(c.party) as party, count(distinct c.party) as parties
+            from matches m join events e on e.member_id = m.member_id and e.event_id = m.event_id and e.kind in (10, 11, 153)
+            join transfers t on t.member_id = m.member_id and t.event_id = m.event_id
+            join chart c on c.tenant_id = m.tenant_id and c.code = t.debit and c.kind = 'collections' group by 1, 2, 3, 4),
+        parts as (
+          select m.statement_id, m.line_no, sum(l.amount) as amount, bool_and(s.account = y.account) as same
+            from settled_lines w join matches m on m.event_id = w.event_id
+            join statement_lines l on l.tenant_id = w.tenant_id and l.statement_id = w.statement_id and l.line_no = w.line_no
+            join statements s on s.tenant_id = w.tenant_id and s.statement_id = w.statement_id
+            join statements y on y.tenant_id = m.tenant_id and y.statement_id = m.statement_id
+           where w.how = 'part' group by 1, 2),
+        shown as (select statement_id, line_no, count(*) as receipts from matches group by 1, 2),
+        causes as (
+          select statement_id, line_no, sum(difference) as amount from break_proposals
+           where state = 'confirmed' and action = 'match' group by 1, 2)
+        select format('statement %s, line %s', h.statement_id, h.line_no),
+               format('%s in %s', l.amount + coalesce(p.amount, 0) - coalesce(d.amount, 0), s.account),
+               format('%s in %s', coalesce(b.amount, 0), coalesce(b.party, 'nothing'))
+          from shown h
+          join statement_lines l on l.statement_id = h.statement_id and l.line_no = h.line_no
+          join statements s on s.tenant_id = l.tenant_id and s.statement_id = h.statement_id
+          left join parts p on p.statement_id = h.statement_id and p.line_no = h.line_no
+          left join causes d on d.statement_id = h.statement_id and d.line_no = h.line_no
+          left join (select statement_id, line_no, sum(amount) as amount, min(party) as party, max(party) as last, max(parties) as parties,
+                            count(*) as receipts from booked group by 1, 2) b on b.statement_id = h.statement_id and b.line_no = h.line_no
+         where b.amount is distinct from l.amount + coalesce(p.amount, 0) - coalesce(d.amount, 0) or b.receipts <> h.receipts
+            or b.party <> s.account or b.last <> s.account or b.parties <> 1 or not coalesce(p.same, true)
+        union all
+        select format('statement %s, line %s', w.statement_id, w.line_no), 'a receipt that another line matches', 'none'
+          from settled_lines w where w.how = 'part' and not exists (select from matches m where m.event_id = w.event_id)
+        """,
+    ),
+    Law(
+        "breaks-are-resolved-once",
+        "what a confirmed proposal booked for a cause is its difference in its account, and a line is booked for one cause, by one",
+        """
+        select format('proposal %s', p.proposal_id), p.difference::text, coalesce(t.amount, 0)::text
+          from break_proposals p join statements s on s.tenant_id = p.tenant_id and s.statement_id = p.statement_id
+          left join lateral (
+            select sum(case when c.code = x.debit then x.amount else -x.amount end) as amount from transfers x
+              join chart c on c.tenant_id = p.tenant_id and c.code in (x.debit, x.credit) and c.kind = 'collections' and c.party = s.account
+             where x.member_id = -p.tenant_id and x.event_id = p.resolved_event) t on true
+         where p.state = 'confirmed' and p.difference <> coalesce(t.amount, 0)
+        union all
+        select format('statement %s, line %s', l.statement_id, l.line_no), format('%s by one proposal', l.amount),
+               format('%s by %s', coalesce(sum(p.difference), 0), count(p.proposal_id))
+          from settled_lines w
+          join statement_lines l on l.tenant_id = w.tenant_id and l.statement_id = w.statement_id and l.line_no = w.line_no
+          left join break_proposals p on p.tenant_id = w.tenant_id and p.resolved_event = w.event_id and p.action = 'book'
+               and p.statement_id = w.statement_id and p.line_no = w.line_no
+         where w.how = 'cause' group by l.statement_id, l.line_no, l.amount
+        having sum(p.difference) is distinct from l.amount or count(p.proposal_id) <> 1
         """,
     ),
     Law(
@@ -119,12 +159,12 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "collections-hold-what-is-not-ordered",
-        "a collection account holds what was received and not reversed, and what sold units brought, less what closed dealings and payouts took",
+        "a collection account holds what was received and not reversed, what sold units brought and what breaks were booked for, less what closed dealings and payouts took",
         """
         with received as (
           select c.code, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
             from chart c join transfers t on t.debit = c.code or t.credit = c.code
-            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 99, 100, 153)
+            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 23, 99, 100, 153)
            where c.kind = 'collections' group by c.code),
         dealt as (
           select a.collected as code, sum(a.amount) as amount from allocations a

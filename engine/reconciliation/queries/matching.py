@@ -49,16 +49,19 @@ class OpenLine:
     is_withdrawn: bool
     collected: int | None
     received: int | None
+    held_for: str | None = None
+    held_until: date | None = None
+    proposals: int = 0
 
 
 _COLUMNS = """
-select l.statement_id, l.line_no, coalesce(l.row, l.line_no), l.code, s.account, l.value_date, l.amount, {withdrawn},
+select l.statement_id, l.line_no, coalesce(l.row, l.line_no), l.code, s.account, l.value_date, l.amount, {withdrawn}, {staged},
        l.reference_digest, l.other_digest
 """
 
 # In the order of the key, so that a page never reads more than itself.
 _TRIED = (
-    _COLUMNS.format(withdrawn="false")
+    _COLUMNS.format(withdrawn="false", staged="null, null, 0")
     + """
   from unmatched_lines u
   join statement_lines l using (tenant_id, statement_id, line_no)
@@ -69,7 +72,7 @@ _TRIED = (
 )
 
 _OPEN = (
-    _COLUMNS.format(withdrawn="u.is_withdrawn")
+    _COLUMNS.format(withdrawn="u.is_withdrawn", staged="h.waits_for, h.until, coalesce(p.proposals, 0)")
     + """
   from (select tenant_id, statement_id, line_no, false as is_withdrawn from unmatched_lines
          union all
@@ -77,6 +80,11 @@ _OPEN = (
           join matches m using (tenant_id, statement_id, line_no) where w.how = 'withdrawn') u
   join statement_lines l using (tenant_id, statement_id, line_no)
   join statements s using (tenant_id, statement_id)
+  left join lateral (select b.waits_for, b.until from break_proposals b
+        where (b.tenant_id, b.statement_id, b.line_no) = (u.tenant_id, u.statement_id, u.line_no)
+          and b.action = 'hold' and b.state = 'confirmed' order by b.proposal_id desc limit 1) h on true
+  left join lateral (select count(*)::int as proposals from break_proposals b
+        where (b.tenant_id, b.statement_id, b.line_no) = (u.tenant_id, u.statement_id, u.line_no) and b.state = 'proposed') p on true
  where (u.statement_id, u.line_no) > (%(statement)s, %(line)s) and (%(ids)s::bigint[] is null or u.statement_id = any(%(ids)s))
  order by u.statement_id, u.line_no limit %(most)s
 """
@@ -98,6 +106,7 @@ select k.event_id, k.account, a.code,
   left join chart a on a.kind = 'collections' and a.party = k.account
 """
 
+ReceiptFound = tuple[int, bool, int | None, int | None, bool, bool]
 _HOUR = 3_600_000 << 22  # of event ids, which begin with milliseconds
 
 
@@ -141,7 +150,9 @@ async def open_lines(
     cursor = await connection.execute(_FACTS, tuple([key[i] for key in keys] for i in range(3)))
     facts = {(row[0], row[1]): row[2:] for row in await cursor.fetchall()}
     found = []
-    for number, line_no, row, code, account, value_date, amount, is_withdrawn, *digests in lines:
+    for number, line_no, row, code, account, value_date, amount, is_withdrawn, *staged, first, second in lines:
+        digests = (first, second)
+        held_for, held_until, proposals = staged
         event = event_of(digests)
         member, kind = receipts.get(event, (None, 0))
         collected, received, is_reversed, is_matched = facts.get((event, account), (None, None, False, False))
@@ -162,8 +173,27 @@ async def open_lines(
                 is_withdrawn=is_withdrawn,
                 collected=collected,
                 received=received,
+                held_for=held_for,
+                held_until=held_until,
+                proposals=proposals,
             )
         )
+    return found
+
+
+async def receipts_in(session: AsyncSession, account: str, event_ids: Sequence[int]) -> dict[int, ReceiptFound]:
+    """Return (member, is suspended, account's code, what it booked there, is reversed, is matched) of receipts, by event."""
+    connection = await driver(session)
+    found: dict[int, ReceiptFound] = {}
+    for stretch in _stretches(sorted(set(event_ids))):
+        cursor = await connection.execute(_RECEIPTS, (stretch[0], stretch[-1], stretch))
+        kinds = {event: (member, kind) for member, event, kind in await cursor.fetchall()}
+        keys = ([member for member, _ in kinds.values()], list(kinds), [account] * len(kinds))
+        cursor = await connection.execute(_FACTS, keys)
+        for event, _, code, received, is_reversed, is_matched in await cursor.fetchall():
+            member, kind = kinds[event]
+            is_suspended = kind in (EventKind.CONTRIBUTION_SUSPENDED, EventKind.MATCH_RECEIVED)
+            found[event] = (member, is_suspended, code, received, is_reversed, is_matched)
     return found
 
 
@@ -298,7 +328,8 @@ async def collection_accounts(session: AsyncSession) -> list[str]:
 async def settle_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int]], *, how: str) -> None:
     """Settle (statement_id, line_no) as what shows the money of an event.
 
-    `how` is "order", "proceeds", "payout" or "reversal": a payment that was taken back. The lines wait no more. Needs the jobs role.
+    `how` is "order", "proceeds", "payout", "reversal" (a payment that was taken back), "part" (one of several lines of a receipt) or
+    "cause" (booked for a cause of the pack). The lines wait no more. Needs the jobs role.
     """
     connection = await driver(session)
     await connection.execute(

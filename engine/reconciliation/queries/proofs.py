@@ -52,11 +52,20 @@ _BETWEEN = """
 with shown as materialized (
   select s.statement_id, s.account, s.opening, s.first_on from statements s where s.last_on <= %(on)s),
 lines as materialized (
-  select l.statement_id, l.line_no, s.account, l.amount, l.value_date,
-         m.event_id as receipt, m.member_id, w.how, w.event_id as orders
+  select l.statement_id, l.line_no, s.account, l.amount, l.value_date, m.line_no is not null as is_receipt, w.how, w.event_id as orders
     from shown s join statement_lines l using (statement_id)
-    left join matches m on m.tenant_id = l.tenant_id and m.statement_id = l.statement_id and m.line_no = l.line_no
+    left join (select distinct tenant_id, statement_id, line_no from matches) m
+      on m.tenant_id = l.tenant_id and m.statement_id = l.statement_id and m.line_no = l.line_no
     left join settled_lines w on w.tenant_id = l.tenant_id and w.statement_id = l.statement_id and w.line_no = l.line_no),
+receipts as materialized (
+  select m.member_id, m.event_id, s.account from matches m join shown s using (statement_id)),
+-- Of a receipt that several lines show: what all but its first bring, and how much of that is shown by the day.
+parts as materialized (
+  select w.event_id, sum(l.amount) as amount, coalesce(sum(l.amount) filter (where s.statement_id is not null), 0) as shown
+    from settled_lines w join statement_lines l using (tenant_id, statement_id, line_no) left join shown s using (statement_id)
+   where w.how = 'part' group by 1),
+causes as materialized (
+  select p.resolved_event from break_proposals p join shown s using (statement_id) where p.state = 'confirmed' and p.difference <> 0),
 moved as materialized (
   select c.party as account, t.member_id, t.event_id, e.business_date as day, e.kind,
          sum(case when t.debit = c.code then t.amount else -t.amount end)::bigint as amount
@@ -69,18 +78,24 @@ select account, kind, count(*)::int, sum(amount)::bigint, min(day) from (
      where opening is not null order by account, first_on, statement_id) f where opening <> 0
   union all
   select account, case when amount > 0 then 'in-not-booked' else 'out-not-booked' end, amount, value_date from lines
-   where receipt is null and how is null
+   where not is_receipt and how is null
   union all
-  select account, 'withdrawn-receipt', -amount, value_date from lines where receipt is not null and how = 'withdrawn'
+  select account, 'withdrawn-receipt', -amount, value_date from lines where is_receipt and how = 'withdrawn'
   union all
-  select m.account, 'receipt-not-shown', -m.amount, m.day from moved m
-   where m.amount > 0 and not exists (
-     select from lines l where l.account = m.account and ((l.receipt = m.event_id and l.member_id = m.member_id)
-                            or (l.how in ('proceeds', 'payout') and l.orders = m.event_id)))
+  select account, 'receipt-not-shown', -amount, day from (
+    select m.account, m.day, case when r.event_id is null then m.amount - coalesce(p.shown, 0)
+                                  else coalesce(p.amount - p.shown, 0) end as amount
+      from moved m
+      left join receipts r on r.event_id = m.event_id and r.member_id = m.member_id and r.account = m.account
+      left join parts p on p.event_id = m.event_id
+     where m.amount > 0 and not exists (select from causes c where c.resolved_event = m.event_id)
+       and not exists (select from lines l where l.account = m.account and l.how in ('proceeds', 'payout') and l.orders = m.event_id)) n
+   where amount <> 0
   union all
   select m.account, case when m.kind = 41 then 'order-not-shown' else 'out-not-shown' end, -m.amount, m.day from moved m
    where m.amount < 0 and not exists (
-     select from lines l where l.how in ('order', 'reversal', 'payout') and l.orders = m.event_id and l.account = m.account)) b
+     select from lines l where l.how in ('order', 'reversal', 'payout') and l.orders = m.event_id and l.account = m.account)
+     and not exists (select from causes c where c.resolved_event = m.event_id)) b
  group by account, kind order by account, kind
 """
 

@@ -1,6 +1,15 @@
 """Use cases of reconciliation: take in a statement, match its lines to receipts, tell what does not agree, prove the day."""
 
-from engine.reconciliation.service.matching import MatchReport, hold_lines, match_statements, settle_payout_lines
+from engine.reconciliation.rules import Counterpart
+from engine.reconciliation.service.grouping import GroupMatched
+from engine.reconciliation.service.matching import (
+    MatchReport,
+    TrialReport,
+    hold_lines,
+    match_statements,
+    settle_payout_lines,
+    try_matching,
+)
 from engine.reconciliation.service.proving import (
     AccountProof,
     DayProof,
@@ -10,26 +19,61 @@ from engine.reconciliation.service.proving import (
     import_holdings,
     prove_day,
 )
+from engine.reconciliation.service.resolving import (
+    Action,
+    Booking,
+    Holding,
+    LineName,
+    Matching,
+    Proposal,
+    confirm_proposal,
+    list_proposals,
+    propose_resolution,
+    reject_proposal,
+)
 from engine.reconciliation.service.taking import StatementReport, channel_of, import_statement
-from engine.reconciliation.service.telling import Break, list_breaks, list_waiting, receipt_state
+from engine.reconciliation.service.telling import (
+    Break,
+    UnshownReceipt,
+    list_breaks,
+    list_unshown,
+    list_waiting,
+    receipt_state,
+)
 
 __all__ = [
     "AccountProof",
+    "Action",
+    "Booking",
     "Break",
+    "Counterpart",
     "DayProof",
     "FundProof",
+    "GroupMatched",
+    "Holding",
     "HoldingsReport",
+    "LineName",
     "MatchReport",
+    "Matching",
     "ProofItem",
+    "Proposal",
     "StatementReport",
+    "TrialReport",
+    "UnshownReceipt",
     "channel_of",
+    "confirm_proposal",
     "hold_lines",
     "import_holdings",
     "import_statement",
     "list_breaks",
+    "list_proposals",
+    "list_unshown",
     "list_waiting",
     "match_statements",
+    "propose_resolution",
     "prove_day",
     "receipt_state",
+    "reject_proposal",
     "settle_payout_lines",
+    "try_matching",
 ]

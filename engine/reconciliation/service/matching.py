@@ -1,41 +1,37 @@
-"""Matching statements' lines to receipts, one to one, and allocating the money of those that match."""
+"""Matching statements' lines to receipts, and allocating the money of those that match."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds import service as funds
-from engine.funds.rules import ReconciledReceipt
 from engine.funds.service import UnsettledSale
-from engine.kernel.clock import business_date
-from engine.kernel.ids import claim_digest, house_member
-from engine.ledger import service as ledger
-from engine.ledger.rules import Entry, EventKind
+from engine.kernel.ids import claim_digest
 from engine.reconciliation.queries import matching as queries
 from engine.reconciliation.queries.matching import OpenLine, OtherLine
+from engine.reconciliation.service.booking import book_matches
+from engine.reconciliation.service.grouping import GroupMatched, apply_rule, match_by_rules
 from engine.reconciliation.service.telling import fixed, reason_of
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
 
 CHUNK = 20_000
-SUSPENDED, NO_FUND_CHOICE = "suspended", "no-fund-choice"
 _log = get_logger(__name__)
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
     """What a run of matching did, in lines and receipts; sums in major units.
 
+    `grouped` are lines that rules of the pack matched by the many, `proposed` what they left for a person to confirm.
     `orders` are lines that paid an order or took a payment back, `proceeds` lines by which the money of sold units came.
     """
 
     matched: int = 0
+    grouped: int = 0
+    proposed: int = 0
     orders: int = 0
     proceeds: int = 0
     matched_total: str = "0"
@@ -43,15 +39,36 @@ class MatchReport:
     waiting: int = 0
     unmatched: int = 0
 
+    def lines(self) -> list[str]:
+        """Return the report in sentences, for the command line."""
+        return [
+            f"{self.matched} lines matched one receipt each, {self.matched_total}; {self.grouped} by rules, {self.proposed} proposed",
+            f"{self.orders} paid orders or took payments back, {self.proceeds} brought money of sold units, {self.unmatched} wait",
+        ]
 
-def chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
-    """Yield lists of `size` items, the last one of what is left."""
-    while chunk := list(islice(items, size)):
-        yield chunk
+
+@dataclass(frozen=True, slots=True)
+class TrialReport:
+    """What a run of matching would do: lines that are one receipt's, their sum in major units, and what rules would join."""
+
+    matched: int
+    matched_total: str
+    groups: tuple[GroupMatched, ...]
+
+    def lines(self) -> list[str]:
+        """Return the report in sentences, for the command line."""
+        return [
+            f"{self.matched} lines would match one receipt each, {self.matched_total}",
+            *(
+                f"{one.account}: {one.rule} would {one.fate} {', '.join(f'{a}/{b}' for a, b in one.lines)} "
+                f"with {len(one.receipts)} receipts, difference {one.difference}"
+                for one in self.groups
+            ),
+        ]
 
 
 async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system:matching") -> MatchReport:
-    """Match every open line to its receipt, one to one, and allocate the money of those that match.
+    """Match every open line to its receipt, then by the channel's rules the many, and allocate the money of those that match.
 
     A line is a receipt's if that receipt claimed the line's provider reference and booked exactly the line's amount into
     the line's account. Lines that match nothing stay open for the next run. A matched receipt in suspense is allocated
@@ -73,6 +90,8 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
         after = done.last
     orders = await retry_transaction(lambda: _match_orders(db, tenant))
     proceeds = await retry_transaction(lambda: _match_proceeds(db, tenant, actor))
+    grouped = await match_by_rules(db, tenant, actor=actor)
+    allocated += grouped.allocated
     after = (-(2**63), 0)
     while True:
 
@@ -85,15 +104,17 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
         if last is None:
             break
         after = last
-    _log.info("statements matched", tenant=tenant.code, count=matched + orders + proceeds)
+    _log.info("statements matched", tenant=tenant.code, count=matched + grouped.lines + orders + proceeds)
     return MatchReport(
         matched=matched,
+        grouped=grouped.lines,
+        proposed=grouped.proposed,
         orders=orders,
         proceeds=proceeds,
         matched_total=fixed(matched_total, tenant.asset),
         allocated_total=fixed(allocated, tenant.asset),
         waiting=waiting,
-        unmatched=unmatched - proceeds,
+        unmatched=unmatched - grouped.lines - proceeds,
     )
 
 
@@ -105,6 +126,35 @@ async def hold_lines(session: AsyncSession) -> None:
 async def settle_payout_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int]]) -> None:
     """Take (statement, line) as what the event of a payout booked: they wait no more. Needs the jobs role, lines held."""
     await queries.settle_lines(session, rows, how="payout")
+
+
+class _TakenBack(Exception):
+    """What was done is not kept."""
+
+
+async def try_matching(db: Database, tenant: Tenant, *, actor: str = "system:matching") -> TrialReport:
+    """Return what a run of matching would do with lines of money in, by doing it in one transaction that is taken back."""
+    matched = total = 0
+    groups: list[GroupMatched] = []
+
+    async def once() -> TrialReport:
+        nonlocal matched, total
+        matched = total = 0
+        groups.clear()
+        async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
+            after: tuple[int, int] | None = (0, 0)
+            while after is not None:
+                done = await _match_chunk(session, tenant, after, actor)
+                matched, total, after = matched + done.lines, total + done.total, done.last
+            for channel in tenant.pack.channels:
+                for rule in channel.matching:
+                    groups.extend((await apply_rule(session, tenant, channel, rule, actor)).groups)
+            raise _TakenBack
+
+    try:
+        return await retry_transaction(once)
+    except _TakenBack:
+        return TrialReport(matched, fixed(total, tenant.asset), tuple(groups))
 
 
 async def _match_orders(db: Database, tenant: Tenant) -> int:
@@ -199,64 +249,8 @@ async def _match_chunk(session: AsyncSession, tenant: Tenant, after: tuple[int, 
             good.setdefault((line.member_id, line.event_id), line)
     if not good:
         return _Matched(0, 0, 0, len(lines), last)
-    receipts = {key: _receipt(key, line) for key, line in good.items()}
-    members = [key for key, line in good.items() if not line.is_suspended and not line.is_reversed]
-    allocated = await funds.allocate(session, tenant, [receipts[key] for key in members])
-    events = await _post_matches(session, tenant, list(good.values()), allocated.rules, actor)
-    await queries.add_matches(
-        session, [(*key, line.statement_id, line.line_no, events[line.statement_id]) for key, line in good.items()]
-    )
-    waiting = [(key, SUSPENDED) for key, line in good.items() if line.is_suspended and not line.is_reversed]
-    waiting += [(key, NO_FUND_CHOICE) for key in allocated.without_choice]
-    if waiting:
-        await queries.add_unallocated(session, [(*key, receipts[key].collected, reason) for key, reason in waiting])
-    return _Matched(
-        len(good), sum(line.amount for line in good.values()), allocated.amount, len(lines) - len(good), last
-    )
-
-
-def _receipt(key: tuple[int, int], line: OpenLine) -> ReconciledReceipt:
-    assert line.collected is not None, line
-    return ReconciledReceipt(*key, line.collected)
-
-
-async def _post_matches(
-    session: AsyncSession, tenant: Tenant, lines: Sequence[OpenLine], rules: Sequence[str], actor: str
-) -> dict[int, int]:
-    """Record the matches of each statement as one event; return the events by statement."""
-    counts: Counter[int] = Counter()
-    totals: Counter[int] = Counter()
-    accounts: dict[int, str] = {}
-    for line in lines:
-        counts[line.statement_id] += 1
-        totals[line.statement_id] += line.amount
-        accounts[line.statement_id] = line.account
-    hashes = await queries.statement_hashes(session, sorted(counts))
-    now = await ledger.scheme_now(session)
-    actor_id = await ledger.actor_id(session, actor)
-    decision = await ledger.decision_id(session, {"rules": list(rules)})
-    entries = [
-        Entry(
-            member_id=house_member(tenant.tenant_id),
-            kind=EventKind.STATEMENT_MATCHED,
-            business_date=business_date(now, tenant.pack.time_zone),
-            actor=actor_id,
-            pack=tenant.pack_id,
-            decision=decision,
-            body={
-                "account": accounts[statement],
-                "sha256": hashes[statement],
-                "lines": counts[statement],
-                "amount": str(totals[statement]),
-            },
-        )
-        for statement in sorted(counts)
-    ]
-    found: dict[int, int] = {}
-    for chunk in chunks(iter(zip(sorted(counts), entries, strict=True)), 4096):
-        fates = await ledger.post(session, [entry for _, entry in chunk], recorded_at=now)
-        found.update({statement: fate.event_id for (statement, _), fate in zip(chunk, fates, strict=True)})
-    return found
+    allocated = await book_matches(session, tenant, good, actor)
+    return _Matched(len(good), sum(line.amount for line in good.values()), allocated, len(lines) - len(good), last)
 
 
 async def _allocate_ready(

@@ -21,7 +21,8 @@ from engine.reconciliation.queries import matching
 from engine.reconciliation.queries import statements as queries
 from engine.reconciliation.queries.statements import KeptStatement, NewLine
 from engine.reconciliation.rules import check_statements, references_of
-from engine.reconciliation.service.matching import chunks, match_statements
+from engine.reconciliation.service.booking import chunks
+from engine.reconciliation.service.matching import match_statements
 from engine.reconciliation.service.telling import Break, break_of, fixed
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.runtime.sealing import seal
@@ -135,7 +136,7 @@ async def import_statement(
         total=fixed(taken.total, tenant.asset),
         matched=max(taken.lines - unmatched, 0),
         unmatched=unmatched,
-        breaks=tuple(break_of(line, tenant.asset, today) for line in breaks),
+        breaks=tuple(break_of(line, tenant, today) for line in breaks),
         first_imported_at=taken.first_imported_at,
         corrects=taken.corrects,
         withdrawn=taken.withdrawn,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,9 +12,10 @@ from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind
 from engine.reconciliation.errors import UnknownReceipt
+from engine.reconciliation.queries import breaks
 from engine.reconciliation.queries import matching as queries
 from engine.reconciliation.queries.matching import OpenLine, WaitingReceipt
-from engine.reconciliation.rules import BreakReason, ReceiptState, break_reason
+from engine.reconciliation.rules import BreakReason, Counterpart, ReceiptState, break_reason, turn_of
 from engine.tenancy.service import Tenant
 
 
@@ -23,7 +25,9 @@ class Break:
 
     "money-out" is money that left the account (a negative amount), "withdrawn" a receipt that a later version of its
     statement has no longer. `line` tells it from the others of its statement, `row` is where it stands in the file;
-    `code` is the bank's own word for the movement, `received` what the receipt of its reference says. Major units.
+    `code` is the bank's own word for the movement, `received` what the receipt of its reference says. `turn` says whose
+    turn it is: operator, bank, wallet, manager or member; `held_until` until which day it is held for them; `proposals`
+    how many wait for a second person. Major units.
     """
 
     statement: int
@@ -36,6 +40,9 @@ class Break:
     age_days: int
     code: str = ""
     received: str | None = None
+    turn: str = "operator"
+    held_until: date | None = None
+    proposals: int = 0
 
 
 def reason_of(line: OpenLine) -> BreakReason | None:
@@ -45,8 +52,10 @@ def reason_of(line: OpenLine) -> BreakReason | None:
     return break_reason(received=line.received, amount=line.amount, is_matched=line.is_matched)
 
 
-def break_of(line: OpenLine, asset: Asset, today: date) -> Break:
+def break_of(line: OpenLine, tenant: Tenant, today: date) -> Break:
     """Return a line as a break, with its age on a day."""
+    asset, reason = tenant.asset, reason_of(line)
+    is_held = line.held_until is not None and line.held_until >= today
     return Break(
         statement=line.statement_id,
         line=line.line_no,
@@ -54,11 +63,51 @@ def break_of(line: OpenLine, asset: Asset, today: date) -> Break:
         account=line.account,
         value_date=line.value_date,
         amount=fixed(line.amount, asset),
-        reason=reason_of(line) or "new",
+        reason=reason or "new",
         age_days=(today - line.value_date).days,
         code=line.code,
         received=None if line.received is None else fixed(line.received, asset),
+        turn=turn_of(
+            reason,
+            keeper_of(tenant, line.account),
+            held_for=cast("Counterpart", line.held_for) if is_held else None,
+        ),
+        held_until=line.held_until if is_held else None,
+        proposals=line.proposals,
     )
+
+
+def keeper_of(tenant: Tenant, account: str) -> Literal["bank", "wallet"]:
+    """Return who keeps a collection account; a bank where the pack names the channel no longer."""
+    return next((channel.kept_by for channel in tenant.pack.channels if channel.code == account), "bank")
+
+
+@dataclass(frozen=True, slots=True)
+class UnshownReceipt:
+    """A receipt that no statement shows: whose turn it is, and its age in days. Major units."""
+
+    receipt: str
+    account: str
+    amount: str
+    reason: str
+    turn: str
+    age_days: int
+
+
+async def list_unshown(session: AsyncSession, tenant: Tenant, *, most: int = 100) -> list[UnshownReceipt]:
+    """Return receipts of days before today that no statement shows and that were not taken back, the oldest first."""
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    return [
+        UnshownReceipt(
+            receipt=str(event),
+            account=account,
+            amount=fixed(amount, tenant.asset),
+            reason=BreakReason.NOT_SHOWN,
+            turn=turn_of(BreakReason.NOT_SHOWN, keeper_of(tenant, account)),
+            age_days=(today - day).days,
+        )
+        for event, account, amount, day in await breaks.unshown_receipts(session, before=today, most=most)
+    ]
 
 
 async def list_breaks(
@@ -67,7 +116,7 @@ async def list_breaks(
     """Return lines that are no receipt's, after (statement, line), with the reason as it is now."""
     lines = await queries.open_lines(session, after=after, most=most)
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    return [break_of(line, tenant.asset, today) for line in lines]
+    return [break_of(line, tenant, today) for line in lines]
 
 
 async def list_waiting(session: AsyncSession, *, most: int = 100) -> list[WaitingReceipt]:

@@ -93,6 +93,28 @@ class Regulator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     short_name: Name
 
 
+class MatchingRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How lines of a channel's statements and receipts belong together where one line is not one receipt.
+
+    "reference": a line of a receipt's reference whose amount differs by at most `within`. "same-reference": several lines
+    of one reference are its receipt. "day-total": one line is the sum of all receipts of a day that no line shows. The
+    line's day is at most `days` after the receipt's (of several lines, each). What agrees to the cent is matched; what
+    differs by at most `within` smallest units is proposed for `cause`, and a person confirms it.
+    """
+
+    by: Literal["reference", "same-reference", "day-total"]
+    days: Annotated[int, Meta(ge=0, le=31)]
+    within: Annotated[int, Meta(ge=0)] = 0
+    cause: Code | Literal[""] = ""
+
+    def __post_init__(self) -> None:
+        """Check that a difference has its cause."""
+        if bool(self.within) != bool(self.cause):
+            raise ValueError("within needs a cause, and a cause needs it")
+        if self.by == "reference" and not self.within:
+            raise ValueError("matching by reference needs within: what agrees to the cent is matched without a rule")
+
+
 class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A way money is collected: the account it arrives in, as the account's statements name it, and what they come as.
 
@@ -105,6 +127,26 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     account: Name
     statements: Code = "table"
     adapter: Code | Literal[""] = ""
+    matching: tuple[MatchingRule, ...] = ()
+
+    @property
+    def kept_by(self) -> Literal["bank", "wallet"]:
+        """Return who keeps the account: where payers are asked for money by a protocol, its operator."""
+        return "wallet" if self.adapter else "bank"
+
+
+class LineCause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why money of a statement is no payment of a member's: a bank's charge, interest, money of others to be given back.
+
+    `party` is the role that bears it, or whom it belongs to. `most` is the largest amount that may be booked for it, in
+    smallest units of the currency; without it there is no limit.
+    """
+
+    code: Code
+    name: Name
+    moves: Literal["in", "out", "either"]
+    party: Code
+    most: Annotated[int, Meta(ge=1)] | None = None
 
 
 class MemberNumber(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,6 +217,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     roles: Mapping[Code, Name]
     adapters: Mapping[Port, Code] = {}
     channels: Annotated[tuple[Channel, ...], Meta(min_length=1)]
+    line_causes: tuple[LineCause, ...] = ()
     member_number: MemberNumber
     products: Annotated[tuple[Product, ...], Meta(min_length=1)]
     weekend: tuple[Weekday, ...] = ("saturday", "sunday")
@@ -206,6 +249,7 @@ def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProb
         "own_days": [day.date.isoformat() for day in manifest.own_days],
         "hosts": manifest.hosts,
         "channels": [channel.code for channel in manifest.channels],
+        "line_causes": [cause.code for cause in manifest.line_causes],
         "products": [product.code for product in manifest.products],
         "series": [one.code for one in manifest.series],
         "tables": [one.code for one in manifest.tables],
@@ -221,6 +265,15 @@ def manifest_problems(manifest: Manifest, pack: str, file: str) -> list[PackProb
             problem(under("locales", language), unknown(language, manifest.languages, what="a language of the pack"))
         elif name.partition("_")[0] != language.partition("-")[0]:
             problem(under("locales", language), f"{shown(name)} is a locale of another language")
+    for row, cause in enumerate(manifest.line_causes, 1):
+        if cause.party not in manifest.roles:
+            problem(f"line_causes[{row}].party", unknown(cause.party, manifest.roles, what="a role of the pack"))
+    causes = {one.code for one in manifest.line_causes}
+    for row, channel in enumerate(manifest.channels, 1):
+        for place, rule in enumerate(channel.matching, 1):
+            if rule.cause and rule.cause not in causes:
+                reason = unknown(rule.cause, causes, what="a cause of the pack")
+                problem(f"channels[{row}].matching[{place}].cause", reason)
     number = manifest.member_number
     if number.digits - len(number.prefix) - 1 < 6:
         problem("member_number.prefix", "leaves fewer than 6 digits besides the check digit")

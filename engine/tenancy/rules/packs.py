@@ -18,7 +18,15 @@ from engine.tenancy.rules.branding import Theme, contrast_problems, logo_problem
 from engine.tenancy.rules.consents import Consents, ConsentText, decode_consents
 from engine.tenancy.rules.decoding import decode
 from engine.tenancy.rules.figures import decode_series, decode_tables
-from engine.tenancy.rules.manifest import Channel, Manifest, MemberNumber, Product, Regulator, manifest_problems
+from engine.tenancy.rules.manifest import (
+    Channel,
+    LineCause,
+    Manifest,
+    MemberNumber,
+    Product,
+    Regulator,
+    manifest_problems,
+)
 from engine.tenancy.rules.scenarios import Scenario, Survivor, decode_scenarios
 
 MANIFEST = "pack.toml"
@@ -136,6 +144,11 @@ class Pack:
     def channels(self) -> tuple[Channel, ...]:
         """Return the ways money is collected, in the pack's order."""
         return self.manifest.channels
+
+    @property
+    def line_causes(self) -> tuple[LineCause, ...]:
+        """Return for what money of a statement may be booked that is no payment of a member's."""
+        return self.manifest.line_causes
 
     @property
     def member_number(self) -> MemberNumber:

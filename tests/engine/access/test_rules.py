@@ -32,6 +32,8 @@ def test_no_partner_may_decide_what_a_person_must_decide() -> None:
         Permission.SUSPENSE_RESOLVE,
         Permission.REVERSALS_PROPOSE,
         Permission.REVERSALS_APPROVE,
+        Permission.BREAKS_PROPOSE,
+        Permission.BREAKS_APPROVE,
         Permission.PRICES_APPROVE,
         Permission.DEALING_RUN,
         Permission.AUDIT_READ,

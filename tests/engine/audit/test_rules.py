@@ -411,7 +411,7 @@ def test_an_entry_never_changes() -> None:
 def test_kinds_keep_their_names_and_renderings() -> None:
     assert {int(kind): kind.label for kind in EventKind}.items() >= {
         1: "member-enrolled", 2: "consent-given", 3: "nominees-named", 4: "member-erased", 10: "contribution-received",
-        11: "contribution-suspended", 12: "suspense-resolved", 13: "contribution-reversed", 20: "statement-matched",
+        11: "contribution-suspended", 12: "suspense-resolved", 13: "contribution-reversed", 20: "statement-matched", 21: "break-proposed", 22: "break-rejected", 23: "break-resolved",
         30: "price-file-imported", 31: "price-accepted", 32: "price-held", 33: "price-approved", 34: "price-rejected",
         40: "dealing-closed", 41: "order-placed", 42: "units-allotted", 50: "pack-activated", 51: "clock-advanced",
         60: "export-made", 70: "partner-created", 71: "staff-created", 72: "staff-signed-in",

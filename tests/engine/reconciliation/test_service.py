@@ -308,16 +308,25 @@ async def test_another_tenant_sees_no_statement(scheme: Scheme, database_urls: t
     await send(scheme, ("UPI-1", "500.00"))
     with psycopg.connect(database_urls[0]) as connection:
         connection.execute("select set_config('app.tenant', %s, true)", (str(scheme.tenant.tenant_id + 10**6),))
-        for table in ("statements", "statement_lines", "unmatched_lines", "matches", "unallocated", "settled_lines"):
+        for table in (
+            "statements",
+            "statement_lines",
+            "unmatched_lines",
+            "matches",
+            "unallocated",
+            "settled_lines",
+            "break_proposals",
+        ):
             assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
 
 
 DAMAGE = {
-    "lines-match-once": "insert into unmatched_lines (tenant_id, statement_id, line_no) select tenant_id, statement_id, line_no from matches",
+    "lines-match-once": "insert into unmatched_lines (tenant_id, statement_id, line_no) select distinct tenant_id, statement_id, line_no from matches",
     "matches-agree": "update transfers set amount = amount + 1 where event_id in (select event_id from matches)",
     "orders-are-paid-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'order', 1 from matches where tenant_id = current_setting('app.tenant')::int",
     "reversals-are-shown-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'reversal', 1 from matches where tenant_id = current_setting('app.tenant')::int",
     "proceeds-come-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'proceeds', 1 from matches where tenant_id = current_setting('app.tenant')::int",
+    "breaks-are-resolved-once": "insert into settled_lines (tenant_id, statement_id, line_no, how, event_id) select tenant_id, statement_id, line_no, 'cause', 1 from matches where tenant_id = current_setting('app.tenant')::int",
     "statements-are-whole": "delete from statement_lines where line_no = 2",
     "only-reconciled-cash-is-dealt": "delete from matches",
     "collections-hold-what-is-not-ordered": "delete from transfers where event_id in (select event_id from matches)",

@@ -36,11 +36,11 @@ def test_a_locale_may_name_its_digits(toy: ToyPack, locale: str) -> None:
 SPOILT = [
     ("pack.toml", 'short_name = "Toy"', 'short_nam = "Toy"',
      [('pack.toml: short_nam: "short_nam" is not a known key; did you mean short_name? allowed: adapters, calendar, '
-      "channels, country, currency, hosts, languages, locales, log_origin, member_number, name, own_days, phone_country, "
+      "channels, country, currency, hosts, languages, line_causes, locales, log_origin, member_number, name, own_days, phone_country, "
       "products, regulator, roles, series, short_name, tables, time_zone, weekend"),
       "pack.toml: short_name: is missing: text of 1 to 120 characters"]),
     ("pack.toml", 'account = "TILL 1"', 'account = "TILL 1"\nacount = "x"',
-     ['pack.toml: channels[1].acount: "acount" is not a known key; did you mean account? allowed: account, adapter, code, name, statements']),
+     ['pack.toml: channels[1].acount: "acount" is not a known key; did you mean account? allowed: account, adapter, code, matching, name, statements']),
     ("pack.toml", "digits = 10", 'digits = "ten"',
      ['pack.toml: member_number.digits: "ten" is not a whole number at least 8, at most 20']),
     ("pack.toml", "digits = 10", "digits = 3",

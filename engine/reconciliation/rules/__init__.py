@@ -7,18 +7,32 @@ from enum import StrEnum
 from engine.kernel.amounts import Asset
 from engine.kernel.files import Wrong
 from engine.kernel.statements import Statement, StatementKind, StatementLine
+from engine.reconciliation.rules.resolving import (
+    BreakReason,
+    Cause,
+    Counterpart,
+    Named,
+    Turn,
+    check_sides,
+    difference_booked,
+    turn_of,
+)
 
+__all__ = [
+    "BreakReason",
+    "Cause",
+    "Counterpart",
+    "Named",
+    "ReceiptState",
+    "Turn",
+    "break_reason",
+    "check_sides",
+    "check_statements",
+    "difference_booked",
+    "references_of",
+    "turn_of",
+]
 LONGEST_REFERENCE = 64
-
-
-class BreakReason(StrEnum):
-    """Why a line is no receipt's yet."""
-
-    NO_RECEIPT = "no-receipt"
-    AMOUNT_DIFFERS = "amount-differs"
-    ALREADY_MATCHED = "already-matched"
-    MONEY_OUT = "money-out"
-    WITHDRAWN = "withdrawn"
 
 
 class ReceiptState(StrEnum):
