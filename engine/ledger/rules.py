@@ -10,7 +10,17 @@ from msgspec import Struct
 
 MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable"})
 CREDIT_KINDS = (
-    frozenset({"suspense", "residue", "payouts-in-transit", "tax-withheld", "interest-reserve", "reversal-difference"})
+    frozenset(
+        {
+            "suspense",
+            "residue",
+            "payouts-in-transit",
+            "tax-withheld",
+            "interest-reserve",
+            "forfeitures",
+            "reversal-difference",
+        }
+    )
     | MEMBERS_KINDS
 )
 MEMBERS_BIT = 2048
@@ -64,6 +74,14 @@ class EventKind(IntEnum):
     PARTNER_CREATED = 70
     STAFF_CREATED = 71
     STAFF_SIGNED_IN = 72
+    BENEFIT_CLAIMED = 80
+    BENEFIT_DOCUMENTED = 81
+    BENEFIT_DECIDED = 82
+    BENEFIT_REFUSED = 83
+    BENEFIT_APPROVED = 84
+    BENEFIT_PAYABLE = 85
+    BENEFIT_REJECTED = 86
+    BENEFIT_WITHDRAWN = 87
     PAYOUT_INSTRUCTED = 95
     PAYOUT_APPROVED = 96
     PAYOUT_REFUSED = 97
