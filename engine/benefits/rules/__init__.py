@@ -37,6 +37,7 @@ from engine.benefits.rules.claiming import (
     claim_due,
     decide_claim,
     missing_documents,
+    rules_named,
     tax_of,
     tranches_of,
 )
@@ -384,6 +385,7 @@ __all__ = [
     "released",
     "remaining",
     "route_payout",
+    "rules_named",
     "share_among_payers",
     "share_repayment",
     "spouse_entitlement",

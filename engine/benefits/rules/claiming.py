@@ -136,6 +136,16 @@ def missing_documents(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
     return ()
 
 
+def rules_named(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
+    """Return the versions of the rules that a claim is decided by, whatever they say."""
+    if asked.kind == "access":
+        return tuple(one.ref for one in terms.access if one.rule.id == asked.rule)
+    if asked.kind == "exit":
+        return tuple(one.ref for one in terms.exits if one.rule.ground == asked.ground)
+    options = tuple(one.ref for one in terms.options if one.rule.id == asked.rule)
+    return options if terms.age is None else (terms.age.ref, *options)
+
+
 def access_case(rule: AccessRule, asked: Asked, member: Claimant) -> AccessCase:
     """Return a member's case by an access rule: the contributions are those to the pots and of the origins it takes."""
     return AccessCase(

@@ -46,6 +46,7 @@ from engine.benefits.rules import (
     claim_due,
     decide_claim,
     missing_documents,
+    rules_named,
     tax_of,
     tranches_of,
 )
@@ -441,7 +442,7 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
         if stands.is_unitised and row.kind == "exit":
             _check_sold_whole(row, granted, stands)
     except EngineError as error:
-        return await _refuse(session, tenant, row, error, actor)
+        return await _refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
     return await _grant(session, tenant, row, granted, stands, actor, now)
 
 
@@ -522,12 +523,14 @@ async def _grant(
     return row
 
 
-async def _refuse(session: AsyncSession, tenant: Tenant, row: ClaimRow, error: EngineError, actor: str) -> ClaimRow:
+async def _refuse(
+    session: AsyncSession, tenant: Tenant, row: ClaimRow, error: EngineError, rules: Sequence[str], actor: str
+) -> ClaimRow:
     told = Determination(
         kind="benefit-claim",
         product=row.product,
         decided_on=await _today(session, tenant),
-        rules=(),
+        rules=rules,
         member_id=row.member_id,
         code=error.code,
         inputs=_inputs(row),

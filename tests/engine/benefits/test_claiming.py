@@ -98,6 +98,12 @@ async def test_a_refusal_is_on_record_and_explained(ejoheza: Claims) -> None:
             text("select count(*) from events where member_id = :m and kind = 83"), {"m": member.member_id}
         )
     assert (told, event) == ("education, housing", 1)
+    ((rules,),) = await ejoheza.rows(
+        """select x.trace -> 'rules' from determinations d join decisions x on x.decision_id = d.decision
+            where d.decision_id = :d""",
+        d=claim.decision,
+    )
+    assert [one.partition("@")[0] for one in rules] == ["early-access"]
     with pytest.raises(ClaimDecided):
         await ejoheza.approve(claim)
     early = await ejoheza.claim(member, "retirement", key="k2", rule="all-at-once")
