@@ -237,7 +237,7 @@ class ClaimController(Controller):
                 key=key,
                 actor=caller.actor,
             )
-            return _shown(row, tenant)
+            return shown(row, tenant)
 
     @get(operation_id="ListClaims", opt={"permission": Permission.CLAIMS_READ})
     async def list_claims(
@@ -256,7 +256,7 @@ class ClaimController(Controller):
         """Return up to 100 claims, the oldest first."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             rows = await service.list_claims(session, state=in_state or "", after=after or 0, most=PAGE)
-        return [_shown(row, tenant) for row in rows]
+        return [shown(row, tenant) for row in rows]
 
     @get(
         "/{claim:int}",
@@ -269,7 +269,7 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Return a claim."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return _shown(await service.find_claim(session, _number(claim)), tenant)
+            return shown(await service.find_claim(session, _number(claim)), tenant)
 
     @post(
         "/{claim:int}/documents",
@@ -290,7 +290,7 @@ class ClaimController(Controller):
         """Add documents to a claim that lacks some; with the last one it is complete, and decided."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await service.add_documents(session, keys, tenant, _number(claim), data.documents, actor=caller.actor)
-            return _shown(row, tenant)
+            return shown(row, tenant)
 
     @post(
         "/{claim:int}/approval",
@@ -311,7 +311,7 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Let a claim be paid, as a second person: cash becomes payable at once, units are put up for sale."""
         row = await service.approve_claim(db, tenant, _number(claim), digest=data.digest, actor=caller.actor)
-        return _shown(row, tenant)
+        return shown(row, tenant)
 
     @post(
         "/{claim:int}/rejection",
@@ -331,7 +331,7 @@ class ClaimController(Controller):
         """Refuse a decided claim, as a second person."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await service.reject_claim(session, tenant, _number(claim), digest=data.digest, actor=caller.actor)
-        return _shown(row, tenant)
+        return shown(row, tenant)
 
     @post(
         "/{claim:int}/withdrawal",
@@ -350,7 +350,7 @@ class ClaimController(Controller):
         """Give up a claim that is not approved."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await service.withdraw_claim(session, tenant, _number(claim), actor=caller.actor)
-        return _shown(row, tenant)
+        return shown(row, tenant)
 
 
 async def _member(session: AsyncSession, keys: FileKeyStore, number: str, product: str) -> MemberRef:
@@ -394,7 +394,8 @@ def _way(one: Available, asset: Asset) -> BenefitItem:
     )
 
 
-def _shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
+def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
+    """Return a claim as it is told, in major units."""
     asset = tenant.asset
     net = row.amount - row.tax
     states: Mapping[str, State] = {

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Literal
 
 from engine.benefits.errors import AnnuityFirst, MoreThanAccessible, NoBenefitAge, NoSuchRule, NothingAtOnce
@@ -23,6 +24,21 @@ from engine.kernel.series import Figures
 from engine.tenancy.rules.books import InForce
 
 ClaimKind = Literal["access", "retirement", "exit"]
+
+
+class ClaimState(StrEnum):
+    """How far a claim has come, as it is stored."""
+
+    OPEN = "open"
+    """Documents are missing."""
+    DECIDED = "decided"
+    """The rules granted it; it waits for another person."""
+    SELLING = "selling"
+    PAYABLE = "payable"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
 CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
 """The acts of `time-limit` rules whose clock a complete claim starts."""
 WITHDRAWAL = "withdrawal"

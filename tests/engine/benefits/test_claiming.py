@@ -25,6 +25,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.database import Database
 from tests.factories.claims import MAKER, Claims, open_scheme
+from tests.factories.payouts import instruct, to
 
 FORTY = date(1983, 1, 1)
 OLD = date(1967, 1, 31)
@@ -296,6 +297,21 @@ async def test_laws_see_what_breaks_them(ejoheza: Claims) -> None:
         "update benefit_claims set payable_event = payable_event + 1 where claim_id = :c", c=claim.claim_id
     )
     assert {one.law for one in await ejoheza.broken()} == {"claims-are-booked-whole", "claims-are-posted-once"}
+    await ejoheza.run(
+        "update benefit_claims set payable_event = payable_event - 1 where claim_id = :c", c=claim.claim_id
+    )
+    assert not await ejoheza.broken()
+    await instruct(
+        ejoheza.db, ejoheza.keys, ejoheza.tenant, member.member_id, "ltss", {("savings", "own"): 4_000},
+        to("bank", "1"), source=f"claim:{claim.claim_id}",
+    )  # fmt: skip
+    await ejoheza.run(
+        "update payouts set state = 'approved', approved_event = 1, checker = 'staff:3' where source = :s",
+        s=f"claim:{claim.claim_id}",
+    )
+    assert "claims-are-paid-once" not in {one.law for one in await ejoheza.broken()}
+    await ejoheza.run("update benefit_claims set tax = 1 where claim_id = :c", c=claim.claim_id)
+    assert "claims-are-paid-once" in {one.law for one in await ejoheza.broken()}
 
 
 async def test_the_decision_is_explained_by_its_rules(ejoheza: Claims) -> None:
