@@ -30,7 +30,7 @@ from engine.audit.api import LogController
 from engine.audit.rules.tables import Column, ExportTable
 from engine.benefits import queries as benefit_queries
 from engine.benefits import rules as benefit_rules
-from engine.benefits.api import PayoutController
+from engine.benefits.api import AvailableController, ClaimController, PayoutController
 from engine.benefits.service import Payers
 from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
@@ -336,6 +336,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             ReversalController,
             SuspenseController,
             StateMoneyController,
+            AvailableController,
+            ClaimController,
             PayoutController,
             PriceController,
             DealingController,

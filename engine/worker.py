@@ -24,7 +24,12 @@ from engine.runtime.logging import get_logger
 JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT_JOBS}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
 
-SCHEDULED = ("reconciliation.match_statements", "contributions.recompute_changes", "benefits.settle_payouts")
+SCHEDULED = (
+    "reconciliation.match_statements",
+    "contributions.recompute_changes",
+    "benefits.carry_on_claims",
+    "benefits.settle_payouts",
+)
 """Jobs that come round for every tenant; a waiting one is not queued again."""
 
 ROUND_SECONDS = 60

@@ -44,6 +44,8 @@ class Role(StrEnum):
     DEALING_OFFICER = "dealing-officer"
     PAYOUT_MAKER = "payout-maker"
     PAYOUT_CHECKER = "payout-checker"
+    CLAIMS_OFFICER = "claims-officer"
+    CLAIMS_CHECKER = "claims-checker"
     RULES_MAKER = "rules-maker"
     RULES_CHECKER = "rules-checker"
     AUDITOR = "auditor"
@@ -54,6 +56,7 @@ _READS = frozenset(
         Permission.MEMBERS_READ,
         Permission.CONTRIBUTIONS_READ,
         Permission.STATEMENTS_READ,
+        Permission.CLAIMS_READ,
         Permission.DECISIONS_READ,
         Permission.OPERATIONS_READ,
     }
@@ -97,6 +100,8 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.PAYOUT_CHECKER: frozenset(
             {Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE, Permission.OPERATIONS_READ}
         ),
+        Role.CLAIMS_OFFICER: _READS | {Permission.CLAIMS_OPEN},
+        Role.CLAIMS_CHECKER: _READS | {Permission.CLAIMS_APPROVE},
         Role.RULES_MAKER: frozenset(
             {
                 Permission.FIGURES_PROPOSE,
@@ -122,6 +127,7 @@ CONFLICTS: frozenset[frozenset[Role]] = frozenset(
         frozenset({Role.PRICE_MAKER, Role.PRICE_CHECKER}),
         frozenset({Role.CONTRIBUTIONS_OFFICER, Role.RECONCILIATION_OFFICER}),
         frozenset({Role.PAYOUT_MAKER, Role.PAYOUT_CHECKER}),
+        frozenset({Role.CLAIMS_OFFICER, Role.CLAIMS_CHECKER}),
         frozenset({Role.RULES_MAKER, Role.RULES_CHECKER}),
     }
 ) | frozenset(frozenset({Role.AUDITOR, role}) for role in Role if role is not Role.AUDITOR)

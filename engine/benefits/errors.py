@@ -1,6 +1,6 @@
 """What benefits refuse."""
 
-from engine.kernel.errors import Invalid, NotFound, Refused
+from engine.kernel.errors import Invalid, Malformed, NotFound, Refused
 from engine.kernel.text import N_
 
 
@@ -331,3 +331,80 @@ class UnreadableReport(Invalid):
 
     code = "benefits.unreadable-report"
     message = N_("{file}, row {row}, {field}: {reason}.")
+
+
+class NothingAtOnce(Refused):
+    """Nothing is paid at once by the rule claimed by."""
+
+    code = "benefits.nothing-at-once"
+    message = N_("Nothing is paid at once by this rule: {option}.")
+
+
+class AnnuityFirst(Refused):
+    """A part of the benefit must buy an annuity."""
+
+    code = "benefits.annuity-first"
+    message = N_("A part of this must buy an annuity, which cannot be arranged here yet.")
+
+
+class AlreadyClaimed(Refused):
+    """A benefit that is taken whole was claimed before."""
+
+    code = "benefits.already-claimed"
+    message = N_("This was claimed already.")
+
+
+class UnknownClaim(NotFound):
+    """There is no claim of that number."""
+
+    code = "benefits.unknown-claim"
+    message = N_("There is no such claim.")
+
+
+class ClaimDecided(Refused):
+    """The claim is in a state in which this cannot be done to it."""
+
+    code = "benefits.claim-decided"
+    message = N_("This cannot be done to the claim any more: {state}.")
+
+
+class ClaimDiffers(Refused):
+    """What is approved is not what was decided."""
+
+    code = "benefits.claim-differs"
+    message = N_("This is not the claim that was decided. Read it again.")
+
+
+class ClaimMoneyGone(Refused):
+    """The member no longer holds what the claim was granted."""
+
+    code = "benefits.claim-money-gone"
+    message = N_("The account no longer holds what this claim takes. Reject it.")
+
+
+class ClaimKeyReused(Invalid):
+    """The idempotency key was used for another claim."""
+
+    code = "benefits.claim-key-reused"
+    message = N_("This key was already used for a different claim.")
+
+
+class ClaimKeyMissing(Malformed):
+    """The request has no usable Idempotency-Key header."""
+
+    code = "benefits.claim-key-missing"
+    message = N_("Send an Idempotency-Key header: your own name for this claim.")
+
+
+class ClaimAmountMalformed(Invalid):
+    """The amount claimed is none."""
+
+    code = "benefits.claim-amount"
+    message = N_("The amount must be a positive number of {currency} with at most {decimals} decimals.")
+
+
+class NoPriceYet(Refused):
+    """Units are held whose price is not known."""
+
+    code = "benefits.no-price-yet"
+    message = N_("There is no price of the fund {fund} yet.")

@@ -1,12 +1,13 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import settling
+from engine.benefits.service import claiming, settling
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenants
 
 SETTLE_PAYOUTS = "benefits.settle_payouts"
+CARRY_ON_CLAIMS = "benefits.carry_on_claims"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -14,4 +15,9 @@ async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, 
     await settling.settle_payouts(db, keys, tenants.by_id(tenant_id))
 
 
-JOBS: Jobs = {SETTLE_PAYOUTS: settle_payouts}
+async def carry_on_claims(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Make payable what claims' units brought, once their money has come."""
+    await claiming.carry_on_claims(db, tenants.by_id(tenant_id))
+
+
+JOBS: Jobs = {SETTLE_PAYOUTS: settle_payouts, CARRY_ON_CLAIMS: carry_on_claims}

@@ -35,5 +35,8 @@ class Permission(StrEnum):
     FIGURES_APPROVE = "figures:approve"
     PACKS_PROPOSE = "packs:propose"
     PACKS_APPROVE = "packs:approve"
+    CLAIMS_READ = "claims:read"
+    CLAIMS_OPEN = "claims:open"
+    CLAIMS_APPROVE = "claims:approve"
     OPERATIONS_READ = "operations:read"
     AUDIT_READ = "audit:read"

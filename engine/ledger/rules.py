@@ -19,6 +19,7 @@ CREDIT_KINDS = (
             "interest-reserve",
             "reversal-difference",
             "due-to-party",
+            "forfeitures",
         }
     )
     | MEMBERS_KINDS
@@ -77,6 +78,14 @@ class EventKind(IntEnum):
     PARTNER_CREATED = 70
     STAFF_CREATED = 71
     STAFF_SIGNED_IN = 72
+    BENEFIT_CLAIMED = 80
+    BENEFIT_DOCUMENTED = 81
+    BENEFIT_DECIDED = 82
+    BENEFIT_REFUSED = 83
+    BENEFIT_APPROVED = 84
+    BENEFIT_PAYABLE = 85
+    BENEFIT_REJECTED = 86
+    BENEFIT_WITHDRAWN = 87
     PAYOUT_INSTRUCTED = 95
     PAYOUT_APPROVED = 96
     PAYOUT_REFUSED = 97

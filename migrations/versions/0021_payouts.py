@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0021_payouts"
-down_revision: str | None = "0019_sales"
+down_revision: str | None = "0020_claims"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -41,10 +41,13 @@ STAFF: Sequence[frozenset[Role]] = (
             Role.PRICE_MAKER,
             Role.DEALING_OFFICER,
             Role.RULES_MAKER,
+            Role.CLAIMS_OFFICER,
             Role.PAYOUT_MAKER,
         }
     ),
-    frozenset({Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER, Role.RULES_CHECKER, Role.PAYOUT_CHECKER}),
+    frozenset(
+        {Role.RECONCILIATION_OFFICER, Role.PRICE_CHECKER, Role.RULES_CHECKER, Role.PAYOUT_CHECKER, Role.CLAIMS_CHECKER}
+    ),
     frozenset({Role.AUDITOR}),
 )
 """Three people who, together, may do everything: no one of them may."""

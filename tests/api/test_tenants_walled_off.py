@@ -45,6 +45,7 @@ class Identifiers:
     receipt: str
     collection: str
     payout: str
+    claim: str
     held_on: date
     day: date
     dealing: int
@@ -272,6 +273,35 @@ ASKED: dict[str, Ask] = {
         request=lambda _ids, _site: {"json": {"amount": "1", "channel": "upi", "reference": "T-1"}},
     ),
     "ShareStateMoney": Ask("POST", lambda _: "/v1/state-claims/1/sharing", Permission.MATCH_CLAIM, 404),
+    "GetBenefits": Ask("GET", lambda ids: f"/v1/members/{ids.member}/benefits", Permission.CLAIMS_READ),
+    "OpenClaim": Ask(
+        "POST",
+        lambda _: "/v1/claims",
+        Permission.CLAIMS_OPEN,
+        request=lambda ids, _site: {"json": {"member": ids.member, "kind": "exit", "ground": "voluntary"}},
+        key=True,
+    ),
+    "ListClaims": Ask("GET", lambda _: "/v1/claims", Permission.CLAIMS_READ, 200),
+    "GetClaim": Ask("GET", lambda ids: f"/v1/claims/{ids.claim}", Permission.CLAIMS_READ),
+    "AddClaimDocuments": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/documents",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"documents": {"invoice": "0" * 64}}},
+    ),
+    "ApproveClaim": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/approval",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectClaim": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/rejection",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "WithdrawClaim": Ask("POST", lambda ids: f"/v1/claims/{ids.claim}/withdrawal", Permission.CLAIMS_OPEN),
     "InstructPayout": Ask(
         "POST",
         lambda _: "/v1/payouts",
@@ -447,11 +477,19 @@ async def other(neighbour: Site, served: Any) -> Other:
         Permission.BREAKS_PROPOSE,
         json=_HELD,
     ).json()
+    claim = neighbour.ask(
+        "POST",
+        "/v1/claims",
+        Permission.CLAIMS_OPEN,
+        key=secrets.token_hex(8),
+        json={"member": member, "kind": "exit", "ground": "NOBODYS"},
+    ).json()
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
         collection=asked_for.json()["reference"],
         payout=str(payout.id),
+        claim=claim["claim"],
         held_on=SECOND_DAY,
         day=FIRST_DAY,
         dealing=run["closed"][0],
@@ -471,6 +509,7 @@ async def other(neighbour: Site, served: Any) -> Other:
         suspended["receipt"],
         ids.collection,
         ids.payout,
+        ids.claim,
         "NOBODYS",
         neighbour.host,
         neighbour.tenant.code,
@@ -487,6 +526,7 @@ def nobodys(site: Site) -> Identifiers:
         receipt=str(2**62 + secrets.randbelow(2**40)),
         collection=str(uuid4()),
         payout=str(uuid4()),
+        claim=str(2**61 + secrets.randbelow(2**60)),
         held_on=FIRST_DAY + timedelta(days=700),
         day=day,
         dealing=2**31 - 3,
@@ -531,7 +571,7 @@ def rows(superuser_url: str, database_urls: tuple[str, str]) -> Iterator[Callabl
 def as_asked(answer: httpx.Response, ids: Identifiers) -> str:
     """Return an answer's text without what it repeats of the question."""
     text = answer.text
-    for one in (ids.member, ids.receipt, ids.collection, ids.payout, ids.held_on.isoformat(), ids.product):
+    for one in (ids.member, ids.receipt, ids.collection, ids.payout, ids.claim, ids.held_on.isoformat(), ids.product):
         text = text.replace(one, "…")
     return text
 

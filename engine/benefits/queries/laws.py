@@ -1,4 +1,4 @@
-"""The laws of payouts, each derived from the transfers by SQL of its own."""
+"""The laws of claims and payouts, each derived from the transfers by SQL of its own."""
 
 from engine.ledger.rules import Law
 
@@ -79,6 +79,57 @@ LAWS: tuple[Law, ...] = (
           left join payouts p on p.tenant_id = e.tenant_id and p.payout_id = e.reference
          where e.operation = 'payouts'
            and (p.payout_id is null or (e.outcome = 'failed' and p.home_event = 0 and p.settled_event = 0))
+        """,
+    ),
+    Law(
+        "claims-are-booked-whole",
+        "what a claim pays, tax, and what is forfeited and added, is what its event moved, and what its parts add up to",
+        """
+        with booked as (
+          select b.claim_id, b.amount, b.tax, b.forfeited, b.top_up, b.parts,
+                 case when b.sale_event = 0 then b.amount - b.top_up + b.forfeited else 0 end as from_cash,
+                 coalesce(sum(t.amount) filter (where d.kind = 'cash' and k.kind = 'payable'), 0) as cash,
+                 coalesce(sum(t.amount) filter (where k.kind = 'tax-withheld'), 0) as taxed,
+                 coalesce(sum(t.amount) filter (where k.kind = 'forfeitures'), 0) as lost,
+                 coalesce(sum(t.amount) filter (where d.kind = 'guarantee-receivable'), 0) as added
+            from benefit_claims b
+            left join transfers t on t.member_id = b.member_id and t.event_id = b.payable_event
+            left join chart d on d.code = t.debit left join chart k on k.code = t.credit
+           where b.state = 'payable' group by b.member_id, b.claim_id)
+        select format('claim %s', claim_id), format('%s from cash, %s tax, %s forfeited, %s added', from_cash, tax, forfeited, top_up),
+               format('%s from cash, %s tax, %s forfeited, %s added', cash, taxed, lost, added)
+          from booked where (cash, taxed, lost, added) is distinct from (from_cash, tax, forfeited, top_up)
+        union all
+        select format('parts of claim %s', b.claim_id), (b.amount - b.top_up + b.forfeited)::text, x.total::text
+          from booked b cross join lateral (
+            select coalesce(sum((p ->> 'minor')::bigint), 0)::bigint as total from jsonb_array_elements(b.parts) p) x
+         where x.total <> b.amount - b.top_up + b.forfeited
+        """,
+    ),
+    Law(
+        "claims-are-posted-once",
+        "money of a claim is moved by one event, and each such event is one claim's",
+        """
+        with moved as (
+          select distinct e.member_id, e.event_id, e.body ->> 'claim' as claim from events e
+            join transfers t on t.member_id = e.member_id and t.event_id = e.event_id where e.kind in (84, 85))
+        select format('event %s', m.event_id), format('claim %s', m.claim), coalesce(format('claim %s', b.claim_id), 'none')
+          from moved m left join benefit_claims b on b.member_id = m.member_id and b.payable_event = m.event_id
+         where b.claim_id::text is distinct from m.claim
+        union all
+        select format('claim %s', claim), 'one event', format('%s events', count(*)) from moved group by claim having count(*) > 1
+        """,
+    ),
+    Law(
+        "claims-are-paid-once",
+        "payouts of a claim that are not home again take no more than the claim pays after tax",
+        """
+        select format('claim %s', b.claim_id), format('at most %s', case when b.state = 'payable' then b.amount - b.tax else 0 end),
+               sum(p.amount)::text
+          from benefit_claims b join payouts p on p.tenant_id = b.tenant_id and p.source = 'claim:' || b.claim_id
+           and p.approved_event <> 0 and p.home_event = 0
+         group by b.member_id, b.claim_id
+        having sum(p.amount) > case when b.state = 'payable' then b.amount - b.tax else 0 end
         """,
     ),
 )

@@ -1,5 +1,18 @@
-"""Use cases of benefits: pay out what is payable."""
+"""Use cases of benefits: grant what members claim, pay out what is payable."""
 
+from engine.benefits.service.claiming import (
+    Standing,
+    add_documents,
+    approve_claim,
+    carry_on_claims,
+    find_claim,
+    list_claims,
+    missing_of,
+    open_claim,
+    reject_claim,
+    standing_of,
+    withdraw_claim,
+)
 from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
 from engine.benefits.service.paying import (
     BANK,
@@ -25,16 +38,27 @@ __all__ = [
     "PayoutFile",
     "ReportRead",
     "Settlement",
+    "Standing",
+    "add_documents",
     "approve",
+    "approve_claim",
+    "carry_on_claims",
     "check_names",
     "check_operation",
     "file_payouts",
+    "find_claim",
     "find_file",
     "find_payout",
     "instruct",
+    "list_claims",
     "list_payouts",
+    "missing_of",
+    "open_claim",
     "payout_operation",
     "read_report",
     "refuse",
+    "reject_claim",
     "settle_payouts",
+    "standing_of",
+    "withdraw_claim",
 ]

@@ -1,0 +1,417 @@
+"""What a claim is granted: which money of a member it takes, by the rule it names, and the tax on it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from engine.benefits.errors import AnnuityFirst, MoreThanAccessible, NoBenefitAge, NoSuchRule, NothingAtOnce
+from engine.benefits.rules.access import AccessCase, AccessRule, accessible, withdraw
+from engine.benefits.rules.ages import BenefitAgeRule, benefit_start, check_benefit_age
+from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
+from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable
+from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
+from engine.benefits.rules.history import Paid, SchemeYear
+from engine.benefits.rules.retirement import RetirementOptionRule, plan_retirement
+from engine.benefits.rules.taxes import ExitTaxRule, Tranche, attribute, withhold
+from engine.funds.rules import Movement
+from engine.kernel.amounts import Amount, Asset
+from engine.kernel.calendars import BusinessCalendar
+from engine.kernel.errors import EngineError
+from engine.kernel.rules import Rule
+from engine.kernel.series import Figures
+from engine.tenancy.rules.books import InForce
+
+ClaimKind = Literal["access", "retirement", "exit"]
+
+
+class ClaimState(StrEnum):
+    """How far a claim has come, as it is stored."""
+
+    OPEN = "open"
+    """Documents are missing."""
+    DECIDED = "decided"
+    """The rules granted it; it waits for another person."""
+    SELLING = "selling"
+    PAYABLE = "payable"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
+"""The acts of `time-limit` rules whose clock a complete claim starts."""
+WITHDRAWAL = "withdrawal"
+"""The ground on which what is taken before retirement is taxed."""
+_UNITS = Asset("", 0)
+_LONGEST_CLOCK = timedelta(days=800)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimTerms:
+    """The rules in force for a member's claim."""
+
+    access: Sequence[InForce[AccessRule]] = ()
+    age: InForce[BenefitAgeRule] | None = None
+    options: Sequence[InForce[RetirementOptionRule]] = ()
+    exits: Sequence[InForce[EarlyExitRule]] = ()
+    taxes: Sequence[InForce[ExitTaxRule]] = ()
+    limits: Sequence[InForce[TimeLimitRule]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a member claims: `rule` is the access rule or retirement option; an exit has its rule by the ground.
+
+    `minor` is None for as much as the rule gives. `lump_bp` is None for the largest lump sum.
+    """
+
+    kind: ClaimKind
+    rule: str = ""
+    ground: str = ""
+    purpose: str = ""
+    documents: frozenset[str] = frozenset()
+    minor: int | None = None
+    lump_bp: int | None = None
+    years: int | None = None
+    is_pre_tax: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaidIn:
+    """A contribution of smallest units to a pot, and whether it was taken back; negative, money of a funder given back."""
+
+    on: date
+    pot: str
+    origin: str
+    minor: int
+    is_reversed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """A member who claims: what is free to be claimed, what they paid in, and earlier claims that were granted.
+
+    `withdrawn` are the day and amount of earlier claims by each rule; `taken` the day, origin and amount of all of them;
+    `returned` how much of all of them were contributions.
+    """
+
+    on: date
+    joined_on: date
+    born_on: date | None = None
+    sex: str = ""
+    holdings: tuple[Holding, ...] = ()
+    paid: tuple[PaidIn, ...] = ()
+    withdrawn: Mapping[str, tuple[tuple[date, int], ...]] = field(default_factory=dict)
+    taken: tuple[tuple[date, str, int], ...] = ()
+    returned_minor: int = 0
+
+    @property
+    def first_paid_on(self) -> date:
+        """Return the day of the first contribution, today where there was none."""
+        return min((one.on for one in self.paid), default=self.on)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What a claim takes, smallest units: `parts` become payable, `forfeited` leave the member for a role.
+
+    `top_up` is what a role adds, to the first part.
+    """
+
+    rule: str
+    parts: tuple[Holding, ...]
+    rules: tuple[str, ...]
+    forfeited: tuple[Holding, ...] = ()
+    forfeited_to: str = ""
+    top_up_minor: int = 0
+    topped_up_by: str = ""
+
+    @property
+    def minor(self) -> int:
+        """Return what becomes payable before tax."""
+        return sum(one.minor for one in self.parts) + self.top_up_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taxed:
+    """The tax on a claim, smallest units, and how much of the claim were contributions."""
+
+    tax_minor: int
+    returned_minor: int
+    rules: tuple[str, ...]
+
+
+def missing_documents(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
+    """Return the documents that the purpose of a claim still lacks; until they are there it is not complete."""
+    for found in terms.access:
+        if asked.kind == "access" and found.rule.id == asked.rule:
+            for purpose in found.rule.purposes:
+                if purpose.code == asked.purpose:
+                    return tuple(one for one in purpose.documents if one not in asked.documents)
+    return ()
+
+
+def rules_named(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
+    """Return the versions of the rules that a claim is decided by, whatever they say."""
+    if asked.kind == "access":
+        return tuple(one.ref for one in terms.access if one.rule.id == asked.rule)
+    if asked.kind == "exit":
+        return tuple(one.ref for one in terms.exits if one.rule.ground == asked.ground)
+    options = tuple(one.ref for one in terms.options if one.rule.id == asked.rule)
+    return options if terms.age is None else (terms.age.ref, *options)
+
+
+def access_case(rule: AccessRule, asked: Asked, member: Claimant) -> AccessCase:
+    """Return a member's case by an access rule: the contributions are those to the pots and of the origins it takes."""
+    return AccessCase(
+        on=member.on,
+        joined_on=member.joined_on,
+        born_on=member.born_on,
+        holdings=member.holdings,
+        paid=tuple(
+            Paid(one.on, one.minor, one.is_reversed)
+            for one in member.paid
+            if one.pot in rule.order.pots and one.origin in rule.order.origins
+        ),
+        withdrawn=member.withdrawn.get(rule.id, ()),
+        purpose=asked.purpose,
+        documents=asked.documents,
+        ground=asked.ground,
+    )
+
+
+def decide_claim(
+    terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures, year_of: SchemeYear, asset: Asset
+) -> Granted:
+    """Return what a claim takes.
+
+    A retirement option pays its lump sum; the rest stays for its later payments. An exit takes the whole account: what is
+    paid, and what is forfeited.
+
+    Raises:
+        NoSuchRule: the scheme has no rule by which this is claimed.
+        NothingAtOnce: the option pays no lump sum.
+        AnnuityFirst: part of what a leaver gets must buy an annuity.
+        EngineError: what `withdraw`, `plan_retirement`, `benefit_start` and `leave` refuse.
+    """
+    if asked.kind == "access":
+        return _access(terms, asked, member, figures, year_of, asset)
+    if asked.kind == "retirement":
+        return _retirement(terms, asked, member, figures)
+    return _exit(terms, asked, member, figures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Available:
+    """One way to take money, smallest units; None where it is not open, with the refusal's code and details.
+
+    `purposes` are those it is open for, each with the documents that it needs.
+    """
+
+    kind: ClaimKind
+    rule: Rule
+    ground: str
+    minor: int | None
+    reason: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    purposes: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def available(
+    terms: ClaimTerms, member: Claimant, figures: Figures, year_of: SchemeYear, asset: Asset
+) -> tuple[Available, ...]:
+    """Return every way to take money, with what it gives on its own ground, for its first purpose, all documents brought."""
+    found = []
+    for access in terms.access:
+        purposes = {one.code: list(one.documents) for one in access.rule.purposes}
+        asked = Asked(
+            kind="access",
+            rule=access.rule.id,
+            ground=access.rule.ground or "",
+            purpose=next(iter(purposes), ""),
+            documents=frozenset(next(iter(purposes.values()), ())),
+        )
+        found.append(_tried(terms, asked, access.rule, member, figures, year_of, asset, purposes))
+    for option in terms.options:
+        for ground in option.rule.grounds:
+            asked = Asked(kind="retirement", rule=option.rule.id, ground=ground)
+            found.append(_tried(terms, asked, option.rule, member, figures, year_of, asset, {}))
+    for early in terms.exits:
+        asked = Asked(kind="exit", ground=early.rule.ground)
+        found.append(_tried(terms, asked, early.rule, member, figures, year_of, asset, {}, only=early.rule.id))
+    return tuple(one for one in found if one is not None)
+
+
+def _tried(
+    terms: ClaimTerms,
+    asked: Asked,
+    rule: Rule,
+    member: Claimant,
+    figures: Figures,
+    year_of: SchemeYear,
+    asset: Asset,
+    purposes: Mapping[str, list[str]],
+    *,
+    only: str = "",
+) -> Available | None:
+    """Return what a way gives; None if another rule of the same ground decides today."""
+    minor, reason, details = None, "", {}
+    try:
+        granted = decide_claim(terms, asked, member, figures, year_of, asset)
+        if only and granted.rule != only:
+            return None
+        minor = granted.minor
+    except EngineError as error:
+        reason, details = error.code, {name: str(value) for name, value in error.details.items()}
+    return Available(
+        kind=asked.kind, rule=rule, ground=asked.ground, minor=minor, reason=reason, details=details, purposes=purposes
+    )
+
+
+def tax_of(
+    terms: ClaimTerms,
+    ground: str,
+    minor: int,
+    tranches: Sequence[Tranche],
+    figures: Figures,
+    *,
+    on: date,
+    joined_on: date,
+) -> Taxed:
+    """Return the tax on what is taken (> 0, at most what the tranches hold) on a ground; none where no rule names the ground."""
+    found = [one for one in terms.taxes if ground in one.rule.on_grounds]
+    if not found:
+        taken = attribute("proportional", minor, tranches)
+        return Taxed(tax_minor=0, returned_minor=sum(contribution for _, contribution, _ in taken), rules=())
+    withheld = [withhold(one, minor, tranches, figures, on=on, joined_on=joined_on) for one in found]
+    return Taxed(
+        tax_minor=min(sum(one.tax_minor for one in withheld), minor),
+        returned_minor=sum(part.contribution_minor for part in withheld[0].parts),
+        rules=tuple(ref for one in withheld for ref in one.rules),
+    )
+
+
+def tranches_of(member: Claimant, pots: Sequence[str], minor_held: int, *, is_pre_tax: bool) -> tuple[Tranche, ...]:
+    """Return the tranches of money held in some pots: the contributions to them, and income.
+
+    Earlier claims returned contributions of all tranches in proportion. What is held beyond contributions is income, what
+    is lacking a loss; either is shared by what was contributed, nothing lost.
+    """
+    paid = [one for one in member.paid if one.pot in pots and one.minor > 0 and not one.is_reversed]
+    weights = [one.minor for one in paid]
+    if not paid:
+        return (Tranche(member.on, 0, minor_held, is_pre_tax),)
+    left = min(max(sum(weights) - member.returned_minor, 0), minor_held)
+    contributions = [one.units for one in Amount(left, _UNITS).share_out(weights)]
+    incomes = [one.units for one in Amount(minor_held - left, _UNITS).share_out(weights)]
+    return tuple(
+        Tranche(one.on, contribution, income, is_pre_tax)
+        for one, contribution, income in zip(paid, contributions, incomes, strict=True)
+    )
+
+
+def claim_due(
+    terms: ClaimTerms, completed_at: datetime, *, zone: str, calendar: BusinessCalendar
+) -> tuple[Deadline, InForce[TimeLimitRule]] | None:
+    """Return by when a complete claim must be paid, and the rule that says so; None where none does."""
+    for found in terms.limits:
+        if found.rule.act in CLAIM_ACTS:
+            first = completed_at.date()
+            days = (first + timedelta(days=n) for n in range(_LONGEST_CLOCK.days))
+            holidays = frozenset(day for day in days if not calendar.is_open(day))
+            return deadline(found, completed_at, zone=zone, holidays=holidays), found
+    return None
+
+
+def _access(
+    terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures, year_of: SchemeYear, asset: Asset
+) -> Granted:
+    found = next((one for one in terms.access if one.rule.id == asked.rule), None)
+    if found is None:
+        raise NoSuchRule(rule=asked.rule)
+    case = access_case(found.rule, asked, member)
+    most = accessible(found, case, figures, year_of)
+    minor = most.minor if asked.minor is None else asked.minor
+    if minor == 0:
+        raise MoreThanAccessible(most=f"{Amount(0, asset).decimal():.{asset.scale}f}", reason=most.reason or "limit")
+    return _granted(found.rule.id, withdraw(found, minor, case, figures, year_of), (found.ref,))
+
+
+def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -> Granted:
+    if terms.age is None or member.born_on is None:
+        raise NoBenefitAge
+    ground = asked.ground or "retirement"
+    start = benefit_start(
+        terms.age,
+        born_on=member.born_on,
+        sex=member.sex,
+        counted_from=member.joined_on if terms.age.rule.counted_from == "joining" else member.first_paid_on,
+        on=member.on,
+        ground=ground,
+    )
+    check_benefit_age(start, member.on)
+    found = next((one for one in terms.options if one.rule.id == asked.rule), None)
+    if found is None:
+        raise NoSuchRule(rule=asked.rule)
+    instalments = found.rule.instalments
+    plan = plan_retirement(
+        found,
+        reachable(member.holdings, found.rule.order),
+        figures,
+        on=member.on,
+        ground=ground,
+        lump_bp=found.rule.most_lump_bp if asked.lump_bp is None else asked.lump_bp,
+        years=asked.years or (instalments.least_years if instalments else 0),
+    )
+    if plan.lump_minor == 0:
+        raise NothingAtOnce(option=asked.rule)
+    return _granted(
+        found.rule.id, consume(plan.lump_minor, member.holdings, found.rule.order), (terms.age.ref, found.ref)
+    )
+
+
+def _exit(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -> Granted:
+    found = exit_rule(
+        terms.exits,
+        ground=asked.ground,
+        joined_on=member.joined_on,
+        first_paid_on=member.first_paid_on,
+        on=member.on,
+    )
+    origins = sorted({one.origin for one in member.holdings} | {one.origin for one in member.paid})
+    left = leave(found, [_origin_money(member, origin) for origin in origins], member.on, figures)
+    if left.annuity_minor:
+        raise AnnuityFirst
+    if left.paid_minor == 0:
+        raise NothingAtOnce(option=found.rule.id)
+    paying = [one for one in member.holdings if one.origin in found.rule.pays and one.minor]
+    held = sum(one.minor for one in paying)
+    kept = left.paid_minor - left.top_up_minor
+    shares = [one.units for one in Amount(kept, _UNITS).share_out([one.minor for one in paying])] if held else []
+    parts = tuple(Holding(one.pot, one.origin, share) for one, share in zip(paying, shares, strict=True) if share)
+    lost = [
+        Holding(one.pot, one.origin, one.minor - share)
+        for one, share in zip(paying, shares, strict=True)
+        if one.minor > share
+    ] + [one for one in member.holdings if one.origin not in found.rule.pays and one.minor]
+    return Granted(
+        rule=found.rule.id,
+        parts=parts,
+        rules=(found.ref,),
+        forfeited=tuple(lost),
+        forfeited_to=left.forfeited_to if lost else "",
+        top_up_minor=left.top_up_minor,
+        topped_up_by=left.topped_up_by,
+    )
+
+
+def _origin_money(member: Claimant, origin: str) -> OriginMoney:
+    came = [Movement(one.on, one.minor) for one in member.paid if one.origin == origin and not one.is_reversed]
+    went = [Movement(on, -minor) for on, source, minor in member.taken if source == origin]
+    held = sum(one.minor for one in member.holdings if one.origin == origin)
+    return OriginMoney(origin, (*came, *went), held)
+
+
+def _granted(rule: str, consumed: Consumed, rules: tuple[str, ...]) -> Granted:
+    return Granted(rule=rule, parts=consumed.parts, rules=rules)

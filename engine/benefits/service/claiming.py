@@ -1,0 +1,792 @@
+"""Claims of benefits: opened, decided by the rules, approved by a second person, sold where they are in units, payable.
+
+A claim is complete once its documents are there; then the rules decide it at once, and the legal clock starts. What it is
+granted is reserved: nobody can claim it again. It leaves the member's accounts as another person approves it. Where a
+product is in funds, units are sold, and what they bring is what the claim pays; only money that has come from the
+manager becomes payable by it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.access.rules import checked_by_other
+from engine.benefits.errors import (
+    AlreadyClaimed,
+    ClaimDecided,
+    ClaimDiffers,
+    ClaimKeyReused,
+    ClaimMoneyGone,
+    NoBenefitAge,
+    NoExit,
+    NoPriceYet,
+    UnknownClaim,
+)
+from engine.benefits.queries import claiming as queries
+from engine.benefits.queries.claiming import ClaimRow, LastPrice, Piece, Request, TaxFacts
+from engine.benefits.rules import (
+    AccessRule,
+    Asked,
+    BenefitAgeRule,
+    Claimant,
+    ClaimKind,
+    ClaimTerms,
+    EarlyExitRule,
+    ExitTaxRule,
+    Granted,
+    Holding,
+    RetirementOptionRule,
+    TimeLimitRule,
+    benefit_start,
+    claim_due,
+    decide_claim,
+    missing_documents,
+    rules_named,
+    tax_of,
+    tranches_of,
+)
+from engine.benefits.rules.claiming import WITHDRAWAL
+from engine.enrolment import service as enrolment
+from engine.funds import service as funds
+from engine.funds.rules import FundsRule
+from engine.funds.service import SaleState, Units
+from engine.identity import service as identity
+from engine.identity.errors import UnknownMember
+from engine.identity.rules import MemberRef
+from engine.kernel.clock import business_date
+from engine.kernel.errors import EngineError
+from engine.kernel.ids import body_digest, claim_digest
+from engine.kernel.prices import Price, value_of
+from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime.database import Database, retry_transaction
+from engine.runtime.key_file import FileKeyStore
+from engine.tenancy import service as tenancy
+from engine.tenancy.rules.decided import Determination
+from engine.tenancy.service import Tenant
+
+_ACTOR = "system:claims"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A member as they stand on a day: the terms, the claimant, the units behind holdings, and the figures."""
+
+    terms: ClaimTerms
+    claimant: Claimant
+    units: Mapping[tuple[str, str, str], int]
+    prices: Mapping[str, LastPrice]
+    figures: Figures
+    is_unitised: bool
+
+
+async def standing_of(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member: MemberRef, *, actor: str
+) -> Standing:
+    """Return what rules and money a member's claims are decided by, now; nobody can move the money until the session ends.
+
+    Free to be claimed is what the accounts hold, less what claims that wait for approval will take. Of a product in funds it
+    is the units, at their last price: cash there is on its way into a dealing.
+
+    Raises:
+        UnknownMember: they were erased.
+        NoPriceYet: units are held of a fund without a price.
+    """
+    people = await identity.read_people(session, keys, [member.member_id], actor=actor, reason="claim")
+    if member.member_id not in people:
+        raise UnknownMember
+    person = people[member.member_id].person
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    products = await enrolment.products_behind(session, member.member_id, member.product)
+    asked = Dates(on=today, joined_on=member.joined_on)
+    is_unitised = tenant.rule(FundsRule, product=member.product, dates=asked) is not None
+    chart = await ledger.accounts_by_code(session)
+    kind = "units" if is_unitised else "cash"
+    codes = [code for code, one in chart.items() if one.kind == kind and one.product == member.product]
+    held = await ledger.hold_balances(session, member.member_id, codes)
+    # Asked once the money is held: a claim of it that ran beside this one has ended.
+    earlier = await queries.claims_of(session, member.member_id, products)
+    reserved = [one for one in earlier if one.state == "decided"]
+    units: dict[tuple[str, str, str], int] = {}
+    cash: dict[tuple[str, str], int] = {}
+    for code, balance in held.items():
+        one = chart[code]
+        pieces = [
+            piece for row in reserved for piece in row.parts if (piece.pot, piece.origin) == (one.pot, one.origin)
+        ]
+        if is_unitised:
+            units[one.pot, one.origin, one.fund] = balance - sum(piece.units.get(one.fund, 0) for piece in pieces)
+        else:
+            cash[one.pot, one.origin] = balance - sum(piece.minor for piece in pieces)
+    units = {key: amount for key, amount in units.items() if amount > 0}
+    prices = await queries.last_prices(session, sorted({fund for _, _, fund in units}), today) if units else {}
+    for pot, origin, fund in units:
+        if fund not in prices:
+            raise NoPriceYet(fund=fund)
+        worth = _worth(tenant, units[pot, origin, fund], prices[fund])
+        cash[pot, origin] = cash.get((pot, origin), 0) + worth
+    withdrawn: dict[str, tuple[tuple[date, int], ...]] = {}
+    for row in earlier:
+        withdrawn[row.rule] = (*withdrawn.get(row.rule, ()), (row.opened_on, row.amount))
+    claimant = Claimant(
+        on=today,
+        joined_on=member.joined_on,
+        born_on=person.born_on,
+        sex=person.sex,
+        holdings=tuple(Holding(pot, origin, max(minor, 0)) for (pot, origin), minor in sorted(cash.items())),
+        paid=await queries.paid_in(session, member.member_id, products, today),
+        withdrawn=withdrawn,
+        taken=tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
+        returned_minor=sum(row.returned for row in earlier),
+    )
+    return Standing(
+        _terms(tenant, member, claimant),
+        claimant,
+        units,
+        prices,
+        await tenancy.figures_for(session, tenant),
+        is_unitised,
+    )
+
+
+async def open_claim(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    member: MemberRef,
+    *,
+    kind: ClaimKind,
+    request: Request,
+    minor: int | None,
+    key: str,
+    actor: str,
+) -> ClaimRow:
+    """Open a claim, once for its key; decide it at once if it is complete.
+
+    A claim that the rules refuse is kept as refused, with the reason and the number of the decision.
+
+    Args:
+        session: the use case's.
+        keys: open the member's birth date.
+        tenant: the scheme.
+        member: as they stand in the product.
+        kind: which benefit.
+        request: by which rule, for what, with which documents.
+        minor: smallest units (> 0); None for as much as the rule gives.
+        key: the caller's own name for the claim.
+        actor: who opens it, and so may not approve it.
+
+    Raises:
+        ClaimKeyReused: the key was used for another claim.
+        UnknownMember, NoPriceYet: as `standing_of`.
+    """
+    claim = claim_digest(tenant.tenant_id, f"benefit-claim:{actor}", key)
+    said = body_digest(member.member_id, member.product, kind, msgspec.json.encode(request, order="sorted"), minor)
+    stands = await standing_of(session, keys, tenant, member, actor=actor)
+    earlier = await queries.claimed_event(session, claim)
+    if earlier is not None:
+        return await _same(session, earlier, said)
+    maker = await ledger.actor_id(session, actor)
+    body = {
+        "product": member.product,
+        "kind": kind,
+        "rule": request.rule,
+        "ground": request.ground,
+        "purpose": request.purpose,
+        "amount": "" if minor is None else str(minor),
+        "documents": dict(request.documents),
+    }
+    event_id = await _note(
+        session, tenant, EventKind.BENEFIT_CLAIMED, member.member_id, actor, body, claims=(claim,), said=said
+    )
+    if event_id is None:
+        found = await queries.claimed_event(session, claim)
+        assert found is not None, "a key names one claim"
+        return await _same(session, found, said)
+    row = ClaimRow(
+        member_id=member.member_id,
+        claim_id=event_id,
+        kind=kind,
+        product=member.product,
+        rule=request.rule,
+        state="open",
+        asked=minor or 0,
+        opened_on=stands.claimant.on,
+        maker=actor,
+        request=request,
+    )
+    await queries.add_claim(session, row, maker)
+    return await _complete(session, tenant, row, stands, actor)
+
+
+async def add_documents(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    claim_id: int,
+    documents: Mapping[str, str],
+    *,
+    actor: str,
+) -> ClaimRow:
+    """Add documents, as SHA-256 by kind, to a claim that is not complete; decide it once it is.
+
+    Raises:
+        UnknownClaim, ClaimDecided: there is none, or it lacks nothing.
+    """
+    row = await _held(session, claim_id, {"open"})
+    row = replace(row, request=msgspec.structs.replace(row.request, documents={**row.request.documents, **documents}))
+    await _note(
+        session,
+        tenant,
+        EventKind.BENEFIT_DOCUMENTED,
+        row.member_id,
+        actor,
+        {"claim": str(row.claim_id), "documents": dict(documents)},
+    )
+    await queries.save_claim(session, row)
+    member = await _member(session, row)
+    stands = await standing_of(session, keys, tenant, member, actor=actor)
+    return await _complete(session, tenant, row, stands, actor)
+
+
+async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: str, actor: str) -> ClaimRow:
+    """Let a claim be paid, as a second person who has read what `digest` is of.
+
+    Cash becomes payable at once, less tax and what is forfeited, in one event. Units are put up for sale.
+
+    Raises:
+        UnknownClaim, ClaimDecided: there is none, or it is not waiting for approval.
+        ClaimDiffers: `digest` is not that of the decided claim.
+        SamePerson: `actor` opened it.
+        ClaimMoneyGone: the account no longer holds it.
+    """
+
+    async def once() -> ClaimRow:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            row = await _held(session, claim_id, {"decided"})
+            checked_by_other(maker=row.maker, checker=actor)
+            if digest != row.digest:
+                raise ClaimDiffers
+            checker = await ledger.actor_id(session, actor)
+            wanted = _units_of(row)
+            if not wanted:
+                return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
+            event_id = await _note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
+            sale = await funds.sell(
+                session,
+                tenant,
+                row.member_id,
+                row.product,
+                wanted,
+                day=await _today(session, tenant),
+                actor=actor,
+                reference=f"claim:{row.claim_id}",
+            )
+            row = replace(row, state="selling", checker=actor, approved_event=event_id or 0, sale_event=sale.event_id)
+            await queries.save_claim(session, row, checker=checker)
+            return row
+
+    return await retry_transaction(once)
+
+
+async def reject_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, digest: str, actor: str) -> ClaimRow:
+    """Refuse a decided claim, as a second person; raises as `approve_claim` does."""
+    row = await _held(session, claim_id, {"decided"})
+    checked_by_other(maker=row.maker, checker=actor)
+    if digest != row.digest:
+        raise ClaimDiffers
+    checker = await ledger.actor_id(session, actor)
+    await _note(session, tenant, EventKind.BENEFIT_REJECTED, row.member_id, actor, _facts(row))
+    row = replace(row, state="refused", reason="rejected", checker=actor)
+    await queries.save_claim(session, row, checker=checker)
+    return row
+
+
+async def withdraw_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, actor: str) -> ClaimRow:
+    """Give a claim up that is not approved; UnknownClaim or ClaimDecided where there is none such."""
+    row = await _held(session, claim_id, {"open", "decided"})
+    await _note(session, tenant, EventKind.BENEFIT_WITHDRAWN, row.member_id, actor, _facts(row))
+    row = replace(row, state="withdrawn")
+    await queries.save_claim(session, row)
+    return row
+
+
+async def find_claim(session: AsyncSession, claim_id: int) -> ClaimRow:
+    """Return a claim; UnknownClaim if there is none."""
+    row = await queries.find_claim(session, claim_id)
+    if row is None:
+        raise UnknownClaim
+    return row
+
+
+async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0, most: int = 100) -> list[ClaimRow]:
+    """Return claims after claim `after`, the oldest first."""
+    return await queries.list_claims(session, state=state, after=after, most=most)
+
+
+async def carry_on_claims(db: Database, tenant: Tenant) -> int:
+    """Make payable what claims' units brought, once their money has come; return how many claims were carried on.
+
+    Each in a transaction of its own; may be stopped and run again, and run twice at once.
+    """
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        waiting = await queries.selling_claims(session)
+    done = 0
+    for claim_id in waiting:
+
+        async def once(claim_id: int = claim_id) -> bool:
+            async with db.unit_of_work(tenant.tenant_id) as session:
+                row = await queries.find_claim(session, claim_id, hold=True)
+                if row is None or row.state != "selling":
+                    return False
+                progress = await funds.sale_progress(session, tenant, row.member_id, row.sale_event)
+                if progress is None or progress.state is not SaleState.SETTLED:
+                    return False
+                row = replace(row, parts=_brought(row, progress.proceeds))
+                await _make_payable(session, tenant, row, _ACTOR, EventKind.BENEFIT_PAYABLE)
+                return True
+
+        done += await retry_transaction(once)
+    return done
+
+
+def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
+    """Return the documents that an open claim lacks, by the rules as the member's product has them on the day it was opened."""
+    dates = Dates(
+        on=row.opened_on,
+        joined_on=row.opened_on,
+        born_on=row.opened_on,
+        tranche_on=row.opened_on,
+        scheme_year_from=row.opened_on,
+        benefit_from=row.opened_on,
+    )
+    terms = ClaimTerms(access=tenant.rules(AccessRule, product=row.product, dates=dates))
+    return missing_documents(terms, _asked(row))
+
+
+def _terms(tenant: Tenant, member: MemberRef, claimant: Claimant) -> ClaimTerms:
+    year_from, _ = tenant.product(member.product).scheme_year(claimant.on)
+    dates = Dates(
+        on=claimant.on,
+        joined_on=member.joined_on,
+        born_on=claimant.born_on,
+        tranche_on=claimant.on,
+        scheme_year_from=year_from,
+        benefit_from=claimant.on,
+    )
+    book = tenant.book(member.product)
+    age = book.in_force(BenefitAgeRule, dates)
+    begins = dates
+    if age is not None and claimant.born_on is not None:
+        counted_from = claimant.joined_on if age.rule.counted_from == "joining" else claimant.first_paid_on
+        try:
+            start = benefit_start(
+                age, born_on=claimant.born_on, sex=claimant.sex, counted_from=counted_from, on=claimant.on
+            )
+            begins = replace(dates, benefit_from=start.day)
+        except NoBenefitAge:
+            pass
+    return ClaimTerms(
+        access=book.all_in_force(AccessRule, dates),
+        age=age,
+        options=book.all_in_force(RetirementOptionRule, begins),
+        exits=book.all_in_force(EarlyExitRule, dates),
+        taxes=book.all_in_force(ExitTaxRule, dates),
+        limits=book.all_in_force(TimeLimitRule, dates),
+    )
+
+
+def _asked(row: ClaimRow) -> Asked:
+    request = row.request
+    kinds: Mapping[str, ClaimKind] = {"access": "access", "retirement": "retirement", "exit": "exit"}
+    return Asked(
+        kind=kinds[row.kind],
+        rule=request.rule,
+        ground=request.ground,
+        purpose=request.purpose,
+        documents=frozenset(request.documents),
+        minor=row.asked or None,
+        lump_bp=request.lump_bp,
+        years=request.years,
+        is_pre_tax=request.is_pre_tax,
+    )
+
+
+def _ground(row: ClaimRow) -> str:
+    if row.kind == "access":
+        return WITHDRAWAL
+    return row.request.ground or "retirement"
+
+
+async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands: Standing, actor: str) -> ClaimRow:
+    """Decide a claim that lacks nothing."""
+    asked = _asked(row)
+    if missing_documents(stands.terms, asked):
+        return row
+    now = await ledger.scheme_now(session)
+    row = replace(row, completed_at=now)
+    year_of = tenant.product(row.product).scheme_year
+    try:
+        granted = decide_claim(stands.terms, asked, stands.claimant, stands.figures, year_of, tenant.asset)
+        if any(one.rule == granted.rule for one in await queries.claims_of(session, row.member_id, [row.product])) and (
+            row.kind != "access"
+        ):
+            raise AlreadyClaimed
+        if stands.is_unitised and row.kind == "exit":
+            _check_sold_whole(row, granted, stands)
+    except EngineError as error:
+        return await _refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
+    return await _grant(session, tenant, row, granted, stands, actor, now)
+
+
+def _check_sold_whole(row: ClaimRow, granted: Granted, stands: Standing) -> None:
+    """Refuse an exit out of units whose payment is not what the units bring: its price is not known yet."""
+    whole = {(one.pot, one.origin): one.minor for one in stands.claimant.holdings}
+    if granted.top_up_minor or any(whole[one.pot, one.origin] != one.minor for one in granted.parts):
+        raise NoExit(ground=row.request.ground)
+
+
+async def _grant(
+    session: AsyncSession,
+    tenant: Tenant,
+    row: ClaimRow,
+    granted: Granted,
+    stands: Standing,
+    actor: str,
+    now: datetime,
+) -> ClaimRow:
+    claimant = stands.claimant
+    pots = sorted({one.pot for one in granted.parts})
+    facts = TaxFacts(
+        ground=_ground(row),
+        held=sum(one.minor for one in claimant.holdings if one.pot in pots) + granted.top_up_minor,
+        on=claimant.on,
+        joined_on=claimant.joined_on,
+        is_pre_tax=row.request.is_pre_tax,
+        returned=claimant.returned_minor,
+        forfeited_to=granted.forfeited_to,
+        topped_up_by=granted.topped_up_by,
+    )
+    tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
+    taxed = tax_of(
+        stands.terms,
+        facts.ground,
+        granted.minor,
+        tranches,
+        stands.figures,
+        on=claimant.on,
+        joined_on=claimant.joined_on,
+    )
+    clock = claim_due(stands.terms, now, zone=tenant.time_zone, calendar=tenant.pack.business_calendar)
+    rules = (*granted.rules, *taxed.rules, *(() if clock is None else (clock[1].ref,)))
+    due_on = None if clock is None else clock[0].last_day
+    row = replace(
+        row,
+        state="decided",
+        rule=granted.rule,
+        amount=granted.minor,
+        tax=taxed.tax_minor,
+        returned=taxed.returned_minor,
+        forfeited=sum(one.minor for one in granted.forfeited),
+        top_up=granted.top_up_minor,
+        due_on=due_on,
+        parts=_pieces(tenant, granted, stands),
+        facts=facts,
+    )
+    told = Determination(
+        kind="benefit-claim",
+        product=row.product,
+        decided_on=claimant.on,
+        rules=rules,
+        member_id=row.member_id,
+        inputs=_inputs(row),
+        outcome={
+            "amount": str(row.amount),
+            "tax": str(row.tax),
+            "forfeited": str(row.forfeited),
+            "due_on": "" if due_on is None else due_on.isoformat(),
+            **{f"parts.{one.pot}.{one.origin}": str(one.minor) for one in granted.parts},
+        },
+    )
+    (decision,) = await tenancy.record(session, tenant, [told])
+    row = replace(row, decision=decision)
+    row = replace(row, digest=_digest(row))
+    await _note(session, tenant, EventKind.BENEFIT_DECIDED, row.member_id, actor, _facts(row), rules=rules)
+    await queries.save_claim(session, row)
+    return row
+
+
+async def _refuse(
+    session: AsyncSession, tenant: Tenant, row: ClaimRow, error: EngineError, rules: Sequence[str], actor: str
+) -> ClaimRow:
+    told = Determination(
+        kind="benefit-claim",
+        product=row.product,
+        decided_on=await _today(session, tenant),
+        rules=rules,
+        member_id=row.member_id,
+        code=error.code,
+        inputs=_inputs(row),
+        outcome={name: str(value) for name, value in error.details.items()},
+    )
+    (decision,) = await tenancy.record(session, tenant, [told])
+    row = replace(row, state="refused", reason=error.code, decision=decision)
+    await _note(session, tenant, EventKind.BENEFIT_REFUSED, row.member_id, actor, {**_facts(row), "code": error.code})
+    await queries.save_claim(session, row)
+    return row
+
+
+async def _make_payable(
+    session: AsyncSession, tenant: Tenant, row: ClaimRow, actor: str, kind: EventKind, *, checker: int = 0
+) -> ClaimRow:
+    """Book what a claim pays: cash into payable (units' money is there already), and out of it what is forfeited and taxed."""
+    assert row.facts is not None, row
+    facts, money, product = row.facts, tenant.asset.symbol, row.product
+    taxed = await _taxed_again(session, tenant, row, facts)
+    row = replace(
+        row,
+        amount=taxed[0],
+        tax=taxed[1],
+        returned=taxed[2],
+        forfeited=sum(one.minor for one in row.parts if one.is_forfeited),
+    )
+    moves: list[tuple[int, Account, Account]] = []
+    left_of_tax = row.tax
+    top_up = row.top_up
+    for one in row.parts:
+        payable = Account("payable", money, product, one.pot, one.origin)
+        if not one.units:
+            moves.append((one.minor, Account("cash", money, product, one.pot, one.origin), payable))
+        if one.is_forfeited:
+            moves.append((one.minor, payable, Account("forfeitures", money, product, party=facts.forfeited_to)))
+            continue
+        if top_up:
+            moves.append((top_up, Account("guarantee-receivable", money, product, party=facts.topped_up_by), payable))
+        here = min(left_of_tax, one.minor + top_up)
+        moves.append((here, payable, Account("tax-withheld", money, product)))
+        left_of_tax, top_up = left_of_tax - here, 0
+    moves = [move for move in moves if move[0]]
+    codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
+    event_id = await _note(
+        session,
+        tenant,
+        kind,
+        row.member_id,
+        actor,
+        _facts(row),
+        claims=(claim_digest(tenant.tenant_id, "claim-payable", str(row.claim_id)),),
+        transfers=[Transfer(minor, codes[debit], codes[credit]) for minor, debit, credit in moves],
+    )
+    assert event_id is not None, "a claim becomes payable once"
+    row = replace(
+        row,
+        state="payable",
+        payable_event=event_id,
+        approved_event=row.approved_event or event_id,
+        checker=row.checker or actor,
+    )
+    await queries.save_claim(session, row, checker=checker)
+    return row
+
+
+async def _taxed_again(session: AsyncSession, tenant: Tenant, row: ClaimRow, facts: TaxFacts) -> tuple[int, int, int]:
+    """Return (amount, tax, contributions returned); of units, by what they brought, for by what they were thought worth."""
+    brought = sum(one.minor for one in row.parts if not one.is_forfeited) + row.top_up
+    if brought == row.amount or not brought:
+        return brought, row.tax if brought else 0, row.returned if brought else 0
+    products = await enrolment.products_behind(session, row.member_id, row.product)
+    claimant = Claimant(
+        on=facts.on,
+        joined_on=facts.joined_on,
+        paid=await queries.paid_in(session, row.member_id, products, facts.on),
+        returned_minor=facts.returned,
+    )
+    pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
+    dates = Dates(on=facts.on, joined_on=facts.joined_on, tranche_on=facts.on, benefit_from=facts.on)
+    year_from, _ = tenant.product(row.product).scheme_year(facts.on)
+    terms = ClaimTerms(
+        taxes=tenant.rules(ExitTaxRule, product=row.product, dates=replace(dates, scheme_year_from=year_from))
+    )
+    held = facts.held + brought - row.amount
+    taxed = tax_of(
+        terms,
+        facts.ground,
+        brought,
+        tranches_of(claimant, pots, held, is_pre_tax=facts.is_pre_tax),
+        await tenancy.figures_for(session, tenant),
+        on=facts.on,
+        joined_on=facts.joined_on,
+    )
+    return brought, taxed.tax_minor, taxed.returned_minor
+
+
+def _pieces(tenant: Tenant, granted: Granted, stands: Standing) -> tuple[Piece, ...]:
+    """Return what is taken by pot and origin, with the units that are sold for it: all of them where all is taken."""
+    found = []
+    left = dict(stands.units)
+    for is_forfeited, holdings in ((False, granted.parts), (True, granted.forfeited)):
+        for one in holdings:
+            units = _units_for(tenant, one, left, stands.prices) if stands.is_unitised else {}
+            for fund, sold in units.items():
+                left[one.pot, one.origin, fund] -= sold
+            found.append(Piece(pot=one.pot, origin=one.origin, minor=one.minor, is_forfeited=is_forfeited, units=units))
+    return tuple(found)
+
+
+def _units_for(
+    tenant: Tenant, wanted: Holding, left: Mapping[tuple[str, str, str], int], prices: Mapping[str, LastPrice]
+) -> dict[str, int]:
+    """Return the units of each fund that give an amount at the last price, rounded up; fund by fund, in their order."""
+    found: dict[str, int] = {}
+    minor = wanted.minor
+    for (pot, origin, fund), held in sorted(left.items()):
+        if (pot, origin) != (wanted.pot, wanted.origin) or not minor:
+            continue
+        price = prices[fund]
+        worth = _worth(tenant, held, price)
+        power = price.unit_scale + price.scale - tenant.asset.scale
+        over, under = 10 ** max(power, 0), 10 ** max(-power, 0)
+        units = held if minor >= worth else min(held, -(-minor * over // (price.digits * under)))
+        if units:
+            found[fund] = units
+        minor -= min(minor, worth)
+    return found
+
+
+def _worth(tenant: Tenant, units: int, price: LastPrice) -> int:
+    return value_of(
+        units, amount_scale=tenant.asset.scale, price=Price(price.digits, price.scale), unit_scale=price.unit_scale
+    )
+
+
+def _units_of(row: ClaimRow) -> list[Units]:
+    wanted: dict[tuple[str, str, str], int] = {}
+    for one in row.parts:
+        for fund, units in one.units.items():
+            wanted[one.pot, one.origin, fund] = wanted.get((one.pot, one.origin, fund), 0) + units
+    return [Units(pot, origin, fund, units) for (pot, origin, fund), units in sorted(wanted.items())]
+
+
+def _brought(row: ClaimRow, proceeds: Mapping[tuple[str, str], int]) -> tuple[Piece, ...]:
+    """Return the parts with what their units brought; a pot and origin is paid or forfeited, never both, where units are."""
+    return tuple(
+        msgspec.structs.replace(one, minor=proceeds.get((one.pot, one.origin), 0)) for one in row.parts if one.units
+    )
+
+
+def _digest(row: ClaimRow) -> str:
+    said = {
+        "claim": row.claim_id,
+        "member": row.member_id,
+        "product": row.product,
+        "kind": row.kind,
+        "rule": row.rule,
+        "amount": row.amount,
+        "tax": row.tax,
+        "top_up": row.top_up,
+        "parts": msgspec.to_builtins(row.parts),
+    }
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+
+
+def _inputs(row: ClaimRow) -> dict[str, object]:
+    request = row.request
+    said = {
+        "claim": str(row.claim_id),
+        "kind": row.kind,
+        "rule": request.rule,
+        "ground": request.ground,
+        "purpose": request.purpose,
+        "documents": ", ".join(sorted(request.documents)),
+        "amount": str(row.asked) if row.asked else "",
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _facts(row: ClaimRow) -> dict[str, object]:
+    return {
+        "claim": str(row.claim_id),
+        "product": row.product,
+        "kind": row.kind,
+        "amount": str(row.amount),
+        "tax": str(row.tax),
+        "forfeited": str(row.forfeited),
+    }
+
+
+async def _same(session: AsyncSession, earlier: tuple[int, int], said: int) -> ClaimRow:
+    if earlier[1] != said:
+        raise ClaimKeyReused
+    return await find_claim(session, earlier[0])
+
+
+async def _held(session: AsyncSession, claim_id: int, states: set[str]) -> ClaimRow:
+    row = await queries.find_claim(session, claim_id, hold=True)
+    if row is None:
+        raise UnknownClaim
+    if row.state not in states:
+        raise ClaimDecided(state=row.state)
+    return row
+
+
+async def _member(session: AsyncSession, row: ClaimRow) -> MemberRef:
+    found = await identity.members_by_id(session, [row.member_id])
+    if row.member_id not in found:
+        raise UnknownMember
+    products = await enrolment.in_their_products(session, {"": found[row.member_id]}, product=row.product)
+    if "" not in products:
+        raise UnknownMember
+    return products[""]
+
+
+async def _today(session: AsyncSession, tenant: Tenant) -> date:
+    return business_date(await ledger.scheme_now(session), tenant.time_zone)
+
+
+async def _note(
+    session: AsyncSession,
+    tenant: Tenant,
+    kind: EventKind,
+    member_id: int,
+    actor: str,
+    body: Mapping[str, object],
+    *,
+    said: int = 0,
+    rules: Sequence[str] = (),
+    claims: Sequence[UUID] = (),
+    transfers: Sequence[Transfer] = (),
+) -> int | None:
+    """Post one event; return its number, or None if its key was claimed before.
+
+    Raises:
+        ClaimMoneyGone: an account does not hold what is moved.
+    """
+    product = body.get("product")
+    traced = await ledger.decision_id(session, tenancy.trace(str(product), rules)) if rules else 0
+    (fate,) = await ledger.post(
+        session,
+        [
+            Entry(
+                member_id=member_id,
+                kind=kind,
+                business_date=await _today(session, tenant),
+                actor=await ledger.actor_id(session, actor),
+                pack=tenant.pack_id,
+                decision=traced,
+                body=body,
+                body_digest=said,
+                claims=claims,
+                transfers=transfers,
+            )
+        ],
+    )
+    if fate.outcome is Outcome.OVERDRAWN:
+        raise ClaimMoneyGone
+    return fate.event_id if fate.outcome is Outcome.POSTED else None

@@ -1,0 +1,48 @@
+"""Claims over HTTP: a claim that the rules refuse is a claim with a reason, and the decision explains it."""
+
+import secrets
+
+from engine.kernel.permissions import Permission
+from tests.api.site import Site
+
+READ, OPEN, APPROVE = Permission.CLAIMS_READ, Permission.CLAIMS_OPEN, Permission.CLAIMS_APPROVE
+
+
+def test_a_claim_is_opened_once_told_explained_and_given_up(site: Site) -> None:
+    member = site.members[0].number
+    told = site.ask("GET", f"/v1/members/{member}/benefits", READ)
+    assert told.status_code == 200, told.text
+    ways = {(one["kind"], one["rule"]): one for one in told.json()["ways"]}
+    assert all(one["source"] for one in ways.values())
+    assert {one["available"] is None for one in ways.values()} <= {True, False}
+
+    body = {"member": member, "kind": "exit", "ground": "no-such-ground"}
+    key = secrets.token_hex(8)
+    first = site.ask("POST", "/v1/claims", OPEN, key=key, json=body)
+    assert first.status_code == 201, first.text
+    claim = first.json()
+    assert (claim["state"], claim["reason"]) == ("refused", "benefits.no-exit")
+    assert site.ask("POST", "/v1/claims", OPEN, key=key, json=body).json() == claim
+    again = site.ask("POST", "/v1/claims", OPEN, key=key, json={**body, "ground": "other"})
+    assert (again.status_code, again.json()["code"]) == (422, "benefits.claim-key-reused")
+
+    why = site.ask("GET", f"/v1/decisions/{claim['decision']}", Permission.DECISIONS_READ)
+    assert why.status_code == 200, why.text
+    assert why.json()["refusal"] == "benefits.no-exit"
+    assert site.ask("GET", f"/v1/claims/{claim['claim']}", READ).json() == claim
+    assert claim in site.ask("GET", "/v1/claims?state=refused", READ).json()
+    late = site.ask("POST", f"/v1/claims/{claim['claim']}/approval", APPROVE, json={"digest": "0" * 64})
+    assert (late.status_code, late.json()["code"]) == (409, "benefits.claim-decided")
+    given_up = site.ask("POST", f"/v1/claims/{claim['claim']}/withdrawal", OPEN)
+    assert given_up.status_code == 409
+
+
+def test_a_claim_without_key_or_with_a_malformed_amount_is_told_so(site: Site) -> None:
+    body = {"member": site.members[0].number, "kind": "access", "rule": "any"}
+    bare = site.ask("POST", "/v1/claims", OPEN, json=body)
+    assert (bare.status_code, bare.json()["code"]) == (400, "benefits.claim-key-missing")
+    for amount in ("0", "1.234", "-1", "x"):
+        odd = site.ask("POST", "/v1/claims", OPEN, key=secrets.token_hex(8), json={**body, "amount": amount})
+        assert (odd.status_code, odd.json()["code"]) == (422, "benefits.claim-amount"), amount
+    huge = site.ask("GET", f"/v1/claims/{10**30}", READ)
+    assert huge.status_code == 404
