@@ -13,6 +13,7 @@ from engine.benefits.service.paying import (
     list_payouts,
     refuse,
 )
+from engine.benefits.service.refunding import refund
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
 
@@ -35,6 +36,7 @@ __all__ = [
     "list_payouts",
     "payout_operation",
     "read_report",
+    "refund",
     "refuse",
     "settle_payouts",
 ]

@@ -11,7 +11,7 @@ from engine.reconciliation.service.proving import (
     prove_day,
 )
 from engine.reconciliation.service.taking import StatementReport, channel_of, import_statement
-from engine.reconciliation.service.telling import Break, list_breaks, list_waiting, receipt_state
+from engine.reconciliation.service.telling import Break, is_matched, list_breaks, list_waiting, receipt_state
 
 __all__ = [
     "AccountProof",
@@ -26,6 +26,7 @@ __all__ = [
     "hold_lines",
     "import_holdings",
     "import_statement",
+    "is_matched",
     "list_breaks",
     "list_waiting",
     "match_statements",
