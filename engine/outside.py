@@ -15,6 +15,7 @@ from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
 from engine.enrolment import service as enrolment
 from engine.enrolment.service import Verifiers
+from engine.identity.ports import SignIn
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Callback, Transport, Unanswered, Unreachable, WireRequest, WireResponse
@@ -92,11 +93,12 @@ class Joined:
     payers: Payers
     payments_in: Mapping[str, Any] = field(default_factory=dict)
     messenger: Messenger | None = None
+    sign_in: SignIn | None = None
 
     @property
     def verifiers(self) -> Verifiers:
         """Return how authorities are asked about members."""
-        return Verifiers(self.exchanges)
+        return Verifiers(self.exchanges, self.sign_in)
 
 
 class Registered(Struct, frozen=True, kw_only=True):
@@ -180,6 +182,11 @@ class Outside:
             counterparties[notices.MESSAGES] = Counterparty(notices.MESSAGES, sending, pace)
             counterparties[notices.REPORTS] = Counterparty(notices.REPORTS, telling)
         self._join_registers(tenant, counterparties)
+        sign_in = self._authority("SignIn", tenant, enrolment.SIGN_IN)
+        if sign_in is not None:
+            operation = enrolment.sign_in_operation(sign_in, tenant, self._db, self._keys)
+            pace = self._file.pace(tenant.code, enrolment.SIGN_IN)
+            counterparties[enrolment.SIGN_IN] = Counterparty(enrolment.SIGN_IN, {enrolment.SIGN_INS: operation}, pace)
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
 
         def of(port: str) -> dict[str, Any]:
@@ -187,7 +194,7 @@ class Outside:
 
         payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
         messenger = None if messaging is None else Messenger(exchanges)
-        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"), messenger)
+        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"), messenger, sign_in)
 
     def _messaging(self, tenant: Tenant) -> Any | None:
         """Return who carries the tenant's messages: the pack names the adapter, the file's table `messages` the rest."""

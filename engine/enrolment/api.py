@@ -115,6 +115,26 @@ class VerificationRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = ""
 
 
+class SignInRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """In which language the authority's page speaks, where it can."""
+
+    language: Annotated[str, Meta(max_length=20, pattern=r"^[A-Za-z0-9-]*$")] = ""
+
+
+class SignInBegun(Struct, frozen=True):
+    """Where to send the member."""
+
+    url: str
+
+
+class SignInReturn(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The query that the member came back with from the authority's page, as it came."""
+
+    returned: Annotated[
+        dict[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=4096)]], Meta(max_length=20)
+    ]
+
+
 class DoubtDecision(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether whom the authority stated is the member; the reason is a short word of the scheme's own, nothing personal."""
 
@@ -427,6 +447,46 @@ class VerificationController(Controller):
                 one_time_code=data.one_time_code,
                 actor=caller.actor,
             )
+
+    @post(
+        "/members/{number:str}/sign-ins",
+        operation_id="StartSignIn",
+        opt={"permission": Permission.MEMBERS_VERIFY},
+        responses=refuses(errors.UnknownMember, errors.CannotVerify),
+    )
+    async def start_sign_in(
+        self,
+        number: FromPath[str],
+        data: JSONBody[SignInRequest],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        verifiers: NamedDependency[Verifiers],
+    ) -> SignInBegun:
+        """Return where a member identifies themselves at an authority's own page."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            url = await service.start_sign_in(session, keys, tenant, verifiers, number=number, language=data.language)
+        return SignInBegun(url)
+
+    @post(
+        "/sign-ins/return",
+        operation_id="FinishSignIn",
+        status_code=202,
+        opt={"permission": Permission.MEMBERS_VERIFY},
+        responses=refuses(errors.SignInUsed, errors.CannotVerify),
+    )
+    async def finish_sign_in(
+        self,
+        data: JSONBody[SignInReturn],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        verifiers: NamedDependency[Verifiers],
+    ) -> Verification:
+        """Have what a member came back with proven by the authority; each sign-in counts once, and for some minutes."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.finish_sign_in(session, keys, tenant, verifiers, data.returned, actor=caller.actor)
 
     @get(
         "/verifications/{reference:uuid}",

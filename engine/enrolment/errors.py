@@ -314,6 +314,13 @@ class CannotVerify(Refused):
     message = N_("No agency is asked about documents of this kind. Asked about: {allowed}.")
 
 
+class SignInUsed(Refused):
+    """A sign-in was used before, has expired, or was never begun."""
+
+    code = "enrolment.sign-in-used"
+    message = N_("This sign-in was used before or has expired. Start again.")
+
+
 class UnknownVerification(NotFound):
     """There is no question to an authority of that reference."""
 

@@ -22,6 +22,8 @@ def upgrade() -> None:
     op.execute((Path(__file__).parent / "0022_people.sql").read_text(encoding="utf-8"))
     wall("verifications")
     wall("death_notices")
+    wall("sign_ins")
+    grant("sign_ins", app="select, insert, update (used_at)")
     grant(
         "death_notices",
         app="select, insert, update (decided_at, member_id, event_id, score_bp, state, why, proposed_by)",

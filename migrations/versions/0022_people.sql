@@ -37,3 +37,11 @@ create table death_notices (
 );
 create index death_notices_waiting on death_notices (tenant_id, received_at) where state in ('unmatched', 'doubtful', 'reversal-proposed');
 create index death_notices_of on death_notices (member_id) where member_id is not null;
+
+-- People on their way to an authority's own page. What finishing needs is sealed under the member's key; it is used once, and in time.
+create table sign_ins (
+  digest uuid not null, started_at timestamptz not null default clock_timestamp(), expires_at timestamptz not null, used_at timestamptz,
+  member_id bigint not null, tenant_id int not null, document bytea not null,
+  primary key (member_id, digest)
+);
+create unique index sign_ins_by_digest on sign_ins (tenant_id, digest);

@@ -115,6 +115,19 @@ ASKED: dict[str, Ask] = {
         Permission.MEMBERS_VERIFY,
         request=lambda _ids, _site: {"json": {"document": "aadhaar"}},
     ),
+    "StartSignIn": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/sign-ins",
+        Permission.MEMBERS_VERIFY,
+        request=lambda _ids, _site: {"json": {}},
+    ),
+    "FinishSignIn": Ask(
+        "POST",
+        lambda _: "/v1/sign-ins/return",
+        Permission.MEMBERS_VERIFY,
+        409,
+        request=lambda ids, _site: {"json": {"returned": {"state": ids.key, "code": "x"}}},
+    ),
     "GetVerification": Ask("GET", lambda ids: f"/v1/verifications/{ids.collection}", Permission.MEMBERS_READ),
     "ListIdentityDoubts": Ask("GET", lambda _: "/v1/identity/doubts", Permission.IDENTITY_DECIDE, 200),
     "DecideIdentityDoubt": Ask(

@@ -73,6 +73,39 @@ async def find_verification(session: AsyncSession, reference: UUID, *, lock: boo
     return await _first(cursor)
 
 
+async def add_sign_in(session: AsyncSession, digest: UUID, member_id: int, minutes: int, document: bytes) -> None:
+    """Keep a sign-in that has begun, for so many minutes."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into sign_ins (digest, member_id, tenant_id, expires_at, document)
+           values (%s, %s, %s, clock_timestamp() + make_interval(mins => %s), %s)""",
+        (digest, member_id, session.info["tenant_id"], minutes, document),
+    )
+
+
+async def use_sign_in(session: AsyncSession, digest: UUID) -> int | None:
+    """Use a sign-in up, and return whose it is; None where there is none, or it was used, or has expired."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """update sign_ins set used_at = clock_timestamp()
+            where tenant_id = %s and digest = %s and used_at is null and expires_at > clock_timestamp() returning member_id""",
+        (session.info["tenant_id"], digest),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def sign_in_document(session: AsyncSession, member_id: int, digest: UUID) -> bytes:
+    """Return what is sealed of a sign-in."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select document from sign_ins where member_id = %s and digest = %s", (member_id, digest)
+    )
+    row = await cursor.fetchone()
+    assert row is not None, digest
+    return bytes(row[0])
+
+
 async def doubtful(session: AsyncSession, most: int) -> list[VerificationRow]:
     """Return what people must look at, the oldest first."""
     connection = await driver(session)

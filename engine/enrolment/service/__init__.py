@@ -47,6 +47,8 @@ from engine.enrolment.service.registers import (
 from engine.enrolment.service.statuses import CLASS, StatusWord, known_again, record_statuses
 from engine.enrolment.service.verifying import (
     AGENCY,
+    SIGN_IN,
+    SIGN_INS,
     VERIFICATIONS,
     Doubt,
     Verification,
@@ -56,7 +58,10 @@ from engine.enrolment.service.verifying import (
     ask_agency,
     decide_doubt,
     find_verification,
+    finish_sign_in,
     list_doubts,
+    sign_in_operation,
+    start_sign_in,
 )
 
 __all__ = [
@@ -70,6 +75,8 @@ __all__ = [
     "LONGEST_KEY",
     "NOTICES",
     "REGISTER",
+    "SIGN_IN",
+    "SIGN_INS",
     "SOCIAL",
     "SWEEPS",
     "VERIFICATIONS",
@@ -94,6 +101,7 @@ __all__ = [
     "enrol_chunk",
     "find_member",
     "find_verification",
+    "finish_sign_in",
     "import_members",
     "in_their_products",
     "join_product",
@@ -109,6 +117,8 @@ __all__ = [
     "receive_classes",
     "receive_deaths",
     "record_statuses",
+    "sign_in_operation",
+    "start_sign_in",
     "suspended",
     "sweep_operation",
 ]

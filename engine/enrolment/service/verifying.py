@@ -6,7 +6,7 @@ anywhere, compared with what the person said, and decided by the pack's threshol
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID, uuid4
@@ -22,6 +22,7 @@ from engine.enrolment.errors import (
     DocumentMissing,
     LevelNotReached,
     NothingToDecide,
+    SignInUsed,
     UnknownMember,
     UnknownVerification,
 )
@@ -36,10 +37,13 @@ from engine.identity.ports import (
     IdentityAnswer,
     IdentityState,
     NotProven,
+    SignIn,
+    SignInStarted,
     VerifiedPerson,
 )
 from engine.identity.rules import MemberRef, Person
 from engine.kernel.clock import business_date
+from engine.kernel.ids import claim_digest
 from engine.kernel.outcomes import Answer as Said
 from engine.kernel.outcomes import Reason, RequestState
 from engine.kernel.rules import Dates
@@ -53,7 +57,13 @@ from engine.tenancy.service import Tenant
 AGENCY = "identity-agency"
 """The name of a scheme's identity agency: as a counterparty, as the source of what it states, as a channel of levels."""
 
-VERIFICATIONS = "verifications"
+SIGN_IN = "sign-in"
+"""The same of an authority at whose page people identify themselves; and what stands for the document they showed."""
+
+VERIFICATIONS, SIGN_INS = "verifications", "sign-ins"
+SIGN_IN_MINUTES = 15
+"""How long a person may be away at the authority's page."""
+
 JOINERS_AT_ONCE = 500
 """Members whom an agency is asked about by one transaction, where the pack has everybody who joins checked."""
 
@@ -107,6 +117,15 @@ class _Question(Struct, frozen=True, kw_only=True):
     one_time_code: str = ""
 
 
+class _Return(Struct, frozen=True, kw_only=True):
+    """The same of somebody who came back from an authority's page: which sign-in it was, and what they came back with."""
+
+    reference: UUID
+    member_id: int
+    digest: UUID
+    returned: dict[str, str]
+
+
 class _Stated(Struct, frozen=True, kw_only=True):
     """What an authority said, in an exchange's answer; `sealed` is a `VerifiedPerson` under the member's key."""
 
@@ -120,6 +139,7 @@ class Verifiers:
     """The exchanges by which a tenant's authorities are asked."""
 
     exchanges: Exchanges
+    sign_in: SignIn | None = None
 
     @property
     def has_agency(self) -> bool:
@@ -186,6 +206,63 @@ async def ask_about_joiners(db: Database, keys: FileKeyStore, tenant: Tenant, ve
     return count
 
 
+async def start_sign_in(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, verifiers: Verifiers, *, number: str, language: str
+) -> str:
+    """Return the address at which a member identifies themselves; what finishing needs is kept, and used once.
+
+    Raises:
+        UnknownMember: the tenant has none of that number, or they were erased.
+        CannotVerify: no such authority is joined.
+    """
+    member = await find_member(session, keys, number)
+    if verifiers.sign_in is None:
+        raise CannotVerify(field="member", allowed="none")
+    started = await verifiers.sign_in.start(locale=language)
+    digest = claim_digest(tenant.tenant_id, SIGN_INS, started.state)
+    document = msgspec.json.encode(started)
+    sealed = await identity.seal_for(session, keys, member.member_id, SIGN_INS, digest, document)
+    if sealed is None:
+        raise UnknownMember
+    await verifications.add_sign_in(session, digest, member.member_id, SIGN_IN_MINUTES, sealed)
+    return started.url
+
+
+async def finish_sign_in(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    verifiers: Verifiers,
+    returned: Mapping[str, str],
+    *,
+    actor: str,
+) -> Verification:
+    """Have what a member came back with proven by the authority, after the session's transaction; each sign-in once.
+
+    Raises:
+        SignInUsed: it was used before, has expired, or was never begun.
+        CannotVerify: no such authority is joined.
+    """
+    if verifiers.sign_in is None:
+        raise CannotVerify(field="returned", allowed="none")
+    digest = claim_digest(tenant.tenant_id, SIGN_INS, returned.get("state", ""))
+    member_id = await verifications.use_sign_in(session, digest)
+    if member_id is None:
+        raise SignInUsed
+    reference = uuid4()
+    if await verifications.open_verification(session, reference, member_id, SIGN_IN, SIGN_IN, actor):
+        question = _Return(reference=reference, member_id=member_id, digest=digest, returned=dict(returned))
+        await verifiers.exchanges.open(
+            session,
+            counterparty=SIGN_IN,
+            operation=SIGN_INS,
+            reference=reference,
+            question=msgspec.json.encode(question),
+        )
+    row = await verifications.open_question(session, member_id, SIGN_IN, SIGN_IN)
+    return await find_verification(session, keys, row.reference, actor=actor)
+
+
 async def find_verification(session: AsyncSession, keys: FileKeyStore, reference: UUID, *, actor: str) -> Verification:
     """Return what has come of a question.
 
@@ -240,8 +317,34 @@ def agency_operation(agency: IdentityAgency, tenant: Tenant, db: Database, keys:
     return Operation(ask=lambda raw, _url: ask(raw), enquire=lambda raw, _last, _url: ask(raw), settle=settle)
 
 
+def sign_in_operation(sign_in: SignIn, tenant: Tenant, db: Database, keys: FileKeyStore) -> Operation:
+    """Return how exchanges prove what members came back with; a code that an authority took before proves nothing more."""
+
+    async def ask(raw: bytes) -> Said:
+        question = msgspec.json.decode(raw, type=_Return)
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            sealed = await verifications.sign_in_document(session, question.member_id, question.digest)
+            opened = await identity.open_for(session, keys, question.member_id, SIGN_INS, question.digest, sealed)
+        if opened is None:
+            return _said(question.reference, _Stated(state=VerificationState.REFUSED, code="erased"))
+        started = msgspec.json.decode(opened, type=SignInStarted)
+        try:
+            answer = await sign_in.finish(started, question.returned)
+        except NotProven as error:
+            return _said(question.reference, _Stated(state=VerificationState.NOT_PROVEN, code=error.code))
+        if answer.state is IdentityState.UNKNOWN or answer.reason in _PASSING:
+            return Said(state=RequestState.CREATED, reason=answer.reason, code=answer.code)
+        return _said(question.reference, await _stated(db, keys, tenant, question, answer))
+
+    async def settle(session: AsyncSession, settled: Settled) -> None:
+        stated = msgspec.json.decode(settled.answer.document, type=_Stated)
+        await _settle(session, keys, tenant, settled.reference, stated)
+
+    return Operation(ask=lambda raw, _url: ask(raw), enquire=lambda raw, _last, _url: ask(raw), settle=settle)
+
+
 async def _stated(
-    db: Database, keys: FileKeyStore, tenant: Tenant, question: _Question, answer: IdentityAnswer
+    db: Database, keys: FileKeyStore, tenant: Tenant, question: _Question | _Return, answer: IdentityAnswer
 ) -> _Stated:
     if answer.state in _FINAL:
         return _Stated(state=_FINAL[answer.state], code=answer.code)
