@@ -25,6 +25,7 @@ from engine.benefits.errors import (
     NoBenefitAge,
     NoExit,
     NoPriceYet,
+    PaymentsSuspended,
     UnknownClaim,
 )
 from engine.benefits.queries import claiming as queries
@@ -144,7 +145,7 @@ async def standing_of(
         paid=await queries.paid_in(session, member.member_id, products, today),
         withdrawn=withdrawn,
         taken=tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
-        returned_minor=sum(row.returned for row in earlier),
+        returned=tuple((frozenset(piece.pot for piece in row.parts), row.returned) for row in earlier),
     )
     return Standing(
         _terms(tenant, member, claimant),
@@ -266,6 +267,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
         ClaimDiffers: `digest` is not that of the decided claim.
         SamePerson: `actor` opened it.
         ClaimMoneyGone: the account no longer holds it.
+        PaymentsSuspended: the member has died since.
     """
 
     async def once() -> ClaimRow:
@@ -274,6 +276,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             checked_by_other(maker=row.maker, checker=actor)
             if digest != row.digest:
                 raise ClaimDiffers
+            await _check_living(session, row)
             checker = await ledger.actor_id(session, actor)
             wanted = _units_of(row)
             if not wanted:
@@ -434,6 +437,7 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     row = replace(row, completed_at=now)
     year_of = tenant.product(row.product).scheme_year
     try:
+        await _check_living(session, row)
         granted = decide_claim(stands.terms, asked, stands.claimant, stands.figures, year_of, tenant.asset)
         if any(one.rule == granted.rule for one in await queries.claims_of(session, row.member_id, [row.product])) and (
             row.kind != "access"
@@ -444,6 +448,11 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     except EngineError as error:
         return await _refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
     return await _grant(session, tenant, row, granted, stands, actor, now)
+
+
+async def _check_living(session: AsyncSession, row: ClaimRow) -> None:
+    if await enrolment.suspended(session, [row.member_id]):
+        raise PaymentsSuspended
 
 
 def _check_sold_whole(row: ClaimRow, granted: Granted, stands: Standing) -> None:
@@ -470,7 +479,7 @@ async def _grant(
         on=claimant.on,
         joined_on=claimant.joined_on,
         is_pre_tax=row.request.is_pre_tax,
-        returned=claimant.returned_minor,
+        returned=claimant.returned_from(pots),
         forfeited_to=granted.forfeited_to,
         topped_up_by=granted.topped_up_by,
     )
@@ -602,13 +611,13 @@ async def _taxed_again(session: AsyncSession, tenant: Tenant, row: ClaimRow, fac
     if brought == row.amount or not brought:
         return brought, row.tax if brought else 0, row.returned if brought else 0
     products = await enrolment.products_behind(session, row.member_id, row.product)
+    pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
     claimant = Claimant(
         on=facts.on,
         joined_on=facts.joined_on,
         paid=await queries.paid_in(session, row.member_id, products, facts.on),
-        returned_minor=facts.returned,
+        returned=((frozenset(pots), facts.returned),),
     )
-    pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
     dates = Dates(on=facts.on, joined_on=facts.joined_on, tranche_on=facts.on, benefit_from=facts.on)
     year_from, _ = tenant.product(row.product).scheme_year(facts.on)
     terms = ClaimTerms(
