@@ -34,4 +34,5 @@ class Permission(StrEnum):
     PACKS_PROPOSE = "packs:propose"
     PACKS_APPROVE = "packs:approve"
     OPERATIONS_READ = "operations:read"
+    WEBHOOKS_MANAGE = "webhooks:manage"
     AUDIT_READ = "audit:read"

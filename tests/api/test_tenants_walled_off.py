@@ -324,6 +324,16 @@ ASKED: dict[str, Ask] = {
         },
         same=without("first_imported_at"),
     ),
+    "GetWebhook": Ask("GET", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
+    "RemoveWebhook": Ask("DELETE", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
+    "ChangeWebhookSecret": Ask("POST", lambda _: "/v1/webhooks/secret", Permission.WEBHOOKS_MANAGE),
+    "SetWebhook": Ask(
+        "PUT",
+        lambda _: "/v1/webhooks",
+        Permission.WEBHOOKS_MANAGE,
+        422,
+        request=lambda _ids, _site: {"json": {"url": "https://10.0.0.1/hooks"}},
+    ),
     "ReadSession": Ask("GET", lambda _: "/v1/operations/session", Permission.OPERATIONS_READ, 200),
     "AdvanceClock": Ask(
         "POST",
@@ -415,6 +425,10 @@ async def other(neighbour: Site, served: Any) -> Other:
     payout = await instruct(
         neighbour.db, neighbour.keys, neighbour.tenant, ref.member_id, parts[0], {parts[1:]: 100_00}, to("bank", "1")
     )
+    webhook = neighbour.ask(
+        "PUT", "/v1/webhooks", Permission.WEBHOOKS_MANAGE, json={"url": "https://neighbour.example/hooks"}
+    )
+    assert webhook.status_code == 200, webhook.text
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
@@ -437,6 +451,8 @@ async def other(neighbour: Site, served: Any) -> Other:
         suspended["receipt"],
         ids.collection,
         ids.payout,
+        webhook.json()["secret"],
+        "neighbour.example",
         "NOBODYS",
         neighbour.host,
         neighbour.tenant.code,
