@@ -80,6 +80,7 @@ from engine.tenancy.rules.dimensions import dimension_problems
 from engine.tenancy.rules.proving import Runner
 from engine.tenancy.service import PackCheck, Tenant, Tenants
 from engine.web.pages import WEB_HANDLERS, html_errors
+from engine.webhooks.api import WebhookController
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BODY_BYTES = 2_000_000
@@ -351,6 +352,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MessageController,
             LogController,
             OperationsController,
+            WebhookController,
             CallbackController,
             *WEB_HANDLERS,
         ],

@@ -31,6 +31,8 @@ from engine.runtime.exchanges.transport import HttpTransport, open_transport
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
+from engine.webhooks import service as webhooks
+from engine.webhooks.ports import Webhooks
 
 IDLE_SECONDS = 0.5
 """How long a worker waits where nothing was to do."""
@@ -337,9 +339,9 @@ async def open_untold(db: Database, tenant: Tenant, joined: Joined, channel: str
 class OutsideWork:
     """A worker's work with the outside: for every tenant one task that reads and posts, and one a counterparty."""
 
-    def __init__(self, db: Database, keys: FileKeyStore, outside: Outside) -> None:
-        """Work for the tenants that are told to `follow`."""
-        self._db, self._keys, self._outside = db, keys, outside
+    def __init__(self, db: Database, keys: FileKeyStore, outside: Outside, *, teller: Webhooks | None = None) -> None:
+        """Work for the tenants that are told to `follow`; with a `teller` partners are told too."""
+        self._db, self._keys, self._outside, self._teller = db, keys, outside, teller
         self._tasks: dict[int, tuple[int, asyncio.Task[None]]] = {}
 
     def follow(self, tenant: Tenant) -> None:
@@ -363,6 +365,8 @@ class OutsideWork:
         # What an operator that is joined no more has confirmed is posted all the same.
         idle = IDLE_SECONDS if joined.exchanges.counterparties else UNJOINED_SECONDS
         turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
+        if self._teller is not None:
+            turns.append(_forever(_tells(self._db, self._keys, self._teller, tenant), tenant, IDLE_SECONDS))
         for name in joined.exchanges.counterparties:
             turns.append(_forever(_calls(joined, name, tenant), tenant, IDLE_SECONDS))
         if joined.verifiers.has_agency:
@@ -390,6 +394,10 @@ def _joiners(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -
 
 def _sweeps(db: Database, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
     return lambda: enrolment.open_sweep(db, joined.exchanges, tenant)
+
+
+def _tells(db: Database, keys: FileKeyStore, teller: Webhooks, tenant: Tenant) -> Callable[[], Any]:
+    return lambda: webhooks.tell(db, keys, tenant.tenant_id, teller)
 
 
 def _calls(joined: Joined, name: str, tenant: Tenant) -> Callable[[], Any]:

@@ -20,6 +20,9 @@ from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Role
 from engine.runtime.jobs import Jobs, promise
 from engine.runtime.logging import get_logger
+from engine.runtime.public_transport import open_public_transport
+from engine.webhooks import service as webhooks
+from integrations.messaging.standard_webhooks.adapter import StandardWebhooks
 
 JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT_JOBS}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
@@ -63,17 +66,24 @@ async def work(deployment: Deployment, urls: DatabaseURLs, *, until_idle: bool =
     async with (
         app.open_async(),
         calling(deployment.db, deployment.keys, file, deployment.base_url, adapter) as outside,
+        open_public_transport(
+            seconds=webhooks.ANSWER_SECONDS, is_local_allowed=not deployment.settings.is_production
+        ) as public,
     ):
+        teller = StandardWebhooks(public)
         if until_idle:
             await turn_outside(deployment, outside)
             await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
             await append_all(deployment)
+            for tenant in deployment.tenants:
+                while await webhooks.tell(deployment.db, deployment.keys, tenant.tenant_id, teller):
+                    pass
             return
         stop = asyncio.Event()
         appender = asyncio.create_task(_append_forever(deployment, stop))
         folder = asyncio.create_task(_round_forever(deployment))
         follower = asyncio.create_task(follow_tenants(deployment))
-        exchanger = asyncio.create_task(_exchange_forever(deployment, outside))
+        exchanger = asyncio.create_task(_exchange_forever(deployment, outside, teller))
         try:
             await app.run_worker_async(concurrency=4, shutdown_graceful_timeout=20)
         finally:
@@ -93,8 +103,8 @@ async def turn_outside(deployment: Deployment, outside: Outside) -> None:
         await read_and_post(deployment.db, deployment.keys, tenant, joined)
 
 
-async def _exchange_forever(deployment: Deployment, outside: Outside) -> None:
-    work = OutsideWork(deployment.db, deployment.keys, outside)
+async def _exchange_forever(deployment: Deployment, outside: Outside, teller: StandardWebhooks) -> None:
+    work = OutsideWork(deployment.db, deployment.keys, outside, teller=teller)
     try:
         while True:
             for tenant in deployment.tenants:

@@ -148,6 +148,7 @@ PARTNER_SCOPES = frozenset(
         Permission.STATEMENTS_READ,
         Permission.STATEMENTS_IMPORT,
         Permission.PRICES_IMPORT,
+        Permission.WEBHOOKS_MANAGE,
     }
 )
 """What a machine of a partner may hold: to send and to read, never to decide."""

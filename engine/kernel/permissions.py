@@ -39,4 +39,5 @@ class Permission(StrEnum):
     CLAIMS_OPEN = "claims:open"
     CLAIMS_APPROVE = "claims:approve"
     OPERATIONS_READ = "operations:read"
+    WEBHOOKS_MANAGE = "webhooks:manage"
     AUDIT_READ = "audit:read"

@@ -5,7 +5,6 @@ keeps nothing: the engine stores the message's reference before it asks, the raw
 outcome. What comes in by itself (a report, a request of a gateway) is a `WireRequest` as it arrived.
 """
 
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -15,7 +14,6 @@ from engine.kernel.transport import WireRequest, WireResponse
 from engine.notices.errors import ReportForged, ReportUnreadable
 from engine.notices.rules.deliveries import DeliveryState
 from engine.notices.rules.messages import ApprovedTemplate, OutgoingMessage, UssdScreen
-from engine.notices.rules.webhooks import WebhookAnswer, WebhookMessage, WebhookState
 
 __all__ = [
     "ApprovedTemplate",
@@ -30,10 +28,6 @@ __all__ = [
     "UssdEnd",
     "UssdRequest",
     "UssdScreen",
-    "WebhookAnswer",
-    "WebhookMessage",
-    "WebhookState",
-    "Webhooks",
 ]
 
 
@@ -170,23 +164,5 @@ class Ussd(Protocol):
 
         Raises:
             ReportUnreadable: it does not have the form of such a notice.
-        """
-        ...
-
-
-@runtime_checkable
-class Webhooks(Protocol):
-    """Tells a partner's endpoint one thing, by one request.
-
-    Implementations must sign with every secret, newest first, so that a partner may verify by any of them while it
-    changes one for the other; must not retry; and must say TAKEN for nothing but a whole answer that takes the message.
-    """
-
-    async def deliver(self, message: WebhookMessage, secrets: Sequence[str]) -> WebhookAnswer:
-        """Send `message` once, and return what the endpoint said.
-
-        Raises:
-            Unreachable: nothing was sent.
-            Unanswered: it may have been taken; the same message, by the same id, is sent again all the same.
         """
         ...

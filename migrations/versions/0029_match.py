@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0029_match"
-down_revision: str | None = "0027_interest"
+down_revision: str | None = "0028_webhooks"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

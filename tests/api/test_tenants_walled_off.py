@@ -399,6 +399,16 @@ ASKED: dict[str, Ask] = {
         },
         same=without("first_imported_at"),
     ),
+    "GetWebhook": Ask("GET", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
+    "RemoveWebhook": Ask("DELETE", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
+    "ChangeWebhookSecret": Ask("POST", lambda _: "/v1/webhooks/secret", Permission.WEBHOOKS_MANAGE),
+    "SetWebhook": Ask(
+        "PUT",
+        lambda _: "/v1/webhooks",
+        Permission.WEBHOOKS_MANAGE,
+        422,
+        request=lambda _ids, _site: {"json": {"url": "https://10.0.0.1/hooks"}},
+    ),
     "ReadSession": Ask("GET", lambda _: "/v1/operations/session", Permission.OPERATIONS_READ, 200),
     "AdvanceClock": Ask(
         "POST",
@@ -503,6 +513,10 @@ async def other(neighbour: Site, served: Any) -> Other:
         key=secrets.token_hex(8),
         json={"member": member, "kind": "exit", "ground": "NOBODYS"},
     ).json()
+    webhook = neighbour.ask(
+        "PUT", "/v1/webhooks", Permission.WEBHOOKS_MANAGE, json={"url": "https://neighbour.example/hooks"}
+    )
+    assert webhook.status_code == 200, webhook.text
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
@@ -529,6 +543,8 @@ async def other(neighbour: Site, served: Any) -> Other:
         ids.collection,
         ids.payout,
         ids.claim,
+        webhook.json()["secret"],
+        "neighbour.example",
         "NOBODYS",
         neighbour.host,
         neighbour.tenant.code,

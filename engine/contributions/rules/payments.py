@@ -31,6 +31,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     """A payment as a channel reports it: already collected, so it is posted or suspended, or refused and owed back.
 
     `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
+    `collection` is the reference of the request that it answers, "" where nobody asked for it.
     """
 
     member: str
@@ -42,9 +43,10 @@ class Payment(Struct, frozen=True, kw_only=True):
     key: str | None = None
     paid_on: date | None = None
     is_held: bool = False
+    collection: str = ""
 
     def digest(self) -> int:
-        """Return what tells a retry from another payment: everything but who sent it, under which key, whether it is held."""
+        """Return what tells a retry from another payment: what was paid to whom, when and by which transaction."""
         return body_digest(
             self.member, _plain(self.amount), self.currency, self.channel, self.reference, self.paid_on or ""
         )

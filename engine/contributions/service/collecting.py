@@ -38,10 +38,11 @@ from engine.identity.rules import MemberRef, check_phone
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
-from engine.kernel.ids import claim_digest
+from engine.kernel.ids import claim_digest, house_member
 from engine.kernel.outcomes import Answer as Said
 from engine.kernel.outcomes import Hint, RequestState
 from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import Database
 from engine.runtime.exchanges.engine import Exchanges, Operation, Settled
 from engine.runtime.key_file import FileKeyStore
@@ -235,8 +236,11 @@ def collection_operation(collections: Collections, tenant: Tenant, keys: FileKey
                 reference=said.provider_ref,
                 sent_by=question.sent_by,
                 is_held=True,
+                collection=str(wanted.reference),
             )
             await _keep(session, keys, tenant, settled.reference, payment)
+        else:
+            await _record_failure(session, tenant, question_of(settled.question), settled.answer)
 
     return Operation(
         ask=lambda raw, url: collections.request(question_of(raw).wanted, callback_url=url),
@@ -262,7 +266,8 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
         if said.state is RequestState.SUCCEEDED:
             # One that a member was asked for is told of by the request too, or by this alone where that had failed. Both
             # make the same payment of it, and the operator's transaction is posted once.
-            asked = await _asked_for(session, keys, tenant, channel, said.account)
+            found = await _asked_for(session, keys, tenant, channel, said.account)
+            reference, asked = found or (None, None)
             payment = Payment(
                 member=asked.member if asked else said.account.strip(),
                 amount=said.amount,
@@ -271,6 +276,7 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
                 reference=said.provider_ref,
                 sent_by=asked.sent_by if asked else _ACTOR,
                 is_held=True,
+                collection=str(reference or ""),
             )
             await _keep(session, keys, tenant, settled.reference, payment)
 
@@ -316,12 +322,31 @@ async def _keep(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, refer
     await queries.add_collected(session, reference, payment.channel, sealed)
 
 
+async def _record_failure(session: AsyncSession, tenant: Tenant, question: _Question, said: Said) -> None:
+    """Record that a member did not pay what they were asked for: whoever follows the log learns it there."""
+    now = await ledger.scheme_now(session)
+    entry = Entry(
+        member_id=house_member(tenant.tenant_id),
+        kind=EventKind.COLLECTION_FAILED,
+        business_date=business_date(now, tenant.time_zone),
+        actor=await ledger.actor_id(session, question.sent_by),
+        pack=tenant.pack_id,
+        body={
+            "amount": str(question.wanted.amount.units),
+            "channel": question.channel,
+            "collection": str(question.wanted.reference),
+            "reason": said.reason or "",
+        },
+    )
+    await ledger.post(session, [entry])
+
+
 async def _asked_for(
     session: AsyncSession, keys: FileKeyStore, tenant: Tenant, channel: str, account: str
-) -> Ask | None:
-    """Return the request for a payment that gave the payer this account, if one did; letters count in any case."""
+) -> tuple[UUID, Ask] | None:
+    """Return the request for a payment that gave the payer this account, and its reference; letters count in any case."""
     found = await queries.find_asked(session, channel, account.strip().upper())
-    return None if found is None else _ask_of(keys, tenant, *found)
+    return None if found is None else (found[0], _ask_of(keys, tenant, *found))
 
 
 # -- posting

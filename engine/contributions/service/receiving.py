@@ -314,6 +314,8 @@ class _Batch:
                 "channel": payment.channel,
                 "ref": b64encode(reference).decode().rstrip("="),
             }
+            if payment.collection:
+                body["collection"] = payment.collection
             if item.member is None:
                 assert item.reason is not None
                 owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.kernel.transport import Transport
-from engine.notices.ports import WebhookAnswer, WebhookMessage
+from engine.webhooks.ports import WebhookAnswer, WebhookMessage
 from integrations.messaging.standard_webhooks import wire
 
 

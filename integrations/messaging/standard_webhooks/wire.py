@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 
 from engine.kernel.transport import WireRequest, WireResponse
-from engine.notices.ports import WebhookAnswer, WebhookMessage, WebhookState
+from engine.webhooks.ports import WebhookAnswer, WebhookMessage, WebhookState
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with, no secret
 KEY_BYTES = range(24, 65)

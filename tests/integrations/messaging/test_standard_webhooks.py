@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.kernel.transport import Unanswered, Unreachable, WireRequest, WireResponse
-from engine.notices.ports import WebhookMessage, Webhooks, WebhookState
+from engine.webhooks.ports import WebhookMessage, Webhooks, WebhookState
 from integrations.messaging.simulating import Fault, HttpServer
 from integrations.messaging.standard_webhooks import wire
 from integrations.messaging.standard_webhooks.adapter import StandardWebhooks

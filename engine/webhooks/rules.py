@@ -1,12 +1,13 @@
 """What partners are told: messages, what became of each, when one is sent again, and which addresses may be told. Pure."""
 
-import ipaddress
 import re
 from datetime import timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+
+from engine.kernel.addresses import is_address_open, is_loopback
 
 BODY_BYTES_MAX = 20_000
 """A message's body, in bytes. Source: Standard Webhooks 1.0, "Payload size"."""
@@ -59,11 +60,11 @@ def next_wait(attempts: int, luck: float, asked_seconds: int = 0) -> timedelta |
     return max(wait, timedelta(seconds=min(asked_seconds, 86_400)))
 
 
-def url_problem(url: str) -> str:
+def url_problem(url: str, *, is_local_allowed: bool = False) -> str:
     """Return why partners cannot be told at `url`, in a few words, or "" where they can.
 
-    It must be https; plain http is for this machine alone. A host that is written as an address must be one that
-    `is_address_open`; what a name leads to is looked at whenever a message is sent.
+    It must be https, and a host that is written as an address one of the internet's; what a name leads to is looked at
+    whenever a message is sent. `is_local_allowed`: this machine may be told too, by plain http if need be.
     """
     try:
         parts = urlsplit(url)
@@ -74,37 +75,16 @@ def url_problem(url: str) -> str:
         return "not-a-url"
     if parts.username is not None or parts.password is not None or parts.fragment:
         return "credentials-or-fragment"
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    is_local = is_local_allowed and is_loopback(host)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
         return "not-https"
+    return "" if is_local or _may_be_open(host) else "private-address"
+
+
+def _may_be_open(host: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
+        return is_address_open(host)
     except ValueError:
         # Resolvers take "127.1" and "0x7f000001" for addresses; no name of a host on the internet ends in a number.
-        return "not-a-url" if re.fullmatch(r"(0x[0-9a-f]*|\d+)", host.rstrip(".").rpartition(".")[2]) else ""
-    return "" if is_loopback(host) or is_address_open(str(address)) else "private-address"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host`, a name or an address, is this machine by its very spelling."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def is_address_open(address: str) -> bool:
-    """Return whether an IP address is one of the internet's: not private, of a link, this machine's, or reserved.
-
-    Addresses that carry an IPv4 address inside are judged by that one. Source: IANA special-purpose address registries,
-    as the standard library knows them; RFC 6052 (NAT64) and RFC 3056 (6to4).
-    """
-    found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        inside = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if inside is None and found in ipaddress.ip_network("64:ff9b::/96"):
-            inside = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inside is not None:
-            return is_address_open(str(inside))
-        if found.is_site_local or found.scope_id is not None:
-            return False
-    return found.is_global and not found.is_multicast
+        is_number = re.fullmatch(r"(0x[0-9a-f]*|\d+)", host.rstrip(".").rpartition(".")[2])
+        return not is_number and host != "localhost"

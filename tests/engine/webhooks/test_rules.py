@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.notices.rules.webhooks import is_address_open, next_wait, url_problem
+from engine.kernel.addresses import is_address_open
+from engine.webhooks.rules import next_wait, url_problem
 
 
 @given(st.floats(0, 1, exclude_max=True))
@@ -45,10 +46,10 @@ def test_an_endpoint_that_asks_for_time_gets_it_up_to_a_day() -> None:
         ("https://169.254.169.254/latest/meta-data", "private-address"),
         ("https://[fd00::1]/", "private-address"),
         ("https://[::ffff:10.0.0.1]/", "private-address"),
-        ("https://2130706433/", "not-a-url"),
-        ("https://0x7f000001/", "not-a-url"),
-        ("https://127.1/", "not-a-url"),
-        ("https://0x7f.0.0.0x1/", "not-a-url"),
+        ("https://2130706433/", "private-address"),
+        ("https://0x7f000001/", "private-address"),
+        ("https://127.1/", "private-address"),
+        ("https://0x7f.0.0.0x1/", "private-address"),
         ("https:///hooks", "not-a-url"),
         ("https://partner.example:99999/", "not-a-url"),
         ("https://partner.example/\r\nHost: other", "not-a-url"),
@@ -59,6 +60,20 @@ def test_an_endpoint_that_asks_for_time_gets_it_up_to_a_day() -> None:
     ],
 )
 def test_addresses_that_partners_may_give(url: str, problem: str) -> None:
+    assert url_problem(url, is_local_allowed=True) == problem
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://partner.example/", ""),
+        ("https://127.0.0.1/", "private-address"),
+        ("https://[::1]/", "private-address"),
+        ("https://localhost/", "private-address"),
+        ("http://127.0.0.1/", "not-https"),
+    ],
+)
+def test_this_machine_may_be_told_only_where_that_is_allowed(url: str, problem: str) -> None:
     assert url_problem(url) == problem
 
 
