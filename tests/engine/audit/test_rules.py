@@ -424,11 +424,11 @@ def test_kinds_keep_their_names_and_renderings() -> None:
     actor=st.text(st.characters(codec="utf-8", exclude_characters="\0")),
 )
 def test_every_entry_is_canonical(body: dict[str, object], actor: str) -> None:
-    event = EventRow(1, -4, 99, date(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC), actor, "", "{}", json.dumps(body))
+    event = EventRow(1, -4, 9999, date(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC), actor, "", "{}", json.dumps(body))
     entry = render(event, [], CHART).entry
     assert rfc8785.dumps(json.loads(entry)) == entry
     assert json.loads(entry)["member"] == "house"
-    assert json.loads(entry)["kind"] == "kind-99"
+    assert json.loads(entry)["kind"] == "kind-9999"
 
 
 def test_names_hold_nothing_that_json_or_a_journal_would_misread() -> None:
