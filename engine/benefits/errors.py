@@ -326,6 +326,13 @@ class RailNotJoined(Refused):
     message = N_("Nothing can be paid this way now ({rail}).")
 
 
+class NotReconciled(Refused):
+    """The money is on no statement: nobody knows yet that it came."""
+
+    code = "benefits.not-reconciled"
+    message = N_("This money is on no statement yet.")
+
+
 class UnreadableReport(Invalid):
     """A bank's report cannot be taken as it is; nothing of it was used."""
 

@@ -24,10 +24,11 @@ def upgrade() -> None:
     """Apply."""
     op.execute("set local lock_timeout = '5s'")
     op.execute((Path(__file__).parent / "0021_payouts.sql").read_text(encoding="utf-8"))
-    for table in ("payouts", "payout_files", "payout_reports"):
+    for table in ("payouts", "payout_files", "payout_reports", "suspense_refunds"):
         wall(table)
     append_only("payout_files")
     append_only("payout_reports")
     grant("payouts", app=f"select, insert, {_CHANGES}", jobs=f"select, {_CHANGES}")
     grant("payout_files", app="select, insert", jobs="select")
+    grant("suspense_refunds", app="select, insert, update (home_event)", jobs="select, update (home_event)")
     grant("payout_reports", app="select, insert", jobs="select")

@@ -1,7 +1,7 @@
 -- Money paid out: made by one person, approved by another on the digest of exactly what is paid, sent, and seen on a statement.
 
--- A payout. `parts` is [[pot, origin, smallest units], ...], taken from what is payable to the member; none where money goes
--- back from suspense. The document is sealed: it names the payee. `reference_digest` and `provider_digest` are what lines of
+-- A payout. `parts` is [[pot, origin, smallest units], ...], taken from what is payable to the member; of
+-- money that goes back from suspense, under no product, it is [[channel, "suspense", smallest units]]. The document is sealed: it names the payee. `reference_digest` and `provider_digest` are what lines of
 -- the account's statements know it by. Events are 0 until they are: approved (the money is in transit), settled (a statement
 -- shows it gone), home (it came back). Between its approval and one of the others it is in transit.
 create table payouts (
@@ -47,6 +47,13 @@ create table payout_reports (
   sha256 text not null check (sha256 ~ '^[0-9a-f]{64}$'), name text not null, document bytea not null,
   primary key (tenant_id, sha256), foreign key (tenant_id, file_id) references payout_files
 );
+
+-- Money in suspense that goes back to whoever paid it: by which event it left, by which it came home (0: it did not).
+create table suspense_refunds (
+  event_id bigint not null, refunded_event bigint not null, home_event bigint not null default 0, tenant_id int not null,
+  primary key (tenant_id, refunded_event)
+);
+create unique index one_refund_a_payment on suspense_refunds (tenant_id, event_id) where home_event = 0;
 
 -- A line that a payout went by, or came back by; its `event_id` is the event that booked it.
 -- squawk-ignore ban-drop-constraint

@@ -316,6 +316,12 @@ ASKED: dict[str, Ask] = {
             }
         },
     ),
+    "RefundSuspense": Ask(
+        "POST",
+        lambda _: "/v1/payouts/refunds",
+        Permission.PAYOUTS_INSTRUCT,
+        request=lambda ids, _site: {"json": {"receipt": ids.receipt, "account": {"rail": "bank", "number": "1"}}},
+    ),
     "GetPayout": Ask("GET", lambda ids: f"/v1/payouts/{ids.payout}", Permission.PAYOUTS_READ),
     "ApprovePayout": Ask(
         "POST",

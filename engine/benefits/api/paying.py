@@ -13,6 +13,7 @@ from engine.access.rules import Caller
 from engine.benefits import errors, service
 from engine.benefits.rules.paying import LONGEST_SOURCE, AccountGiven, Payee, Payout, PayoutState
 from engine.benefits.service import Payers
+from engine.contributions.errors import AlreadyResolved, UnknownSuspense
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount, NotWholeUnits
@@ -69,11 +70,31 @@ class PayoutAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ]
 
 
+class RefundAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A payment in suspense that goes back to whoever paid it."""
+
+    receipt: Annotated[str, Meta(pattern=r"^[0-9]{1,19}$", description="The receipt of the suspended payment.")]
+    account: AccountAsked
+    payee: Annotated[Line, Meta(description="The payer's name, where it is known.")] = ""
+
+
 class Approval(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What you approve: the digest of the payout that you saw; `name_seen` accepts a name that does not agree."""
 
     digest: Digest
     name_seen: bool = False
+
+
+def _given(one: AccountAsked) -> AccountGiven:
+    return AccountGiven(
+        rail=one.rail,
+        number=one.number,
+        bank=one.bank,
+        holder=one.holder,
+        is_verified=one.is_verified,
+        paid_in=one.paid_in,
+        documents=tuple(one.documents),
+    )
 
 
 class PayoutController(Controller):
@@ -119,18 +140,7 @@ class PayoutController(Controller):
             if not 0 < units < 2**53:
                 raise Invalid(field="amount", reason="an amount above zero is needed")
             amounts[part.pot, part.origin] = amounts.get((part.pot, part.origin), 0) + units
-        accounts = tuple(
-            AccountGiven(
-                rail=one.rail,
-                number=one.number,
-                bank=one.bank,
-                holder=one.holder,
-                is_verified=one.is_verified,
-                paid_in=one.paid_in,
-                documents=tuple(one.documents),
-            )
-            for one in data.accounts
-        )
+        accounts = tuple(map(_given, data.accounts))
         async with db.unit_of_work(tenant.tenant_id) as session:
             found = await identity.members_by_number(session, keys, [data.member])
             if data.member not in found:
@@ -144,6 +154,35 @@ class PayoutController(Controller):
                 amounts=amounts,
                 payee=Payee(accounts=accounts, name=data.payee),
                 source=data.source,
+                actor=caller.actor,
+            )
+
+    @post(
+        "/refunds",
+        operation_id="RefundSuspense",
+        opt={"permission": Permission.PAYOUTS_INSTRUCT},
+        responses=refuses(errors.NotReconciled, errors.PayoutUnderWay, AlreadyResolved, UnknownSuspense, UnusablePhone),
+    )
+    async def refund(
+        self,
+        data: JSONBody[RefundAsked],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Payout:
+        """Send a payment in suspense back to whoever paid it, whole; it waits for another person.
+
+        Only money that a statement shows goes back. What comes home lies in suspense again.
+        """
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.refund(
+                session,
+                keys,
+                tenant,
+                receipt=int(data.receipt),
+                account=_given(data.account),
+                name=data.payee,
                 actor=caller.actor,
             )
 
@@ -194,6 +233,7 @@ class PayoutController(Controller):
             errors.RailNotJoined,
             errors.NotPayable,
             errors.MemberDeceased,
+            AlreadyResolved,
             SamePerson,
         ),
     )

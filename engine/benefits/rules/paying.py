@@ -16,6 +16,8 @@ LEAST_MATCH_BP = 9_000
 """How alike names must be where no rule of the product says it: every word of the shorter name has its own in the longer."""
 
 LONGEST_SOURCE = 80
+SUSPENSE = "suspense"
+"""What sources of payouts begin with, and their parts are of, by which money in suspense goes back."""
 
 AMOUNT_DIFFERS, CONTRADICTED = "amount-differs", "contradicted"
 """What people must look at: another amount is confirmed than was asked for; who pays, or they and a statement, say both."""
@@ -94,6 +96,11 @@ class Payload(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     payee_name: str
     account: AccountGiven
+
+    @property
+    def suspended(self) -> int | None:
+        """Return the receipt of the suspended payment that goes back; None where a member's money is paid."""
+        return None if self.product else int(self.source.removeprefix(f"{SUSPENSE}:"))
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of all of it."""

@@ -26,6 +26,7 @@ from engine.benefits.service.paying import (
     list_payouts,
     refuse,
 )
+from engine.benefits.service.refunding import refund
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
 
@@ -56,6 +57,7 @@ __all__ = [
     "open_claim",
     "payout_operation",
     "read_report",
+    "refund",
     "refuse",
     "reject_claim",
     "settle_payouts",

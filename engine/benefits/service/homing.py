@@ -9,6 +9,7 @@ from engine.benefits.queries import paying as queries
 from engine.benefits.queries.paying import PayoutRow
 from engine.benefits.rules.paying import PayoutState
 from engine.benefits.service.paying import entry_of, into_transit, opened, turned
+from engine.contributions import service as contributions
 from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind, Outcome
 from engine.runtime.key_file import FileKeyStore
@@ -33,5 +34,16 @@ async def bring_home(
         entries.append(msgspec.structs.replace(entry, body=body, transfers=transfers))
     fates = await ledger.post(session, entries)
     assert all(fate.outcome is Outcome.POSTED for fate in fates), fates
+    await back_in_suspense(session, keys, tenant, rows, [fate.event_id for fate in fates])
     events = [(row.payout_id, fate.event_id) for row, fate in zip(rows, fates, strict=True)]
     await queries.come_home(session, events, state=PayoutState.FAILED, reason=reason)
+
+
+async def back_in_suspense(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, rows: Sequence[PayoutRow], events: Sequence[int]
+) -> None:
+    """Note which suspended payments lie in suspense again, by the events that brought them home."""
+    for row, event in zip(rows, events, strict=True):
+        suspended = None if row.product else opened(keys, tenant, row).payload.suspended
+        if suspended is not None:
+            await contributions.end_refund(session, suspended, event)

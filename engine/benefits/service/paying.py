@@ -36,6 +36,7 @@ from engine.benefits.queries.paying import AccountHistory, PayoutRow
 from engine.benefits.rules import PayoutRouteRule, Route, route_payout
 from engine.benefits.rules.paying import (
     LEAST_MATCH_BP,
+    SUSPENSE,
     AccountGiven,
     NameState,
     Part,
@@ -47,6 +48,7 @@ from engine.benefits.rules.paying import (
     name_state,
 )
 from engine.benefits.rules.payouts import PayeeAccount
+from engine.contributions import service as contributions
 from engine.contributions.ports import AccountCheck
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
@@ -214,7 +216,7 @@ async def instruct(
     )
     history = histories[digests[route.rail]]
     least_bp, waits = _name_rule(rule, history)
-    state, match_bp = _told_name(tenant, payload, least_bp) if waits else (NameState.NOT_ASKED, None)
+    state, match_bp = told_name(tenant, payload, least_bp) if waits else (NameState.NOT_ASKED, None)
     return await keep(
         session,
         keys,
@@ -299,7 +301,7 @@ def _account_digest(keys: FileKeyStore, tenant: Tenant, account: AccountGiven) -
     return blind_index(key, "payout-account", f"{account.rail}:{account.bank}:{account.number}")
 
 
-def account_digest(keys: FileKeyStore, tenant: Tenant, account: AccountGiven) -> tuple[AccountGiven, UUID]:
+def known_account(keys: FileKeyStore, tenant: Tenant, account: AccountGiven) -> tuple[AccountGiven, UUID]:
     """Return an account in its one spelling, and what it is known by.
 
     Raises:
@@ -335,7 +337,7 @@ def _name_rule(rule: InForce[PayoutRouteRule] | None, history: AccountHistory) -
     return least, check == "before-each-payment" or (check == "before-first-payment" and not history.was_paid)
 
 
-def _told_name(tenant: Tenant, payload: Payload, least_bp: int) -> tuple[NameState, int | None]:
+def told_name(tenant: Tenant, payload: Payload, least_bp: int) -> tuple[NameState, int | None]:
     """Return what the name that was told says; wallets are asked for theirs."""
     if is_wallet(tenant, payload.account.rail):
         return NameState.WAITING, None
@@ -383,7 +385,8 @@ async def approve(
 
     Raises:
         UnknownPayout, SamePerson, PayoutDecided, PayoutChanged, CoolingOff, AccountNotChecked (the name is still asked
-        for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased.
+        for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased, AlreadyResolved (money in suspense that is
+        another's by now).
     """
     row = await _waiting(session, payout_id, actor)
     document = opened(keys, tenant, row)
@@ -400,6 +403,8 @@ async def approve(
     if row.name_state in {NameState.DIFFERS, NameState.UNKNOWN} and not name_seen:
         raise NameDiffers(rail=row.rail)
     account = account_of(payers, row.rail)
+    if payload.suspended is not None:  # before anything is interned: whoever else decides on it does so in this order
+        await contributions.hold_in_suspense(session, payload.suspended)
     entry = await entry_of(
         session, tenant, EventKind.PAYOUT_APPROVED, payload, actor=actor, rules=row.rules, claim="approved"
     )
@@ -408,6 +413,8 @@ async def approve(
     if fate.outcome is Outcome.OVERDRAWN:
         raise NotPayable
     assert fate.outcome is Outcome.POSTED, fate
+    if payload.suspended is not None:
+        await contributions.begin_refund(session, payload.suspended, fate.event_id)
     reference = payout_id.hex
     if row.rail in payers.wallets:
         reference = str(payout_id)
@@ -524,9 +531,9 @@ async def entry_of(
 
 
 async def into_transit(session: AsyncSession, tenant: Tenant, payload: Payload) -> tuple[Transfer, ...]:
-    """Return the transfers of a payout that leaves: Dr payable / Cr payouts in transit, a transfer a pot and origin."""
+    """Return the transfers of a payout that leaves: Dr payable, or suspense, / Cr payouts in transit, one for each part."""
     transit = transit_of(tenant, payload.account.rail)
-    owed = {part: _payable(tenant, payload.product, part) for part in payload.parts}
+    owed = {part: _owed(tenant, payload.product, part) for part in payload.parts}
     codes = await ledger.account_codes(session, {transit, *owed.values()})
     return tuple(Transfer(part.amount, codes[owed[part]], codes[transit]) for part in payload.parts)
 
@@ -541,7 +548,9 @@ def transit_of(tenant: Tenant, rail: str) -> Account:
     return Account("payouts-in-transit", tenant.asset.symbol, party=rail)
 
 
-def _payable(tenant: Tenant, product: str, part: Part) -> Account:
+def _owed(tenant: Tenant, product: str, part: Part) -> Account:
+    if not product:
+        return Account(SUSPENSE, tenant.asset.symbol, party=part.pot)
     return Account("payable", tenant.asset.symbol, product=product, pot=part.pot, origin=part.origin)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.benefits.queries import paying as queries
 from engine.benefits.queries.paying import Seen
 from engine.benefits.rules.paying import PayoutState
+from engine.benefits.service.homing import back_in_suspense
 from engine.benefits.service.paying import entry_of, into_transit, opened, transit_of, turned
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
@@ -71,6 +72,7 @@ async def _book(
     steps = [(one.payout.payout_id, event) for one, event in zip(seen, events, strict=True)]
     if is_return:
         await queries.come_home(session, steps, state=PayoutState.RETURNED, reason=RETURNED)
+        await back_in_suspense(session, keys, tenant, [one.payout for one in seen], events)
     else:
         await queries.settle(session, steps)
     await reconciliation.settle_payout_lines(

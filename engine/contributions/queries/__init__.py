@@ -39,10 +39,11 @@ async def add_suspense(session: AsyncSession, rows: Sequence[tuple[int, int, dat
 
 _SUSPENSE = """
 select s.event_id, s.amount, s.received_on, s.reason, s.channel, s.document,
-       r.event_id is not null or x.event_id is not null as resolved
+       r.event_id is not null or x.event_id is not null or f.event_id is not null as resolved
   from suspense s
   left join corrections x on x.tenant_id = s.tenant_id and x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id
   left join suspense_resolutions r on r.tenant_id = s.tenant_id and r.event_id = s.event_id
+  left join suspense_refunds f on f.tenant_id = s.tenant_id and f.event_id = s.event_id and f.home_event = 0
 """
 
 
@@ -50,7 +51,8 @@ async def list_suspense(session: AsyncSession, *, after: int = 0, most: int = 10
     """Return unresolved payments after event `after`, oldest first."""
     rows = await session.execute(
         text(
-            f"{_SUSPENSE} where r.event_id is null and x.event_id is null and s.event_id > :after order by s.event_id limit :most"
+            f"{_SUSPENSE} where r.event_id is null and x.event_id is null and f.event_id is null"
+            " and s.event_id > :after order by s.event_id limit :most"
         ),
         {"after": after, "most": most},
     )
@@ -61,6 +63,32 @@ async def find_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | N
     """Return one suspended payment, resolved or not."""
     row = (await session.execute(text(f"{_SUSPENSE} where s.event_id = :e"), {"e": event_id})).first()
     return None if row is None else SuspenseRow(*row)
+
+
+async def hold_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | None:
+    """Return one suspended payment, as it stands once nobody else gives it to anybody or takes it back."""
+    await session.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:key, 7205))"),
+        {"key": f"{session.info['tenant_id']}:{event_id}"},
+    )
+    return await find_suspense(session, event_id)
+
+
+async def add_refund(session: AsyncSession, event_id: int, *, refunded_event: int) -> None:
+    """Say by which event a suspended payment went back to whoever paid it."""
+    await session.execute(
+        text("insert into suspense_refunds (tenant_id, event_id, refunded_event) values (:t, :e, :r)"),
+        {"t": session.info["tenant_id"], "e": event_id, "r": refunded_event},
+    )
+
+
+async def end_refund(session: AsyncSession, event_id: int, *, home_event: int) -> None:
+    """Say by which event a suspended payment that went back came home: it is in suspense again."""
+    await session.execute(
+        text("""update suspense_refunds set home_event = :h
+                 where tenant_id = :t and event_id = :e and home_event = 0"""),
+        {"t": session.info["tenant_id"], "e": event_id, "h": home_event},
+    )
 
 
 async def add_resolution(session: AsyncSession, event_id: int, *, resolved_event: int, member_id: int) -> None:
@@ -608,6 +636,7 @@ LAWS: tuple[Law, ...] = (
           select s.channel, sum(s.amount)::bigint as amount from suspense s
            where not exists (select from suspense_resolutions r where r.event_id = s.event_id)
              and not exists (select from corrections x where x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id)
+             and not exists (select from suspense_refunds f where f.event_id = s.event_id and f.home_event = 0)
            group by s.channel),
         booked as (
           select c.party as channel, sum(case when t.credit = c.code then t.amount else -t.amount end)::bigint as amount

@@ -35,7 +35,14 @@ from engine.contributions.service.state_money import (
     send_claim,
     share_match,
 )
-from engine.contributions.service.suspense import list_suspense, resolve_suspense
+from engine.contributions.service.suspense import (
+    Held,
+    begin_refund,
+    end_refund,
+    hold_in_suspense,
+    list_suspense,
+    resolve_suspense,
+)
 from engine.contributions.service.terms import terms_for
 
 __all__ = [
@@ -45,19 +52,23 @@ __all__ = [
     "Answer",
     "ClaimShared",
     "Collectors",
+    "Held",
     "ImportReport",
     "Intake",
     "Reason",
     "Recomputed",
     "Reversal",
     "ask_for_payment",
+    "begin_refund",
     "carry_on_reversals",
     "claim_file",
     "collection_operation",
     "confirm_reversal",
+    "end_refund",
     "find_claim",
     "find_collection",
     "find_reversal",
+    "hold_in_suspense",
     "import_file",
     "list_claims",
     "list_suspense",

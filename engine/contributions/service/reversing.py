@@ -131,6 +131,8 @@ async def confirm_reversal(db: Database, tenant: Tenant, receipt: int, *, digest
     async def once() -> Reversal:
         async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
             came = await _came(session, receipt)
+            if came.holder is None:  # before anything is interned: whoever else decides on it does so in this order
+                await queries.hold_suspense(session, came.event_id)
             row = await _proposed(session, came, actor)
             if digest != _digest(row, came):
                 raise ReversalDiffers
@@ -250,6 +252,9 @@ class _Step:
     async def out_of_suspense(self, row: ReversalRow) -> ReversalRow:
         """Dr suspense / Cr collections; the claim is that of a resolution, so that there is either."""
         came, house = self._came, house_member(self._tenant.tenant_id)
+        held = await queries.hold_suspense(self._session, came.event_id)
+        if held is None or held.resolved:
+            raise AlreadyResolved
         claim = claim_digest(self._tenant.tenant_id, "resolve", str(came.event_id))
         back = Transfer(came.amount, came.credited, came.collected)
         event = await self._post(row, [(EventKind.CONTRIBUTION_REVERSED, house, {}, [back])], claim=claim)

@@ -1,5 +1,7 @@
 """Payments that no member has been found for: what lies there, and giving one to whom it belongs."""
 
+from dataclasses import dataclass
+
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +31,38 @@ from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A payment in suspense: smallest units, and the channel that it came by."""
+
+    amount: int
+    channel: str
+
+
+async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
+    """Return a suspended payment that nobody has got; until the transaction ends, nobody else decides on it.
+
+    Raises:
+        UnknownSuspense, AlreadyResolved (given to a member, taken back, or sent back).
+    """
+    row = await queries.hold_suspense(session, receipt)
+    if row is None:
+        raise UnknownSuspense
+    if row.resolved:
+        raise AlreadyResolved
+    return Held(row.amount, row.channel)
+
+
+async def begin_refund(session: AsyncSession, receipt: int, event_id: int) -> None:
+    """Note that a held payment goes back to whoever paid it, by an event."""
+    await queries.add_refund(session, receipt, refunded_event=event_id)
+
+
+async def end_refund(session: AsyncSession, receipt: int, event_id: int) -> None:
+    """Note that what went back came home, by an event: it lies in suspense again."""
+    await queries.end_refund(session, receipt, home_event=event_id)
+
+
 async def list_suspense(session: AsyncSession, tenant: Tenant, *, after: int = 0, most: int = 100) -> list[Suspended]:
     """Return the unresolved payments in suspense after receipt `after`, oldest first, with their age in days."""
     asset = tenant.asset
@@ -54,7 +88,7 @@ async def resolve_suspense(
     Raises:
         UnknownSuspense, AlreadyResolved, NotFound (no such member), and whatever the member's terms refuse.
     """
-    row = await queries.find_suspense(session, receipt)
+    row = await queries.hold_suspense(session, receipt)
     if row is None:
         raise UnknownSuspense
     if row.resolved:

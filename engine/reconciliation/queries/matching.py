@@ -421,6 +421,7 @@ async def list_unallocated(session: AsyncSession, *, most: int) -> list[WaitingR
                   left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id
                  where not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
                                       and x.corrects_event = coalesce(r.resolved_event, u.event_id))
+                   and not exists (select from suspense_refunds f where f.event_id = u.event_id and f.home_event = 0)
                  order by u.event_id limit :most"""),
         {"most": most},
     )
@@ -434,6 +435,7 @@ class ReceiptFacts:
     kind: int
     is_matched: bool
     is_reversed: bool
+    is_refunded: bool
     resolved_member: int | None
     resolved_event: int | None
 
@@ -448,6 +450,7 @@ async def receipt_facts(session: AsyncSession, member_id: int, event_id: int) ->
                            exists (select from corrections x
                                     where (x.corrects_member = e.member_id and x.corrects_event = e.event_id)
                                        or (x.corrects_member = r.member_id and x.corrects_event = r.resolved_event)) as is_reversed,
+                           exists (select from suspense_refunds f where f.event_id = e.event_id and f.home_event = 0) as is_refunded,
                            r.member_id as resolved_member, r.resolved_event
                       from events e
                       left join suspense_resolutions r on r.tenant_id = e.tenant_id and (r.event_id = e.event_id or r.resolved_event = e.event_id)

@@ -45,6 +45,7 @@ class ReceiptState(StrEnum):
     ORDERED = "ordered"
     PRICED = "priced"
     REVERSED = "reversed"
+    REFUNDED = "refunded"
 
 
 def break_reason(*, received: int | None, amount: int, is_matched: bool) -> BreakReason | None:

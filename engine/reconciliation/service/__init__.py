@@ -35,6 +35,7 @@ from engine.reconciliation.service.taking import StatementReport, channel_of, im
 from engine.reconciliation.service.telling import (
     Break,
     UnshownReceipt,
+    is_matched,
     list_breaks,
     list_unshown,
     list_waiting,
@@ -65,6 +66,7 @@ __all__ = [
     "hold_lines",
     "import_holdings",
     "import_statement",
+    "is_matched",
     "list_breaks",
     "list_proposals",
     "list_unshown",

@@ -125,7 +125,7 @@ async def list_waiting(session: AsyncSession, *, most: int = 100) -> list[Waitin
 
 
 async def receipt_state(session: AsyncSession, member_id: int, event_id: int) -> ReceiptState:
-    """Return how far a receipt has come: received, suspended, matched, allocated, ordered, priced, or reversed.
+    """Return how far a receipt has come: received, suspended, matched, allocated, ordered, priced, reversed, or refunded.
 
     A receipt in suspense belongs to the house; after its resolution either of its events may be asked for.
 
@@ -137,6 +137,8 @@ async def receipt_state(session: AsyncSession, member_id: int, event_id: int) ->
         raise UnknownReceipt
     if facts.is_reversed:
         return ReceiptState.REVERSED
+    if facts.is_refunded:
+        return ReceiptState.REFUNDED
     owner, event = facts.resolved_member or member_id, facts.resolved_event or event_id
     allocation = await funds.allocation_state(session, owner, event)
     if allocation is not None:
@@ -144,6 +146,12 @@ async def receipt_state(session: AsyncSession, member_id: int, event_id: int) ->
     if facts.kind == EventKind.CONTRIBUTION_SUSPENDED and facts.resolved_event is None:
         return ReceiptState.SUSPENDED
     return ReceiptState.MATCHED if facts.is_matched else ReceiptState.RECEIVED
+
+
+async def is_matched(session: AsyncSession, member_id: int, event_id: int) -> bool:
+    """Return whether a statement shows the money of a receipt; a resolved one may be named by either of its events."""
+    facts = await queries.receipt_facts(session, member_id, event_id)
+    return facts is not None and facts.is_matched
 
 
 def fixed(smallest: int, asset: Asset) -> str:
