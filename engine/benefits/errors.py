@@ -415,3 +415,10 @@ class NoPriceYet(Refused):
 
     code = "benefits.no-price-yet"
     message = N_("There is no price of the fund {fund} yet.")
+
+
+class PaymentsSuspended(Refused):
+    """The member's death is confirmed: what was theirs is claimed by others."""
+
+    code = "benefits.payments-suspended"
+    message = N_("Nothing is paid to this member any more: their death is confirmed.")

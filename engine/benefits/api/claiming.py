@@ -298,7 +298,12 @@ class ClaimController(Controller):
         status_code=200,
         opt={"permission": Permission.CLAIMS_APPROVE},
         responses=refuses(
-            errors.UnknownClaim, errors.ClaimDecided, errors.ClaimDiffers, errors.ClaimMoneyGone, SamePerson
+            errors.UnknownClaim,
+            errors.ClaimDecided,
+            errors.ClaimDiffers,
+            errors.ClaimMoneyGone,
+            errors.PaymentsSuspended,
+            SamePerson,
         ),
     )
     async def approve(

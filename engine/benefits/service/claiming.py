@@ -25,6 +25,7 @@ from engine.benefits.errors import (
     NoBenefitAge,
     NoExit,
     NoPriceYet,
+    PaymentsSuspended,
     UnknownClaim,
 )
 from engine.benefits.queries import claiming as queries
@@ -266,6 +267,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
         ClaimDiffers: `digest` is not that of the decided claim.
         SamePerson: `actor` opened it.
         ClaimMoneyGone: the account no longer holds it.
+        PaymentsSuspended: the member has died since.
     """
 
     async def once() -> ClaimRow:
@@ -274,6 +276,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             checked_by_other(maker=row.maker, checker=actor)
             if digest != row.digest:
                 raise ClaimDiffers
+            await _check_living(session, row)
             checker = await ledger.actor_id(session, actor)
             wanted = _units_of(row)
             if not wanted:
@@ -434,6 +437,7 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     row = replace(row, completed_at=now)
     year_of = tenant.product(row.product).scheme_year
     try:
+        await _check_living(session, row)
         granted = decide_claim(stands.terms, asked, stands.claimant, stands.figures, year_of, tenant.asset)
         if any(one.rule == granted.rule for one in await queries.claims_of(session, row.member_id, [row.product])) and (
             row.kind != "access"
@@ -444,6 +448,11 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     except EngineError as error:
         return await _refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
     return await _grant(session, tenant, row, granted, stands, actor, now)
+
+
+async def _check_living(session: AsyncSession, row: ClaimRow) -> None:
+    if await enrolment.suspended(session, [row.member_id]):
+        raise PaymentsSuspended
 
 
 def _check_sold_whole(row: ClaimRow, granted: Granted, stands: Standing) -> None:

@@ -17,6 +17,7 @@ from engine.benefits.errors import (
     ClaimDiffers,
     ClaimKeyReused,
     ClaimMoneyGone,
+    PaymentsSuspended,
     UnknownClaim,
 )
 from engine.benefits.queries.claiming import ClaimRow
@@ -326,3 +327,21 @@ async def test_the_decision_is_explained_by_its_rules(ejoheza: Claims) -> None:
     ((kind, code, amount, rules),) = rows
     assert (kind, code, amount) == ("benefit-claim", "", "4000")
     assert [one.partition("@")[0] for one in rules] == ["early-access"]
+
+
+async def test_nothing_is_paid_to_who_has_died(ejoheza: Claims) -> None:
+    """A death confirmed between decision and approval stops the approval; a claim after it is refused."""
+    member = await ejoheza.member(JOINED, FORTY)
+    await ejoheza.pay(member, 10_000, pot="savings", on=date(2022, 1, 5))
+    claim = await ejoheza.claim(member, "access", minor=1_000, **SCHOOL)
+    await ejoheza.run(
+        """insert into death_notices (tenant_id, member_id, state, registry, record, died_on, document)
+           values (:t, :m, 'confirmed', 'civil', :record, '2023-01-01', '')""",
+        m=member.member_id,
+        record=str(member.member_id),
+    )
+    with pytest.raises(PaymentsSuspended):
+        await ejoheza.approve(claim)
+    later = await ejoheza.claim(member, "access", minor=1_000, key="k2", **SCHOOL)
+    assert (later.state, later.reason) == ("refused", "benefits.payments-suspended")
+    assert await ejoheza.holds(member) == {"cash:own": 10_000}
