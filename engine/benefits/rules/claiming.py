@@ -1,6 +1,6 @@
 """What a claim is granted: which money of a member it takes, by the rule it names, and the tax on it. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -93,7 +93,7 @@ class Claimant:
     """A member who claims: what is free to be claimed, what they paid in, and earlier claims that were granted.
 
     `withdrawn` are the day and amount of earlier claims by each rule; `taken` the day, origin and amount of all of them;
-    `returned` how much of all of them were contributions.
+    `returned` are the pots of each and how much of it were contributions.
     """
 
     on: date
@@ -104,7 +104,11 @@ class Claimant:
     paid: tuple[PaidIn, ...] = ()
     withdrawn: Mapping[str, tuple[tuple[date, int], ...]] = field(default_factory=dict)
     taken: tuple[tuple[date, str, int], ...] = ()
-    returned_minor: int = 0
+    returned: tuple[tuple[frozenset[str], int], ...] = ()
+
+    def returned_from(self, pots: Collection[str]) -> int:
+        """Return how many contributions to some pots earlier claims have returned."""
+        return sum(minor for of, minor in self.returned if of & set(pots))
 
     @property
     def first_paid_on(self) -> date:
@@ -302,7 +306,7 @@ def tranches_of(member: Claimant, pots: Sequence[str], minor_held: int, *, is_pr
     weights = [one.minor for one in paid]
     if not paid:
         return (Tranche(member.on, 0, minor_held, is_pre_tax),)
-    left = min(max(sum(weights) - member.returned_minor, 0), minor_held)
+    left = min(max(sum(weights) - member.returned_from(pots), 0), minor_held)
     contributions = [one.units for one in Amount(left, _UNITS).share_out(weights)]
     incomes = [one.units for one in Amount(minor_held - left, _UNITS).share_out(weights)]
     return tuple(

@@ -145,7 +145,7 @@ async def standing_of(
         paid=await queries.paid_in(session, member.member_id, products, today),
         withdrawn=withdrawn,
         taken=tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
-        returned_minor=sum(row.returned for row in earlier),
+        returned=tuple((frozenset(piece.pot for piece in row.parts), row.returned) for row in earlier),
     )
     return Standing(
         _terms(tenant, member, claimant),
@@ -479,7 +479,7 @@ async def _grant(
         on=claimant.on,
         joined_on=claimant.joined_on,
         is_pre_tax=row.request.is_pre_tax,
-        returned=claimant.returned_minor,
+        returned=claimant.returned_from(pots),
         forfeited_to=granted.forfeited_to,
         topped_up_by=granted.topped_up_by,
     )
@@ -611,13 +611,13 @@ async def _taxed_again(session: AsyncSession, tenant: Tenant, row: ClaimRow, fac
     if brought == row.amount or not brought:
         return brought, row.tax if brought else 0, row.returned if brought else 0
     products = await enrolment.products_behind(session, row.member_id, row.product)
+    pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
     claimant = Claimant(
         on=facts.on,
         joined_on=facts.joined_on,
         paid=await queries.paid_in(session, row.member_id, products, facts.on),
-        returned_minor=facts.returned,
+        returned=((frozenset(pots), facts.returned),),
     )
-    pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
     dates = Dates(on=facts.on, joined_on=facts.joined_on, tranche_on=facts.on, benefit_from=facts.on)
     year_from, _ = tenant.product(row.product).scheme_year(facts.on)
     terms = ClaimTerms(

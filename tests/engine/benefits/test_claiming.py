@@ -21,7 +21,7 @@ from engine.benefits.errors import (
     UnknownClaim,
 )
 from engine.benefits.queries.claiming import ClaimRow
-from engine.benefits.rules import available
+from engine.benefits.rules import Claimant, PaidIn, available, tranches_of
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.database import Database
@@ -345,3 +345,20 @@ async def test_nothing_is_paid_to_who_has_died(ejoheza: Claims) -> None:
     later = await ejoheza.claim(member, "access", minor=1_000, key="k2", **SCHOOL)
     assert (later.state, later.reason) == ("refused", "benefits.payments-suspended")
     assert await ejoheza.holds(member) == {"cash:own": 10_000}
+
+
+def test_income_and_losses_are_shared_among_tranches_and_what_was_returned_is_of_its_pots() -> None:
+    """300 and 100 were paid in; 40 of them came back before, so 360 are left; 480 held are 270 + 90 and an income of 120."""
+    paid = tuple(
+        PaidIn(date(2020, month, 1), pot, "own", minor)
+        for month, pot, minor in ((1, "savings", 300), (2, "savings", 100), (3, "retirement", 999))
+    )
+    returned = ((frozenset({"savings"}), 40), (frozenset({"retirement"}), 500))
+    member = Claimant(on=date(2021, 1, 1), joined_on=date(2020, 1, 1), paid=paid, returned=returned)
+
+    def told(held: int) -> list[tuple[int, int]]:
+        found = tranches_of(member, ["savings"], held, is_pre_tax=True)
+        return [(one.contribution_minor, one.income_minor) for one in found]
+
+    assert told(480) == [(270, 90), (90, 30)]
+    assert told(200) == [(150, 0), (50, 0)], "a loss is no income, and less is left of each tranche"
