@@ -385,9 +385,9 @@ async def approve(
 
     Raises:
         UnknownPayout, SamePerson, PayoutDecided, PayoutChanged, CoolingOff, AccountNotChecked (the name is still asked
-            for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased, AlreadyResolved (money in suspense that is another's
+        for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased, AlreadyResolved (money in suspense that is another's
         by now).
-        """
+    """
     row = await _waiting(session, payout_id, actor)
     document = opened(keys, tenant, row)
     payload = document.payload
