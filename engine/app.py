@@ -70,7 +70,7 @@ from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Database, driver_url
 from engine.runtime.embedded_postgres import EmbeddedServer, provision
 from engine.runtime.exchanges.engine import Exchanges
-from engine.runtime.http import StrictRequest, document_refusals, exception_handlers
+from engine.runtime.http import StrictRequest, allow_every_method, document_refusals, exception_handlers
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.locale import ENGINE_LOCALES, translator
 from engine.runtime.logging import get_logger
@@ -399,6 +399,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
                 }
             ),
         ),
+        before_send=[allow_every_method],
         request_class=StrictRequest,
         request_max_body_size=MOST_BODY_BYTES,
         lifespan=[serving],

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 from litestar import Litestar, Request, Response
+from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -25,6 +26,7 @@ from litestar.openapi.spec import (
 )
 from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
+from litestar.types import Message, Scope
 from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -247,6 +249,21 @@ def _answer(problem: Problem, headers: dict[str, str]) -> Response[Problem]:
 
 
 # -- the OpenAPI document
+
+
+async def allow_every_method(message: Message, scope: Scope) -> None:
+    """Tell in `Allow` every method of a route: where it has several, the framework's own answer knows the first alone."""
+    if message["type"] != "http.response.start" or scope.get("method") != "OPTIONS":
+        return
+    template = scope.get("path_template")
+    methods = {
+        method
+        for route in scope["litestar_app"].routes
+        if isinstance(route, HTTPRoute) and route.path_format == template
+        for method in route.methods
+    }
+    if methods:
+        MutableScopeHeaders.from_message(message)["Allow"] = ", ".join(sorted(methods))
 
 
 def document_refusals(app: Litestar, security: Callable[[Permission], list[SecurityRequirement]]) -> None:
