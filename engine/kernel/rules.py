@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from msgspec import Meta, Struct
 
@@ -26,6 +26,10 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_fi
     confidence: Confidence
     assumption: str = ""
     applies_by: AppliesBy = "event"
+
+    def overlaps(self, other: Self) -> bool:  # noqa: ARG002 - for kinds whose rules share cases out among them
+        """Return whether this rule and another of its kind, both in force, could decide the same case; never by default."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

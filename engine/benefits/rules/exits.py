@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from engine.benefits.errors import NoExit
 from engine.benefits.rules.parameters import Bp, Origin, Years, share_of
@@ -26,6 +26,7 @@ class EarlyExitRule(Rule, tag="early-exit", frozen=True, kw_only=True):
     earned, interest at `benchmark`, the higher of the two, or none. All other origins are forfeited with their income to
     the role `forfeited_to`, and so is fund income of the paid origins that is not paid. Where a benchmark gives more than
     the fund holds, `tops_up` pays the difference. `annuity_bp` of what is paid must buy an annuity.
+    Two rules that could decide the same leaver are refused.
     """
 
     many: ClassVar[bool] = True
@@ -48,6 +49,15 @@ class EarlyExitRule(Rule, tag="early-exit", frozen=True, kw_only=True):
         needs = self.income in ("benchmark", "higher")
         if needs != (self.benchmark is not None) or needs != (self.tops_up is not None):
             raise ValueError('income = "benchmark" and "higher" need benchmark and tops_up, and no other does')
+
+    def overlaps(self, other: Self) -> bool:
+        """Return whether a leaver could go by both: one ground, and years that meet or are counted differently."""
+        if self.ground != other.ground:
+            return False
+        if (self.counted_from, self.leap_day) != (other.counted_from, other.leap_day):
+            return True
+        first, second = sorted((self, other), key=lambda one: one.from_years)
+        return first.until_years is None or first.until_years > second.from_years
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import combinations
+from itertools import product as cartesian
 from pathlib import PurePosixPath
 from typing import Annotated, Generic, TypeVar
 
@@ -22,6 +24,16 @@ from engine.tenancy.rules.decoding import decode, shown, under, unknown
 from engine.tenancy.rules.manifest import Source
 
 AnyRule = TypeVar("AnyRule", bound=Rule)
+
+
+_FIELDS: Mapping[AppliesBy, str] = {
+    "joining": "joined_on",
+    "birth": "born_on",
+    "tranche": "tranche_on",
+    "scheme-year": "scheme_year_from",
+    "benefit-start": "benefit_from",
+    "death": "died_on",
+}
 
 
 class Repeal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +94,7 @@ class _Turn:
     kind: type[Rule]
     applies_by: AppliesBy
     rule: Rule | None
+    row: int = 0
 
     def reaches(self, dates: Dates) -> bool:
         """Return whether this turn decides what is decided by `dates`."""
@@ -143,6 +156,30 @@ class RuleBook:
         )
         return [turn for turn in deciding if turn is not None and turn.rule is not None]
 
+    def overlapping(self) -> tuple[tuple[str, int, str, date], ...]:
+        """Return which versions could decide a case that another rule of their kind decides too.
+
+        A version is picked by comparing dates with the days on which versions take effect, so that those days, and one
+        before them all, stand for every date: each is tried as the event's day and as each date that versions apply by.
+
+        Returns:
+            The page and row of the later version, the other's name in traces, and the first day they are both in force.
+
+        """
+        found: dict[tuple[str, int, str], date] = {}
+        for kind, by_id in self._by_kind.items():
+            if kind.overlaps is Rule.overlaps or len(by_id) == 1:
+                continue
+            turns = [turn for turns in by_id.values() for turn in turns]
+            days = sorted({turn.effective_from for turn in turns})
+            fields = sorted({_FIELDS[turn.applies_by] for turn in turns if turn.applies_by != "event"})
+            for on, *others in cartesian(days, *((date.min, *days) for _ in fields)):
+                decided = self._decided(kind, Dates(on=on, **dict(zip(fields, others, strict=True))))
+                for one, other in combinations(sorted(decided, key=lambda turn: (turn.order, turn.row)), 2):
+                    if one.rule is not None and other.rule is not None and one.rule.overlaps(other.rule):
+                        found.setdefault((other.page, other.row, f"{one.rule_id}@{one.page}"), on)
+        return tuple((*key, on) for key, on in found.items())
+
     def versions(self) -> tuple[InForce[Rule], ...]:
         """Return every version of every rule, by date and id."""
         turns = (turn for kind in self._by_kind.values() for turns in kind.values() for turn in turns)
@@ -195,7 +232,13 @@ def decode_book(
         if page.read(files[file]):
             page.turn(state, turns)
             changes.append(DatedChange(file, day, page.change.title, page.change.enacted_on or day))
-    return RuleBook(product, turns, changes), problems
+    book = RuleBook(product, turns, changes)
+    for name, row, other, on in book.overlapping():
+        reason = (
+            f"could decide the same case as {other} from {on} on; let one end where the other begins, or repeal one"
+        )
+        problems.append(PackProblem(f"{product}/rules/{name}.toml", f"rule[{row}]", reason))
+    return book, problems
 
 
 class _Page:
@@ -253,7 +296,7 @@ class _Page:
             if earlier is not None and earlier.kind is not type(rule):
                 self._add(under(key, "kind"), f"the rule {rule.id} is of another kind; repeal it and choose a new id")
                 continue
-            state[rule.id] = self._made(rule.id, type(rule), rule.applies_by, rule)
+            state[rule.id] = replace(self._made(rule.id, type(rule), rule.applies_by, rule), row=row)
             turns.append(state[rule.id])
         for row, repeal in self.repeals:
             key = f"repeal[{row}]"

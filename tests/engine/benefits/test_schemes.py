@@ -64,7 +64,16 @@ from engine.kernel.amounts import Asset
 from engine.kernel.rules import Dates
 from engine.kernel.series import Series, SeriesPoint
 from engine.kernel.tables import LookupTable
-from tests.engine.benefits.books import book_of, calendar_year, figures_in, held, july_year, rule_of, rules_of
+from tests.engine.benefits.books import (
+    book_of,
+    calendar_year,
+    figures_in,
+    held,
+    july_year,
+    problems_of,
+    rule_of,
+    rules_of,
+)
 
 RWF, INR, KES, GHS, NGN = (figures_in(one) for one in ("RWF", "INR", "KES", "GHS", "NGN"))
 DAY = date(2020, 1, 1)
@@ -515,6 +524,23 @@ def test_pm_sym_pays_leavers_by_duration(on: date, fund: int, paid: int, basis: 
     left = leave(found, money, on, figures)
     assert (left.paid_minor, left.basis, left.forfeited_minor) == (paid, basis, forfeited)
     assert left.paid_minor - left.top_up_minor + left.forfeited_minor == fund + 200_00
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_overlapping"),
+    [
+        ("until_years = 10", "until_years = 10", False),
+        ("until_years = 10", "until_years = 11", True),
+        ("until_years = 10\n", "", True),
+        ("until_years = 10", "until_years = 9", False),
+        ('counted_from = "joining"', 'counted_from = "first-contribution"', True),
+        ('leap_day = "1-march"', 'leap_day = "28-february"', True),
+        ('ground = "voluntary"', 'ground = "housing"', False),
+    ],
+)
+def test_two_exits_that_one_leaver_could_go_by_are_refused(old: str, new: str, *, is_overlapping: bool) -> None:
+    problems = problems_of(SYM.replace(old, new, 1))
+    assert ["could decide the same case" in one for one in problems] == [True] * is_overlapping
 
 
 def test_pm_sym_pays_3000_half_to_the_spouse_and_keeps_the_corpus() -> None:

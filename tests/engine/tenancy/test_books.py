@@ -1,7 +1,7 @@
 """Which version of which rule decides: by date, by joining cohort, through replacement and repeal."""
 
 from datetime import date, timedelta
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import pytest
 from hypothesis import given
@@ -233,3 +233,50 @@ def test_what_is_in_force_depends_on_no_later_file(changes: Changes, on: date, j
         whole, _ = decode_book("main", pages(changes, applies_by), KINDS)
         part, _ = decode_book("main", pages(known, applies_by), KINDS)
         assert in_force(whole, on, joined_on) == in_force(part, on, joined_on)
+
+
+class Span(Rule, tag="span", frozen=True, kw_only=True):
+    """Holds from `first` up to and without `end`."""
+
+    many: ClassVar[bool] = True
+    first: int
+    end: int
+
+    def overlaps(self, other: Self) -> bool:
+        return self.first < other.end and other.first < self.end
+
+
+def span(id: str, first: int, end: int, applies_by: str = "event") -> str:
+    return (
+        f'[[rule]]\nkind = "span"\nid = "{id}"\nfirst = {first}\nend = {end}\napplies_by = "{applies_by}"\n'
+        'source = "p. 1"\nconfidence = "high"\n'
+    )
+
+
+def overlaps(**files: str) -> list[tuple[str, str, str]]:
+    contents = {f"main/rules/{name[1:].replace('_', '-')}.toml": text.encode() for name, text in files.items()}
+    _, problems = decode_book("main", contents, (Span,))
+    return [(one.file, one.key, one.reason.partition(" on;")[0]) for one in problems]
+
+
+def test_rules_that_share_cases_out_may_meet_and_not_overlap() -> None:
+    assert overlaps(d2020_01_01=span("one", 0, 10) + span("two", 10, 20)) == []
+    assert overlaps(d2020_01_01=span("one", 0, 10) + span("two", 9, 20)) == [
+        ("main/rules/2020-01-01.toml", "rule[2]", "could decide the same case as one@2020-01-01 from 2020-01-01")
+    ]
+
+
+def test_a_later_page_overlaps_what_is_still_in_force() -> None:
+    first = span("one", 0, 10)
+    told = [("main/rules/2022-01-01.toml", "rule[1]", "could decide the same case as one@2020-01-01 from 2022-01-01")]
+    assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20)) == told
+    assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + repeal()) == []
+    assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + span("one", 0, 5)) == []
+
+
+def test_a_rule_that_some_keep_overlaps_one_that_reaches_them_too() -> None:
+    first, told = span("one", 0, 10), "could decide the same case as one@2020-01-01 from 2022-01-01"
+    for end in (repeal(applies_by="joining"), span("one", 0, 5, "joining")):
+        found = overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + end)
+        assert found == [("main/rules/2022-01-01.toml", "rule[1]", told)], end
+        assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 10, 20) + end) == [], end
