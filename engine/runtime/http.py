@@ -341,6 +341,37 @@ def _close(components: Components, handler: HTTPRouteHandler) -> None:
         schema = components.schemas.get(struct.__name__)
         if isinstance(schema, Schema) and struct.__struct_config__.forbid_unknown_fields:
             schema.additional_properties = False
+        if isinstance(schema, Schema):
+            fields = msgspec.inspect.type_info(struct)
+            assert isinstance(fields, msgspec.inspect.StructType), struct
+            for field in fields.fields:
+                _limit(schema.properties.get(field.encode_name) if schema.properties else None, field.type)
+
+
+def _limit(member: Schema | Reference | None, kind: msgspec.inspect.Type) -> None:
+    """Say what the framework leaves out: which texts a list or a mapping holds, and least numbers of 0."""
+    if isinstance(kind, msgspec.inspect.Metadata):
+        kind = kind.type
+    if not isinstance(member, Schema):
+        return
+    _name_items(member)
+    if isinstance(kind, msgspec.inspect.StrType):
+        member.pattern, member.min_length, member.max_length = kind.pattern, kind.min_length, kind.max_length
+    if isinstance(kind, msgspec.inspect.IntType) and kind.ge is not None:
+        member.minimum = kind.ge
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for one in kind.types:
+            for option in member.one_of or ():
+                if isinstance(one, msgspec.inspect.IntType) and getattr(option, "type", None) == OpenAPIType.INTEGER:
+                    _limit(option, one)
+    if isinstance(kind, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+        _limit(member.items if isinstance(member.items, Schema) else None, kind.item_type)
+    if isinstance(kind, msgspec.inspect.DictType):
+        values = member.additional_properties
+        _limit(values if isinstance(values, Schema) else None, kind.value_type)
+        member.min_properties = kind.min_length
+        member.property_names = Schema(type=OpenAPIType.STRING)
+        _limit(member.property_names, kind.key_type)
 
 
 def _structs(kind: msgspec.inspect.Type, seen: set[type[Struct]]) -> set[type[Struct]]:

@@ -110,6 +110,12 @@ def filled(path: str) -> str:
         price_on="2023-04-03",
         code="xx-none",
         tile_path="0/000",
+        claim="1",
+        line="1",
+        member="500000000009",
+        notice="1",
+        payout="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
+        statement="1",
     )
 
 

@@ -63,7 +63,7 @@ class BenefitClaimRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     rule: Code = ""
     ground: Code = ""
     purpose: Code = ""
-    amount: Annotated[str, Meta(max_length=24, examples=["1500.00"])] | None = None
+    amount: Annotated[str, Meta(max_length=24, pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["1500.00"])] | None = None
     documents: Annotated[dict[Word, Digest], Meta(max_length=50)] = {}
     lump_bp: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     years: Annotated[int, Meta(ge=1, le=60)] | None = None

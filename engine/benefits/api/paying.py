@@ -13,11 +13,10 @@ from engine.access.rules import Caller
 from engine.benefits import errors, service
 from engine.benefits.rules.paying import LONGEST_SOURCE, AccountGiven, Payee, Payout, PayoutState
 from engine.benefits.service import Payers
-from engine.contributions.errors import AlreadyResolved, UnknownSuspense
+from engine.contributions.errors import AlreadyResolved, AmountNotPositive, AmountNotWhole, UnknownSuspense
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount, NotWholeUnits
-from engine.kernel.errors import Invalid
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
@@ -35,7 +34,7 @@ class PartAsked(Struct, frozen=True, forbid_unknown_fields=True):
 
     pot: Word
     origin: Word
-    amount: Annotated[str, Meta(max_length=24, examples=["1500.00"])]
+    amount: Annotated[str, Meta(max_length=24, pattern=r"^(?!0+(\.0+)?$)[0-9]+(\.[0-9]+)?$", examples=["1500.00"])]
 
 
 class AccountAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,6 +106,8 @@ class PayoutController(Controller):
         operation_id="InstructPayout",
         opt={"permission": Permission.PAYOUTS_INSTRUCT},
         responses=refuses(
+            AmountNotPositive,
+            AmountNotWhole,
             errors.NoRail,
             errors.AccountNotChecked,
             errors.DocumentsNeeded,
@@ -136,9 +137,9 @@ class PayoutController(Controller):
             try:
                 units = Amount.parse(part.amount, tenant.asset).units
             except NotWholeUnits:
-                raise Invalid(field="amount", reason=f"{part.amount} cannot be paid in {tenant.asset.symbol}") from None
+                raise AmountNotWhole(field="amount", scale=tenant.asset.scale) from None
             if not 0 < units < 2**53:
-                raise Invalid(field="amount", reason="an amount above zero is needed")
+                raise AmountNotPositive(field="amount")
             amounts[part.pot, part.origin] = amounts.get((part.pot, part.origin), 0) + units
         accounts = tuple(map(_given, data.accounts))
         async with db.unit_of_work(tenant.tenant_id) as session:
