@@ -97,6 +97,7 @@ RUNNERS: Mapping[str, Runner] = {
     **enrolment_rules.RUNNERS,
     **fund_rules.RUNNERS,
     **benefit_rules.RUNNERS,
+    **report_rules.RUNNERS,
 }
 CHECKS: Sequence[PackCheck] = (content_problems, dimension_problems, statement_problems)
 """What capabilities ask of a pack beyond what every pack must hold."""

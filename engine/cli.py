@@ -751,7 +751,7 @@ def _print_sheet(sheet: reports.Sheet) -> None:
     for figure in (*sheet.person, sheet.balance, *sheet.figures):
         summary.add_row(figure.label, figure.value, figure.note)
     out.print(summary)
-    for one in (sheet.holdings, sheet.payments):
+    for one in (sheet.year, sheet.holdings, sheet.payments):
         if one is not None:
             table = Table(title=one.caption)
             for column in one.columns:

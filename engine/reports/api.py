@@ -91,7 +91,10 @@ class StatementTotals(Struct, frozen=True):
 
 
 class StatementDocument(Struct, frozen=True):
-    """A member's account at the end of a business day; `items` are what the scheme's statement says of its year."""
+    """A member's account at the end of a business day; `items` are what the scheme's statement says of its year.
+
+    An item is null where it is not counted yet: it is not known to be zero.
+    """
 
     member: str
     product: str
@@ -103,7 +106,7 @@ class StatementDocument(Struct, frozen=True):
     holdings: tuple[StatementHolding, ...]
     lines: tuple[StatementLine, ...]
     year_from: date | UnsetType = UNSET
-    items: Mapping[str, str] | UnsetType = UNSET
+    items: Mapping[str, str | None] | UnsetType = UNSET
 
 
 def document_of(statement: Statement) -> StatementDocument:
@@ -143,7 +146,7 @@ def document_of(statement: Statement) -> StatementDocument:
             for holding in statement.holdings
         ),
         year_from=UNSET if statement.year_from is None else statement.year_from,
-        items={item: money(minor) for item, minor in statement.items.items()} or UNSET,
+        items={item: None if minor is None else money(minor) for item, minor in statement.items.items()} or UNSET,
         lines=tuple(
             StatementLine(
                 receipt=str(line.receipt),

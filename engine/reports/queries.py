@@ -130,7 +130,7 @@ async def reconciled(
 async def flows(
     session: AsyncSession, member_id: int, *, products: Sequence[str], since: date, as_of: date, log_size: int | None
 ) -> list[Flow]:
-    """Return what moved on the member's money of the products from `since` up to `as_of`, by the other side's kind."""
+    """Return what moved on the member's money of the products from `since` up to `as_of`, by the other side's kind and by direction."""
     rows = await session.execute(
         text(f"""select o.kind, c.origin, sum(s.sign * t.amount)::bigint as minor
                    from transfers t
@@ -140,7 +140,7 @@ async def flows(
                    join chart o on o.tenant_id = t.tenant_id and o.code = s.other
                   where t.member_id = :member and s.code & 2048 <> 0 and e.business_date between :since and :as_of
                     and o.kind not in ('cash', 'payable', 'orders-in-transit', 'proceeds-due') and {_KNOWN.format(event="t.event_id")}
-                  group by 1, 2"""),
+                  group by 1, 2, s.sign"""),
         {
             **_parameters(session, log_size),
             "member": member_id,

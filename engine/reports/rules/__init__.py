@@ -3,10 +3,12 @@
 from engine.reports.rules.contents import (
     LABELS,
     RULE_KINDS,
+    RUNNERS,
     Flow,
     Item,
     StatementLawRule,
     StatementRule,
+    Wanted,
     items_of,
     statement_problems,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "LABELS",
     "LARGEST_RETURN_BP",
     "RULE_KINDS",
+    "RUNNERS",
     "SHORTEST_RETURN_DAYS",
     "Account",
     "Allocation",
@@ -55,6 +58,7 @@ __all__ = [
     "StatementRule",
     "Totals",
     "Unpriced",
+    "Wanted",
     "basis_points",
     "cash_of",
     "flows_of",

@@ -95,7 +95,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     """A member's account at the end of the business day `as_of`.
 
     `log_size` says what was known: the entries that stood in the audit log of that size; None, all there are now.
-    `items` are what the scheme's statement says of the scheme year that began on `year_from`, in smallest units.
+    `items` are what the scheme's statement says of the scheme year that began on `year_from`, in smallest units;
+    None is what is not counted yet.
     `uninvested_minor` is cash that has bought no units yet; of a product without units, the whole balance.
     """
 
@@ -112,7 +113,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     uninvested_minor: int
     totals: Totals
     year_from: date | None = None
-    items: Mapping[str, int] = {}
+    items: Mapping[str, int | None] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ from engine.reports.rules import (
     HELD,
     Account,
     Holding,
-    Item,
     NoReturn,
     Statement,
+    StatementLawRule,
     StatementRule,
     Unpriced,
+    Wanted,
     basis_points,
     cash_of,
     flows_of,
@@ -149,11 +150,13 @@ async def _items(
     account: Account,
     holdings: Sequence[Holding],
     money: Asset,
-) -> dict[str, int]:
-    """Return what the scheme's own statement says of the year, if it says anything beyond what every one does."""
+) -> dict[str, int | None]:
+    """Return what the scheme's rules and the law want said of the year, if it is more than every statement says."""
     dates = Dates(on=as_of, joined_on=member.joined_on, scheme_year_from=year_from)
-    rules = tenant.rules(StatementRule, product=member.product, dates=dates)
-    wanted: list[Item] = list(dict.fromkeys(item for one in rules for item in one.rule.items))
+    wanted = Wanted.of(
+        (one.rule for one in tenant.rules(StatementRule, product=member.product, dates=dates)),
+        (one.rule for one in tenant.rules(StatementLawRule, product=member.product, dates=dates)),
+    ).shown
     if not wanted:
         return {}
     eve = year_from - timedelta(days=1)
@@ -171,7 +174,8 @@ async def _items(
     flows = await queries.flows(
         session, member.member_id, products=products, since=year_from, as_of=as_of, log_size=known_size
     )
-    return items_of(wanted, flows, opening=opening, closing=closing, unpaid=unpaid)
+    # No service counts what a member still owes for a year: the statement says that, and not 0.
+    return items_of(wanted, flows, opening=opening, closing=closing, payable=None, unpaid=unpaid)
 
 
 def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_of: date) -> int | None:

@@ -110,7 +110,7 @@ class Table(Struct, frozen=True):
 
 
 class Sheet(Struct, frozen=True, kw_only=True):
-    """A statement as it is read: everything is text in one language."""
+    """A statement as it is read: everything is text in one language. `year` holds the items of the scheme year, if any."""
 
     language: str
     scheme: str
@@ -119,6 +119,7 @@ class Sheet(Struct, frozen=True, kw_only=True):
     person: tuple[Figure, ...]
     balance: Figure
     figures: tuple[Figure, ...]
+    year: Table | None
     holdings: Table | None
     payments: Table
     notes: tuple[str, ...]
@@ -151,6 +152,7 @@ class _Writer:
             ),
             balance=Figure(_("Value of your savings"), self._money(statement.totals.value_minor)),
             figures=self._figures(),
+            year=self._year(),
             holdings=self._holdings(),
             payments=self._payments(),
             notes=self._notes(),
@@ -172,15 +174,20 @@ class _Writer:
             figures.append(Figure(_("Return a year"), rate))
         else:
             figures.append(Figure(_("Return a year"), NONE, self._why_no_return()))
-        figures += [
-            Figure(_(LABELS[item]), self._money(minor), self._in_year())
-            for item, minor in self._statement.items.items()
-        ]
         return tuple(figures)
 
-    def _in_year(self) -> str:
-        assert self._statement.year_from is not None
-        return self._say(N_("Since {day}")).format(day=self._day(self._statement.year_from))
+    def _year(self) -> Table | None:
+        statement, _ = self._statement, self._say
+        if statement.year_from is None:
+            return None
+        return Table(
+            caption=_("Since {day}").format(day=self._day(statement.year_from)),
+            columns=(Column(_("Item")), Column(_("Amount"), is_figure=True)),
+            rows=tuple(
+                (_(LABELS[item]), _("Not counted yet") if minor is None else self._money(minor))
+                for item, minor in statement.items.items()
+            ),
+        )
 
     def _why_no_return(self) -> str:
         reason = self._statement.totals.no_return

@@ -1,4 +1,4 @@
-"""Changing one figure of one rule by one unit: what a pack's worked examples must notice. Pure.
+"""Changing one figure of one rule by one unit, or leaving out one word of a list: what worked examples must notice. Pure.
 
 Mutation testing (DeMillo, Lipton, Sayward, 1978) of data: an example that fails under the changed figure proves the
 figure; a figure that no example misses is a survivor, and says that the pack's examples do not settle it.
@@ -18,6 +18,7 @@ from engine.tenancy.rules.books import AnyRule
 _WORDS = frozenset({"id", "kind", "source", "confidence", "assumption", "applies_by"})
 _PLACES = frozenset({"rank", "order"})
 """Where a rule stands among others of its kind: a place in a row, no figure."""
+LEFT_OUT = "left out"
 _DECIMAL = re.compile(r"^[0-9]{1,15}(\.[0-9]{1,12})?$")
 
 
@@ -34,6 +35,8 @@ class Mutation:
 def mutations(rule: Rule) -> Iterator[Mutation]:
     """Yield `rule` as tables with each of its figures, in turn, one unit larger and one unit smaller.
 
+    Of the lists that its kind names in `listed: ClassVar[tuple[str, ...]]`, each word in turn is left out as well.
+
     A figure is a whole number or a number in quotes; its unit is 1, or one of its last decimal. None goes below zero.
     What a kind takes for granted where a pack says nothing is no figure of the pack.
     """
@@ -43,6 +46,11 @@ def mutations(rule: Rule) -> Iterator[Mutation]:
             became = _moved(value, step)
             if became is not None:
                 yield Mutation(_spelt(path), str(value), str(became), _with(table, path, became))
+    for name in getattr(rule, "listed", ()):
+        words = table[name]
+        for row, word in enumerate(words):
+            rest = [*words[:row], *words[row + 1 :]]
+            yield Mutation(_spelt((name, row)), str(word), LEFT_OUT, _with(table, (name,), rest))
 
 
 def rebuilt(kind: type[AnyRule], mutation: Mutation) -> AnyRule | None:
