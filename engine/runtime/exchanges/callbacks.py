@@ -33,7 +33,10 @@ _log = get_logger(__name__)
 async def take(exchanges: Exchanges, tenant_id: int, counterparty: str, secret: str, callback: Callback) -> None:
     """Keep a callback as it came. Whatever it is, the answer is the same, so nothing can be learned from it."""
     address = address_digest(tenant_id, secret)
-    digest = UUID(bytes=hashlib.sha256(address.bytes + secret.encode() + callback.body).digest()[:16])
+    # A signature tells callbacks apart: the same words without a true one, sent first, must not shut those with it out.
+    signed = "".join(f"\n{name}:{value}" for name, value in sorted(callback.headers.items()) if "signature" in name)
+    told = address.bytes + secret.encode() + callback.body + signed.encode()
+    digest = UUID(bytes=hashlib.sha256(told).digest()[:16])
     sealed = seal(exchanges.keys, tenant_id, _TABLE, digest, msgspec.json.encode(callback))
     async with exchanges.db.unit_of_work(tenant_id) as session:
         if not await queries.insert_callback(session, digest, address, counterparty, sealed):
