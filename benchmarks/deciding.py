@@ -58,7 +58,7 @@ def _deciding(pack: Pack, batches: int) -> list[float]:
     tenant = Tenant(1, pack.code, pack, 1)
     # The newest: one that was closed takes no contributions any more.
     product = pack.products[-1].code
-    scheme = Scheme(pack.asset, frozenset(channel.code for channel in pack.channels))
+    scheme = Scheme.of(pack)
     chosen, figures, spans = random.Random(7), pack.figures(), []
     amount = _least(tenant, product)
     for _ in range(batches + 1):

@@ -62,6 +62,10 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="The provider's transaction id; it posts once, for ever.", examples=["UPI-20230403-000017"]),
     ]
     paid_on: Annotated[date | None, Meta(description="The day the payer paid; today if absent.")] = None
+    product: Annotated[
+        Word | None,
+        Meta(description="What it is for; the first product the member joined if absent.", examples=["ppp"]),
+    ] = None
 
 
 class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,6 +111,7 @@ def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> P
         sent_by=caller.actor,
         key=key,
         paid_on=request.paid_on,
+        product=request.product or "",
     )
 
 

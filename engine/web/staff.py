@@ -46,6 +46,7 @@ REASONS: Mapping[str, str] = {
     "unknown-member": N_("no member has this number"),
     "bad-check-digit": N_("the number is mistyped"),
     "member-not-active": N_("the member is no longer active"),
+    "not-in-product": N_("the member is not in the product that the payment names"),
     "not-taken": N_("the scheme's rules do not take this payment"),
     "not-eligible": N_("the member may no longer contribute"),
     "above-level": N_("more than the member's level allows"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 from zlib import crc32
 
@@ -20,6 +20,8 @@ from engine.contributions.errors import (
 from engine.identity.rules import compact_reference
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.ids import body_digest, claim_digest
+from engine.tenancy.errors import UnknownProduct
+from engine.tenancy.rules.packs import Pack
 
 Money = Annotated[str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
 MOST_UNITS = 10**15  # no single payment is larger; keeps every sum of a batch inside 64 bits
@@ -31,7 +33,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     """A payment as a channel reports it: already collected, so it is posted or suspended, or refused and owed back.
 
     `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
-    `collection` is the reference of the request that it answers, "" where nobody asked for it.
+    `product` is what it is for; "" is the first that the member joined. `collection` is the reference of the request that
+    it answers, "" where nobody asked for it.
     """
 
     member: str
@@ -43,12 +46,14 @@ class Payment(Struct, frozen=True, kw_only=True):
     key: str | None = None
     paid_on: date | None = None
     is_held: bool = False
+    product: str = ""
     collection: str = ""
 
     def digest(self) -> int:
         """Return what tells a retry from another payment: what was paid to whom, when and by which transaction."""
+        named = (self.product,) if self.product else ()
         return body_digest(
-            self.member, _plain(self.amount), self.currency, self.channel, self.reference, self.paid_on or ""
+            self.member, _plain(self.amount), self.currency, self.channel, self.reference, self.paid_on or "", *named
         )
 
     def claims(self, tenant_id: int) -> tuple[UUID, ...]:
@@ -71,22 +76,31 @@ def lane_of(member: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """What of a tenant the checks need: its money and its channels."""
+    """What of a tenant the checks need: its money, its channels and its products."""
 
     asset: Asset
     channels: frozenset[str]
+    products: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pack: Pack) -> Self:
+        """Return what a pack says."""
+        channels, products = ([one.code for one in named] for named in (pack.channels, pack.products))
+        return cls(pack.asset, frozenset(channels), tuple(products))
 
 
 def check_payment(payment: Payment, scheme: Scheme, *, today: date) -> tuple[Amount, date]:
     """Return the payment's amount and business date.
 
     Raises:
-        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, PaidInFuture.
+        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, PaidInFuture, UnknownProduct.
     """
     if payment.currency != scheme.asset.symbol:
         raise WrongCurrency(field="currency", currency=payment.currency, allowed=scheme.asset.symbol)
     if payment.channel not in scheme.channels:
         raise UnknownChannel(field="channel", channel=payment.channel, allowed=", ".join(sorted(scheme.channels)))
+    if payment.product and payment.product not in scheme.products:
+        raise UnknownProduct(field="product", product=payment.product, allowed=", ".join(scheme.products))
     try:
         amount = Amount.parse(payment.amount, scheme.asset)
     except NotWholeUnits as error:
@@ -191,7 +205,8 @@ class BadRow:
     reason: str
 
 
-COLUMNS: Sequence[str] = ("member", "amount", "currency", "channel", "reference", "paid_on")
+NEEDED: Sequence[str] = ("member", "amount", "currency", "channel", "reference")
+COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product")
 
 
 class Suspended(Struct, frozen=True):
@@ -208,6 +223,7 @@ class Suspended(Struct, frozen=True):
         "unknown-member",
         "bad-check-digit",
         "member-not-active",
+        "not-in-product",
         "not-taken",
         "not-eligible",
         "above-level",

@@ -152,7 +152,7 @@ async def list_unsettled(session: AsyncSession, *, most: int = 100) -> list[Unse
 
 async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ask: Ask) -> tuple[MemberRef, Amount]:
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    scheme = Scheme(tenant.asset, frozenset(channel.code for channel in tenant.pack.channels))
+    scheme = Scheme.of(tenant.pack)
     payment = Payment(
         member=ask.member,
         amount=ask.amount,

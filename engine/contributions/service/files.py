@@ -13,6 +13,7 @@ from engine.contributions import queries
 from engine.contributions.errors import UnreadableFile
 from engine.contributions.rules import (
     COLUMNS,
+    NEEDED,
     BadRow,
     FileRow,
     Payment,
@@ -94,7 +95,7 @@ def read_rows(raw: bytes, *, name: str, sent_by: str) -> tuple[list[FileRow], li
     """Return the rows that can be read and those that cannot.
 
     Raises:
-        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on may be absent).
+        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on and product may be absent).
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -102,7 +103,7 @@ def read_rows(raw: bytes, *, name: str, sent_by: str) -> tuple[list[FileRow], li
         raise UnreadableFile(file=name, row=1, field="file", reason="it is not UTF-8 text") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     header = reader.fieldnames or []
-    missing = [column for column in COLUMNS[:-1] if column not in header]
+    missing = [column for column in NEEDED if column not in header]
     unknown = [column for column in header if column not in COLUMNS]
     if missing or unknown:
         wrong = f"it lacks {', '.join(missing)}" if missing else f"it has {', '.join(unknown)}"
@@ -123,7 +124,7 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
     if None in row:
         raise ValueError("row", "it has more fields than the header")
     values = {column: (row.get(column) or "").strip() for column in COLUMNS}
-    for column in COLUMNS[:-1]:
+    for column in NEEDED:
         if not values[column]:
             raise ValueError(column, "it is empty")
         if len(values[column]) > 64:
@@ -140,4 +141,5 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
         reference=values["reference"],
         sent_by=sent_by,
         paid_on=paid_on,
+        product=values["product"],
     )

@@ -138,19 +138,25 @@ class _Batch:
         return [answer for answer in self._answers if answer is not None]
 
     async def _decide(self, figures: Figures, today: date) -> list[_Decided]:
-        scheme = Scheme(self._asset, frozenset(channel.code for channel in self._tenant.pack.channels))
+        scheme = Scheme.of(self._tenant.pack)
         members = await identity.members_by_number(
             self._session,
             self._keys,
             [payment.member for payment in self._payments if _is_number(payment.member)],
         )
-        if len(self._tenant.pack.products) > 1:
-            members = await enrolment.in_their_products(self._session, members)
+        known = frozenset(members)
+        by_product = {"": members}
+        if len(scheme.products) > 1:
+            named = {payment.product for payment in self._payments} & {"", *scheme.products}
+            by_product = {one: await enrolment.in_their_products(self._session, members, product=one) for one in named}
         decided = []
         for index, payment in enumerate(self._payments):
-            member = members.get(payment.member)
+            member = by_product.get(payment.product, members).get(payment.member)
             try:
-                decided.append(self._decide_one(index, payment, member, scheme, figures, today))
+                item = self._decide_one(index, payment, member, scheme, figures, today)
+                if payment.product and member is None and payment.member in known:
+                    item.reason = "not-in-product"
+                decided.append(item)
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:

@@ -85,6 +85,8 @@ async def resolve_suspense(
 ) -> Receipt:
     """Give a suspended payment to a member, by a new event that names the one it resolves; once.
 
+    It goes to the product that it names if the member is in it, else to the first that they joined.
+
     Raises:
         UnknownSuspense, AlreadyResolved, NotFound (no such member), and whatever the member's terms refuse.
     """
@@ -93,11 +95,14 @@ async def resolve_suspense(
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    found = await enrolment.in_their_products(session, await identity.members_by_number(session, keys, [member]))
+    payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
+    numbers = await identity.members_by_number(session, keys, [member])
+    found = await enrolment.in_their_products(session, numbers, product=payment.product)
+    if member not in found:  # whoever gives it to them knows better than the payer
+        found = await enrolment.in_their_products(session, numbers)
     if member not in found:
         raise NotFound
     ref = found[member]
-    payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
     asset = tenant.asset
     figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)

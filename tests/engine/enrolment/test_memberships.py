@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from engine.app import KINDS, LAWS, RUNNERS
 from engine.contributions import service as contributions
+from engine.contributions.errors import KeyReused
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.enrolment import service as enrolment
 from engine.enrolment.errors import AlreadyMember, NotInProduct, ProductsDoNotFit
@@ -25,6 +26,7 @@ from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant, Tenants, advance_clock
 from tests.factories import schemes
 
@@ -210,6 +212,42 @@ async def test_a_member_of_both_is_merged(scheme: Scheme) -> None:
         assert {row.joined for row in kinds} == {"2023-04-03"}
     assert await scheme.balances(older) == {"ltss": 0, "plus": 1000}
     assert await scheme.balances(younger) == {}
+    assert await scheme.broken() == []
+
+
+async def test_a_payment_goes_to_the_product_that_it_names(scheme: Scheme) -> None:
+    first, second = scheme.people
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        ref = await enrolment.find_member(session, scheme.keys, first.number)
+        await enrolment.join_product(session, scheme.tenant, scheme.keys, ref, "plus", actor="partner:1")
+
+    async def paid(who: Enrolled, product: str, reference: str = "") -> object:
+        payment = Payment(
+            member=who.number, amount="500", currency="RWF", channel=scheme.tenant.pack.channels[0].code,
+            reference=reference or secrets.token_hex(6), sent_by="partner:1", product=product,
+        )  # fmt: skip
+        lane = lane_of(who.number)
+        (answer,) = await contributions.receive(scheme.db, scheme.keys, scheme.tenant, [payment], lane=lane)
+        return answer
+
+    assert isinstance(await paid(first, "plus", "T-1"), Receipt)
+    await paid(first, "")
+    assert await scheme.balances(first) == {"ltss": 500, "plus": 500}
+    again, otherwise = await paid(first, "plus", "T-1"), await paid(first, "ltss", "T-1")
+    assert isinstance(again, Receipt)
+    assert isinstance(otherwise, KeyReused)
+    held = await paid(second, "plus")
+    assert isinstance(held, Receipt)
+    assert (held.state, held.reason) == ("suspended", "not-in-product")
+    assert isinstance(await paid(second, "minus"), UnknownProduct)
+    assert await scheme.balances(second) == {}
+
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        receipt = int(held.receipt)
+        await contributions.resolve_suspense(
+            session, scheme.keys, scheme.tenant, receipt, member=first.number, actor="staff:1"
+        )
+    assert await scheme.balances(first) == {"ltss": 500, "plus": 1000}
     assert await scheme.broken() == []
 
 
