@@ -62,10 +62,9 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="The provider's transaction id; it posts once, for ever.", examples=["UPI-20230403-000017"]),
     ]
     paid_on: Annotated[date | None, Meta(description="The day the payer paid; today if absent.")] = None
-    product: Annotated[
-        Word | None,
-        Meta(description="What it is for; the first product the member joined if absent.", examples=["ppp"]),
-    ] = None
+    product: (
+        Annotated[Word, Meta(description="What it is for; the first product the member joined if absent.")] | None
+    ) = None
 
 
 class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
