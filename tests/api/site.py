@@ -119,7 +119,7 @@ class Site:
     db: Database
     keys: FileKeyStore
     address: str
-    partner: Caller
+    wallet: Partner
     staff: Sequence[Caller]
     members: Sequence[Enrolled]
 
@@ -130,6 +130,12 @@ class Site:
     @property
     def today(self) -> date:
         return FIRST_DAY
+
+    @property
+    def partner(self) -> Caller:
+        """Return the partner with a token of now: a site outlives its tokens."""
+        issued = Tokens(self.keys.token_signing_key, issuer=self.address).issue(self.wallet, self.wallet.scopes)
+        return Caller({"Authorization": f"Bearer {issued.token}"}, PARTNER_SCOPES)
 
     def caller(self, permission: Permission, *, prefer_staff: bool = False) -> Caller:
         """Return somebody of this scheme who may do that."""
@@ -193,9 +199,6 @@ async def open_site(db: Database, keys: FileKeyStore, tenant: Tenant, address: s
     async with db.unit_of_work(tenant.tenant_id) as session:
         new = await access.create_partner(session, code="wallet", name="A wallet", scopes=PARTNER_SCOPES)
         links = [await access.bootstrap(session, f"staff {n}", roles=list(roles)) for n, roles in enumerate(STAFF)]
-    token = Tokens(keys.token_signing_key, issuer=address).issue(
-        Partner(tenant.tenant_id, new.partner_id, new.client_id, PARTNER_SCOPES), PARTNER_SCOPES
-    )
     staff = []
     for roles, link in zip(STAFF, links, strict=True):
         cookie = await access.enter(db, link, now=datetime.now(UTC))
@@ -206,7 +209,7 @@ async def open_site(db: Database, keys: FileKeyStore, tenant: Tenant, address: s
         db=db,
         keys=keys,
         address=address,
-        partner=Caller({"Authorization": f"Bearer {token.token}"}, PARTNER_SCOPES),
+        wallet=Partner(tenant.tenant_id, new.partner_id, new.client_id, PARTNER_SCOPES),
         staff=staff,
         members=await enrol(db, keys, tenant, ["sahyog"] * members),
     )

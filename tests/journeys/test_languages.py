@@ -19,6 +19,7 @@ from engine.runtime.database import Database
 from engine.runtime.http import problem_of
 from engine.runtime.locale import translator
 from engine.tenancy.service import Tenant
+from engine.worker import JOBS
 from tests.architecture.test_catalogues import errors
 from tests.engine.reports import scheme as schemes
 from tests.engine.reports.scheme import Scheme, open_scheme
@@ -108,7 +109,7 @@ async def walk(scheme: Scheme, page: Page, origin: str, member: str, language: s
 async def test_every_page_is_translated_and_fits(db: Database, tmp_path: Path, width: int) -> None:
     india = await open_scheme(db, tmp_path, "in-nps-lite")
     member = await lived(india, "en", "Asha Kumari")
-    data = data_of(india.tenant) | {"English", "हिन्दी", "2023-06-02.csv"}
+    data = data_of(india.tenant) | {"English", "हिन्दी", "2023-06-02.csv", *JOBS}
     async with serving(make_app(india)) as port, browsing() as browser:
         context = await browser.new_context(viewport={"width": width, "height": 640}, locale="en")
         page = await context.new_page()
