@@ -30,6 +30,7 @@ from engine.contributions.queries.matching import ClaimLine, MatchClaim, Shared,
 from engine.contributions.rules import SplitRule
 from engine.contributions.rules.matching import MatchClaimRule, MatchRule, match_scale
 from engine.funds import service as funds
+from engine.funds.rules import FundsRule
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
@@ -45,6 +46,7 @@ from engine.tenancy.service import Tenant
 
 STATE_MATCH = "state-match"
 _PEOPLE_AT_ONCE = 1000
+_MEMBERS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +281,12 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
             facts={"product": claim.product, "year_from": claim.year_from.isoformat()},
         ),
     )
-    members = await queries.members_shared_with(session, event_id)
-    await funds.allocate(session, tenant, [funds.ReconciledReceipt(one, event_id, collected) for one in members])
+    if tenant.rule(FundsRule, product=claim.product, dates=Dates(on=today, joined_on=today)) is not None:
+        members = await queries.members_shared_with(session, event_id)
+        for start in range(0, len(members), _MEMBERS_AT_ONCE):
+            chunk = members[start : start + _MEMBERS_AT_ONCE]
+            got = [funds.ReconciledReceipt(one, event_id, collected) for one in chunk]
+            await funds.allocate(session, tenant, got)
     return _told(tenant, claim_no, event_id, shared)
 
 

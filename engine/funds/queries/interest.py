@@ -160,7 +160,8 @@ select x.member_id, s.code, greatest(%(since)s::date, e.business_date + case
 """
 _EARNED = """
 create temporary table interest_earned (
-  member_id bigint not null, code int not null, candidate int not null, period int not null, minor bigint not null
+  member_id bigint not null, code int not null, candidate int not null, period int not null, minor bigint not null,
+  primary key (member_id, code, candidate, period)                    -- each later period looks up what an account had before
 ) on commit drop
 """
 _PRIOR = """coalesce((select sum(w.minor) from interest_earned w where %(compound)s and w.candidate = %(candidate)s
