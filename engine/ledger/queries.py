@@ -410,3 +410,28 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
 )
+
+
+async def write_gathered_event(session: AsyncSession, event_id: int, entry: Entry) -> None:
+    """Write the event of transfers that a statement over many members wrote, and its place in the queue.
+
+    `event_id` came from `next_batch_id`; the entry's own claims and transfers are none. The caller wrote the transfers,
+    balances and control deltas of it.
+    """
+    assert not entry.claims, entry
+    assert not entry.transfers, entry
+    given = {
+        "t": session.info["tenant_id"], "e": event_id, "m": entry.member_id, "day": entry.business_date, "actor": entry.actor,
+        "pack": entry.pack, "decision": entry.decision, "kind": int(entry.kind), "body": msgspec.json.encode(entry.body).decode(),
+    }  # fmt: skip
+    await session.execute(
+        text("""insert into events (member_id, event_id, body_digest, tenant_id, business_date, actor, pack, decision, kind, body)
+                values (:m, :e, 0, :t, :day, :actor, :pack, :decision, :kind, cast(:body as jsonb))"""),
+        given,
+    )
+    await session.execute(
+        text("""insert into batches (tenant_id, batch_id, n, recorded_at)
+                select :t, :e, 1, coalesce(clock_at, clock_timestamp()) from tenants where tenant_id = :t"""),
+        given,
+    )
+    await session.execute(text("insert into unsequenced (tenant_id, batch_id, n) values (:t, :e, 1)"), given)

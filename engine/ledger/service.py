@@ -52,6 +52,11 @@ async def post(
     )
 
 
+async def write_gathered_event(session: AsyncSession, event_id: int, entry: Entry) -> None:
+    """Write the event of transfers that a statement over many members wrote; `event_id` came from `next_batch_id`."""
+    await queries.write_gathered_event(session, event_id, entry)
+
+
 @asynccontextmanager
 async def in_lane(db: Database, tenant_id: int, lane: int) -> AsyncIterator[tuple[AsyncSession, datetime]]:
     """Open a unit of work once no other transaction writes in the tenant's posting lane; with the scheme's instant then."""

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions.rules.matching import MatchScale
+from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
 
 
@@ -387,28 +388,16 @@ async def share_receipt(
     shared = Shared(*booked)
     facts = {**how.facts, "claim": claim.claim_no, "receipt": str(receipt), "members": shared.members, "given": str(shared.given),
              "taken": str(shared.taken), "uncovered": str(shared.uncovered)}  # fmt: skip
-    await connection.execute(
-        """insert into events (member_id, event_id, body_digest, tenant_id, business_date, actor, pack, decision, kind, body)
-           values (%s, %s, 0, %s, %s, %s, %s, %s, 154, %s::jsonb)""",
-        (
-            -tenant,
-            given["event"],
-            tenant,
-            how.day,
-            how.actor,
-            how.pack,
-            how.decision,
-            msgspec.json.encode(facts).decode(),
-        ),
+    entry = Entry(
+        member_id=-tenant,
+        kind=EventKind.MATCH_SHARED,
+        business_date=how.day,
+        actor=how.actor,
+        pack=how.pack,
+        decision=how.decision,
+        body=facts,
     )
-    await connection.execute(
-        """insert into batches (tenant_id, batch_id, n, recorded_at)
-           select %s, %s, 1, coalesce(clock_at, clock_timestamp()) from tenants where tenant_id = %s""",
-        (tenant, given["event"], tenant),
-    )
-    await connection.execute(
-        "insert into unsequenced (tenant_id, batch_id, n) values (%s, %s, 1)", (tenant, given["event"])
-    )
+    await ledger.write_gathered_event(session, int(row[0]), entry)
     await connection.execute(
         "update match_receipts set shared_event = %(event)s where event_id = %(receipt)s", {**given, "receipt": receipt}
     )

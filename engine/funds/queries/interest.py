@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.rules.crediting import Weights, YearTerms
 from engine.kernel.rounding import Rounding
+from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
 
 MOST_MEMBERS = 10_000
@@ -307,18 +309,16 @@ async def book_interest(session: AsyncSession, run: Run, range_no: int, posting:
         came = Came(*booked)
         facts = {**posting.facts, "range": range_no, "members": came.members, "credited": str(came.credited),
                  "recovered": str(came.recovered), "uncovered": str(came.uncovered)}  # fmt: skip
-        await connection.execute(
-            """insert into events (member_id, event_id, body_digest, tenant_id, business_date, actor, pack, decision, kind, body)
-               values (%s, %s, 0, %s, %s, %s, %s, %s, 131, %s::jsonb)""",
-            (-tenant, event, tenant, posting.day, posting.actor, posting.pack, posting.decision,
-             msgspec.json.encode(facts).decode()),
-        )  # fmt: skip
-        await connection.execute(
-            """insert into batches (tenant_id, batch_id, n, recorded_at)
-               select %s, %s, 1, coalesce(clock_at, clock_timestamp()) from tenants where tenant_id = %s""",
-            (tenant, event, tenant),
+        entry = Entry(
+            member_id=-tenant,
+            kind=EventKind.INTEREST_CREDITED,
+            business_date=posting.day,
+            actor=posting.actor,
+            pack=posting.pack,
+            decision=posting.decision,
+            body=facts,
         )
-        await connection.execute("insert into unsequenced (tenant_id, batch_id, n) values (%s, %s, 1)", (tenant, event))
+        await ledger.write_gathered_event(session, event, entry)
     await connection.execute(
         """update interest_ranges set is_done = true, event_id = %s, members = %s, credited = %s, recovered = %s, uncovered = %s
             where run_no = %s and range_no = %s""",
