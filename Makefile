@@ -22,7 +22,7 @@ demo: $(STAMP)  ## Run the main job: two schemes on real prices, then serve. ONC
 	$(BIN)/akiba demo run $(if $(ONCE),--once)
 
 test: $(STAMP)  ## Run the tests. ARGS="tests/engine/ledger -k overdraw" chooses.
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(STAMP)  ## Check style, types, layers and migrations.
 	$(BIN)/ruff check

@@ -1,6 +1,6 @@
 """One server for the tests of the API: two Indian schemes side by side, one that the fuzzing has to itself, and another country's."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 from tests.api.site import Served, Site, listening, open_site
+from tests.factories.presence import present
 from tests.factories.schemes import serve
 from tests.factories.wallets import write_counterparties
 
@@ -43,24 +44,32 @@ def served(
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def site(served: Served, db: Database, keys: FileKeyStore) -> Site:
+async def site(served: Served, db: Database, keys: FileKeyStore) -> AsyncIterator[Site]:
     """The scheme that calls."""
-    return await open_site(db, keys, served.tenants[0], served.address)
+    site = await open_site(db, keys, served.tenants[0], served.address)
+    with present(site.look):
+        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def neighbour(served: Served, db: Database, keys: FileKeyStore) -> Site:
+async def neighbour(served: Served, db: Database, keys: FileKeyStore) -> AsyncIterator[Site]:
     """Another scheme of the same country in the same deployment."""
-    return await open_site(db, keys, served.tenants[1], served.address)
+    site = await open_site(db, keys, served.tenants[1], served.address)
+    with present(site.look):
+        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def fuzzed(served: Served, db: Database, keys: FileKeyStore) -> Site:
+async def fuzzed(served: Served, db: Database, keys: FileKeyStore) -> AsyncIterator[Site]:
     """A scheme to which anything may be done."""
-    return await open_site(db, keys, served.tenants[2], served.address)
+    site = await open_site(db, keys, served.tenants[2], served.address)
+    with present(site.look):
+        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def guest(served: Served, db: Database, keys: FileKeyStore) -> Site:
+async def guest(served: Served, db: Database, keys: FileKeyStore) -> AsyncIterator[Site]:
     """A third scheme of that country, which calls by its neighbour's address."""
-    return await open_site(db, keys, served.tenants[3], served.address)
+    site = await open_site(db, keys, served.tenants[3], served.address)
+    with present(site.look):
+        yield site

@@ -21,6 +21,7 @@ from engine.kernel.price_files import PublishedPrice
 from engine.runtime.settings import load_settings
 from integrations.fund_managers.cra_files.adapter import CraFiles
 from tests.conftest import create_database
+from tests.factories.presence import present
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_DAY = date(2023, 4, 3)
@@ -142,7 +143,8 @@ def deployment(superuser_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     try:
         machine.await_ready()
         india, rwanda = (_scheme(machine, packs[code]) for code in ("in-nps-lite", "rw-ejoheza"))
-        yield Deployment(machine, india, rwanda, folder)
+        with present(lambda: [one.operator.page("/v1/operations/session") for one in (india, rwanda)]):
+            yield Deployment(machine, india, rwanda, folder)
         india.partner.close()
         rwanda.partner.close()
         machine.check()
