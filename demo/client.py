@@ -163,15 +163,20 @@ class Operator:
             self._site.ask("GET", path, Cookie=self._cookie, Accept="text/html"), 200, f"GET {path}"
         ).body.decode()
 
-    def post(self, path: str, body: object, *, status: int = 200) -> Any:
+    def get(self, path: str) -> Any:
+        """Return the JSON of a page that must be there."""
+        return expect(self._site.ask("GET", path, Cookie=self._cookie), 200, f"GET {path}").json
+
+    def post(self, path: str, body: object, *, status: int = 200, key: str = "") -> Any:
         """Send JSON and return the JSON that came back."""
-        return self._send(path, json.dumps(body).encode(), "application/json", status)
+        extra = {"Idempotency_Key": key} if key else {}
+        return self._send(path, json.dumps(body).encode(), "application/json", status, **extra)
 
     def upload(self, path: str, raw: bytes, *, status: int = 200, **query: str) -> Any:
         """Send a file as it is and return the JSON that came back."""
         return self._send(f"{path}?{urlencode(query, quote_via=quote)}", raw, "application/octet-stream", status)
 
-    def _send(self, path: str, raw: bytes, media_type: str, status: int) -> Any:
+    def _send(self, path: str, raw: bytes, media_type: str, status: int, **extra: str) -> Any:
         answer = self._site.ask(
             "POST",
             path,
@@ -179,6 +184,7 @@ class Operator:
             Cookie=self._cookie,
             X_CSRF_Token=self._csrf,
             Content_Type=media_type,
+            **extra,
         )
         return expect(answer, status, f"POST {path}").json
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from demo.client import Credentials, Site
 from demo.plan import Plan
 from demo.proof import Proof
+from demo.retiring import Retired
 from demo.year import Tally
 from demo.year_end import YearEnded
 
@@ -102,6 +103,8 @@ def _rows(
     row("units of residue", lambda t, *_: f"{t.residue_units:,.4f}" if t.orders else "")
     row("interest credited", lambda t, _, currency: _interest(t.year_end, currency))
     row("state money shared", lambda t, _, currency: _state_money(t.year_end, currency))
+    row("retired and paid out", lambda t, _, currency: _retired(t.retired, currency))
+    row("payouts failed, refused, paid again", lambda t, *_: _not_at_once(t.retired))
     row("events, transfers", lambda _, p, __: f"{p.events:,}, {p.transfers:,}")
     row("last checkpoint", lambda _, p, __: f"{p.log_size:,} entries")
     row("akiba check", lambda _, p, __: "no law broken" if not p.laws_broken else f"{p.laws_broken} broken")
@@ -121,6 +124,14 @@ def _interest(ended: YearEnded | None, currency: str) -> str:
 
 def _state_money(ended: YearEnded | None, currency: str) -> str:
     return f"{ended.claim_lines:,}: {_money(ended.shared, currency)}" if ended else ""
+
+
+def _retired(ended: Retired | None, currency: str) -> str:
+    return f"{ended.members:,}: {_money(ended.amount, currency)}" if ended else ""
+
+
+def _not_at_once(ended: Retired | None) -> str:
+    return f"{ended.failed}, {ended.refused}, {ended.failed + ended.refused}" if ended else ""
 
 
 def _money(amount: Decimal, currency: str) -> str:

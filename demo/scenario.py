@@ -114,6 +114,20 @@ class YearEnd(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     paid_by: str
 
 
+class Retiring(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """On the last day those of `from_age` and older take what they saved by the option `rule`, paid to their wallets.
+
+    Of all, the share `failing` has a wallet written down at first that cannot be paid, which is `unpayable` of a
+    channel. Each channel's operator misbehaves `misbehaving` times in every way.
+    """
+
+    from_age: Annotated[int, Meta(ge=18, le=120)]
+    rule: str
+    failing: Share = 0.0
+    unpayable: Mapping[str, str] = {}
+    misbehaving: Annotated[int, Meta(ge=0)] = 0
+
+
 class Saver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person whose account is calculated by hand: the same one however large the demo is.
 
@@ -150,6 +164,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mishaps: Mishaps = Mishaps()
     collecting: Collecting | None = None
     year_end: YearEnd | None = None
+    retiring: Retiring | None = None
     saver: tuple[Saver, ...] = ()
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from demo.collecting import Round, Sandbox
 from demo.people import Person
 from demo.plan import Payment, Plan
 from demo.processes import Machine
+from demo.retiring import Retired, RetiringRound
 from demo.scenario import Pack, Way
 from demo.year_end import YearEnded, YearEnding
 from engine.kernel.price_files import PublishedPrice
@@ -63,6 +64,7 @@ class Tally:
     units: Decimal = Decimal(0)
     residue_units: Decimal = Decimal(0)
     year_end: YearEnded | None = None
+    retired: Retired | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -137,6 +139,7 @@ class Year:
             self.tally.days += 1
             self._progress(1 + len(payments))
         self._reconcile(self.plan.days[-1], (), last=True)
+        self._retire(self.plan.days[-1])
         self._tell_holdings(self.plan.days[-1])
 
     def _advance(self, day: date, at: str) -> None:
@@ -328,6 +331,24 @@ class Year:
         self._import_statement(wanted.paid_by, day, [line], name=f"{wanted.paid_by}-state-{day.isoformat()}.csv")
         with self._timed("year end"):
             ending.share(number, ended)
+
+    def _retire(self, day: date) -> None:
+        """Let those who are old enough take what they saved, and find each payout on the operators' statements."""
+        wanted = self._pack.scenario.retiring
+        if wanted is None:
+            return
+        with self._timed("retirement"):
+            sandbox = Sandbox(self._counterparties, self._pack.code)
+            retiring = RetiringRound(self._pack, wanted, sandbox, self._partner, self._staff)
+            self.tally.retired = ended = retiring.run(self.plan.people, self.numbers, day)
+            for how, times in ended.misbehaved.items():
+                self.tally.misbehaved[how] = self.tally.misbehaved.get(how, 0) + times
+            for channel, movements in ended.movements.items():
+                lines = self._bank_lines(channel, movements, day)
+                raw = _csv(("date", "reference", "amount", "currency", "balance"), lines)
+                name = f"{channel}-payouts-{day.isoformat()}.csv"
+                self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
+            retiring.await_settled()
 
     # -- the evening
 

@@ -5,6 +5,7 @@ A simulator is the other side: it keeps its own books, in memory, and can be tol
     POST /simulator/misbehave   {"how": "late", "times": 2}
     GET  /simulator/movements   every movement of money, as the operator's own books have it
     GET  /simulator/counts      how often it has misbehaved, by how
+    POST /simulator/holders     {"+250780000001": "Given Family"}: whose accounts these are, where it tells
 
 `times` counts requests that move money, or callbacks, whichever the misbehaviour is about.
 """
@@ -119,6 +120,7 @@ class Simulator:
         """
         self.movements: list[Movement] = []
         self.counts: Counter[Misbehaviour] = Counter()
+        self.holders: dict[str, str] = {}
         self.settle_seconds = settle_seconds
         self._callbacks = callbacks
         self._planned: list[Misbehaviour] = []
@@ -126,6 +128,7 @@ class Simulator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._routes: list[tuple[str, re.Pattern[str], Answering, bool]] = []
         self.route("POST", "/simulator/misbehave", self._misbehave)
+        self.route("POST", "/simulator/holders", self._name_holders)
         self.route("GET", "/simulator/movements", lambda _: Reply.of(self.movements))
         self.route("GET", "/simulator/counts", lambda _: Reply.of(self.counts))
 
@@ -188,6 +191,19 @@ class Simulator:
         except (KeyError, TypeError, ValueError):
             return Reply.of({"how": list(Misbehaviour), "times": "how often"}, 400)
         return Reply.of({"planned": self._planned})
+
+    def _name_holders(self, call: Call) -> Reply:
+        said = call.json()
+        if not isinstance(said, dict):
+            return Reply.of({"+250780000001": "Given Family"}, 400)
+        self.holders |= {str(number).lstrip("+"): str(name) for number, name in said.items()}
+        return Reply.of({"holders": len(self.holders)})
+
+    def holder(self, msisdn: str) -> tuple[str, str]:
+        """Return (given, family) name of whose account a number is; the number may lack its country's code."""
+        name = next((name for number, name in self.holders.items() if number.endswith(msisdn)), "Sand Box")
+        given, _, family = name.partition(" ")
+        return given, family
 
     def _next(self, *, of_callbacks: bool) -> Misbehaviour | None:
         how = next((one for one in self._planned if one.is_of_callbacks is of_callbacks), None)

@@ -188,6 +188,8 @@ def _reduced(pack: Pack) -> dict[str, Any]:
     if "collecting" in whole:
         left = dict.fromkeys(whole["collecting"]["left_unknown"], 1)
         whole["collecting"] |= {"requests": 20, "misbehaving": 1, "left_unknown": left}
+    if "retiring" in whole:
+        whole["retiring"] |= {"misbehaving": 1}
     return whole
 
 

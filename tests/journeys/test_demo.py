@@ -17,7 +17,7 @@ from demo.collecting import MISBEHAVIOURS
 from tests.conftest import create_database
 from tests.journeys.conftest import ROOT, planned
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 _AKIBA = [sys.executable, "-c", "from engine.cli import main; main()"]
 
 
@@ -45,7 +45,7 @@ def run(environment: dict[str, str], *arguments: str, **changes: str) -> subproc
         capture_output=True,
         text=True,
         env=environment | changes,
-        timeout=400,
+        timeout=840,
     )
 
 
@@ -82,6 +82,18 @@ def test_payments_were_asked_for_through_operators_that_misbehave(loaded: dict[s
     assert (rwanda["left_unknown"], rwanda["not_paid"] >= 4) == (1, True)
     assert float(rwanda["collected_amount"]) == 500 * rwanda["collected"]
     assert set(rwanda["misbehaved"]) == {*MISBEHAVIOURS}
+
+
+def test_who_retires_is_paid_also_where_a_wallet_fails_or_is_a_strangers(loaded: dict[str, Any]) -> None:
+    retired = loaded["tenants"]["rw-ejoheza"]["retired"]
+
+    assert loaded["tenants"]["in-apy"]["retired"] is None
+    assert retired["members"] >= 3
+    assert (retired["failed"], retired["refused"] >= 1) == (1, True)
+    movements = [amount for moved in retired["movements"].values() for _, amount in moved]
+    assert len(movements) == retired["members"]
+    assert -sum(map(int, movements)) == int(retired["amount"]) > 0
+    assert retired["misbehaved"]
 
 
 def test_units_were_bought_where_there_are_funds(loaded: dict[str, Any]) -> None:

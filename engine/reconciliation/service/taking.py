@@ -25,6 +25,7 @@ from engine.reconciliation.service.booking import chunks
 from engine.reconciliation.service.matching import match_statements
 from engine.reconciliation.service.telling import Break, break_of, fixed
 from engine.runtime.database import Database, Role, retry_transaction
+from engine.runtime.jobs import promise
 from engine.runtime.sealing import seal
 from engine.runtime.secrets import KeyStore
 from engine.tenancy.rules.manifest import Channel
@@ -128,6 +129,8 @@ async def import_statement(
         breaks = await matching.open_lines(session, most=MOST_NAMED, statement_ids=taken.statements)
         gap = await queries.follows_nothing(session, taken.statements)
         today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        if unmatched:
+            await promise(session, "benefits.settle_payouts", tenant_id=tenant.tenant_id)
     return StatementReport(
         file=name,
         sha256=taken.sha256,

@@ -207,7 +207,8 @@ class AirtelSimulator(Simulator):
         msisdn = call.path["msisdn"]
         if msisdn.endswith("040"):
             return _reply({}, "DP02200000000", success=False)
-        said = {"first_name": "Sand", "last_name": "Box", "msisdn": msisdn[-9:], "is_barred": msisdn.endswith("050")}
+        given, family = self.holder(msisdn)
+        said = {"first_name": given, "last_name": family, "msisdn": msisdn[-9:], "is_barred": msisdn.endswith("050")}
         return _reply(
             {**said, "grade": "SUBS", "is_pin_set": True, "registration": {"id": "1", "status": "SUBS"}},
             "DP02200000001",

@@ -229,7 +229,8 @@ class MtnSimulator(Simulator):
 
     def _info(self, product: str, call: Call) -> Reply:
         refused = self._entered(product, call)
-        claims = {"sub": "0", "given_name": "Sand", "family_name": "Box", "locale": "sv_SE", "gender": "MALE"}
+        given, family = self.holder(call.path["id"])
+        claims = {"sub": "0", "given_name": given, "family_name": family, "locale": "sv_SE", "gender": "MALE"}
         return refused or Reply.of({**claims, "birthdate": "1976-08-13", "updated_at": 0})
 
     def _create_preapproval(self, call: Call) -> Reply:
