@@ -1,6 +1,6 @@
 """Matching a statement's lines to as many receipts, one to one, against the bare SQL join of the two tables.
 
-Ours: `reconciliation.service.match_statements`: chunks of 20,000 lines, each a transaction that finds the receipts, writes
+Ours: `reconciliation.service.match_statements`: chunks of 50,000 lines, each a transaction that finds the receipts, writes
 the matches, and allocates their money to the open dealing, under row-level security. The denominator joins the lines to
 the claims and the receipts' transfers by reference and writes the pairs into an empty table, in one statement, analysed before.
 """

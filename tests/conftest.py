@@ -42,6 +42,8 @@ def create_database(superuser_url: str, name: str) -> tuple[str, str]:
             )
             connection.execute(f"grant {role} to {name}_owner with admin true, inherit false, set false")
         connection.execute(f"create database {name} owner {name}_owner")
+        connection.execute(f"revoke all on database {name} from public")
+        connection.execute(f"grant connect, temporary on database {name} to {name}_app")
     url = make_url(superuser_url)
     return tuple(  # type: ignore[return-value]
         url.set(username=f"{name}_{kind}", password=password, database=name).render_as_string(hide_password=False)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion, ReconciledReceipt
 from engine.kernel.prices import Price
+from engine.runtime.arrays import BigInts, Ints
 from engine.runtime.database import driver
 
 
@@ -34,39 +35,55 @@ class Share:
     allocated_on: date
 
 
+_STAGED = """
+create temporary table if not exists staged_receipts (member_id bigint, event_id bigint, collected int) on commit drop
+"""
+
 _CASH = """
-with receipts as (select * from unnest(%(members)s::bigint[], %(events)s::bigint[], %(collected)s::int[])
-                    r(member_id, event_id, collected)),
-cash as materialized (
-  select r.member_id, r.event_id, r.collected, t.credit as code, sum(t.amount)::bigint as amount, c.product, m.group_code,
-         case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end as joined_on
-    from receipts r
-    join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
-    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
-    join memberships m on m.member_id = r.member_id and m.product = c.product
-   where t.tenant_id = %(tenant)s
-   group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on)
+create temporary table if not exists staged_cash (
+  member_id bigint, event_id bigint, amount bigint, collected int, code int, joined_on date, product text, group_code text)
+on commit drop
+"""
+
+_CASH_OF_STAGED = """
+insert into staged_cash (member_id, event_id, amount, collected, code, joined_on, product, group_code)
+select r.member_id, r.event_id, sum(t.amount)::bigint, r.collected, t.credit,
+       case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end, c.product, m.group_code
+  from staged_receipts r
+  join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
+  join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
+  join memberships m on m.member_id = r.member_id and m.product = c.product
+ where t.tenant_id = %(tenant)s
+ group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on
 """
 
 
-def _of(session: AsyncSession, receipts: Sequence[ReconciledReceipt], by_joining: Collection[str]) -> dict[str, object]:
-    return {
-        "tenant": session.info["tenant_id"],
-        "by_joining": list(by_joining),
-        "members": [receipt.member_id for receipt in receipts],
-        "events": [receipt.event_id for receipt in receipts],
-        "collected": [receipt.collected for receipt in receipts],
-    }
-
-
-async def cohorts(
-    session: AsyncSession, receipts: Sequence[ReconciledReceipt], *, by_joining: Collection[str]
-) -> list[Cohort]:
-    """Return the cohorts of whoever the receipts' cash belongs to; joining days count in the products `by_joining`."""
+async def stage_receipts(session: AsyncSession, receipts: Sequence[ReconciledReceipt] = ()) -> None:
+    """Lay receipts out as `staged_receipts` (member_id, event_id, collected), of this transaction, in place of any before."""
     connection = await driver(session)
+    await connection.execute(_STAGED)
+    await connection.execute("truncate staged_receipts")
+    if receipts:
+        await connection.execute(
+            "insert into staged_receipts select * from unnest(%b::bigint[], %b::bigint[], %b::int[])",
+            (
+                BigInts([one.member_id for one in receipts]),
+                BigInts([one.event_id for one in receipts]),
+                Ints([one.collected for one in receipts]),
+            ),
+        )
+
+
+async def cohorts(session: AsyncSession, *, by_joining: Collection[str]) -> list[Cohort]:
+    """Return the cohorts of whoever the staged receipts' cash belongs to; joining days count in the products `by_joining`."""
+    connection = await driver(session)
+    # What both hold is looked up by key: the planner must know how many there are.
+    for statement in (_CASH, "truncate staged_cash", "analyze staged_receipts"):
+        await connection.execute(statement)
+    await connection.execute(_CASH_OF_STAGED, {"tenant": session.info["tenant_id"], "by_joining": list(by_joining)})
+    await connection.execute("analyze staged_cash")
     cursor = await connection.execute(
-        f"{_CASH} select distinct product, group_code, nullif(joined_on, '-infinity') from cash order by 1, 2, 3",
-        _of(session, receipts, by_joining),
+        "select distinct product, group_code, nullif(joined_on, '-infinity') from staged_cash order by 1, 2, 3"
     )
     return [Cohort(*row) for row in await cursor.fetchall()]
 
@@ -89,13 +106,11 @@ async def open_dealing(session: AsyncSession, product: str, day: date) -> int:
 
 async def allocate(
     session: AsyncSession,
-    receipts: Sequence[ReconciledReceipt],
     shares: Sequence[Share],
     *,
-    by_joining: Collection[str],
     waiting: Collection[str],
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Put the receipts' cash into dealings; return the sum, and which (member_id, event_id) no share was given for.
+    """Put the cash that `cohorts` found into dealings; return the sum, and which (member_id, event_id) no share was given for.
 
     Only receipts of the products in `waiting` are returned so: cash of products that deal in no fund waits for nothing.
 
@@ -103,8 +118,7 @@ async def allocate(
     """
     connection = await driver(session)
     cursor = await connection.execute(
-        f"""{_CASH},
-        shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, fund_id, share_bp, is_first,
+        """with shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, fund_id, share_bp, is_first,
                           dealing_id, allocated_on
                      from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(funds)s::int[], %(bps)s::int[],
                      %(firsts)s::boolean[], %(dealings)s::int[], %(days)s::date[])
@@ -112,7 +126,7 @@ async def allocate(
         parts as (
           select cash.member_id, cash.event_id, cash.code, cash.collected, cash.amount, s.fund_id, s.dealing_id, s.allocated_on, s.is_first,
                  div(cash.amount::numeric * s.share_bp, 10000)::bigint as part
-            from cash join shares s using (product, group_code, joined_on)),
+            from staged_cash cash join shares s using (product, group_code, joined_on)),
         placed as (
           insert into allocations (member_id, event_id, amount, tenant_id, dealing_id, code, collected, fund_id, allocated_on)
           select member_id, event_id, amount, %(tenant)s, dealing_id, code, collected, fund_id, allocated_on from (
@@ -123,11 +137,11 @@ async def allocate(
           returning amount)
         select 0::bigint, 0::bigint, coalesce(sum(amount), 0)::bigint from placed
         union all
-        select distinct member_id, event_id, 0::bigint from cash
+        select distinct member_id, event_id, 0::bigint from staged_cash cash
          where product = any(%(waiting)s::text[]) and not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
                               and s.joined_on = cash.joined_on)""",
         {
-            **_of(session, receipts, by_joining),
+            "tenant": session.info["tenant_id"],
             "waiting": list(waiting),
             "products": [share.cohort.product for share in shares],
             "groups": [share.cohort.group for share in shares],

@@ -6,10 +6,12 @@ from engine.funds.service.allocating import (
     Allocated,
     AllocationState,
     allocate,
+    allocate_staged,
     allocation_state,
     hold_allocating,
     hold_allocation,
     release,
+    stage_nothing,
 )
 from engine.funds.service.crediting import InterestReport, credit_interest
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
@@ -46,6 +48,7 @@ __all__ = [
     "UnsettledSale",
     "WaitingCash",
     "allocate",
+    "allocate_staged",
     "allocation_state",
     "approve_price",
     "credit_interest",
@@ -63,6 +66,7 @@ __all__ = [
     "sale_progress",
     "sell",
     "settle_sales",
+    "stage_nothing",
     "unsettled_sales",
     "withdraw_sale",
 ]

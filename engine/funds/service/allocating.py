@@ -55,6 +55,17 @@ async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[Rec
     """
     if not receipts:
         return Allocated()
+    await queries.stage_receipts(session, receipts)
+    return await allocate_staged(session, tenant)
+
+
+async def stage_nothing(session: AsyncSession) -> None:
+    """Make an empty table `staged_receipts` (member_id, event_id, collected) of this transaction, for `allocate_staged`."""
+    await queries.stage_receipts(session)
+
+
+async def allocate_staged(session: AsyncSession, tenant: Tenant) -> Allocated:
+    """Put the cash of the receipts in `staged_receipts` into the open dealings of their products, as `allocate`."""
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.pack.time_zone)
     by_joining = [product.code for product in tenant.pack.products if _goes_by_joining(tenant, product.code)]
@@ -62,7 +73,7 @@ async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[Rec
     unchosen_products: set[str] = set()
     rules: set[str] = set()
     dealings: dict[str, tuple[int, date]] = {}
-    for cohort in await queries.cohorts(session, receipts, by_joining=by_joining):
+    for cohort in await queries.cohorts(session, by_joining=by_joining):
         funds = tenant.rule(FundsRule, product=cohort.product, dates=Dates(on=today, joined_on=cohort.joined_on))
         dealing = tenant.rule(DealingRule, product=cohort.product, dates=Dates(on=today))
         if funds is None:
@@ -85,9 +96,7 @@ async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[Rec
         shares.extend(
             Share(cohort, numbers[code], share, code == min(chosen), number, day) for code, share in chosen.items()
         )
-    amount, without = await queries.allocate(
-        session, receipts, shares, by_joining=by_joining, waiting=sorted(unchosen_products)
-    )
+    amount, without = await queries.allocate(session, shares, waiting=sorted(unchosen_products))
     return Allocated(amount, tuple(without), tuple(sorted(rules)))
 
 

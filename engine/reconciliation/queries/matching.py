@@ -1,6 +1,6 @@
 """SQL of matching: lines that wait, the receipts and orders they may be, and receipts that wait for a fund."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.funds import service as funds
 from engine.funds.rules import ReconciledReceipt
 from engine.ledger.rules import EventKind
+from engine.runtime.arrays import BigInts, Ints, UUIDs
 from engine.runtime.database import driver
 
 
@@ -93,7 +94,7 @@ _OPEN = (
 # The sum stops an index from being used for the ids, which would search it once for each.
 _RECEIPTS = """
 select member_id, event_id, kind from events
- where event_id between %s and %s and kind in (10, 11, 153) and event_id + 0 = any(%s)
+ where event_id between %s and %s and kind in (10, 11, 153) and event_id + 0 = any(%b)
 """
 
 _FACTS = """
@@ -135,11 +136,14 @@ async def open_lines(
     )
     lines = await cursor.fetchall()
     wanted_digests = [digest for line in lines for digest in line[-2:] if digest is not None]
-    cursor = await connection.execute("select digest, event_id from claims where digest = any(%s)", (wanted_digests,))
+    cursor = await connection.execute(
+        "select digest, event_id from claims where digest = any(%b)", (UUIDs(wanted_digests),)
+    )
     claimed: dict[UUID, int] = dict(await cursor.fetchall())
     receipts: dict[int, tuple[int, int]] = {}
-    for stretch in _stretches(sorted(set(claimed.values()))):
-        cursor = await connection.execute(_RECEIPTS, (stretch[0], stretch[-1], stretch))
+    events = sorted(set(claimed.values()))
+    for first, last in _stretches([(event, event) for event in events]):
+        cursor = await connection.execute(_RECEIPTS, (first, last, BigInts(events)))
         receipts.update({event: (member, kind) for member, event, kind in await cursor.fetchall()})
 
     def event_of(digests: Sequence[UUID | None]) -> int:
@@ -185,8 +189,9 @@ async def receipts_in(session: AsyncSession, account: str, event_ids: Sequence[i
     """Return (member, is suspended, account's code, what it booked there, is reversed, is matched) of receipts, by event."""
     connection = await driver(session)
     found: dict[int, ReceiptFound] = {}
-    for stretch in _stretches(sorted(set(event_ids))):
-        cursor = await connection.execute(_RECEIPTS, (stretch[0], stretch[-1], stretch))
+    events = sorted(set(event_ids))
+    for first, last in _stretches([(event, event) for event in events]):
+        cursor = await connection.execute(_RECEIPTS, (first, last, BigInts(events)))
         kinds = {event: (member, kind) for member, event, kind in await cursor.fetchall()}
         keys = ([member for member, _ in kinds.values()], list(kinds), [account] * len(kinds))
         cursor = await connection.execute(_FACTS, keys)
@@ -197,14 +202,14 @@ async def receipts_in(session: AsyncSession, account: str, event_ids: Sequence[i
     return found
 
 
-def _stretches(event_ids: Sequence[int]) -> list[list[int]]:
-    """Cut sorted event ids wherever an hour lies between two: each stretch is one range of the block-range index."""
-    found: list[list[int]] = []
-    for event_id in event_ids:
-        if found and event_id - found[-1][-1] <= _HOUR:
-            found[-1].append(event_id)
+def _stretches(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join sorted ranges of event ids wherever less than an hour lies between two: each is one range of the block-range index."""
+    found: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if found and first - found[-1][1] <= _HOUR:
+            found[-1] = (found[-1][0], last)
         else:
-            found.append([event_id])
+            found.append((first, last))
     return found
 
 
@@ -216,17 +221,186 @@ async def count_open_lines(session: AsyncSession, statement_ids: Sequence[int]) 
     return int(value)
 
 
-async def add_matches(session: AsyncSession, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
-    """Match (member_id, event_id, statement_id, line_no, matched_event); the lines wait no more. Needs the jobs role."""
+_TABLES = """
+create temporary table if not exists tried_lines (
+  statement_id bigint, amount bigint, first_event bigint, second_event bigint, line_no int, account text) on commit drop;
+create temporary table if not exists claimed_ids (event_id bigint) on commit drop;
+create temporary table if not exists claimed_receipts (event_id bigint, member_id bigint, kind int) on commit drop;
+create temporary table if not exists lines_beside (
+  member_id bigint, event_id bigint, statement_id bigint, amount bigint, line_no int, collected int, is_suspended boolean) on commit drop;
+create temporary table if not exists picked_lines (
+  member_id bigint, event_id bigint, statement_id bigint, amount bigint, line_no int, collected int,
+  is_suspended boolean, is_reversed boolean) on commit drop;
+truncate tried_lines, claimed_ids, claimed_receipts, lines_beside, picked_lines
+"""
+
+_TRY = """
+insert into tried_lines (statement_id, amount, first_event, second_event, line_no, account)
+select q.statement_id, q.amount, k1.event_id, k2.event_id, q.line_no, q.account
+  from (select u.statement_id, u.line_no, l.amount, s.account, l.reference_digest, l.other_digest
+          from unmatched_lines u
+          join statement_lines l using (tenant_id, statement_id, line_no)
+          join statements s using (tenant_id, statement_id)
+         where (u.statement_id, u.line_no) > (%(statement)s, %(line)s) and l.amount > 0
+         order by u.statement_id, u.line_no limit %(most)s) q
+  left join claims k1 on k1.digest = q.reference_digest
+  left join claims k2 on k2.digest = q.other_digest
+"""
+
+_HOURS = "select min(event_id), max(event_id) from claimed_ids group by event_id / %s order by 1"
+
+_CLAIMED = """
+insert into claimed_receipts (event_id, member_id, kind)
+select event_id, member_id, kind from events
+ where event_id between %(first)s and %(last)s and kind in (10, 11, 153)
+   and event_id + 0 in (select event_id from claimed_ids where event_id between %(first)s and %(last)s)
+"""
+
+# Keys are plain columns before receipts are looked up by them: behind the tenants' wall nothing else finds an index.
+_BESIDE = """
+insert into lines_beside (member_id, event_id, statement_id, amount, line_no, collected, is_suspended)
+select coalesce(one.member_id, other.member_id), coalesce(one.event_id, other.event_id), t.statement_id, t.amount, t.line_no, a.code,
+       coalesce(one.kind, other.kind) in (11, 153)
+  from tried_lines t
+  left join claimed_receipts one on one.event_id = t.first_event
+  left join claimed_receipts other on other.event_id = t.second_event and one.event_id is null
+  join chart a on a.kind = 'collections' and a.party = t.account
+ where one.event_id is not null or other.event_id is not null
+"""
+
+# A receipt is shown by the first line that bears one of its references and exactly its amount. The limits keep each look-up
+# one by key: what is matched already is never read whole.
+_PICK = """
+insert into picked_lines (member_id, event_id, statement_id, amount, line_no, collected, is_suspended, is_reversed)
+select distinct on (l.member_id, l.event_id) l.member_id, l.event_id, l.statement_id, l.amount, l.line_no, l.collected, l.is_suspended,
+       reversed.yes is not null
+  from lines_beside l
+  left join lateral (select true as yes from matches m where m.member_id = l.member_id and m.event_id = l.event_id limit 1) matched on true
+  left join lateral (select true as yes from corrections x
+                      where x.corrects_member = l.member_id and x.corrects_event = l.event_id limit 1) reversed on true
+  cross join lateral (select sum(x.amount)::bigint as received from transfers x
+                       where x.member_id = l.member_id and x.event_id = l.event_id and x.debit = l.collected) r
+ where r.received = l.amount and matched.yes is null
+ order by l.member_id, l.event_id, l.statement_id, l.line_no
+"""
+
+
+async def pick_lines(
+    session: AsyncSession, *, after: tuple[int, int], most: int
+) -> tuple[int, int, tuple[int, int] | None]:
+    """Lay out, as the transaction's own `picked_lines`, what of the lines after (statement_id, line_no) is one receipt's.
+
+    Returns how many lines were tried and picked, and the last one tried if there may be more.
+    """
+    connection = await driver(session)
+    for statement in _TABLES.split(";"):
+        await connection.execute(statement)
+    tried = (await connection.execute(_TRY, {"statement": after[0], "line": after[1], "most": most})).rowcount
+    await connection.execute(
+        """insert into claimed_ids select first_event from tried_lines where first_event is not null
+           union all select second_event from tried_lines where second_event is not null"""
+    )
+    hours = await (await connection.execute(_HOURS, (_HOUR,))).fetchall()
+    # What is joined here is bounded by the lines tried, and by the stretches of the log that their receipts lie in.
+    for table in ("tried_lines", "claimed_ids"):
+        await connection.execute(f"analyze {table}")
+    await connection.execute("set local enable_hashjoin = on")
+    for first, last in _stretches(hours):
+        await connection.execute(_CLAIMED, {"first": first, "last": last})
+    await connection.execute("analyze claimed_receipts")
+    await connection.execute(_BESIDE)
+    await connection.execute("set local enable_hashjoin = off")
+    await connection.execute("analyze lines_beside")
+    picked = (await connection.execute(_PICK)).rowcount
+    last_tried: tuple[int, int] | None = None
+    if tried == most:
+        cursor = await connection.execute(
+            "select statement_id, line_no from tried_lines order by statement_id desc, line_no desc limit 1"
+        )
+        last_tried = await cursor.fetchone()
+    return tried, picked, last_tried
+
+
+async def lay_out_picked(session: AsyncSession, picked: Mapping[tuple[int, int], OpenLine]) -> None:
+    """Lay out lines, each beside the receipt (member_id, event_id) that it shows, as the transaction's own `picked_lines`."""
+    connection = await driver(session)
+    for statement in _TABLES.split(";"):
+        await connection.execute(statement)
+    await connection.execute(
+        "insert into picked_lines select * from unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::int[], %s::boolean[], %s::boolean[])",
+        (
+            BigInts([member for member, _ in picked]),
+            BigInts([event for _, event in picked]),
+            BigInts([line.statement_id for line in picked.values()]),
+            BigInts([line.amount for line in picked.values()]),
+            Ints([line.line_no for line in picked.values()]),
+            Ints([line.collected for line in picked.values()]),
+            [line.is_suspended for line in picked.values()],
+            [line.is_reversed for line in picked.values()],
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PickedOf:
+    """What was picked of a statement: how many lines, and their sum in smallest units."""
+
+    statement_id: int
+    account: str
+    sha256: str
+    lines: int
+    amount: int
+
+
+async def stage_picked(session: AsyncSession) -> list[PickedOf]:
+    """Stage the members' picked receipts for allocation, which `staged_receipts` was made for; return what was picked."""
     connection = await driver(session)
     await connection.execute(
-        """with matched as (
-             insert into matches (tenant_id, member_id, event_id, statement_id, line_no, matched_event)
-             select %s, * from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::bigint[])
-             returning tenant_id, statement_id, line_no)
-           delete from unmatched_lines u using matched m
-            where u.tenant_id = m.tenant_id and u.statement_id = m.statement_id and u.line_no = m.line_no""",
-        (session.info["tenant_id"], *(list(column) for column in zip(*rows, strict=True))),
+        """insert into staged_receipts (member_id, event_id, collected)
+           select member_id, event_id, collected from picked_lines where not is_suspended and not is_reversed"""
+    )
+    cursor = await connection.execute(
+        """select p.statement_id, s.account, s.sha256, count(*), sum(p.amount)::bigint
+             from (select distinct on (statement_id, line_no) statement_id, amount from picked_lines
+                    order by statement_id, line_no) p
+             join statements s using (statement_id)
+            group by 1, 2, 3 order by 1"""
+    )
+    return [PickedOf(*row) for row in await cursor.fetchall()]
+
+
+async def match_picked(
+    session: AsyncSession, events: Mapping[int, int], without_choice: Sequence[tuple[int, int]]
+) -> None:
+    """Match what was picked by the event of each statement; the lines wait no more. Needs the jobs role.
+
+    Receipts in suspense, and members' `without_choice` of a fund, wait with their cash for the next allocation.
+    """
+    connection = await driver(session)
+    tenant = session.info["tenant_id"]
+    await connection.execute(
+        """insert into matches (tenant_id, member_id, event_id, statement_id, line_no, matched_event)
+           select %s, p.member_id, p.event_id, p.statement_id, p.line_no, e.event_id
+             from picked_lines p join unnest(%s::bigint[], %s::bigint[]) e(statement_id, event_id) using (statement_id)""",
+        (tenant, list(events), list(events.values())),
+    )
+    await connection.execute(
+        """delete from unmatched_lines u using picked_lines p
+            where u.tenant_id = %s and u.statement_id = p.statement_id and u.line_no = p.line_no""",
+        (tenant,),
+    )
+    await connection.execute(
+        """insert into unallocated (tenant_id, member_id, event_id, collected, reason)
+           select %s, member_id, event_id, collected, 'suspended' from picked_lines where is_suspended and not is_reversed
+            union all
+           select %s, p.member_id, p.event_id, p.collected, 'no-fund-choice'
+             from picked_lines p join unnest(%b::bigint[], %b::bigint[]) w(member_id, event_id) using (member_id, event_id)""",
+        (
+            tenant,
+            tenant,
+            BigInts([member for member, _ in without_choice]),
+            BigInts([event for _, event in without_choice]),
+        ),
     )
 
 
@@ -341,24 +515,6 @@ async def settle_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int
            delete from unmatched_lines u using settled w
             where u.tenant_id = w.tenant_id and u.statement_id = w.statement_id and u.line_no = w.line_no""",
         (session.info["tenant_id"], how, *([row[i] for row in rows] for i in range(3))),
-    )
-
-
-async def statement_hashes(session: AsyncSession, statement_ids: Sequence[int]) -> dict[int, str]:
-    """Return the SHA-256 of statements by number."""
-    rows = await session.execute(
-        text("select statement_id, sha256 from statements where statement_id = any(:ids)"), {"ids": list(statement_ids)}
-    )
-    return {row.statement_id: row.sha256 for row in rows}
-
-
-async def add_unallocated(session: AsyncSession, rows: Sequence[tuple[int, int, int, str]]) -> None:
-    """Remember (member_id, event_id, collected, reason) of reconciled receipts whose cash waits for a fund."""
-    connection = await driver(session)
-    await connection.execute(
-        """insert into unallocated (tenant_id, member_id, event_id, collected, reason)
-           select %s, * from unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[])""",
-        (session.info["tenant_id"], *(list(column) for column in zip(*rows, strict=True))),
     )
 
 

@@ -9,15 +9,15 @@ from engine.funds import service as funds
 from engine.funds.service import UnsettledSale
 from engine.kernel.ids import claim_digest
 from engine.reconciliation.queries import matching as queries
-from engine.reconciliation.queries.matching import OpenLine, OtherLine
-from engine.reconciliation.service.booking import book_matches
+from engine.reconciliation.queries.matching import OtherLine
+from engine.reconciliation.service.booking import book_picked
 from engine.reconciliation.service.grouping import GroupMatched, apply_rule, match_by_rules
-from engine.reconciliation.service.telling import fixed, reason_of
+from engine.reconciliation.service.telling import fixed
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
 
-CHUNK = 20_000
+CHUNK = 50_000
 _log = get_logger(__name__)
 
 
@@ -72,7 +72,7 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
 
     A line is a receipt's if that receipt claimed the line's provider reference and booked exactly the line's amount into
     the line's account. Lines that match nothing stay open for the next run. A matched receipt in suspense is allocated
-    by the run after its resolution. Runs in transactions of at most 20,000 lines; may be stopped and run again.
+    by the run after its resolution. Runs in transactions of at most 50,000 lines; may be stopped and run again.
     """
     matched = matched_total = allocated = waiting = unmatched = 0
     after = (0, 0)
@@ -239,18 +239,11 @@ class _Matched:
 
 async def _match_chunk(session: AsyncSession, tenant: Tenant, after: tuple[int, int], actor: str) -> _Matched:
     await queries.hold_matching(session)
-    lines = await queries.open_lines(session, after=after, most=CHUNK, is_tried=True)
-    last = (lines[-1].statement_id, lines[-1].line_no) if len(lines) == CHUNK else None
-    good: dict[tuple[int, int], OpenLine] = {}
-    for line in lines:
-        if reason_of(line) is None:
-            assert line.member_id is not None, line
-            assert line.event_id is not None, line
-            good.setdefault((line.member_id, line.event_id), line)
-    if not good:
-        return _Matched(0, 0, 0, len(lines), last)
-    allocated = await book_matches(session, tenant, good, actor)
-    return _Matched(len(good), sum(line.amount for line in good.values()), allocated, len(lines) - len(good), last)
+    tried, picked, last = await queries.pick_lines(session, after=after, most=CHUNK)
+    if not picked:
+        return _Matched(0, 0, 0, tried, last)
+    booked = await book_picked(session, tenant, actor)
+    return _Matched(picked, booked.total, booked.allocated, tried - picked, last)
 
 
 async def _allocate_ready(
