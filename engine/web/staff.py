@@ -29,7 +29,7 @@ from engine.kernel.text import N_
 from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.reports.api import day_of
-from engine.reports.service.wording import Column, Letterhead, Table
+from engine.reports.service import Column, Letterhead, Table
 from engine.runtime.database import Database
 from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
@@ -195,7 +195,8 @@ class StaffPages(Controller):
             member = await reports.find_member(session, keys, number)
             day = await day_of(session, tenant, as_of)
             statement = await reports.statement(session, tenant, member, number=compact_reference(number), as_of=day)
-        sheet = reports.sheet_of(statement, Letterhead.of(tenant, frame.language))
+            expectation = await reports.expectation_of(session, keys, tenant, member, on=day, actor=caller.actor)
+        sheet = reports.sheet_of(statement, Letterhead.of(tenant, frame.language), expectation=expectation)
         place = f"/v1/members/{quote(statement.member)}/statement"
         asked = urlencode({"as_of": day.isoformat()})
         return frame.page(

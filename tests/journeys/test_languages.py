@@ -97,6 +97,7 @@ async def walk(scheme: Scheme, page: Page, origin: str, member: str, language: s
     for path in PAGES:
         await look(f"/staff{path}")
     await look(f"/staff/members/{member}/statement")
+    assert await page.locator("#expected svg rect").count() == 3
     await look("/staff/members/find?number=000")
     await look(entry)
     return found
