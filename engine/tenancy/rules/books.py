@@ -156,6 +156,15 @@ class RuleBook:
         )
         return [turn for turn in deciding if turn is not None and turn.rule is not None]
 
+    def decides_as(self, other: "RuleBook", kinds: Iterable[type[Rule]]) -> bool:
+        """Return whether the rules of `kinds` decide every case as those of another book do, and by the same names."""
+        return all(self.turns(kind) == other.turns(kind) for kind in kinds)
+
+    def turns(self, kind: type[Rule]) -> dict[str, list[_Turn]]:
+        """Return the turns by rule, the newest first, wherever they stand in the book."""
+        found = self._by_kind.get(kind, {})
+        return {rule_id: [replace(turn, order=0, row=0) for turn in turns] for rule_id, turns in found.items()}
+
     def overlapping(self) -> tuple[tuple[str, int, str, date], ...]:
         """Return which versions could decide a case that another rule of their kind decides too.
 
