@@ -179,13 +179,19 @@ def _print_rule_book(shown: reports.RuleBookShown) -> None:
     out.print(f"{shown.scheme}: the rules", style="bold")
     for product in shown.products:
         out.print(f"\n{product.name}, open since {product.opened_on}", style="bold")
-        for rule in product.rules:
-            out.print(f"\n{rule.rule} ({rule.kind}), from {rule.since} {rule.reach}".rstrip())
-            for name, value in rule.figures:
-                out.print(f"  {name}: {value}", highlight=False)
-            out.print(f"  source: {rule.source} [{rule.confidence}]", highlight=False, markup=False)
-            if rule.assumption:
-                out.print(f"  assumed: {rule.assumption}", highlight=False, markup=False)
+        for subject in product.subjects:
+            out.print(f"\n{subject.title}", style="bold")
+            for rule in subject.rules:
+                _print_rule(out, rule)
+
+
+def _print_rule(out: Console, rule: reports.RuleShown) -> None:
+    lines = [f"\n{rule.title} ({rule.kind}), from {rule.since} {rule.reach}".rstrip()]
+    lines += [f"  {rule.ended}"] if rule.ended else []
+    lines += [f"  {rule.mark} assumed: {rule.assumption}"] if rule.assumption else []
+    lines += [f"  {name}{rule.mark}: {one}" for name, values in rule.figures for one in values]
+    for line in (*lines, f"  source: {rule.source} [{rule.confidence}]"):
+        out.print(line, highlight=False, markup=False)
 
 
 @packs.command("preview")

@@ -21,7 +21,7 @@ from engine.reports.service.projecting import (
     saving_of,
     usual_saving,
 )
-from engine.reports.service.rule_book import RuleBookShown, rule_book_of, rule_book_page, rule_book_pdf
+from engine.reports.service.rule_book import RuleBookShown, RuleShown, rule_book_of, rule_book_page, rule_book_pdf
 from engine.reports.service.sheets import Column, Letterhead, Table
 from engine.reports.service.statements import find_member, statement
 from engine.reports.service.wording import Sheet, sheet_of
@@ -36,6 +36,7 @@ __all__ = [
     "Projected",
     "Promise",
     "RuleBookShown",
+    "RuleShown",
     "Saving",
     "Sheet",
     "Table",

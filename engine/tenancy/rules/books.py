@@ -195,6 +195,12 @@ class RuleBook:
         found = [InForce(turn.rule, turn.effective_from, turn.page) for turn in turns if turn.rule is not None]
         return tuple(sorted(found, key=lambda one: (one.effective_from, one.page, one.rule.id)))
 
+    def ending(self, version: InForce[Rule]) -> tuple[date, AppliesBy, bool] | None:
+        """Return since when a version decides no new case, by which date that is counted, and whether another replaced it."""
+        turns = self._by_kind[type(version.rule)][version.rule.id]
+        at = next(n for n, one in enumerate(turns) if (one.rule, one.page) == (version.rule, version.page))
+        return (turns[at - 1].effective_from, turns[at - 1].applies_by, turns[at - 1].rule is not None) if at else None
+
     def version(self, ref: str) -> InForce[Rule] | None:
         """Return the version that decision traces call `ref`, or None."""
         return next((one for one in self.versions() if one.ref == ref), None)
