@@ -338,7 +338,9 @@ class _Page:
             if len(ids) > 1 and new and not holds_many(kind):
                 others = ", ".join(rule_id for rule_id in ids if rule_id != new[-1])
                 tag = kind.__struct_config__.tag
-                self._add(f"rule[{rows[new[-1]]}].kind", f"a product has one {tag} at a time, and {others} is in force")
+                mend = "give this row that id to replace it, or repeal it"
+                reason = f"a product has one {tag} at a time, and {others} is in force; {mend}"
+                self._add(f"rule[{rows[new[-1]]}].kind", reason)
 
     def _rule(self, row: int, value: object) -> Rule | None:
         key = f"rule[{row}]"
