@@ -42,7 +42,7 @@ HANGING = """() => [...document.querySelectorAll('body *')].filter(e => {
   const style = getComputedStyle(e);
   return style.display !== 'inline' && !e.closest('.scroll') && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0;
 }).map(e => e.outerHTML.slice(0, 200))"""
-PAGES = ("", "/members", "/contributions", "/suspense", "/dealing", "/jobs")
+PAGES = ("", "/waiting", "/members", "/contributions", "/suspense", "/dealing", "/jobs")
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def decode_scenarios(
             names.setdefault(one.name, file)
             problems.extend(
                 PackProblem(file, f"{key}.{name}", f"{day} is after {one.on}, the day of the decision; exchange them")
-                for name, day in (("born_on", one.born_on), ("joined_on", one.joined_on), ("died_on", one.died_on))
+                for name, day in (("born_on", one.born_on), ("joined_on", one.joined_on))
                 if day is not None and day > one.on
             )
             if products is not None and one.product not in products:
