@@ -1,7 +1,8 @@
 """What a change of rules gives every member, previewed: how fast, and that memory does not grow with the members.
 
 Each size runs in a process of its own, whose peak memory is told. The new version raises the least contribution, so that
-every member is affected. Reading is `reports.queries.member_facts` over the same members, without deciding anything.
+every member is affected. Beside it, over the same members: `reports.queries.member_facts` without deciding anything, and
+a bare scan, one statement that joins the same rows in bulk and is streamed by a cursor of the server, read and dropped.
 """
 
 import asyncio
@@ -27,6 +28,14 @@ from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenants, load_pack
 
 ON = date(2023, 4, 4)
+BARE = """
+select m.member_id, m.product, m.joined_on, m.group_code, e.business_date, t.amount, t.credit, b.credits - b.debits
+  from memberships m
+  join events e on e.member_id = m.member_id and e.kind in (10, 12, 13) and e.business_date <= %s
+  join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
+  join balances b on b.member_id = t.member_id and b.code = t.credit
+ where m.tenant_id = %s and m.moved_to = ''
+"""
 PAGE = """
 [[rule]]
 kind = "contribution-amount"
@@ -51,6 +60,8 @@ def measure(settings: Settings, scale: float) -> dict[str, Any]:
         "members": most,
         "members_per_second": round(most / all_["seconds"]),
         "reading_share": round(all_["reading"] / all_["seconds"], 3),
+        "to_bare_scan": round(all_["bare"] / all_["seconds"], 3),
+        "bare_scan_members_per_second": round(most / all_["bare"]),
         "peak_mb": {"a tenth": few["peak_mb"], "all": all_["peak_mb"]},
         "peak_ratio": round(all_["peak_mb"] / few["peak_mb"], 3),
         "wanted_peak_ratio_at_most": 1.2,
@@ -82,9 +93,17 @@ def _preview(where: Stage, members: int) -> dict[str, float]:
             while facts := await queries.member_facts(session, on=ON, after=after, most=5_000):
                 after, read = (facts[-1].member_id, facts[-1].product), read + len(facts)
         assert read == members
-        await db.dispose()
+        reading = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"seconds": seconds, "reading": time.perf_counter() - start, "peak_mb": round(peak)}
+        await db.dispose()
+        start, scanned = time.perf_counter(), 0
+        with psycopg.connect(where.super_url) as connection, connection.cursor("bare") as cursor:
+            cursor.itersize = 5_000
+            for _ in cursor.execute(BARE, (ON, mine.tenant_id)):
+                scanned += 1
+        bare = time.perf_counter() - start
+        assert scanned == members
+        return {"seconds": seconds, "reading": reading, "bare": bare, "peak_mb": round(peak)}
 
     return asyncio.run(run())
 

@@ -701,13 +701,14 @@ def statement(
             who = await reports.find_member(session, deployment.keys, member)
             day = as_of.date() if as_of else business_date(await ledger.scheme_now(session), served.time_zone)
             found = await reports.statement(session, served, who, number=member, as_of=day)
+            told = await reports.expectation_of(session, deployment.keys, served, who, on=day, actor=ACTOR)
             printed = None
             if pdf is not None:
                 printed = await reports.print_statement(
                     session, deployment.keys, served, who, found, actor=ACTOR, language=language
                 )
         letterhead = reports.Letterhead.of(served, language or served.pack.languages[0])
-        return document_of(found), reports.sheet_of(found, letterhead), printed
+        return document_of(found), reports.sheet_of(found, letterhead, expectation=told), printed
 
     document, sheet, printed = run(context, use)
     if pdf is not None and printed is not None:
@@ -751,7 +752,8 @@ def _print_sheet(sheet: reports.Sheet) -> None:
     for figure in (*sheet.person, sheet.balance, *sheet.figures):
         summary.add_row(figure.label, figure.value, figure.note)
     out.print(summary)
-    for one in (sheet.year, sheet.holdings, sheet.payments):
+    expected = () if sheet.expected is None else (sheet.expected.outlooks, sheet.expected.promised)
+    for one in (sheet.year, sheet.holdings, *expected, sheet.payments):
         if one is not None:
             table = Table(title=one.caption)
             for column in one.columns:

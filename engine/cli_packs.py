@@ -2,6 +2,7 @@
 
 import csv
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,10 +17,11 @@ from engine.cli_frame import ACTOR, FAILED, PARTLY, TenantOption, console, fail,
 from engine.kernel.clock import SystemClock, business_date
 from engine.ledger import service as ledger
 from engine.reports import service as reports
-from engine.tenancy.errors import PackErrors
+from engine.tenancy.errors import PackErrors, PackProblem
 from engine.tenancy.queries import Proposal
 from engine.tenancy.rules.differing import differences
 from engine.tenancy.rules.dimensions import BLANK, DIMENSIONS, cells, dimension_table
+from engine.tenancy.rules.places import line_of
 from engine.tenancy.rules.schemas import PATTERNS, schemas
 from engine.tenancy.service import NewPack, check_pack, checked_pack, load_pack, new_pack, pack_folders, propose_pack
 
@@ -76,7 +78,7 @@ def pack_check(context: typer.Context, folder: Path) -> None:
         for scenario in report.scenarios:
             typer.echo(f"{'ok  ' if scenario.ok else 'FAIL'} {scenario.file}: {scenario.name}")
         for problem in report.problems:
-            typer.echo(str(problem))
+            typer.echo(_placed(folder, problem))
         for ref in report.unproven:
             typer.echo(f"{ref}: decides no example; write one that it decides")
         for one in report.untried:
@@ -94,6 +96,14 @@ def pack_check(context: typer.Context, folder: Path) -> None:
     show(context, report, lines)
     if not report.is_proven:
         raise typer.Exit(PARTLY if report.ok else FAILED)
+
+
+def _placed(folder: Path, problem: PackProblem) -> str:
+    """Return a problem with the line it stands on, as editors follow it: "scenarios/a.toml:12: scenario[1].on: ..."."""
+    file = folder / problem.file
+    text = file.read_text(encoding="utf-8", errors="replace") if problem.key and file.is_file() else ""
+    line = line_of(text, problem.key)
+    return str(replace(problem, file=f"{problem.file}:{line}") if line else problem)
 
 
 @packs.command("schema")
@@ -179,13 +189,19 @@ def _print_rule_book(shown: reports.RuleBookShown) -> None:
     out.print(f"{shown.scheme}: the rules", style="bold")
     for product in shown.products:
         out.print(f"\n{product.name}, open since {product.opened_on}", style="bold")
-        for rule in product.rules:
-            out.print(f"\n{rule.rule} ({rule.kind}), from {rule.since} {rule.reach}".rstrip())
-            for name, value in rule.figures:
-                out.print(f"  {name}: {value}", highlight=False)
-            out.print(f"  source: {rule.source} [{rule.confidence}]", highlight=False, markup=False)
-            if rule.assumption:
-                out.print(f"  assumed: {rule.assumption}", highlight=False, markup=False)
+        for subject in product.subjects:
+            out.print(f"\n{subject.title}", style="bold")
+            for rule in subject.rules:
+                _print_rule(out, rule)
+
+
+def _print_rule(out: Console, rule: reports.RuleShown) -> None:
+    lines = [f"\n{rule.title} ({rule.kind}), from {rule.since} {rule.reach}".rstrip()]
+    lines += [f"  {rule.ended}"] if rule.ended else []
+    lines += [f"  {rule.mark} assumed: {rule.assumption}"] if rule.assumption else []
+    lines += [f"  {name}{rule.mark}: {one}" for name, values in rule.figures for one in values]
+    for line in (*lines, f"  source: {rule.source} [{rule.confidence}]"):
+        out.print(line, highlight=False, markup=False)
 
 
 @packs.command("preview")

@@ -26,7 +26,6 @@ from babel.support import Translations
 
 DOMAIN = "engine"
 ENGINE_LOCALES = Path(__file__).resolve().parents[2] / "locales"
-_BASIS_POINT_SCALE = 4
 _ZEROS = {"latn": 0x0030, "arab": 0x0660, "arabext": 0x06F0, "deva": 0x0966, "beng": 0x09E6}
 """Where the ten digits of a numbering system begin in Unicode."""
 _PRECISION = 60  # digits; far more than any amount or price has
@@ -119,10 +118,17 @@ def format_price(price: Decimal, currency: str, locale: str) -> str:
     return _apply(pattern, price, locale, currency)
 
 
-def format_percent(rate_bp: int, locale: str) -> str:
-    """Write a rate given in basis points as a percentage, with the decimals it needs, two at most."""
+def format_percent(rate: int, locale: str, *, decimals: int = 2) -> str:
+    """Write a rate as a percentage, with the decimals it needs.
+
+    Args:
+        rate: in 1/10^`decimals` of a percent: in basis points, unless said otherwise.
+        locale: a language tag.
+        decimals: the most decimals there may be.
+
+    """
     found = find_locale(locale)
-    return _apply(_pattern(found.percent_formats[None], 0, 2), _scaled(rate_bp, _BASIS_POINT_SCALE), locale)
+    return _apply(_pattern(found.percent_formats[None], 0, decimals), _scaled(rate, decimals + 2), locale)
 
 
 def format_date(value: date, locale: str, length: Literal["full", "long", "medium", "short"] = "medium") -> str:

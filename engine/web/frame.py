@@ -55,6 +55,12 @@ ROLES: Mapping[Role, str] = {
     Role.PRICE_MAKER: N_("price maker"),
     Role.PRICE_CHECKER: N_("price checker"),
     Role.DEALING_OFFICER: N_("dealing officer"),
+    Role.PAYOUT_MAKER: N_("payout maker"),
+    Role.PAYOUT_CHECKER: N_("payout checker"),
+    Role.CLAIMS_OFFICER: N_("claims officer"),
+    Role.CLAIMS_CHECKER: N_("claims checker"),
+    Role.RULES_MAKER: N_("rules maker"),
+    Role.RULES_CHECKER: N_("rules checker"),
     Role.AUDITOR: N_("auditor"),
 }
 ENVIRONMENTS: Mapping[str, str] = {
@@ -63,6 +69,7 @@ ENVIRONMENTS: Mapping[str, str] = {
 }
 _PAGES: tuple[tuple[str, Permission, str], ...] = (
     ("/staff", Permission.OPERATIONS_READ, N_("Today")),
+    ("/staff/waiting", Permission.OPERATIONS_READ, N_("Waiting for a second person")),
     ("/staff/members", Permission.MEMBERS_READ, N_("Members")),
     ("/staff/contributions", Permission.CONTRIBUTIONS_READ, N_("Contributions")),
     ("/staff/suspense", Permission.CONTRIBUTIONS_READ, N_("Money without an owner")),

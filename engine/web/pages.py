@@ -2,8 +2,9 @@
 
 from engine.web.failures import html_errors
 from engine.web.public import PublicPages
+from engine.web.second_person import SecondPersonPages
 from engine.web.staff import StaffPages
 
-WEB_HANDLERS = (PublicPages, StaffPages)
+WEB_HANDLERS = (PublicPages, StaffPages, SecondPersonPages)
 
 __all__ = ["WEB_HANDLERS", "html_errors"]

@@ -29,7 +29,7 @@ from engine.kernel.text import N_
 from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.reports.api import day_of
-from engine.reports.service.wording import Column, Letterhead, Table
+from engine.reports.service import Column, Letterhead, Table
 from engine.runtime.database import Database
 from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
@@ -38,6 +38,7 @@ from engine.tenancy.service import Tenant
 from engine.web import queries
 from engine.web.errors import PriceDiffers
 from engine.web.frame import Frame, HTTPRequest, Link
+from engine.web.waiting import count_waiting, readable
 
 PAGE = 50
 NEWEST = 100
@@ -108,7 +109,7 @@ class Decision(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _page(
+async def staff_page(
     request: HTTPRequest, db: Database, tenant: Tenant, caller: Caller, settings: Settings
 ) -> AsyncIterator[tuple[AsyncSession, Frame]]:
     """Open the tenant's session and the frame of a page of its staff."""
@@ -133,7 +134,7 @@ class StaffPages(Controller):
         settings: NamedDependency[Settings],
     ) -> Response[str]:
         """Show what wants doing today, each number with a link to what it counts."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             figures = await _figures(session, frame, tenant)
         return frame.page("staff.html", figures=figures)
 
@@ -149,7 +150,7 @@ class StaffPages(Controller):
         before: Before = None,
     ) -> Response[str]:
         """List members by number, the newest first. Their names stay in the vault."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             count = await queries.count_members(session)
             rows = await queries.list_members(session, before=before, most=PAGE + 1)
             people = await identity.read_people(
@@ -191,11 +192,12 @@ class StaffPages(Controller):
         as_of: Annotated[str | None, QueryParameter(name="as_of", max_length=10)] = None,
     ) -> Response[str]:
         """Show a member's statement at any day up to today, without their name."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             member = await reports.find_member(session, keys, number)
             day = await day_of(session, tenant, as_of)
             statement = await reports.statement(session, tenant, member, number=compact_reference(number), as_of=day)
-        sheet = reports.sheet_of(statement, Letterhead.of(tenant, frame.language))
+            expectation = await reports.expectation_of(session, keys, tenant, member, on=day, actor=caller.actor)
+        sheet = reports.sheet_of(statement, Letterhead.of(tenant, frame.language), expectation=expectation)
         place = f"/v1/members/{quote(statement.member)}/statement"
         asked = urlencode({"as_of": day.isoformat()})
         return frame.page(
@@ -218,7 +220,7 @@ class StaffPages(Controller):
         before: Before = None,
     ) -> Response[str]:
         """List what was recorded today or this month, the newest first."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             start = _start_of(frame, tenant, since)
             total = await queries.payments_since(session, start)
             rows = await queries.list_payments(session, start, before=before, most=PAGE + 1)
@@ -259,7 +261,7 @@ class StaffPages(Controller):
         after: After = None,
     ) -> Response[str]:
         """List the money no member was found for, the oldest first, with the reason and the age."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             total = await queries.waiting_in_suspense(session)
             rows = await contributions.list_suspense(session, tenant, after=after or 0, most=PAGE + 1)
         assert frame.money_asset is not None
@@ -294,7 +296,7 @@ class StaffPages(Controller):
         done: FromQuery[Literal["approve", "reject"] | None] = None,
     ) -> Response[str]:
         """Show dealings, orders, prices, and the prices that wait for a second person."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             held = await queries.list_prices(session, is_held=True, most=10 * NEWEST)
             accepted = await queries.list_prices(session, is_held=False, most=NEWEST)
             waiting = await queries.list_orders(session, is_priced=False, most=10 * NEWEST)
@@ -352,7 +354,7 @@ class StaffPages(Controller):
         settings: NamedDependency[Settings],
     ) -> Response[str]:
         """Show how many background jobs wait, run, are done or failed."""
-        async with _page(request, db, tenant, caller, settings) as (session, frame):
+        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             rows = await queries.count_jobs(session)
         say = frame.words.gettext
         table = Table(
@@ -387,6 +389,8 @@ async def _figures(session: AsyncSession, frame: Frame, tenant: Tenant) -> list[
     month = await queries.payments_since(session, _start_of(frame, tenant, "month"))
     members = await queries.count_members(session)
     held = await queries.count_held_prices(session)
+    assert frame.caller is not None
+    proposed = await count_waiting(session, readable(frame.caller), zone=tenant.time_zone)
     orders = await queries.unpriced_orders(session)
     price_on = await queries.last_price_on(session)
     checkpoint = await queries.last_checkpoint(session)
@@ -413,6 +417,7 @@ async def _figures(session: AsyncSession, frame: Frame, tenant: Tenant) -> list[
         Figure(
             say(N_("Members")), frame.number(members), "/staff/members" if frame.may(Permission.MEMBERS_READ) else ""
         ),
+        Figure(say(N_("Waiting for a second person")), frame.number(proposed), "/staff/waiting"),
     ]
     if price_on is not None or orders.count or held:
         figures += [

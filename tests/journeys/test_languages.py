@@ -42,7 +42,7 @@ HANGING = """() => [...document.querySelectorAll('body *')].filter(e => {
   const style = getComputedStyle(e);
   return style.display !== 'inline' && !e.closest('.scroll') && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0;
 }).map(e => e.outerHTML.slice(0, 200))"""
-PAGES = ("", "/members", "/contributions", "/suspense", "/dealing", "/jobs")
+PAGES = ("", "/waiting", "/members", "/contributions", "/suspense", "/dealing", "/jobs")
 
 
 @pytest.fixture
@@ -97,6 +97,7 @@ async def walk(scheme: Scheme, page: Page, origin: str, member: str, language: s
     for path in PAGES:
         await look(f"/staff{path}")
     await look(f"/staff/members/{member}/statement")
+    assert await page.locator("#expected svg rect").count() == 3
     await look("/staff/members/find?number=000")
     await look(entry)
     return found

@@ -206,4 +206,5 @@ async def test_a_statement_page_prints_on_one_sheet(db: Database, tmp_path: Path
     text = reader.pages[0].extract_text()
     assert len(reader.pages) == 1
     assert "₹1,334.49" in text
+    assert "What you may expect" in text
     assert "Sign out" not in text

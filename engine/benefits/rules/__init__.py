@@ -95,6 +95,7 @@ from engine.benefits.rules.fees import (
 )
 from engine.benefits.rules.history import Paid, counted, month_number, month_totals, paid_given, year_totals
 from engine.benefits.rules.illustrations import (
+    AnnuityAssumed,
     Frequency,
     Illustrated,
     ProjectionRule,
@@ -134,6 +135,7 @@ from engine.benefits.rules.pensions import (
     pension_payment,
     run_pension,
 )
+from engine.benefits.rules.projection import Illustration
 from engine.benefits.rules.promises import (
     ConditionalEntitlement,
     ConditionalEntitlementRule,
@@ -247,6 +249,7 @@ __all__ = [
     "AccessRule",
     "Accessible",
     "AgeOf",
+    "AnnuityAssumed",
     "Asked",
     "Available",
     "BenefitAgeRule",
@@ -279,6 +282,7 @@ __all__ = [
     "GuaranteePeriodRule",
     "Holding",
     "Illustrated",
+    "Illustration",
     "Inheritance",
     "Instalment",
     "InstalmentPaid",

@@ -107,7 +107,10 @@ class ProjectionRule(Rule, tag="projection", frozen=True, kw_only=True):
         """Check that the outlooks rise, and that what is not paid at once buys something."""
         rates = [Fraction(one) for one in (self.cautious_percent, self.expected_percent, self.favourable_percent)]
         if sorted(rates) != rates:
-            raise ValueError("the outlooks rise from cautious to favourable")
+            raise ValueError(
+                "cautious_percent, expected_percent and favourable_percent must rise or stay the same, in this order; they "
+                f"are {self.cautious_percent}, {self.expected_percent} and {self.favourable_percent}"
+            )
         if (self.annuity is None) != (self.lump_bp == WHOLE_BP):
             raise ValueError("a lump_bp below 10000 needs an annuity, and that needs it")
 

@@ -19,7 +19,11 @@ EveryMonths = Literal[1, 2, 3, 6, 12]
 Origin = Literal["own", "employer", "state-match", "gift", "insurer", "operator"]
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="a time of day as HH:MM")]
 Percent = Annotated[
-    str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,8})?$", description='a number of percent in quotes, such as "1.25"')
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,3}(\.[0-9]{1,8})?$",
+        description='a number of percent in quotes, such as "1.25"; five percent is "5"',
+    ),
 ]
 MonthDay = Annotated[
     str, Meta(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$", description="a day that every year has, as MM-DD")

@@ -44,8 +44,9 @@ class SplitRule(Rule, tag="contribution-split", frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check that the shares are one whole, each pot once, and the pots named are among them."""
         pots = [part.pot for part in self.parts]
-        if sum(part.share_bp for part in self.parts) != WHOLE_BP:
-            raise ValueError("the shares of the parts must sum to 10000 basis points")
+        total = sum(part.share_bp for part in self.parts)
+        if total != WHOLE_BP:
+            raise ValueError(f"the shares of the parts sum to {total}, and must sum to 10000 basis points: 100 is 1 %")
         if len(set(pots)) != len(pots):
             raise ValueError("each pot may stand once")
         others = {*self.redirect_to, *([self.odd_unit_to] if self.odd_unit_to else [])} - set(pots)

@@ -113,7 +113,11 @@ def reviewed(pack: Pack, language: str) -> bool:
 def _unequal(name: str, ids: Mapping[str, frozenset[str]]) -> list[PackProblem]:
     every = frozenset().union(*ids.values()) if ids else frozenset()
     return [
-        PackProblem(f"content/{language}/{name}.toml", "", f"lacks {', '.join(sorted(every - here))}")
+        PackProblem(
+            f"content/{language}/{name}.toml",
+            "",
+            f"lacks {', '.join(sorted(every - here))}, which another language has; write it here too",
+        )
         for language, here in ids.items()
         if every - here
     ]
@@ -123,7 +127,13 @@ def _messages(file: str, content: bytes) -> tuple[frozenset[str], list[PackProbl
     templates, problems = decode_templates(file, content, occasions=OCCASIONS)
     missing: Sequence[str] = sorted(REQUIRED - templates.keys())
     if missing and not problems:
-        problems.append(PackProblem(file, "", f"has no words for {', '.join(missing)}"))
+        problems.append(
+            PackProblem(
+                file,
+                "",
+                f"has no words for {', '.join(missing)}, which every member must be told; add a row with that id",
+            )
+        )
     return frozenset(templates), problems
 
 

@@ -10,6 +10,7 @@ from engine.reports.service.entitlements import (
     preview,
     tell_entitlements,
 )
+from engine.reports.service.expecting import Expectation, Promise, expectation, expectation_of
 from engine.reports.service.printing import print_statement, render_pdf
 from engine.reports.service.projecting import (
     Projected,
@@ -20,22 +21,30 @@ from engine.reports.service.projecting import (
     saving_of,
     usual_saving,
 )
-from engine.reports.service.rule_book import RuleBookShown, rule_book_of, rule_book_page, rule_book_pdf
+from engine.reports.service.rule_book import RuleBookShown, RuleShown, rule_book_of, rule_book_page, rule_book_pdf
+from engine.reports.service.sheets import Column, Letterhead, Table
 from engine.reports.service.statements import find_member, statement
-from engine.reports.service.wording import Letterhead, Sheet, sheet_of
+from engine.reports.service.wording import Sheet, sheet_of
 
 __all__ = [
     "Affected",
+    "Column",
     "Entitlements",
+    "Expectation",
     "Letterhead",
     "Preview",
     "Projected",
+    "Promise",
     "RuleBookShown",
+    "RuleShown",
     "Saving",
     "Sheet",
+    "Table",
     "Told",
     "choices_of",
     "entitlements_of",
+    "expectation",
+    "expectation_of",
     "find_member",
     "is_money",
     "preview",

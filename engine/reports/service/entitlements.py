@@ -3,7 +3,7 @@
 One function decides, from facts that one statement reads; a preview and a member's own entitlements cannot differ.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -27,7 +27,7 @@ from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError
 from engine.kernel.months import whole_months
-from engine.kernel.rules import Dates
+from engine.kernel.rules import Dates, Rule
 from engine.kernel.series import Figures
 from engine.reports import queries
 from engine.reports.errors import UnknownMember
@@ -56,7 +56,9 @@ def is_money(figure: str) -> bool:
     return not figure.startswith(_SHARES)
 
 
-def entitlements(pack: Pack, facts: MemberFacts, figures: Figures, on: date) -> Entitlements:
+def entitlements(
+    pack: Pack, facts: MemberFacts, figures: Figures, on: date, parts: "Sequence[Part] | None" = None
+) -> Entitlements:
     """Return what a pack's rules give a member on a day.
 
     Args:
@@ -64,6 +66,7 @@ def entitlements(pack: Pack, facts: MemberFacts, figures: Figures, on: date) -> 
         facts: what the books say of the member.
         figures: what the pack's figures are worth.
         on: the day: of the decision, the event and the start of any benefit.
+        parts: which of all `PARTS` are asked for.
 
     Returns:
         By name: "terms.minimum" and "terms.split.<pot>" of the next contribution; "match" of the scheme year so far;
@@ -75,8 +78,8 @@ def entitlements(pack: Pack, facts: MemberFacts, figures: Figures, on: date) -> 
     dates = Dates(on=on, joined_on=facts.joined_on, tranche_on=on, scheme_year_from=year_from, benefit_from=on)
     found: dict[str, str] = {}
     rules: list[str] = []
-    for part in (_terms, _match, _vesting, _access, _retirement, _cover):
-        part(_Question(pack, facts, figures, dates, year_from), found, rules)
+    for part in PARTS if parts is None else parts:
+        part.decide(_Question(pack, facts, figures, dates, year_from), found, rules)
     return Entitlements(found, tuple(dict.fromkeys(rules)))
 
 
@@ -184,6 +187,24 @@ def _cover(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
         rules.append(rule.ref)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a member's entitlements, and the kinds of the rules that decide them: besides the product, nothing else does."""
+
+    decide: Callable[[_Question, dict[str, str], list[str]], None]
+    kinds: tuple[type[Rule], ...]
+
+
+PARTS = (
+    Part(_terms, (AmountRule, SplitRule)),
+    Part(_match, (MatchRule,)),
+    Part(_vesting, (VestingRule,)),
+    Part(_access, (AccessRule,)),
+    Part(_retirement, (RetirementOptionRule,)),
+    Part(_cover, (CoverRule,)),
+)
+
+
 async def entitlements_of(
     session: AsyncSession, tenant: Tenant, member_id: int, product: str, *, on: date
 ) -> Entitlements | None:
@@ -252,27 +273,44 @@ def _minor(text: str | None) -> int:
 async def preview(db: Database, tenant: Tenant, new: Pack, *, on: date, totals: Preview) -> AsyncIterator[Affected]:
     """Yield every figure of every member that `new` would change on a day; posts nothing.
 
-    Members are read in ranges by their ids, so that memory does not grow with them; `totals` is counted along.
+    Members are read in ranges by their ids, so that memory does not grow with them; `totals` is counted along. What no
+    changed rule decides is not decided again.
     """
     after = (0, "")
+    parts = {product: parts_that_differ(tenant.pack, new, product) for product in tenant.pack.books}
     async with db.unit_of_work(tenant.tenant_id) as session:
         figures = await figures_for(session, tenant)
         added = {code: series for code, series in new.series.items() if code not in figures.series}
         new_figures = Figures(new.asset, {**figures.series, **added}, figures.known_on)
         while facts := await queries.member_facts(session, on=on, after=after, most=RANGE):
             for one in facts:
-                changes = _changes(tenant.pack, new, one, figures, new_figures, on)
+                changes = _changes(tenant.pack, new, one, figures, new_figures, on, parts[one.product])
                 totals.note(changes)
                 for change in changes:
                     yield change
             after = (facts[-1].member_id, facts[-1].product)
 
 
+def parts_that_differ(old: Pack, new: Pack, product: str) -> tuple[Part, ...]:
+    """Return the parts of a product's entitlements that another version of the pack may decide otherwise."""
+    if product not in new.books or old.product(product) != new.product(product) or old.asset != new.asset:
+        return PARTS
+    return tuple(part for part in PARTS if not old.books[product].decides_as(new.books[product], part.kinds))
+
+
 def _changes(
-    old: Pack, new: Pack, facts: MemberFacts, figures: Figures, new_figures: Figures, on: date
+    old: Pack,
+    new: Pack,
+    facts: MemberFacts,
+    figures: Figures,
+    new_figures: Figures,
+    on: date,
+    parts: Sequence[Part],
 ) -> list[Affected]:
-    before = entitlements(old, facts, figures, on).figures
-    after = entitlements(new, facts, new_figures, on).figures if facts.product in new.books else {}
+    if not parts:
+        return []
+    before = entitlements(old, facts, figures, on, parts).figures
+    after = entitlements(new, facts, new_figures, on, parts).figures if facts.product in new.books else {}
     return [
         Affected(facts.member_id, facts.product, name, before.get(name), after.get(name))
         for name in sorted({*before, *after})

@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef
 from engine.reports.rules import Statement
-from engine.reports.service.wording import Letterhead, sheet_of
+from engine.reports.service.expecting import Expectation, expectation
+from engine.reports.service.sheets import Letterhead
+from engine.reports.service.wording import sheet_of
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.locale import find_locale, format_units
 from engine.tenancy.service import Tenant
@@ -37,20 +39,26 @@ async def print_statement(
     """Return the statement as a PDF with the member's name, in `language` or in the member's own.
 
     The name and the language come from the vault, which notes that `actor` read them. An erased member has neither.
+    What to expect stands on it unless the statement is as an earlier log knew it: of that only the account is kept.
     """
     people = await identity.read_people(session, keys, [member.member_id], actor=actor, reason="statement")
     document = people.get(member.member_id)
     person_name, own = (document.person.full_name, document.person.language) if document else ("", "")
     letterhead = Letterhead.of(tenant, language or own)
-    return await asyncio.to_thread(render_pdf, statement, letterhead, person_name=person_name)
+    told = None
+    if statement.log_size is None and document is not None:
+        told = await expectation(session, tenant, member, document.person, on=statement.as_of)
+    return await asyncio.to_thread(render_pdf, statement, letterhead, person_name=person_name, expectation=told)
 
 
-def render_pdf(statement: Statement, letterhead: Letterhead, *, person_name: str) -> bytes:
+def render_pdf(
+    statement: Statement, letterhead: Letterhead, *, person_name: str, expectation: Expectation | None = None
+) -> bytes:
     """Return the statement as a PDF/UA-1 document, dated by its own day.
 
     Fonts are those that come with the product: what the machine has installed changes nothing.
     """
-    sheet = sheet_of(statement, letterhead, person_name=person_name)
+    sheet = sheet_of(statement, letterhead, person_name=person_name, expectation=expectation)
     dated = datetime.combine(statement.as_of, time(), UTC)
     data = {
         "sheet": sheet,

@@ -28,6 +28,7 @@ from engine.reports import queries
 from engine.reports.errors import ChoiceMalformed, ContributionMalformed, UnknownFrequency, UnknownMember
 from engine.reports.queries import MemberFacts
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.decided import Determination
 from engine.tenancy.rules.explaining import RuleUsed, rules_used
 from engine.tenancy.rules.packs import Pack
@@ -174,6 +175,22 @@ def project(
         NoProjection: the product says nothing of what to expect, or from when.
         ChoiceMalformed: the choices are not the keys of the promised pension's table; else as `illustrate`.
     """
+    found, age, pension = rules_of(pack, facts, prospect)
+    wanted = pack.tables[pension.rule.table].keys if pension is not None and pension.rule.table is not None else ()
+    if prospect.keys.keys() != set(wanted):
+        raise ChoiceMalformed(field="choice", allowed=", ".join(wanted) or "none")
+    match = match_until(pack, facts, prospect, figures, benefit_begins(age, prospect))
+    return illustrate(found, age, pension, replace(prospect, match=match), figures, pack.tables), match
+
+
+def rules_of(
+    pack: Pack, facts: MemberFacts, prospect: Prospect
+) -> tuple[InForce[ProjectionRule], InForce[BenefitAgeRule], InForce[PensionRule] | None]:
+    """Return the rules of a member's projection: what is assumed, from which age, and the pension promised, if any.
+
+    Raises:
+        NoProjection: the product says nothing of what to expect, or from when.
+    """
     book = pack.books[facts.product]
     year_from, _ = pack.product(facts.product).scheme_year(prospect.on)
     dates = Dates(
@@ -187,16 +204,10 @@ def project(
     found, age = book.in_force(ProjectionRule, dates), book.in_force(BenefitAgeRule, dates)
     if found is None or age is None:
         raise NoProjection
-    pension = next((one for one in book.all_in_force(PensionRule, dates) if one.rule.id == found.rule.pension), None)
-    wanted = pack.tables[pension.rule.table].keys if pension is not None and pension.rule.table is not None else ()
-    if prospect.keys.keys() != set(wanted):
-        raise ChoiceMalformed(field="choice", allowed=", ".join(wanted) or "none")
-    begins = benefit_begins(age, prospect)
-    match = _match(pack, facts, prospect, figures, begins)
-    return illustrate(found, age, pension, replace(prospect, match=match), figures, pack.tables), match
+    return found, age, next((o for o in book.all_in_force(PensionRule, dates) if o.rule.id == found.rule.pension), None)
 
 
-def _match(pack: Pack, facts: MemberFacts, prospect: Prospect, figures: Figures, begins: date) -> tuple[int, ...]:
+def match_until(pack: Pack, facts: MemberFacts, prospect: Prospect, figures: Figures, begins: date) -> tuple[int, ...]:
     """Return what each whole year until the benefit earns, from its contributions alone, in figures known today."""
     product, book = pack.product(facts.product), pack.books[facts.product]
     saved = Amount(prospect.contribution * prospect.times_a_year, pack.asset)

@@ -10,15 +10,17 @@ from importlib.resources import files
 import jinja2
 import msgspec
 import typst
+from babel import Locale
 
-from engine.kernel.rules import Rule
+from engine.kernel.rules import AppliesBy, Rule
 from engine.reports.service.printing import fonts
+from engine.reports.service.rule_words import LANGUAGE, day_in_words, facts_in_words, figures_of, named
 from engine.tenancy.rules.books import InForce, RuleBook
-from engine.tenancy.rules.explaining import words
 from engine.tenancy.rules.packs import Pack
 
-_COMMON = frozenset({"id", "kind", "source", "confidence", "assumption", "applies_by"})
-_BY = {
+ASSUMED = "†"
+"""Stands beside every figure that its source does not settle."""
+_BY: Mapping[AppliesBy, str] = {
     "event": "",
     "joining": "for those who joined from then on",
     "birth": "for those born from then on",
@@ -27,21 +29,53 @@ _BY = {
     "benefit-start": "for benefits that begin from then on",
     "death": "for deaths from then on",
 }
+_SUBJECTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Who may join, and how", ("engine.enrolment.",)),
+    ("Contributions", ("engine.contributions.",)),
+    ("State money", ("engine.contributions.rules.matching",)),
+    ("Investment and returns", ("engine.funds.",)),
+    ("Fees and taxes", ("engine.benefits.rules.fees", "engine.benefits.rules.taxes")),
+    ("Insurance cover", ("engine.benefits.rules.cover",)),
+    (
+        "Before retirement",
+        tuple(f"engine.benefits.rules.{one}" for one in ("access", "exits", "loans", "moves", "promises")),
+    ),
+    ("Retirement", tuple(f"engine.benefits.rules.{one}" for one in ("ages", "retirement", "pensions", "payouts"))),
+    ("After a death", tuple(f"engine.benefits.rules.{one}" for one in ("survivors", "corpus", "minors"))),
+    ("Proofs, time limits and accounts at rest", ("engine.benefits.rules.",)),
+    ("What members are told", ("engine.reports.", "engine.benefits.rules.illustrations")),
+)
+"""The subjects of a rule book in the order of a member's life, by the modules of the kinds: the longest name decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleShown:
-    """One version of a rule: its figures by name, in words; `reach` says whom it decides for, "" for all."""
+    """One version of a rule, in words.
 
-    rule: str
+    `ref` is what decisions call it; `since` the day it is in force from, `reach` whom it decides for then ("" for all),
+    `ended` what became of it. Each figure has a line, or one for each row. `mark` stands beside figures that are assumed.
+    """
+
+    ref: str
+    title: str
     kind: str
     meaning: str
     since: str
     reach: str
-    figures: tuple[tuple[str, str], ...]
+    ended: str
+    figures: tuple[tuple[str, tuple[str, ...]], ...]
     source: str
     confidence: str
     assumption: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a book says of one subject, its rules by id and date."""
+
+    title: str
+    rules: tuple[RuleShown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +101,17 @@ class ExampleShown:
 
 @dataclass(frozen=True, slots=True)
 class ProductShown:
-    """A product's book, its rules by id and date, and its examples."""
+    """A product's book by subjects, and its examples."""
 
     name: str
     opened_on: str
-    rules: tuple[RuleShown, ...]
+    subjects: tuple[Subject, ...]
     examples: tuple[ExampleShown, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleBookShown:
-    """A pack as a document; `assumed` counts the rules whose sources do not settle them."""
+    """A pack as a document; `assumed` counts the rules whose sources do not settle them; `kinds` say what kinds mean."""
 
     scheme: str
     regulator: str
@@ -87,23 +121,27 @@ class RuleBookShown:
     facts: tuple[tuple[str, str], ...]
     products: tuple[ProductShown, ...]
     tables: tuple[TableShown, ...]
+    kinds: tuple[tuple[str, str], ...]
     assumed: int
+    mark: str = ASSUMED
 
 
 def rule_book_of(pack: Pack) -> RuleBookShown:
     """Return a pack's rule book as a document, whole: nothing of it is left out."""
     products = tuple(_product(pack, code, book) for code, book in pack.books.items())
-    manifest = pack.manifest
+    manifest, english = pack.manifest, Locale.parse(LANGUAGE, sep="-")
+    money = english.currencies.get(manifest.currency, manifest.currency)
     facts = (
-        ("Country", manifest.country),
-        ("Currency", f"{manifest.currency}, {pack.asset.scale} decimals"),
-        ("Time zone", manifest.time_zone),
-        ("Languages", ", ".join(manifest.languages)),
+        ("Country", f"{english.territories.get(manifest.country, manifest.country)} ({manifest.country})"),
         ("Regulator", f"{manifest.regulator.name} ({manifest.regulator.short_name})"),
-        ("Collection channels", ", ".join(channel.name for channel in manifest.channels)),
-        ("Roles", ", ".join(f"{role}: {name}" for role, name in manifest.roles.items())),
+        ("Currency", f"{money} ({manifest.currency}), {pack.asset.scale or 'no'} decimals"),
+        ("Languages", ", ".join(english.languages.get(one, one) for one in manifest.languages)),
+        ("Time zone", manifest.time_zone),
+        ("Ways to pay in", ", ".join(channel.name for channel in manifest.channels)),
+        *((f"The {named(role)}", name) for role, name in manifest.roles.items()),
         ("Member numbers", f"{manifest.member_number.digits} digits, the last a check digit"),
     )
+    kinds = {type(version.rule) for book in pack.books.values() for version in book.versions()}
     return RuleBookShown(
         scheme=pack.name,
         regulator=manifest.regulator.name,
@@ -113,7 +151,8 @@ def rule_book_of(pack: Pack) -> RuleBookShown:
         facts=facts,
         products=products,
         tables=(*_tables(pack), *_series(pack)),
-        assumed=sum(bool(rule.assumption) for product in products for rule in product.rules),
+        kinds=tuple(sorted((_kind(kind), _meaning(kind)) for kind in kinds)),
+        assumed=sum(bool(rule.mark) for product in products for subject in product.subjects for rule in subject.rules),
     )
 
 
@@ -150,45 +189,77 @@ def _page() -> jinja2.Template:
 def _product(pack: Pack, code: str, book: RuleBook) -> ProductShown:
     product = pack.product(code)
     versions = sorted(book.versions(), key=lambda one: (one.rule.id, one.effective_from, one.page))
+    by_subject: dict[str, list[RuleShown]] = {title: [] for title, _ in _SUBJECTS}
+    for one in versions:
+        by_subject[_subject(type(one.rule))].append(_rule(pack, book, one))
     return ProductShown(
         name=product.name,
-        opened_on=product.opened_on.isoformat(),
-        rules=tuple(_rule(one) for one in versions),
+        opened_on=day_in_words(product.opened_on),
+        subjects=tuple(Subject(title, tuple(rules)) for title, rules in by_subject.items() if rules),
         examples=tuple(
-            ExampleShown(one.name, one.on.isoformat(), words(one.given), words(one.expect), one.source)
+            ExampleShown(
+                one.name, day_in_words(one.on), facts_in_words(one.given), facts_in_words(one.expect), one.source
+            )
             for one in pack.scenarios
             if one.product == code
         ),
     )
 
 
-def _rule(version: InForce[Rule]) -> RuleShown:
-    rule = version.rule
-    table = msgspec.to_builtins(rule)
+def _subject(kind: type[Rule]) -> str:
+    fitting = [
+        (len(module), title) for title, modules in _SUBJECTS for module in modules if kind.__module__.startswith(module)
+    ]
+    return max(fitting)[1]
+
+
+def _rule(pack: Pack, book: RuleBook, version: InForce[Rule]) -> RuleShown:
+    rule, kind = version.rule, _kind(type(version.rule))
     return RuleShown(
-        rule=rule.id,
-        kind=str(table["kind"]),
-        meaning=re.sub(r"`([^`]*)`", r"“\1”", " ".join((type(rule).__doc__ or "").split())).replace("_", " "),
-        since=version.effective_from.isoformat(),
+        ref=version.ref,
+        title=named(rule.id).capitalize(),
+        kind=kind,
+        meaning=_meaning(type(rule)).partition(". ")[0].rstrip(".:") + ".",
+        since=day_in_words(version.effective_from),
         reach=_BY[rule.applies_by],
-        figures=tuple(
-            (name.replace("_", " "), words(value))
-            for name, value in table.items()
-            if name not in _COMMON and value not in (None, "", [], (), {})
-        ),
+        ended=_ended(book, version),
+        figures=figures_of(rule, pack.asset),
         source=rule.source,
         confidence=rule.confidence,
         assumption=rule.assumption,
+        mark=ASSUMED if rule.assumption else "",
     )
+
+
+def _ended(book: RuleBook, version: InForce[Rule]) -> str:
+    ending = book.ending(version)
+    if ending is None:
+        return ""
+    day, applies_by, is_replaced = ending
+    return " ".join(filter(None, ("Replaced on" if is_replaced else "Repealed on", day_in_words(day), _BY[applies_by])))
+
+
+def _kind(kind: type[Rule]) -> str:
+    return named(str(kind.__struct_config__.tag))
+
+
+def _meaning(kind: type[Rule]) -> str:
+    """Return what a kind means, without the marks by which its makers look things up."""
+    said = re.sub(r"`([^`]*)`", r"“\1”", " ".join((kind.__doc__ or "").split())).replace("_", " ")
+    return re.sub(r" \([A-Z]\d+\b[^)]*\)", "", said)
 
 
 def _tables(pack: Pack) -> list[TableShown]:
     found = []
-    for named in pack.manifest.tables:
-        rows = list(pack.tables[named.code].rows.values())
-        columns = tuple(rows[0]) if rows else named.keys
-        note = f"{named.source}. Confidence: {named.confidence}. {named.assumption}".strip()
-        found.append(TableShown(named.name, note, columns, tuple(tuple(row[name] for name in columns) for row in rows)))
+    for table in pack.manifest.tables:
+        rows = list(pack.tables[table.code].rows.values())
+        columns = tuple(rows[0]) if rows else table.keys
+        note = f"Source: {table.source}. Confidence: {table.confidence}."
+        title = table.name
+        if table.assumption:
+            title, note = f"{title} {ASSUMED}", f"{ASSUMED} Assumed: {table.assumption}. {note}"
+        shown = tuple(tuple(row[name] for name in columns) for row in rows)
+        found.append(TableShown(title, note, tuple(map(named, columns)), shown))
     return found
 
 
@@ -196,21 +267,21 @@ def _series(pack: Pack) -> list[TableShown]:
     columns = ("in force from", "published on", "value", "source", "confidence")
     return [
         TableShown(
-            named.name,
-            f"{named.unit}. {named.source}",
+            one.name,
+            f"Unit: {named(one.unit)}. Source: {one.source}.",
             columns,
             tuple(
                 (
-                    one.effective_from.isoformat(),
-                    one.published_on.isoformat(),
-                    f"{one.value:f}",
-                    one.source,
-                    one.confidence,
+                    day_in_words(point.effective_from),
+                    day_in_words(point.published_on),
+                    f"{point.value:f}{f' {ASSUMED}' if point.confidence == 'low' else ''}",
+                    point.source,
+                    point.confidence,
                 )
-                for one in sorted(
-                    pack.series[named.code].points, key=lambda one: (one.effective_from, one.published_on)
+                for point in sorted(
+                    pack.series[one.code].points, key=lambda one: (one.effective_from, one.published_on)
                 )
             ),
         )
-        for named in pack.manifest.series
+        for one in pack.manifest.series
     ]

@@ -1,17 +1,16 @@
 """A statement in a reader's language: every figure and label as text, for the page and for the printed sheet alike."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 
-from babel.support import Translations
 from msgspec import Struct
 
-from engine.funds.rules import FundsRule
 from engine.kernel.text import N_
 from engine.reports.rules import LABELS, Line, LineState, NoReturn, Statement
+from engine.reports.service.expected_words import Expected, expected_of
+from engine.reports.service.expecting import Expectation
+from engine.reports.service.sheets import Column, Figure, Letterhead, Table
 from engine.runtime.locale import format_date, format_money, format_percent, format_price, format_units
-from engine.tenancy.service import Tenant
 
 STATES: Mapping[LineState, str] = {
     LineState.RECEIVED: N_("received"),
@@ -37,80 +36,11 @@ NO_INTEREST = N_("There is no yearly return to show: no interest has been added 
 NONE = "–"
 
 
-@dataclass(frozen=True, slots=True)
-class Letterhead:
-    """Whose paper a statement is on, and in which language: names, colours, logo, words, the locale of figures."""
-
-    scheme: str
-    language: str
-    locale: str
-    words: Translations = field(compare=False, repr=False)
-    product_names: Mapping[str, str]
-    pot_names: Mapping[tuple[str, str], str]
-    fund_names: Mapping[str, str]
-    brand: str
-    muted: str
-    line: str
-    surface: str
-    logo: str = field(repr=False)
-
-    @classmethod
-    def of(cls, tenant: Tenant, language: str | None) -> "Letterhead":
-        """Return the tenant's letterhead in `language`, or in the scheme's first if it does not write in that."""
-        pack = tenant.pack
-        words = tenant.translator(language)
-        colours = pack.theme.colours
-        return cls(
-            scheme=words.gettext(pack.name),
-            language=pack.language(language),
-            locale=pack.locale(language),
-            words=words,
-            product_names={product.code: words.gettext(product.name) for product in pack.products},
-            pot_names={
-                (product.code, pot.code): words.gettext(pot.name) for product in pack.products for pot in product.pots
-            },
-            fund_names={
-                fund.code: words.gettext(fund.name)
-                for product in pack.products
-                for version in tenant.book(product.code).versions()
-                if isinstance(version.rule, FundsRule)
-                for fund in version.rule.funds
-            },
-            brand=colours.brand,
-            muted=colours.muted,
-            line=colours.line,
-            surface=colours.surface,
-            logo=pack.logo,
-        )
-
-
-class Figure(Struct, frozen=True):
-    """A label and its value. `note` says what to make of it, or why there is none."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
-class Column(Struct, frozen=True):
-    """A column of a table; figures stand at the end of the line."""
-
-    title: str
-    is_figure: bool = False
-
-
-class Table(Struct, frozen=True):
-    """A table with a caption; every row has a text for each column. `empty` stands where there are no rows."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    empty: str = ""
-    note: str = ""
-
-
 class Sheet(Struct, frozen=True, kw_only=True):
-    """A statement as it is read: everything is text in one language. `year` holds the items of the scheme year, if any."""
+    """A statement as it is read: everything is text in one language.
+
+    `year` holds the items of the scheme year, `expected` what the member may expect; either where there is any.
+    """
 
     language: str
     scheme: str
@@ -121,14 +51,17 @@ class Sheet(Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     year: Table | None
     holdings: Table | None
+    expected: Expected | None
     payments: Table
     notes: tuple[str, ...]
     page: str
 
 
-def sheet_of(statement: Statement, letterhead: Letterhead, *, person_name: str = "") -> Sheet:
+def sheet_of(
+    statement: Statement, letterhead: Letterhead, *, person_name: str = "", expectation: Expectation | None = None
+) -> Sheet:
     """Return the statement in the letterhead's language. `person_name` stands on it where it is given."""
-    return _Writer(statement, letterhead).sheet(person_name)
+    return _Writer(statement, letterhead).sheet(person_name, expectation)
 
 
 class _Writer:
@@ -136,7 +69,7 @@ class _Writer:
         self._statement, self._head = statement, letterhead
         self._say: Callable[[str], str] = letterhead.words.gettext
 
-    def sheet(self, person_name: str) -> Sheet:
+    def sheet(self, person_name: str, expectation: Expectation | None) -> Sheet:
         statement, _ = self._statement, self._say
         day = self._day(statement.as_of)
         return Sheet(
@@ -154,6 +87,9 @@ class _Writer:
             figures=self._figures(),
             year=self._year(),
             holdings=self._holdings(),
+            expected=None
+            if expectation is None
+            else expected_of(expectation, self._head, currency=statement.currency, scale=statement.scale),
             payments=self._payments(),
             notes=self._notes(),
             page=_("Page {page} of {pages}"),

@@ -156,6 +156,15 @@ class RuleBook:
         )
         return [turn for turn in deciding if turn is not None and turn.rule is not None]
 
+    def decides_as(self, other: "RuleBook", kinds: Iterable[type[Rule]]) -> bool:
+        """Return whether the rules of `kinds` decide every case as those of another book do, and by the same names."""
+        return all(self.turns(kind) == other.turns(kind) for kind in kinds)
+
+    def turns(self, kind: type[Rule]) -> dict[str, list[_Turn]]:
+        """Return the turns by rule, the newest first, wherever they stand in the book."""
+        found = self._by_kind.get(kind, {})
+        return {rule_id: [replace(turn, order=0, row=0) for turn in turns] for rule_id, turns in found.items()}
+
     def overlapping(self) -> tuple[tuple[str, int, str, date], ...]:
         """Return which versions could decide a case that another rule of their kind decides too.
 
@@ -185,6 +194,12 @@ class RuleBook:
         turns = (turn for kind in self._by_kind.values() for turns in kind.values() for turn in turns)
         found = [InForce(turn.rule, turn.effective_from, turn.page) for turn in turns if turn.rule is not None]
         return tuple(sorted(found, key=lambda one: (one.effective_from, one.page, one.rule.id)))
+
+    def ending(self, version: InForce[Rule]) -> tuple[date, AppliesBy, bool] | None:
+        """Return since when a version decides no new case, by which date that is counted, and whether another replaced it."""
+        turns = self._by_kind[type(version.rule)][version.rule.id]
+        at = next(n for n, one in enumerate(turns) if (one.rule, one.page) == (version.rule, version.page))
+        return (turns[at - 1].effective_from, turns[at - 1].applies_by, turns[at - 1].rule is not None) if at else None
 
     def version(self, ref: str) -> InForce[Rule] | None:
         """Return the version that decision traces call `ref`, or None."""
@@ -323,7 +338,9 @@ class _Page:
             if len(ids) > 1 and new and not holds_many(kind):
                 others = ", ".join(rule_id for rule_id in ids if rule_id != new[-1])
                 tag = kind.__struct_config__.tag
-                self._add(f"rule[{rows[new[-1]]}].kind", f"a product has one {tag} at a time, and {others} is in force")
+                mend = "give this row that id to replace it, or repeal it"
+                reason = f"a product has one {tag} at a time, and {others} is in force; {mend}"
+                self._add(f"rule[{rows[new[-1]]}].kind", reason)
 
     def _rule(self, row: int, value: object) -> Rule | None:
         key = f"rule[{row}]"

@@ -97,6 +97,9 @@ Runner = Callable[[ScenarioContext], Mapping[str, str]]
 """Makes one kind of decision, purely, and returns it as flat text; a refusal is raised as the EngineError it is."""
 
 
+_MOST_TOLD = 3
+
+
 class MissingInput(Exception):
     """A runner lacks a value in the example's `given`."""
 
@@ -113,6 +116,11 @@ def unknown_kinds(scenarios: tuple[Scenario, ...], kinds: Mapping[str, object]) 
 
 def outcome_reasons(expected: Mapping[str, str], came: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return (key, reason) of each outcome that differs from what an example expects; other outcomes may be there."""
+    if REFUSED in came and REFUSED not in expected:
+        wanted = ", ".join(f"{name} = {shown(value)}" for name, value in list(expected.items())[:_MOST_TOLD])
+        others = len(expected) - _MOST_TOLD
+        more = f" and {others} more" if others > 0 else ""
+        return [(REFUSED, f"expected {wanted}{more}, but was refused: {shown(came[REFUSED])}")]
     reasons = []
     for key, value in expected.items():
         if key not in came:
@@ -120,6 +128,4 @@ def outcome_reasons(expected: Mapping[str, str], came: Mapping[str, str]) -> lis
             reasons.append((key, f"expected {shown(value)}, but there is no such outcome; there is: {what}"))
         elif came[key] != value:
             reasons.append((key, f"expected {shown(value)}, came out as {shown(came[key])}"))
-    if REFUSED in came and REFUSED not in expected:
-        reasons.append((REFUSED, f"was refused: {shown(came[REFUSED])}"))
     return reasons

@@ -114,6 +114,11 @@ def decode_scenarios(
                     PackProblem(file, f"{key}.name", f"{shown(one.name)} stands in {names[one.name]} already")
                 )
             names.setdefault(one.name, file)
+            problems.extend(
+                PackProblem(file, f"{key}.{name}", f"{day} is after {one.on}, the day of the decision; exchange them")
+                for name, day in (("born_on", one.born_on), ("joined_on", one.joined_on))
+                if day is not None and day > one.on
+            )
             if products is not None and one.product not in products:
                 allowed = ", ".join(sorted(products))
                 problems.append(

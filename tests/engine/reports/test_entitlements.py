@@ -15,13 +15,13 @@ from sqlalchemy import text
 
 from engine.app import KINDS, RUNNERS
 from engine.contributions import service as contributions
-from engine.contributions.rules import Payment, Receipt, lane_of
+from engine.contributions.rules import AmountRule, Payment, Receipt, SplitRule, lane_of
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
 from engine.reports import service as reports
 from engine.reports.queries import MemberFacts
-from engine.reports.service.entitlements import entitlements
+from engine.reports.service.entitlements import PARTS, entitlements, parts_that_differ
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
@@ -217,3 +217,34 @@ def test_an_option_pays_from_its_own_pots() -> None:
     found = entitlements(pack, facts, pack.figures(), date(2026, 1, 15)).figures
     assert found["retirement.savings-account.lump"] == "41000"
     assert found["retirement.retirement-account.lump"] == "0"
+
+
+PAGE = """
+[[rule]]
+kind = "contribution-amount"
+id = "contribution-amount"
+minimum = "123.00"
+source = "invented law"
+confidence = "high"
+"""
+
+
+def test_a_preview_decides_again_only_what_a_changed_rule_decides(tmp_path: Path) -> None:
+    folder = tmp_path / "in-nps-lite"
+    shutil.copytree(schemes.PACKS / "in-nps-lite", folder, ignore=shutil.ignore_patterns("demo*", "scenarios"))
+    old = load_pack(folder, KINDS)
+    (folder / "nps-lite/rules/2023-04-04.toml").write_text(PAGE, encoding="utf-8")
+    raised = load_pack(folder, KINDS)
+    manifest = folder / "pack.toml"
+    manifest.write_text(manifest.read_text().replace("opened_on = 2010-04-01", "opened_on = 2010-04-02"))
+    moved = load_pack(folder, KINDS)
+    assert moved.sha256 != raised.sha256
+
+    assert parts_that_differ(old, old, "nps-lite") == ()
+    assert [part.kinds for part in parts_that_differ(old, raised, "nps-lite")] == [(AmountRule, SplitRule)]
+    assert parts_that_differ(old, moved, "nps-lite") == PARTS
+    facts = MemberFacts(1, "nps-lite", date(2020, 1, 1), "", "", ((date(2023, 4, 3), 50_000),), ())
+    for on in (date(2023, 4, 3), date(2023, 4, 4)):
+        before, after = (entitlements(pack, facts, pack.figures(), on).figures for pack in (old, raised))
+        changed = {name for name in before if before[name] != after[name]}
+        assert changed == (set() if on < date(2023, 4, 4) else {"terms.minimum"})

@@ -12,8 +12,10 @@ from engine.access import service as access
 from engine.access.api import StaffController, authorize, provide_caller
 from engine.access.rules import Caller, Role
 from engine.access.service import Gate, Tokens
+from engine.benefits.service import BankRail, Payers
 from engine.kernel.clock import SystemClock
 from engine.reports.api import StatementController
+from engine.runtime.exchanges.engine import Exchanges
 from engine.runtime.http import exception_handlers
 from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant, Tenants
@@ -21,6 +23,7 @@ from engine.web.pages import WEB_HANDLERS, html_errors
 from tests.engine.reports.scheme import Scheme
 
 Client = AsyncTestClient[Litestar]
+BANK = "bank"
 ALL_ROLES = (Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.DEALING_OFFICER)
 
 
@@ -57,12 +60,17 @@ def make_app(*schemes: Scheme) -> Litestar:
             "keys": given(keys),
             "tenants": given(tenants),
             "settings": given(Settings()),
+            "payers": given(Payers(Exchanges(db, keys, {}, lambda *_: ""), banks={BANK: _bank()})),
         },
         state=State({"gate": gate, "tenants": tenants}),
         exception_handlers=html_errors(exception_handlers(lambda _request, message: message)),
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _bank() -> BankRail:
+    return BankRail(pays_from="mtn-momo", holder="A Scheme", number="RW0001", bank="BKIGRWRW", sender="SCHEME")
 
 
 def host_of(scheme: Scheme) -> str:

@@ -1,0 +1,82 @@
+"""What a paper of the scheme is made of: whose paper it is, figures with their labels, tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from babel.support import Translations
+from msgspec import Struct
+
+from engine.funds.rules import FundsRule
+from engine.tenancy.service import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Whose paper a statement is on, and in which language: names, colours, logo, words, the locale of figures."""
+
+    scheme: str
+    language: str
+    locale: str
+    words: Translations = field(compare=False, repr=False)
+    product_names: Mapping[str, str]
+    pot_names: Mapping[tuple[str, str], str]
+    fund_names: Mapping[str, str]
+    brand: str
+    muted: str
+    line: str
+    surface: str
+    logo: str = field(repr=False)
+
+    @classmethod
+    def of(cls, tenant: Tenant, language: str | None) -> "Letterhead":
+        """Return the tenant's letterhead in `language`, or in the scheme's first if it does not write in that."""
+        pack = tenant.pack
+        words = tenant.translator(language)
+        colours = pack.theme.colours
+        return cls(
+            scheme=words.gettext(pack.name),
+            language=pack.language(language),
+            locale=pack.locale(language),
+            words=words,
+            product_names={product.code: words.gettext(product.name) for product in pack.products},
+            pot_names={
+                (product.code, pot.code): words.gettext(pot.name) for product in pack.products for pot in product.pots
+            },
+            fund_names={
+                fund.code: words.gettext(fund.name)
+                for product in pack.products
+                for version in tenant.book(product.code).versions()
+                if isinstance(version.rule, FundsRule)
+                for fund in version.rule.funds
+            },
+            brand=colours.brand,
+            muted=colours.muted,
+            line=colours.line,
+            surface=colours.surface,
+            logo=pack.logo,
+        )
+
+
+class Figure(Struct, frozen=True):
+    """A label and its value. `note` says what to make of it, or why there is none."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Column(Struct, frozen=True):
+    """A column of a table; figures stand at the end of the line."""
+
+    title: str
+    is_figure: bool = False
+
+
+class Table(Struct, frozen=True):
+    """A table with a caption; every row has a text for each column. `empty` stands where there are no rows."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: str = ""
+    note: str = ""
