@@ -31,6 +31,7 @@ from engine.contributions.rules import (
 from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
 from engine.contributions.service.receiving import CHUNK, Answer, receive
 from engine.contributions.service.terms import figures_now, terms_for, tests_for
+from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
@@ -170,6 +171,7 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
         raise MemberNotActive
     figures = await figures_now(session, tenant)
     split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
+    await decide_contribution(session, tenant, figures, member, today, amount)
     tests = tests_for(tenant, member.product, today, member.joined_on)
     asked = [Asked(member, today, amount.units, tests)] if tests else []
     for unmet in await unmet_of(session, tenant, figures, asked):
