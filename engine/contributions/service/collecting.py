@@ -72,6 +72,7 @@ class _Question(Struct, frozen=True, kw_only=True):
     member: str
     channel: str
     sent_by: str
+    product: str = ""
 
 
 # -- asking
@@ -85,8 +86,9 @@ async def ask_for_payment(
     What the member's terms would refuse or keep in suspense is not asked for.
 
     Raises:
-        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, UnusablePhone, UnknownMember, MemberNotActive,
-        NoPhone, CannotCollect, KeyReused (for another request), and whatever the member's terms refuse.
+        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, UnknownProduct, UnusablePhone, UnknownMember (also
+        where they are not in the product), MemberNotActive, NoPhone, CannotCollect, KeyReused (for another request), and
+        whatever the member's terms refuse.
     """
     claim = ask.claim(tenant.tenant_id)
     await queries.lock_key(session, claim)
@@ -107,7 +109,9 @@ async def ask_for_payment(
         account=ask.member,
         note=tenant.pack.manifest.short_name,
     )
-    question = _Question(wanted=wanted, member=ask.member, channel=ask.channel, sent_by=ask.sent_by)
+    question = _Question(
+        wanted=wanted, member=ask.member, channel=ask.channel, sent_by=ask.sent_by, product=ask.product
+    )
     is_new = await collectors.exchanges.open(
         session,
         counterparty=ask.channel,
@@ -161,9 +165,11 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
         channel=ask.channel,
         reference=ask.key,
         sent_by=ask.sent_by,
+        product=ask.product,
     )
     amount, _ = check_payment(payment, scheme, today=today)
-    found = await enrolment.in_their_products(session, await identity.members_by_number(session, keys, [ask.member]))
+    numbers = await identity.members_by_number(session, keys, [ask.member])
+    found = await enrolment.in_their_products(session, numbers, product=ask.product)
     member = found.get(ask.member)
     if member is None:
         raise UnknownMember
@@ -207,6 +213,7 @@ def _shown(keys: FileKeyStore, tenant: Tenant, row: CollectionRow) -> Collection
         amount=fixed(Amount.parse(ask.amount, tenant.asset)),
         currency=ask.currency,
         asked_at=row.asked_at,
+        product=ask.product,
         state=row.outcome,
         reason=row.reason,
         paid=fixed(Amount(row.paid, tenant.asset)) if row.event_id else "",
@@ -238,6 +245,7 @@ def collection_operation(collections: Collections, tenant: Tenant, keys: FileKey
                 reference=said.provider_ref,
                 sent_by=question.sent_by,
                 is_held=True,
+                product=question.product,
                 collection=str(wanted.reference),
             )
             await _keep(session, keys, tenant, settled.reference, payment)
@@ -278,6 +286,7 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
                 reference=said.provider_ref,
                 sent_by=asked.sent_by if asked else _ACTOR,
                 is_held=True,
+                product=asked.product if asked else "",
                 collection=str(reference or ""),
             )
             await _keep(session, keys, tenant, settled.reference, payment)
