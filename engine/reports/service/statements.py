@@ -178,9 +178,11 @@ async def _items(
     # Where nothing was undertaken nobody counts what is still to be paid: the statement says that, and not 0.
     owed = await contributions.contributions_payable(session, tenant, [member], as_of, log_size=known_size)
     payable = owed.get((member.member_id, member.product))
-    charges = await queries.charges_kept(
-        session, member.member_id, product=member.product, since=year_from, as_of=as_of, log_size=known_size
-    )
+    charges = 0
+    if payable is not None:
+        charges = await queries.charges_kept(
+            session, member.member_id, product=member.product, since=year_from, as_of=as_of, log_size=known_size
+        )
     return items_of(
         wanted,
         flows,

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from engine.app import LAWS
+from engine.app import KINDS, LAWS, RUNNERS
 from engine.contributions import errors, service
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.contributions.service import Answer, Intake
@@ -32,8 +33,8 @@ from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
-from engine.tenancy.service import Tenant, advance_clock
-from tests.factories.schemes import aadhaar, serve
+from engine.tenancy.service import Tenant, Tenants, advance_clock
+from tests.factories.schemes import PACKS, aadhaar, serve
 
 MONTHLY = UndertakingGiven(slab="1000", frequency="monthly")
 
@@ -345,6 +346,47 @@ async def test_a_batch_takes_no_more_statements_than_one_payment(
 
     assert len(of_lane) > 10
     assert counts[2] <= counts[1], counts
+
+
+async def test_a_further_product_has_an_undertaking_of_its_own(
+    db: Database, keys: FileKeyStore, tmp_path: Path
+) -> None:
+    code = f"in-t{secrets.token_hex(5)}"
+    copy = tmp_path / code
+    shutil.copytree(PACKS / "in-apy", copy, ignore=shutil.ignore_patterns("demo*", "scenarios"))
+    manifest = copy / "pack.toml"
+    written = manifest.read_text().replace("in-apy.localhost", f"{code}.localhost")
+    first = written[written.index("[[products]]") :]
+    manifest.write_text(written + "\n" + first.replace('code = "apy"', 'code = "plus"'))
+    shutil.copytree(copy / "apy", copy / "plus")
+    tenant = await Tenants.load([copy], KINDS, RUNNERS).create_tenant(db, code, actor="operator:test")
+    await until(db, tenant, date(2023, 4, 3))
+    (member,) = await joined(db, keys, tenant)
+    quarterly = applying(tenant, UndertakingGiven(slab="2000", frequency="quarterly"), product="plus")
+
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        found = await enrolment.find_member(session, keys, member.number)
+        with pytest.raises(enrolment_errors.UnknownSlab):
+            await enrolment.join_product(
+                session,
+                tenant,
+                keys,
+                found,
+                "plus",
+                actor="partner:1",
+                answers=replace(quarterly, undertaking=UndertakingGiven(slab="1", frequency="monthly")),
+            )
+        await enrolment.join_product(session, tenant, keys, found, "plus", actor="partner:1", answers=quarterly)
+
+    answers = await send(
+        db,
+        keys,
+        tenant,
+        pays(member, "688.00", product="plus"),
+        pays(member, "116.00"),
+        pays(member, "116.00", product="plus"),
+    )
+    assert told(answers) == ["received", "received", "nothing-due"]
 
 
 async def test_pm_sym_takes_its_instalment_on_the_day_it_is_due(
