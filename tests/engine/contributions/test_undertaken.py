@@ -10,15 +10,20 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_asyncio
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.testing import AsyncTestClient
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from engine.access.rules import Caller
 from engine.app import KINDS, LAWS, RUNNERS
 from engine.contributions import errors, service
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.contributions.service import Answer, Intake
 from engine.enrolment import errors as enrolment_errors
 from engine.enrolment import service as enrolment
+from engine.enrolment.api import EnrolmentTermsController, UndertakingController
 from engine.enrolment.rules import (
     Application,
     ConsentGiven,
@@ -29,9 +34,11 @@ from engine.enrolment.rules import (
 )
 from engine.enrolment.service import Enrolled, Enrolment, Undertaking
 from engine.kernel.errors import EngineError
+from engine.kernel.permissions import Permission
 from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
+from engine.runtime.http import exception_handlers
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, Tenants, advance_clock
 from tests.factories.schemes import PACKS, aadhaar, serve
@@ -282,6 +289,48 @@ async def test_a_change_counts_from_the_next_period_and_is_made_once_a_year(
             ("2000", "monthly", date(2023, 5, 1), 161, True),
             ("1000", "quarterly", date(2024, 5, 1), 161, True),
         ]
+
+
+async def test_the_routes_show_it_change_it_and_list_what_is_allowed(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    (member,) = await joined(db, keys, tenant, applying(tenant, None))
+    caller = Caller(tenant.tenant_id, "partner:1", frozenset(Permission), "partner")
+    app = Litestar(
+        [UndertakingController, EnrolmentTermsController],
+        dependencies={
+            "caller": Provide(lambda: caller, sync_to_thread=False),
+            "tenant": Provide(lambda: tenant, sync_to_thread=False),
+            "db": Provide(lambda: db, sync_to_thread=False),
+            "keys": Provide(lambda: keys, sync_to_thread=False),
+        },
+        exception_handlers=exception_handlers(lambda _request, message: message),
+    )
+    path = f"/v1/members/{member.number}/undertaking"
+    async with AsyncTestClient(app) as client:
+        none = await client.get(path)
+        wrong = await client.post(path, json={"slab": "1500", "frequency": "monthly"})
+        given = await client.post(path, json={"slab": "1000", "frequency": "monthly"})
+        shown = await client.get(path, params={"product": "apy"})
+        elsewhere = await client.get(path, params={"product": "other"})
+        terms = await client.get("/v1/enrolment-terms/apy")
+
+    assert (none.status_code, none.json()["code"]) == (409, "enrolment.no-undertaking")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "enrolment.unknown-slab")
+    assert "1000, 2000, 3000, 4000, 5000" in wrong.json()["detail"]
+    assert (given.status_code, shown.json()) == (200, given.json())
+    assert given.json() == {
+        "product": "apy",
+        "slab": "1000",
+        "frequency": "monthly",
+        "from_on": "2023-04-03",
+        "instalment": "116.00",
+        "currency": "INR",
+    }
+    assert elsewhere.status_code == 404
+    assert terms.json()["frequencies"] == ["monthly", "quarterly", "half-yearly"]
+    assert terms.json()["slabs"] == ["1000", "2000", "3000", "4000", "5000"]
+    assert "1000" in await explained(db, keys, tenant, wrong.json()["decision"])
 
 
 async def test_of_two_changes_at_once_one_is_made(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
