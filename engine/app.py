@@ -47,7 +47,13 @@ from engine.contributions.api import (
 from engine.contributions.service import Collectors, Intake
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
-from engine.enrolment.api import DeathController, EnrolmentTermsController, MemberController, VerificationController
+from engine.enrolment.api import (
+    DeathController,
+    EnrolmentTermsController,
+    MemberController,
+    UndertakingController,
+    VerificationController,
+)
 from engine.enrolment.service import Verifiers
 from engine.funds import rules as fund_rules
 from engine.funds.api import DealingController, PriceController
@@ -330,6 +336,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             TokenController,
             StaffController,
             MemberController,
+            UndertakingController,
             VerificationController,
             DeathController,
             EnrolmentTermsController,

@@ -163,6 +163,8 @@ class ContributionController(Controller):
             errors.BelowMinimum,
             errors.AboveMaximum,
             errors.NotAMultiple,
+            errors.NotWhatIsDue,
+            errors.NothingDue,
             errors.NoTerms,
             errors.NotEligible,
             errors.AboveLevel,
@@ -222,6 +224,9 @@ class CollectionRequested(Struct, frozen=True, forbid_unknown_fields=True):
     phone: Annotated[
         str, Meta(max_length=40, description="The number to ask; the one on the member's record if absent.")
     ] = ""
+    product: (
+        Annotated[Word, Meta(description="What it is for; the first product the member joined if absent.")] | None
+    ) = None
 
 
 class CollectionController(Controller):
@@ -240,10 +245,13 @@ class CollectionController(Controller):
             errors.AmountNotWhole,
             errors.AmountNotPositive,
             errors.UnknownChannel,
+            UnknownProduct,
             errors.KeyReused,
             errors.BelowMinimum,
             errors.AboveMaximum,
             errors.NotAMultiple,
+            errors.NotWhatIsDue,
+            errors.NothingDue,
             errors.NoTerms,
             errors.NotEligible,
             errors.AboveLevel,
@@ -275,6 +283,7 @@ class CollectionController(Controller):
             currency=data.currency,
             channel=data.channel,
             phone=data.phone,
+            product=data.product or "",
             sent_by=caller.actor,
             key=_bare(idempotency_key),
         )

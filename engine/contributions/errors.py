@@ -151,6 +151,20 @@ class NotTheInstalment(Refused):
     message = N_("The instalment is {instalment}.")
 
 
+class NotWhatIsDue(Refused):
+    """The payment is none of the amounts that pay instalments the member undertook, each late one with its charge."""
+
+    code = "contributions.not-what-is-due"
+    message = N_("The instalment undertaken is {instalment}. What may be paid now: {allowed}.")
+
+
+class NothingDue(Refused):
+    """All instalments that the member undertook and may pay by now are paid."""
+
+    code = "contributions.nothing-due"
+    message = N_("No instalment is left to be paid now. The next one is due on: {next}.")
+
+
 class RedirectNotAllowed(Refused):
     """The member may not turn their contribution to this pot."""
 

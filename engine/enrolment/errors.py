@@ -11,6 +11,48 @@ class NotOpen(Refused):
     message = N_("Nobody can join {product} on {day}.")
 
 
+class ClosedToJoining(Refused):
+    """The product takes nobody in any more; who is in it stays."""
+
+    code = "enrolment.closed-to-joining"
+    message = N_("Nobody joins {product} since {since}: {reason}")
+
+
+class NoUndertaking(Refused):
+    """The product has no instalments that one undertakes to pay, or the member's entry age is not known any more."""
+
+    code = "enrolment.no-undertaking"
+    message = N_("No instalments are undertaken in {product}.")
+
+
+class UnknownSlab(Invalid):
+    """The product's chart has no such slab."""
+
+    code = "enrolment.unknown-slab"
+    message = N_("The chart has no such slab. Allowed: {allowed}.")
+
+
+class UnknownFrequency(Invalid):
+    """Instalments are not paid that often in the product."""
+
+    code = "enrolment.unknown-frequency"
+    message = N_("Instalments are not paid that often. Allowed: {allowed}.")
+
+
+class UndertakingFixed(Refused):
+    """The product lets nobody change this of what they undertook."""
+
+    code = "enrolment.undertaking-fixed"
+    message = N_("This cannot be changed once it was undertaken.")
+
+
+class ChangedTooOften(Refused):
+    """The member changed this of what they undertook as often as they may in a scheme year."""
+
+    code = "enrolment.changed-too-often"
+    message = N_("This was changed as often as a scheme year allows: {times}.")
+
+
 class TooYoung(Refused):
     """The person is younger than the product takes."""
 

@@ -110,6 +110,8 @@ class EventKind(IntEnum):
     MATCH_REJECTED = 152
     MATCH_RECEIVED = 153
     MATCH_SHARED = 154
+    UNDERTAKING_GIVEN = 160
+    UNDERTAKING_CHANGED = 161
 
     @property
     def label(self) -> str:

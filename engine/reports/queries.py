@@ -153,6 +153,32 @@ async def flows(
     return [Flow(*row) for row in rows]
 
 
+async def charges_kept(
+    session: AsyncSession, member_id: int, *, product: str, since: date, as_of: date, log_size: int | None
+) -> int:
+    """Return what was paid for lateness from `since` up to `as_of` and stayed the member's own, in smallest units."""
+    found = await session.scalar(
+        text(f"""select coalesce(sum((e.body ->> 'charge')::bigint), 0)::bigint from events e
+                  where e.member_id = :member and e.kind = any(:receipts) and e.body ? 'charge'
+                    and e.business_date between :since and :as_of and {_KNOWN.format(event="e.event_id")}
+                    and exists (select from transfers t
+                                  join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.product = :product
+                                 where t.member_id = e.member_id and t.event_id = e.event_id)
+                    and not exists (select from corrections x join events v on v.member_id = x.member_id and v.event_id = x.event_id
+                                     where x.corrects_member = e.member_id and x.corrects_event = e.event_id
+                                       and v.business_date <= :as_of and {_KNOWN.format(event="v.event_id")})"""),
+        {
+            **_parameters(session, log_size),
+            "member": member_id,
+            "product": product,
+            "since": since,
+            "as_of": as_of,
+            "receipts": [int(EventKind.CONTRIBUTION_RECEIVED), int(EventKind.SUSPENSE_RESOLVED)],
+        },
+    )
+    return int(found or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class MemberFacts:
     """What the books say of a member in a product on a day: money in smallest units, nothing that tells a person.

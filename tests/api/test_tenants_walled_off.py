@@ -101,6 +101,13 @@ def json_of(made: Application) -> Json:
 
 ASKED: dict[str, Ask] = {
     "GetMember": Ask("GET", lambda ids: f"/v1/members/{ids.member}", Permission.MEMBERS_READ),
+    "GetUndertaking": Ask("GET", lambda ids: f"/v1/members/{ids.member}/undertaking", Permission.MEMBERS_READ),
+    "Undertake": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/undertaking",
+        Permission.MEMBERS_ENROL,
+        request=lambda _ids, _site: {"json": {"frequency": "monthly", "slab": "1000"}},
+    ),
     "RecordStatus": Ask(
         "POST",
         lambda ids: f"/v1/members/{ids.member}/statuses",

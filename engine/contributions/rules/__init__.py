@@ -5,14 +5,9 @@ from collections.abc import Mapping
 from engine.contributions.rules.amounts import (
     AmountLimits,
     AmountRule,
-    ChartRule,
     DeclaredIncomeRule,
-    Frequency,
-    InstalmentFormulaRule,
-    charted_instalment,
     check_instalment,
     declared_contribution,
-    formula_instalment,
 )
 from engine.contributions.rules.examples import RUNNERS
 from engine.contributions.rules.matching import (
@@ -66,10 +61,8 @@ from engine.contributions.rules.schedules import (
     Capped,
     ChargeBand,
     LateChargeRule,
-    ScheduleRule,
     Standing,
     apply_cap,
-    due_dates,
     late_charge,
     standing,
 )
@@ -86,6 +79,24 @@ from engine.contributions.rules.splitting import (
     split_contribution,
     split_over_pots,
 )
+from engine.contributions.rules.undertaken import (
+    Due,
+    Instalments,
+    InstalmentTerms,
+    Towards,
+    Undertook,
+    instalment_terms,
+)
+from engine.enrolment.rules import (
+    ChartRule,
+    Frequency,
+    InstalmentFormulaRule,
+    ScheduleRule,
+    UndertakingRule,
+    charted_instalment,
+    due_dates,
+    formula_instalment,
+)
 from engine.kernel.rules import Rule
 from engine.tenancy.rules.proving import ScenarioContext
 
@@ -98,6 +109,7 @@ RULE_KINDS: tuple[type[Rule], ...] = (
     DeductionRule,
     PayeesRule,
     ScheduleRule,
+    UndertakingRule,
     ArrearsRule,
     LateChargeRule,
     AnnualCapRule,
@@ -142,10 +154,13 @@ __all__ = [
     "DeclaredIncomeRule",
     "Deducted",
     "DeductionRule",
+    "Due",
     "FileRow",
     "ForeignMoneyRule",
     "Frequency",
     "InstalmentFormulaRule",
+    "InstalmentTerms",
+    "Instalments",
     "LateChargeRule",
     "Match",
     "MatchClaimRule",
@@ -166,6 +181,9 @@ __all__ = [
     "SplitRule",
     "Standing",
     "Suspended",
+    "Towards",
+    "UndertakingRule",
+    "Undertook",
     "Unsettled",
     "VestingRule",
     "VestingStep",
@@ -185,6 +203,7 @@ __all__ = [
     "formula_instalment",
     "goes_back",
     "goods_value",
+    "instalment_terms",
     "lane_of",
     "late_charge",
     "looked_up",

@@ -1,19 +1,14 @@
 """How a pack's worked examples ask for decisions about contributions: the very functions that decide real ones."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 
 from engine.contributions.errors import AmountNotPositive, AmountNotWhole, NoTerms
 from engine.contributions.rules.amounts import (
     AmountRule,
-    ChartRule,
     DeclaredIncomeRule,
-    Frequency,
-    InstalmentFormulaRule,
-    charted_instalment,
     check_instalment,
     declared_contribution,
-    formula_instalment,
 )
 from engine.contributions.rules.matching import (
     MatchClaimRule,
@@ -41,9 +36,7 @@ from engine.contributions.rules.schedules import (
     AnnualCapRule,
     ArrearsRule,
     LateChargeRule,
-    ScheduleRule,
     apply_cap,
-    due_dates,
     late_charge,
     standing,
 )
@@ -55,6 +48,23 @@ from engine.contributions.rules.splitting import (
     deduct,
     share_among_payees,
     split_over_pots,
+)
+from engine.contributions.rules.undertaken import Instalments, Undertook, instalment_terms
+from engine.enrolment.rules import (
+    ChartRule,
+    DueDays,
+    Frequency,
+    InstalmentFormulaRule,
+    ScheduleRule,
+    Undertaken,
+    UndertakingGiven,
+    charted_instalment,
+    check_change,
+    check_undertaking,
+    due_dates,
+    formula_instalment,
+    next_period,
+    undertaking_terms,
 )
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.months import whole_months
@@ -68,7 +78,9 @@ _MONTHLY: Frequency = "monthly"
 def run_contribution(context: ScenarioContext) -> Outcome:
     """Decide a contribution: given `amount`, return what each pot gets ("pots.<pot>") and what is taken first.
 
-    May be given: `payer` (its `origin` is returned), `redirect` (a pot), `taken` (ids of deductions taken already).
+    May be given: `payer` (its `origin` is returned), `redirect` (a pot), `taken` (ids of deductions taken already). Of a member
+    who undertook to pay, given `entry_age`, `slab`, `frequency` and `paid` (of instalments so far): `instalment`, how many
+    `instalments` are paid, the `charge` for lateness, and what is `owed` before the payment.
 
     Raises:
         NoTerms, AmountNotWhole, AmountNotPositive and what the terms refuse: as the payment would be refused.
@@ -92,6 +104,63 @@ def run_contribution(context: ScenarioContext) -> Outcome:
     if "payer" in context.given:
         payers = context.rule(ContributorsRule)
         found["origin"] = origin_of(payers.rule if payers else None, context.text("payer"))
+    if "frequency" in context.given:
+        found |= _as_undertaken(context, paid)
+    return found
+
+
+def _as_undertaken(context: ScenarioContext, amount: Amount) -> Outcome:
+    terms, joined_on = instalment_terms(context.product.code, context), _joined(context)
+    if terms is None:
+        raise NoTerms(day=context.on.isoformat())
+    given = Undertaken(context.text("slab"), _frequency(context), joined_on, joined_on)
+    paid = _amount(context, "paid") if "paid" in context.given else Amount(0, context.asset)
+    member = Undertook((given,), int(context.text("entry_age") or 0), joined_on, paid.units)
+    case = Instalments(terms, member, context.pack.tables, context.figures, context.on)
+    found = case.towards(amount)
+    assert found is not None, "what is undertaken at joining is in force from then on"
+    return {
+        "instalment": _fixed(found.instalment),
+        "instalments": str(found.instalments),
+        "charge": _fixed(found.charge),
+        "owed": _fixed(case.owed()),
+    }
+
+
+def run_undertaking(context: ScenarioContext) -> Outcome:
+    """Decide what a member undertakes: given `entry_age`, `slab`, `frequency`, return the `instalment` and the `last_due` day.
+
+    Given what is held since joining as well, `held_slab` and `held_frequency`, and how often they were changed in the
+    scheme year, `slab_changes` and `frequency_changes`: return `from` when the change counts.
+    """
+    joined_on, on, age = _joined(context), context.on, int(context.text("entry_age") or 0)
+    given = UndertakingGiven(slab=context.text("slab"), frequency=_frequency(context))
+    terms, instalment = check_undertaking(
+        undertaking_terms(context.product.code, context),
+        given,
+        context.pack.tables,
+        product=context.product.code,
+        entry_age=age,
+        figures=context.figures,
+        on=on,
+    )
+    found = {"instalment": _fixed(instalment)}
+    if "held_frequency" in context.given:
+        held = Undertaken(context.text("held_slab"), _frequency(context, "held_frequency"), joined_on, joined_on)
+        made = {one: int(context.text(f"{one}_changes") or 0) for one in ("slab", "frequency")}
+        if terms.changing is not None:
+            for one, most in (
+                ("slab", terms.changing.rule.slab_changes_a_year),
+                ("frequency", terms.changing.rule.frequency_changes_a_year),
+            ):
+                if most and f"{one}_changes" in context.given:
+                    context.compare(terms.changing, f"{one}_changes_a_year", made[one], most)
+        check_change(terms, held, given, slab_changes=made["slab"], frequency_changes=made["frequency"])
+        found["from"] = next_period(held, on).isoformat()
+    ends = terms.ends_on(joined_on, age)
+    if ends is not None:
+        days = DueDays(terms.schedule.rule, given.frequency, joined_on, joined_on)
+        found["last_due"] = days.at(days.count(ends - timedelta(days=1)) - 1).isoformat()
     return found
 
 
@@ -339,6 +408,7 @@ def run_pool(context: ScenarioContext) -> Outcome:
 RUNNERS: Mapping[str, Runner] = {
     "contribution": run_contribution,
     "instalment": run_instalment,
+    "undertaking": run_undertaking,
     "schedule": run_schedule,
     "standing": run_standing,
     "late-charge": run_late_charge,
@@ -386,8 +456,8 @@ def _joined(context: ScenarioContext) -> date:
     return context.joined_on
 
 
-def _frequency(context: ScenarioContext) -> Frequency:
-    wanted = context.text("frequency") or _MONTHLY
+def _frequency(context: ScenarioContext, name: str = "frequency") -> Frequency:
+    wanted = context.text(name) or _MONTHLY
     known: dict[str, Frequency] = {
         "daily": "daily",
         "weekly": "weekly",
@@ -398,7 +468,7 @@ def _frequency(context: ScenarioContext) -> Frequency:
         "seasonal": "seasonal",
     }
     if wanted not in known:
-        raise MissingInput("frequency")
+        raise MissingInput(name)
     return known[wanted]
 
 

@@ -134,7 +134,10 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """A request that a member be asked for money; `phone` is E.164, or empty for the one on the member's record."""
+    """A request that a member be asked for money; `phone` is E.164, or empty for the one on the member's record.
+
+    `product` is what it is for; "" is the first that the member joined.
+    """
 
     member: str
     amount: str
@@ -143,10 +146,12 @@ class Ask(Struct, frozen=True, kw_only=True):
     sent_by: str
     key: str
     phone: str = ""
+    product: str = ""
 
     def digest(self) -> int:
         """Return what tells a retry from another request: everything but who sent it under which key."""
-        return body_digest(self.member, _plain(self.amount), self.currency, self.channel, self.phone)
+        named = (self.product,) if self.product else ()
+        return body_digest(self.member, _plain(self.amount), self.currency, self.channel, self.phone, *named)
 
     def claim(self, tenant_id: int) -> UUID:
         """Return what this request claims for ever: its sender's key."""
@@ -166,6 +171,7 @@ class Collection(Struct, frozen=True, omit_defaults=True, kw_only=True):
     amount: str
     currency: str
     asked_at: datetime
+    product: str = ""
     state: str
     reason: str = ""
     paid: str = ""

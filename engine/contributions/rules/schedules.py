@@ -9,31 +9,11 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from engine.contributions.errors import CapReached
-from engine.contributions.rules.amounts import MONTHS_OF, Frequency
 from engine.kernel.amounts import Amount
-from engine.kernel.months import month_end, months_after, whole_months
+from engine.kernel.months import months_after, whole_months
 from engine.kernel.rounding import Rounding, rounded
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figure, Figures
-
-
-class ScheduleRule(Rule, tag="contribution-schedule", frozen=True, kw_only=True):
-    """How often a member may undertake to pay, and when each instalment is due (C2).
-
-    `due_on`: the day of the month, or "joining-day" for the day of joining; in a month too short, its last day.
-    `seasons` are the months in which seasonal instalments fall due. An instalment may be paid in parts (Hifadhi: in
-    bits) while `parts_until` says. APY: monthly, quarterly or half-yearly by auto-debit.
-    """
-
-    frequencies: Annotated[tuple[Frequency, ...], Meta(min_length=1)]
-    due_on: Annotated[int, Meta(ge=1, le=31)] | Literal["joining-day", "month-end"]
-    seasons: tuple[Annotated[int, Meta(ge=1, le=12)], ...] = ()
-    parts_until: Literal["no-parts", "due-day", "next-due-day"]
-
-    def __post_init__(self) -> None:
-        """Check that seasonal instalments have months."""
-        if ("seasonal" in self.frequencies) != bool(self.seasons):
-            raise ValueError("seasonal instalments need seasons, and seasons need them")
 
 
 class ArrearsRule(Rule, tag="arrears", frozen=True, kw_only=True):
@@ -98,33 +78,6 @@ class AnnualCapRule(Rule, tag="annual-cap", frozen=True, kw_only=True):
         """Check that what is carried over has years to go to."""
         if (self.excess == "carry-over") != bool(self.carry_years):
             raise ValueError("carry-over needs carry_years, and carry_years need it")
-
-
-def due_dates(rule: ScheduleRule, frequency: Frequency, joined_on: date, until: date) -> list[date]:
-    """Return the due days of a member's instalments from joining up to and with `until`.
-
-    The first is due in the period of joining, on its due day or, where that has passed, on the day of joining.
-    """
-    if frequency in ("daily", "weekly"):
-        step = 1 if frequency == "daily" else 7
-        return [joined_on + timedelta(days=i) for i in range(0, (until - joined_on).days + 1, step)]
-    found: list[date] = []
-    first = joined_on.replace(day=1)
-    for month in range(whole_months(first, until) + 1):
-        start = months_after(first, month)
-        wanted = start.month in rule.seasons if frequency == "seasonal" else month % MONTHS_OF[frequency] == 0
-        day = max(_due_day(rule, start, joined_on), joined_on)
-        if wanted and day <= until:
-            found.append(day)
-    return found
-
-
-def _due_day(rule: ScheduleRule, month: date, joined_on: date) -> date:
-    last = month_end(month)
-    if rule.due_on == "month-end":
-        return last
-    day = joined_on.day if rule.due_on == "joining-day" else rule.due_on
-    return month.replace(day=min(day, last.day))
 
 
 @dataclass(frozen=True, slots=True)

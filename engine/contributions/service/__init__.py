@@ -44,6 +44,7 @@ from engine.contributions.service.suspense import (
     resolve_suspense,
 )
 from engine.contributions.service.terms import terms_for
+from engine.contributions.service.undertaken import contributions_payable
 
 __all__ = [
     "CHUNK",
@@ -64,6 +65,7 @@ __all__ = [
     "claim_file",
     "collection_operation",
     "confirm_reversal",
+    "contributions_payable",
     "end_refund",
     "find_claim",
     "find_collection",

@@ -31,6 +31,7 @@ from engine.contributions.rules import (
 from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
 from engine.contributions.service.receiving import CHUNK, Answer, receive
 from engine.contributions.service.terms import figures_now, terms_for, tests_for
+from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
@@ -71,6 +72,7 @@ class _Question(Struct, frozen=True, kw_only=True):
     member: str
     channel: str
     sent_by: str
+    product: str = ""
 
 
 # -- asking
@@ -84,8 +86,9 @@ async def ask_for_payment(
     What the member's terms would refuse or keep in suspense is not asked for.
 
     Raises:
-        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, UnusablePhone, UnknownMember, MemberNotActive,
-        NoPhone, CannotCollect, KeyReused (for another request), and whatever the member's terms refuse.
+        WrongCurrency, AmountNotWhole, AmountNotPositive, UnknownChannel, UnknownProduct, UnusablePhone, UnknownMember (also
+        where they are not in the product), MemberNotActive, NoPhone, CannotCollect, KeyReused (for another request), and
+        whatever the member's terms refuse.
     """
     claim = ask.claim(tenant.tenant_id)
     await queries.lock_key(session, claim)
@@ -106,7 +109,9 @@ async def ask_for_payment(
         account=ask.member,
         note=tenant.pack.manifest.short_name,
     )
-    question = _Question(wanted=wanted, member=ask.member, channel=ask.channel, sent_by=ask.sent_by)
+    question = _Question(
+        wanted=wanted, member=ask.member, channel=ask.channel, sent_by=ask.sent_by, product=ask.product
+    )
     is_new = await collectors.exchanges.open(
         session,
         counterparty=ask.channel,
@@ -160,9 +165,11 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
         channel=ask.channel,
         reference=ask.key,
         sent_by=ask.sent_by,
+        product=ask.product,
     )
     amount, _ = check_payment(payment, scheme, today=today)
-    found = await enrolment.in_their_products(session, await identity.members_by_number(session, keys, [ask.member]))
+    numbers = await identity.members_by_number(session, keys, [ask.member])
+    found = await enrolment.in_their_products(session, numbers, product=ask.product)
     member = found.get(ask.member)
     if member is None:
         raise UnknownMember
@@ -170,6 +177,7 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
         raise MemberNotActive
     figures = await figures_now(session, tenant)
     split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
+    await decide_contribution(session, tenant, figures, member, today, amount)
     tests = tests_for(tenant, member.product, today, member.joined_on)
     asked = [Asked(member, today, amount.units, tests)] if tests else []
     for unmet in await unmet_of(session, tenant, figures, asked):
@@ -205,6 +213,7 @@ def _shown(keys: FileKeyStore, tenant: Tenant, row: CollectionRow) -> Collection
         amount=fixed(Amount.parse(ask.amount, tenant.asset)),
         currency=ask.currency,
         asked_at=row.asked_at,
+        product=ask.product,
         state=row.outcome,
         reason=row.reason,
         paid=fixed(Amount(row.paid, tenant.asset)) if row.event_id else "",
@@ -236,6 +245,7 @@ def collection_operation(collections: Collections, tenant: Tenant, keys: FileKey
                 reference=said.provider_ref,
                 sent_by=question.sent_by,
                 is_held=True,
+                product=question.product,
                 collection=str(wanted.reference),
             )
             await _keep(session, keys, tenant, settled.reference, payment)
@@ -276,6 +286,7 @@ def payments_in_operation(payments: PaymentsIn, channel: str, tenant: Tenant, ke
                 reference=said.provider_ref,
                 sent_by=asked.sent_by if asked else _ACTOR,
                 is_held=True,
+                product=asked.product if asked else "",
                 collection=str(reference or ""),
             )
             await _keep(session, keys, tenant, settled.reference, payment)

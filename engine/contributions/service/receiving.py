@@ -26,6 +26,8 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.terms import figures_now, rules_for, terms_for, tests_for
+from engine.contributions.service.undertaken import Decided as AsUndertaken
+from engine.contributions.service.undertaken import Paying, decide_instalments, undertook_by
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import ContributionTests
 from engine.identity import service as identity
@@ -93,11 +95,20 @@ class _Decided:
     reason: str | None = None
     tests: ContributionTests | None = None
     held_by: tuple[str, tuple[str, ...]] | None = None
+    undertaken: AsUndertaken | None = None
 
     @property
     def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
         """Return the product and the rules that decide where the money goes; None where no rule does."""
-        return (self.member.product, self.terms.rules) if self.member and self.terms else self.held_by
+        if not (self.member and self.terms):
+            return self.held_by
+        return self.member.product, (*self.terms.rules, *(self.undertaken.rules if self.undertaken else ()))
+
+    def suspend(self, reason: str, rules: tuple[str, ...]) -> None:
+        """Keep the payment from the member, in suspense, for a reason and by rules of their product."""
+        assert self.member is not None
+        self.held_by = (self.member.product, rules)
+        self.member, self.parts, self.terms, self.reason = None, (), None, reason
 
 
 class _Batch:
@@ -123,6 +134,7 @@ class _Batch:
         figures = await figures_now(self._session, self._tenant)
         decided, copies = self._fold(await self._decide(figures, today))
         decided = await self._still_eligible(decided, figures)
+        decided = await self._as_undertaken(decided, figures)
         await self._answer_refused_retries()
         await self._keep_refusals(today)
         entries = await self._entries(decided)
@@ -191,9 +203,42 @@ class _Batch:
                     refused.add(item.index)
                     self._answers[item.index] = refusal
                     continue
-            item.held_by = (member.product, unmet.rules)
-            item.member, item.parts, item.terms = None, (), None
-            item.reason = "above-level" if unmet.test == LEVEL_TEST else "not-eligible"
+            item.suspend("above-level" if unmet.test == LEVEL_TEST else "not-eligible", unmet.rules)
+        return [item for item in decided if item.index not in refused]
+
+    async def _as_undertaken(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+        """Hold the payments of members who undertook instalments against what is due; return what is still to be posted.
+
+        A payment that was posted before pays nothing again: its retry gets the first answer.
+        """
+        known = await undertook_by(self._session, self._tenant, [item.member for item in decided if item.member])
+        bound = [
+            (item, item.member)
+            for item in decided
+            if item.member and (item.member.member_id, item.member.product) in known
+        ]
+        if not bound:
+            return decided
+        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
+        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
+        found = decide_instalments(
+            self._tenant,
+            figures,
+            known,
+            [Paying(member, item.business_date, item.amount) for item, member in bound],
+        )
+        refused: set[int] = set()
+        for (item, member), one in zip(bound, found, strict=True):
+            item.undertaken = one
+            if one is None or not isinstance(one.answer, EngineError):
+                continue
+            rules = (*(item.terms.rules if item.terms else ()), *one.rules)
+            self._refused.append((item.index, member, one.answer, rules))
+            if self._payments[item.index].is_held:
+                item.suspend("not-taken", rules)
+            else:
+                refused.add(item.index)
+                self._answers[item.index] = one.answer
         return [item for item in decided if item.index not in refused]
 
     async def _answer_refused_retries(self) -> None:
@@ -322,6 +367,8 @@ class _Batch:
             }
             if payment.collection:
                 body["collection"] = payment.collection
+            if item.undertaken is not None:
+                body |= item.undertaken.facts
             if item.member is None:
                 assert item.reason is not None
                 owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason

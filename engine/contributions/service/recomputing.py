@@ -71,7 +71,8 @@ async def recompute(db: Database, tenant: Tenant, reach: Reach, *, actor: str) -
 
 def _differs(tenant: Tenant, figures: Figures, cohort: queries.DecidedCohort, reach: Reach) -> bool:
     terms = _terms(tenant, figures, cohort)
-    if isinstance(terms, EngineError) or terms.rules != cohort.rules:
+    # Rules by which instalments were held against what was due stand behind them; they move no money.
+    if isinstance(terms, EngineError) or terms.rules != cohort.rules[: len(terms.rules)]:
         return True
     return any(f"{cohort.product}/{rule.partition('@')[2]}" in reach.pages for rule in cohort.rules)
 

@@ -16,6 +16,7 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.receiving import receipt_of
 from engine.contributions.service.terms import figures_now, terms_for
+from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
@@ -107,6 +108,7 @@ async def resolve_suspense(
     figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
     parts = split_contribution(Amount(row.amount, asset), terms)
+    decided = await decide_contribution(session, tenant, figures, ref, row.received_on, Amount(row.amount, asset))
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
     suspense = Account("suspense", asset.symbol, party=row.channel)
     codes = await ledger.account_codes(session, {suspense, *cash.values()})
@@ -117,8 +119,15 @@ async def resolve_suspense(
         business_date=business_date(now, tenant.time_zone),
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
-        decision=await ledger.decision_id(session, tenancy.trace(ref.product, terms.rules)),
-        body={"amount": str(row.amount), "channel": row.channel, "resolves": str(receipt)},
+        decision=await ledger.decision_id(
+            session, tenancy.trace(ref.product, (*terms.rules, *(decided.rules if decided else ())))
+        ),
+        body={
+            "amount": str(row.amount),
+            "channel": row.channel,
+            "resolves": str(receipt),
+            **(decided.facts if decided else {}),
+        },
         claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
         transfers=tuple(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.enrolment.queries import deaths, verifications
+from engine.enrolment.queries import deaths, undertakings, verifications
 from engine.enrolment.rules import KnownAgain, RegisterWord
 from engine.ledger.rules import Law
 from engine.runtime.database import driver
@@ -219,6 +219,7 @@ def _word(value: str, as_of: str, expires_on: str | None) -> RegisterWord:
 LAWS: tuple[Law, ...] = (
     *verifications.LAWS,
     *deaths.LAWS,
+    *undertakings.LAWS,
     Law(
         "memberships-are-whole",
         "every member is in a product since the event that says so, and who moved on is in the product they moved to",

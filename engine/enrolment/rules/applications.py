@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.enrolment.rules.charts import Frequency
 from engine.identity.rules import Sex
 
 WHOLE_BP = 10_000
@@ -63,6 +64,13 @@ class FactDeclared(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     until: date | None = None
 
 
+class UndertakingGiven(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a member undertakes to pay: a slab of the scheme's chart, where it has several, and how often."""
+
+    slab: Annotated[str, Meta(max_length=40, examples=["1000"])] = ""
+    frequency: Annotated[Frequency, Meta(examples=["monthly"])]
+
+
 class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A person's application to join a product."""
 
@@ -95,12 +103,14 @@ class Application(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
         str, Meta(pattern=r"^([a-z][a-z0-9-]{0,39})?$", description="through which one joins", examples=["agent"])
     ] = ""
     years_paid: Annotated[int, Meta(ge=0, le=120, description="completed years paid for before joining")] = 0
+    undertaking: UndertakingGiven | None = None
 
 
 _ALLOWED = {
     "born_on": "allowed: a date as YYYY-MM-DD",
     "birth_known": "allowed: day, year",
     "monthly_income": "allowed: an amount in major units, as 12000.00",
+    "frequency": f"allowed: {', '.join(get_args(Frequency))}",
     "fact": "allowed: a short name of lower-case letters, digits and -",
     "sex": f"allowed: {', '.join(get_args(Sex))}",
     "share_bp": f"allowed: a whole number from 1 to {WHOLE_BP}",

@@ -23,6 +23,7 @@ from engine.enrolment.rules.applications import (
     FactDeclared,
     GuardianGiven,
     NomineeGiven,
+    UndertakingGiven,
 )
 from engine.enrolment.rules.documents import check_documents, read_document
 from engine.enrolment.rules.joining import (
@@ -30,11 +31,13 @@ from engine.enrolment.rules.joining import (
     check_consents,
     check_group,
     check_language,
+    check_open,
     check_shares,
     read_terms,
 )
 from engine.enrolment.rules.levels import group_proof_due, level_of
 from engine.enrolment.rules.persons import check_exclusions, check_income, person_class
+from engine.enrolment.rules.undertakings import UndertakingTerms, check_undertaking, undertaking_terms
 from engine.identity.rules import (
     CheckedNumber,
     GuardianPerson,
@@ -50,7 +53,16 @@ from engine.kernel.months import age_on
 from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
 from engine.tenancy.rules import Pack
-from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
+from engine.tenancy.rules.books import OnDates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstUndertaking:
+    """What somebody undertakes to pay as they join: the instalment by the terms of the day."""
+
+    terms: UndertakingTerms
+    given: UndertakingGiven
+    instalment: Amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +88,7 @@ class Accepted:
     level: str = ""
     is_proven: bool = True
     completes_on: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _OnDates:
-    """A rule book on the dates of one joining."""
-
-    book: RuleBook
-    dates: Dates
-
-    def rule(self, kind: type[AnyRule]) -> InForce[AnyRule] | None:
-        """Return the rule of a kind of one."""
-        return self.book.in_force(kind, self.dates)
-
-    def rules(self, kind: type[AnyRule]) -> tuple[InForce[AnyRule], ...]:
-        """Return the rules of a kind of many."""
-        return self.book.all_in_force(kind, self.dates)
+    undertaking: FirstUndertaking | None = None
 
 
 def terms_of(pack: Pack, product: str, on: date, born_on: date | None = None) -> EnrolmentTerms:
@@ -110,8 +107,36 @@ def terms_of(pack: Pack, product: str, on: date, born_on: date | None = None) ->
     found = pack.product(product)
     if found.opened_on > on:
         raise NotOpen(product=product, day=on.isoformat())
-    dates = Dates(on=on, joined_on=on, born_on=born_on or on, scheme_year_from=found.scheme_year(on)[0])
-    return read_terms(product, _OnDates(pack.books[product], dates))
+    return read_terms(product, _joining(pack, product, on, born_on or on))
+
+
+def undertaking_terms_of(pack: Pack, product: str, on: date, joined_on: date) -> UndertakingTerms | None:
+    """Return the rules by which a member who joined on `joined_on` undertakes to pay, on a day; None: nothing is undertaken."""
+    year_from = pack.product(product).scheme_year(on)[0]
+    dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
+    return undertaking_terms(product, OnDates(pack.books[product], dates))
+
+
+def _joining(pack: Pack, product: str, on: date, born_on: date) -> OnDates:
+    year_from = pack.product(product).scheme_year(on)[0]
+    return OnDates(pack.books[product], Dates(on=on, joined_on=on, born_on=born_on, scheme_year_from=year_from))
+
+
+def _undertaken(
+    pack: Pack, given: UndertakingGiven | None, product: str, entry_age: int, figures: Figures, on: date
+) -> FirstUndertaking | None:
+    if given is None:
+        return None
+    terms, instalment = check_undertaking(
+        undertaking_terms_of(pack, product, on, on),
+        given,
+        pack.tables,
+        product=product,
+        entry_age=entry_age,
+        figures=figures,
+        on=on,
+    )
+    return FirstUndertaking(terms=terms, given=given, instalment=instalment)
 
 
 def decide(
@@ -129,6 +154,7 @@ def decide(
     Raises:
         EngineError: the first refusal, in the order of the fields' meaning; see `errors`.
     """
+    check_open(terms)
     name = clean_name(application.full_name, field="full_name")
     entry, lived = _entry(pack, application, terms, on)
     read = tuple(
@@ -140,7 +166,8 @@ def decide(
         numbers, rules=[one.rule for one in terms.documents], born_on=application.born_on, sex=application.sex
     )
     marks = {one.number.document: one.class_mark for one in read}
-    judged = _judged(figures or pack.figures(), application, terms, on, lived, marks)
+    worth = figures or pack.figures()
+    judged = _judged(worth, application, terms, on, lived, marks)
     group_code = check_group(application.group, terms.groups.rule if terms.groups else None)
     check_shares([one.share_bp for one in application.nominees], terms.nominees.rule if terms.nominees else None)
     nominees = tuple(_nominee(one, pack, index, on) for index, one in enumerate(application.nominees))
@@ -173,6 +200,7 @@ def decide(
         level=judged.level,
         is_proven=not any(proofs),
         completes_on=min((day for day in (*proofs, grown) if day is not None), default=None),
+        undertaking=_undertaken(pack, application.undertaking, terms.product, entry.years, worth, on),
     )
 
 
@@ -185,6 +213,7 @@ class Rejoined:
     person_class: str
     level: str
     completes_on: date | None
+    undertaking: FirstUndertaking | None
 
 
 def rejoin(
@@ -198,14 +227,16 @@ def rejoin(
         product: the product they join.
         on: the day of joining.
         figures: what the rules' amounts are worth.
-        answers: what the product asks beside: class, residence, income, declarations, proof of a group, channel.
+        answers: what the product asks beside: class, residence, income, declarations, proof of a group, channel; and what
+            they undertake to pay in it.
 
     Raises:
-        UnknownProduct, NotOpen: there is none of that code, or not yet.
+        UnknownProduct, NotOpen, ClosedToJoining: there is none of that code, or not yet, or not any more.
         EngineError: what the rules refuse: age, guardian, class, income, exclusions, level, proof.
     """
     person, guardian = known.person, known.guardian
     terms = terms_of(pack, product, on, person.born_on)
+    check_open(terms)
     application = replace(
         answers or Application(product=product, full_name=person.full_name, born_on=person.born_on),
         born_on=person.born_on,
@@ -236,6 +267,7 @@ def rejoin(
         person_class=judged.person_class,
         level=judged.level,
         completes_on=min((day for day in (judged.proof_due_on, grown) if day is not None), default=None),
+        undertaking=_undertaken(pack, application.undertaking, product, entry.years, figures, on),
     )
 
 

@@ -3,7 +3,7 @@
 Columns: key, product, full_name, born_on, birth_known, sex, phone, document, document_number, document_expires_on,
 document_replaces, group, group_proof, person_class, resident_since, monthly_income, declared, years_paid, channel, language,
 address, consents, consent_language, consent_channel, for a guardian guardian_name, guardian_relationship, guardian_document,
-guardian_number, guardian_phone, and for each nominee N from 1 to 5: nominee_N_name, nominee_N_relationship,
+guardian_number, guardian_phone, for what is undertaken undertaking_slab, undertaking_frequency, and for each nominee N from 1 to 5: nominee_N_name, nominee_N_relationship,
 nominee_N_share_bp, nominee_N_born_on, nominee_N_phone. `consents` lists `id=version` separated by blanks, `declared`
 `fact=yes`, `fact=no`, or `fact=` and the last day it held. Dates are ISO 8601. Of these, product, full_name and born_on must
 be there; the others may be left out or left blank.
@@ -45,12 +45,13 @@ _GUARDIAN_PARTS = {
     "guardian_number": "number",
     "guardian_phone": "phone",
 }
+_UNDERTAKING_PARTS = {"undertaking_slab": "slab", "undertaking_frequency": "frequency"}
 _PLAIN = (
     *(*_REQUIRED, "birth_known", "sex", "phone", "group", "group_proof", "person_class", "resident_since"),
     *("monthly_income", "years_paid", "channel", "language", "address"),
 )
 COLUMNS = (
-    *("key", *_PLAIN, *_DOCUMENT_PARTS, *_GUARDIAN_PARTS, "declared"),
+    *("key", *_PLAIN, *_DOCUMENT_PARTS, *_GUARDIAN_PARTS, *_UNDERTAKING_PARTS, "declared"),
     *("consents", "consent_language", "consent_channel"),
     *(f"nominee_{n}_{part}" for n in range(1, FILE_NOMINEES + 1) for part in _NOMINEE_PARTS),
 )
@@ -166,6 +167,8 @@ def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key
         table["documents"] = [{"document": "", "number": "", **document}]
     if guardian := _parts(given, _GUARDIAN_PARTS):
         table["guardian"] = guardian
+    if undertaking := _parts(given, _UNDERTAKING_PARTS):
+        table["undertaking"] = undertaking
     if "declared" in given:
         table["declared"] = [_declared(one) for one in given["declared"].split()]
     if "consents" in given:
@@ -208,7 +211,11 @@ def _column(field: str) -> str:
     if found := re.fullmatch(r"nominees\[(\d+)\](?:\.(\w+))?", field):
         parts = {name: part for part, name in _NOMINEE_PARTS.items()}
         return f"nominee_{int(found[1]) + 1}_{parts.get(found[2] or '', 'name')}"
-    for place, parts in (("documents", _DOCUMENT_PARTS), ("guardian", _GUARDIAN_PARTS)):
+    for place, parts in (
+        ("documents", _DOCUMENT_PARTS),
+        ("guardian", _GUARDIAN_PARTS),
+        ("undertaking", _UNDERTAKING_PARTS),
+    ):
         if field.startswith(place):
             columns = {name: column for column, name in parts.items()}
             return columns.get(field.rpartition(".")[2], next(iter(parts)))

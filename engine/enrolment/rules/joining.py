@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct
 
 from engine.enrolment.errors import (
+    ClosedToJoining,
     ConsentMissing,
     ConsentOutdated,
     GroupMissing,
@@ -66,7 +67,17 @@ class ConsentsRule(Rule, tag="consents", frozen=True, kw_only=True):
     purposes: Annotated[tuple[Code, ...], Meta(min_length=1)]
 
 
+class ClosedRule(Rule, tag="closed-to-joining", frozen=True, kw_only=True):
+    """A product that nobody joins any more, from the day of the rule on; who is in it stays, and may be moved into it.
+
+    `reason` is told to whoever is refused. Nigeria's Micro Pension Plan, since September 2025 the Personal Pension Plan.
+    """
+
+    reason: Annotated[str, Meta(min_length=10, max_length=200, description="a sentence told to whoever is refused")]
+
+
 RULE_KINDS: tuple[type[Rule], ...] = (
+    ClosedRule,
     AgeRule,
     EntryAgeRule,
     MinorRule,
@@ -92,6 +103,7 @@ class EnrolmentTerms:
     """The rules by which people join a product on one day."""
 
     product: str
+    closed: InForce[ClosedRule] | None
     age: InForce[AgeRule] | None
     entry_age: InForce[EntryAgeRule] | None
     minors: InForce[MinorRule] | None
@@ -126,6 +138,7 @@ def read_terms(product: str, book: Book) -> EnrolmentTerms:
     """Return the rules of a book by which people join a product."""
     return EnrolmentTerms(
         product=product,
+        closed=book.rule(ClosedRule),
         age=book.rule(AgeRule),
         entry_age=book.rule(EntryAgeRule),
         minors=book.rule(MinorRule),
@@ -142,6 +155,22 @@ def read_terms(product: str, book: Book) -> EnrolmentTerms:
 
 
 # -- decisions
+
+
+def check_open(terms: EnrolmentTerms) -> None:
+    """Refuse whoever wants to join a product that is closed.
+
+    Raises:
+        ClosedToJoining: since when, and why.
+    """
+    if terms.closed is not None:
+        closed = terms.closed
+        raise ClosedToJoining(
+            field="product",
+            product=terms.product,
+            since=closed.effective_from.isoformat(),
+            reason=closed.rule.reason,
+        )
 
 
 def check_group(group: str, rule: GroupsRule | None) -> str:

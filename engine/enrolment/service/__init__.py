@@ -21,6 +21,7 @@ from engine.enrolment.service.joining import (
     ImportReport,
     enrol,
     enrol_chunk,
+    find_in_product,
     find_member,
     import_members,
 )
@@ -45,6 +46,7 @@ from engine.enrolment.service.registers import (
     sweep_operation,
 )
 from engine.enrolment.service.statuses import CLASS, StatusWord, known_again, record_statuses
+from engine.enrolment.service.undertakings import Undertaking, show_undertaking, undertake, undertakings_of
 from engine.enrolment.service.verifying import (
     AGENCY,
     SIGN_IN,
@@ -88,6 +90,7 @@ __all__ = [
     "ImportReport",
     "Moved",
     "StatusWord",
+    "Undertaking",
     "Verification",
     "Verifiers",
     "agency_operation",
@@ -99,6 +102,7 @@ __all__ = [
     "decide_doubt",
     "enrol",
     "enrol_chunk",
+    "find_in_product",
     "find_member",
     "find_verification",
     "finish_sign_in",
@@ -117,8 +121,11 @@ __all__ = [
     "receive_classes",
     "receive_deaths",
     "record_statuses",
+    "show_undertaking",
     "sign_in_operation",
     "start_sign_in",
     "suspended",
     "sweep_operation",
+    "undertake",
+    "undertakings_of",
 ]

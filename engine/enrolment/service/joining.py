@@ -12,8 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.enrolment import queries
 from engine.enrolment.errors import AlreadyMember, KeyReused, UnknownMember
 from engine.enrolment.queries import EarlierEnrolment, Membership
-from engine.enrolment.rules import Accepted, Application, RowProblem, decide, read_members_csv, terms_of
+from engine.enrolment.rules import (
+    Accepted,
+    Application,
+    RowProblem,
+    decide,
+    read_members_csv,
+    terms_of,
+    undertaking_terms_of,
+)
 from engine.enrolment.service.memberships import in_their_products
+from engine.enrolment.service.undertakings import undertake_at_joining
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, NewMember, VaultDocument
 from engine.kernel.clock import business_date
@@ -220,7 +229,16 @@ async def find_member(session: AsyncSession, keys: FileKeyStore, number: str) ->
     Raises:
         UnknownMember: the tenant has none; another tenant's looks the same.
     """
-    found = await in_their_products(session, await identity.members_by_number(session, keys, [number]))
+    return await find_in_product(session, keys, number, "")
+
+
+async def find_in_product(session: AsyncSession, keys: FileKeyStore, number: str, product: str) -> MemberRef:
+    """Return the member of that number, as they stand in a product; "" is the first they joined.
+
+    Raises:
+        UnknownMember: the tenant has none in the product; another tenant's looks the same.
+    """
+    found = await in_their_products(session, await identity.members_by_number(session, keys, [number]), product=product)
     if number not in found:
         raise UnknownMember
     return found[number]
@@ -362,6 +380,8 @@ async def _take_in(
     more += [entry(one, EventKind.NOMINEES_NAMED, _nominees_body(one)) for one in taken if one.checked.nominees]
     for batch in _batches(more):
         await ledger.post(session, batch)
+    undertaken = {one.member_id: one.checked.undertaking for one in taken if one.checked.undertaking}
+    await undertake_at_joining(session, tenant, undertaken, today=today, actor=actor)
     return {
         one.index: Enrolled(
             one.member_id, numbers[one.member_id], one.checked.terms.product, today, one.checked.group_code
@@ -393,10 +413,11 @@ async def _keep_refusals(
 def _rules_on(pack: Pack, application: Application, on: date) -> tuple[str, ...]:
     try:
         found = terms_of(pack, application.product, on, application.born_on).trace()["rules"]
+        undertaken = undertaking_terms_of(pack, application.product, on, on) if application.undertaking else None
     except EngineError:
         return ()
     assert isinstance(found, list)
-    return tuple(found)
+    return (*found, *(undertaken.refs if undertaken else ()))
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -9,6 +9,7 @@ from engine.enrolment import queries
 from engine.enrolment.errors import AlreadyMember, NotInProduct, ProductsDoNotFit
 from engine.enrolment.queries import Membership
 from engine.enrolment.rules import Application, rejoin
+from engine.enrolment.service.undertakings import undertake_at_joining
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef
 from engine.kernel.clock import business_date
@@ -79,11 +80,11 @@ async def join_product(
         member: who joins.
         product: what they join.
         actor: on whose behalf; nothing personal.
-        answers: what the product asks beside (class, income, declarations, proof of a group, channel); the rest of it,
-            such as names and documents, is the vault's.
+        answers: what the product asks beside (class, income, declarations, proof of a group, channel), and what they
+            undertake to pay; the rest of it, such as names and documents, is the vault's.
 
     Raises:
-        UnknownProduct, NotOpen: there is none of that code, or not yet.
+        UnknownProduct, NotOpen, ClosedToJoining: there is none of that code, or not yet, or not any more.
         AlreadyMember: they are in it, or were and moved on.
         EngineError: what the product's rules refuse; see `rules.rejoin`.
     """
@@ -120,6 +121,9 @@ async def join_product(
         checked.level,
     )
     await queries.add_memberships(session, [(joined, fate.event_id)])
+    if checked.undertaking is not None:
+        undertaken = {member.member_id: checked.undertaking}
+        await undertake_at_joining(session, tenant, undertaken, today=today, actor=actor)
     return joined
 
 

@@ -189,7 +189,14 @@ class Flow:
 
 
 def items_of(
-    wanted: Sequence[Item], flows: Sequence[Flow], *, opening: int, closing: int, payable: int | None, unpaid: int
+    wanted: Sequence[Item],
+    flows: Sequence[Flow],
+    *,
+    opening: int,
+    closing: int,
+    payable: int | None,
+    unpaid: int,
+    charges: int = 0,
 ) -> dict[str, int | None]:
     """Return the amounts of a statement's items over a scheme year, in smallest units.
 
@@ -200,6 +207,7 @@ def items_of(
         closing: what it is worth at the end.
         payable: what is due and not paid; None where nobody counts it.
         unpaid: what of `closing` is payable to the member and not paid yet.
+        charges: what of the payments was for lateness, and stayed the member's own.
 
     Returns:
         By item, None where it is not known; returns are what is left of the change in value once all that came and
@@ -214,9 +222,9 @@ def items_of(
     came_in = sum(flow.minor for flow in flows if flow.kind == "transfers-in-transit" and flow.minor > 0)
     known: dict[Item, int | None] = {
         "opening-balance": opening,
-        "contributions-paid": paid,
+        "contributions-paid": paid - charges,
         "contributions-payable": payable,
-        "surcharge": surcharge,
+        "surcharge": surcharge + charges,
         "state-match": match,
         "returns": closing - opening - paid - match + fees + surcharge + benefits - moved,
         "fees": fees,

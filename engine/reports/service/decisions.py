@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.rules.decided import DecisionExplained
+from engine.tenancy.rules.explaining import Explanation, given
 from engine.tenancy.service import Tenant, explain_decision
 
 REASON = "decision-explained"
@@ -51,8 +53,21 @@ async def tell_decision(
         language = person.person.language if person else None
     spoken = tenant.pack.language(language)
     words = tenant.translator(spoken)
+    sentences = (*found.sentences, *await _chart_row(session, found))
     return Told(
         found,
         spoken,
-        tuple(str(words.gettext(one.message)).format(**one.details) for one in found.sentences),
+        tuple(str(words.gettext(one.message)).format(**one.details) for one in sentences),
     )
+
+
+async def _chart_row(session: AsyncSession, found: DecisionExplained) -> tuple[Explanation, ...]:
+    """Return what else picked the row of the chart that an instalment was read from: the entry age.
+
+    It leads to a birth date, so it stands in no event, and goes with the person.
+    """
+    if "frequency" not in found.inputs or found.member_id <= 0:
+        return ()
+    held = (await enrolment.memberships_of(session, [found.member_id])).get(found.member_id, ())
+    ages = [one.entry_age for one in held if one.product == found.product and one.entry_age is not None]
+    return given({"entry_age": ages[0]} if ages else {})

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pyxirr
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds.rules import FundsRule
 from engine.identity import service as identity
@@ -174,8 +175,23 @@ async def _items(
     flows = await queries.flows(
         session, member.member_id, products=products, since=year_from, as_of=as_of, log_size=known_size
     )
-    # No service counts what a member still owes for a year: the statement says that, and not 0.
-    return items_of(wanted, flows, opening=opening, closing=closing, payable=None, unpaid=unpaid)
+    # Where nothing was undertaken nobody counts what is still to be paid: the statement says that, and not 0.
+    owed = await contributions.contributions_payable(session, tenant, [member], as_of, log_size=known_size)
+    payable = owed.get((member.member_id, member.product))
+    charges = 0
+    if payable is not None:
+        charges = await queries.charges_kept(
+            session, member.member_id, product=member.product, since=year_from, as_of=as_of, log_size=known_size
+        )
+    return items_of(
+        wanted,
+        flows,
+        opening=opening,
+        closing=closing,
+        payable=payable.units if payable is not None else None,
+        unpaid=unpaid,
+        charges=charges,
+    )
 
 
 def money_weighted_return(flows: Sequence[tuple[date, int]], *, value: int, as_of: date) -> int | None:

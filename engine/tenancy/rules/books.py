@@ -221,6 +221,22 @@ class RuleBook:
         return tuple(sorted(found, key=lambda one: one.rule.id))
 
 
+@dataclass(frozen=True, slots=True)
+class OnDates:
+    """A rule book on the dates of one decision."""
+
+    book: RuleBook
+    dates: Dates
+
+    def rule(self, kind: type[AnyRule]) -> InForce[AnyRule] | None:
+        """Return the rule of a kind of one."""
+        return self.book.in_force(kind, self.dates)
+
+    def rules(self, kind: type[AnyRule]) -> tuple[InForce[AnyRule], ...]:
+        """Return the rules of a kind of many."""
+        return self.book.all_in_force(kind, self.dates)
+
+
 def _in_force(turn: _Turn, kind: type[AnyRule]) -> InForce[AnyRule]:
     assert isinstance(turn.rule, kind), turn
     return InForce(turn.rule, turn.effective_from, turn.page)

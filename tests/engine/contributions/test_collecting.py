@@ -58,7 +58,7 @@ async def test_whatever_the_operator_does_what_was_paid_is_posted_once(
 ) -> None:
     if how is not None:
         wallets.simulator.misbehave(how)
-    asked = await wallets.collect()
+    asked = await wallets.collect(product=wallets.kind.product)
     if how is Misbehaviour.UNAVAILABLE and not wallets.kind.deduplicates:
         await wallets.rest()
         assert (await wallets.status(asked["reference"]))["state"] == "sent"  # never asked twice, never given up
@@ -71,12 +71,16 @@ async def test_whatever_the_operator_does_what_was_paid_is_posted_once(
     [movement] = wallets.simulator.movements
     assert dict(wallets.simulator.counts) == ({how: 1} if how else {})
     assert (asked["state"], status["state"], status["receipt_state"]) == ("created", "succeeded", "received")
+    assert status["product"] == wallets.kind.product
     assert await wallets.payments() == [("10", 500 * 10**wallets.tenant.asset.scale)]
     answer = await wallets.ask("GET", f"/v1/members/{wallets.members[0].number}/statement")
     assert answer.status_code == 200
     # The operator's own number is the payment's, for ever: who reports it once more changes nothing.
     again = await wallets.ask(
-        "POST", "/v1/contributions", wallets.body("500", reference=movement.transaction), key="reported-as-well"
+        "POST",
+        "/v1/contributions",
+        wallets.body("500", product=wallets.kind.product, reference=movement.transaction),
+        key="reported-as-well",
     )
     assert (again.status_code, again.json()["receipt"]) == (201, status["receipt"])
     assert await wallets.offences() == []

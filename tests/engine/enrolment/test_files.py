@@ -11,6 +11,7 @@ from engine.enrolment.rules import (
     FactDeclared,
     GuardianGiven,
     NomineeGiven,
+    UndertakingGiven,
     read_members_csv,
 )
 from engine.enrolment.rules.files import COLUMNS
@@ -162,3 +163,22 @@ def test_what_cannot_be_read_is_told_by_its_column(column: str, cell: str) -> No
     (problem,) = read_members_csv(raw).problems
 
     assert problem.field in (column, "guardian_name")
+
+
+def test_what_is_undertaken_has_columns_of_its_own() -> None:
+    header = b"product,full_name,born_on,undertaking_slab,undertaking_frequency\n"
+    row = b"main,A,1990-01-01,"
+    read = read_members_csv(header + row + b"1000,monthly\n" + row + b",\n" + row + b"1000,\n" + row + b",often\n")
+
+    assert [one.application.undertaking for one in read.rows] == [
+        UndertakingGiven(slab="1000", frequency="monthly"),
+        None,
+    ]
+    assert [(one.row, one.field, one.reason) for one in read.problems] == [
+        (4, "undertaking_frequency", "is missing"),
+        (
+            5,
+            "undertaking_frequency",
+            "allowed: daily, weekly, monthly, quarterly, half-yearly, yearly, seasonal",
+        ),
+    ]

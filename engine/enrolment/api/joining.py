@@ -13,7 +13,15 @@ from msgspec import Meta, Struct
 from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.enrolment import errors, service
-from engine.enrolment.rules import Application, DeathState, monthly_ceiling, plain_words, terms_of
+from engine.enrolment.rules import (
+    Application,
+    DeathState,
+    check_open,
+    monthly_ceiling,
+    plain_words,
+    terms_of,
+    undertaking_terms_of,
+)
 from engine.enrolment.service import (
     LONGEST_KEY,
     Answer,
@@ -29,6 +37,7 @@ from engine.identity import errors as identity_errors
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.permissions import Permission
+from engine.kernel.tables import TableValueMissing
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
 from engine.runtime.http import Problem, problem_of, refuses
@@ -214,7 +223,7 @@ class PersonClassTerms(Struct, frozen=True):
 
 
 class TermsAnswer(Struct, frozen=True, kw_only=True):
-    """What joining a product needs today."""
+    """What joining a product needs today; `slabs` and `frequencies` are what one may undertake to pay, if anything."""
 
     product: str
     on: date
@@ -233,6 +242,8 @@ class TermsAnswer(Struct, frozen=True, kw_only=True):
     group_proof_within_days: int
     nominee_required: bool
     nominees_at_most: int | None
+    slabs: list[str]
+    frequencies: list[str]
     consents: list[ConsentTerms]
 
 
@@ -279,6 +290,7 @@ class MemberController(Controller):
             errors.KeyMissing,
             errors.KeyReused,
             errors.NotOpen,
+            errors.ClosedToJoining,
             errors.TooYoung,
             errors.TooOld,
             errors.BirthDateImplausible,
@@ -311,6 +323,10 @@ class MemberController(Controller):
             errors.ConsentOutdated,
             errors.UnknownConsent,
             errors.UnknownLanguage,
+            errors.NoUndertaking,
+            errors.UnknownSlab,
+            errors.UnknownFrequency,
+            TableValueMissing,
             errors.AlreadyMember,
             errors.UnknownMember,
             identity_errors.UnusableName,
@@ -645,7 +661,7 @@ class EnrolmentTermsController(Controller):
         "/{product:str}",
         operation_id="GetEnrolmentTerms",
         opt={"permission": Permission.MEMBERS_ENROL},
-        responses=refuses(UnknownProduct, errors.NotOpen),
+        responses=refuses(UnknownProduct, errors.NotOpen, errors.ClosedToJoining),
     )
     async def terms(
         self,
@@ -664,6 +680,8 @@ class EnrolmentTermsController(Controller):
             today = business_date(await ledger.scheme_now(session), tenant.time_zone)
             figures = await tenancy.figures_for(session, tenant)
         terms = terms_of(tenant.pack, product, today, born_on)
+        check_open(terms)
+        undertaken = undertaking_terms_of(tenant.pack, product, today, today)
         age = terms.age.rule if terms.age else None
         minors = terms.minors.rule if terms.minors else None
         proof = terms.group_proof.rule if terms.group_proof else None
@@ -703,6 +721,8 @@ class EnrolmentTermsController(Controller):
             group_proof_within_days=proof.within_days if proof else 0,
             nominee_required=nominees.required if nominees else False,
             nominees_at_most=nominees.maximum if nominees else None,
+            slabs=list(undertaken.chart.rule.slabs) if undertaken else [],
+            frequencies=list(undertaken.frequencies) if undertaken else [],
             consents=[
                 ConsentTerms(one.id, one.language, one.version, one.title, one.text) for one in texts if one is not None
             ],

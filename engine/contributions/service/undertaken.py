@@ -1,0 +1,163 @@
+"""Contributions of members who undertook to pay: decided by their instalments, and what they still owe of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.contributions.queries import undertaken as queries
+from engine.contributions.rules import Instalments, InstalmentTerms, Towards, Undertook, instalment_terms
+from engine.enrolment.rules import ChartRule
+from engine.identity.rules import MemberRef
+from engine.kernel.amounts import Amount
+from engine.kernel.errors import EngineError
+from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
+from engine.tenancy import service as tenancy
+from engine.tenancy.rules.books import OnDates
+from engine.tenancy.service import Tenant
+
+_charted: dict[str, frozenset[str]] = {}
+_terms: dict[tuple[str, str, date, date], InstalmentTerms | None] = {}
+_MOST_TERMS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """A contribution of a member, as they stand in its product, on a day."""
+
+    member: MemberRef
+    on: date
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a contribution pays of what its member undertook, or why it is refused, and by which rules."""
+
+    answer: Towards | EngineError
+    rules: tuple[str, ...]
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Return what the event of the contribution says of it; amounts in smallest units."""
+        if isinstance(self.answer, EngineError):
+            return {}
+        one = self.answer
+        told = {
+            "slab": one.slab,
+            "frequency": one.frequency,
+            "instalment": str(one.instalment.units),
+            "instalments": str(one.instalments),
+        }
+        money = {name: str(part.units) for name, part in (("charge", one.charge), ("kept", one.kept))}
+        return {name: said for name, said in {**told, **money}.items() if said and (said != "0" or name not in money)}
+
+
+async def undertook_by(
+    session: AsyncSession, tenant: Tenant, members: Sequence[MemberRef]
+) -> dict[tuple[int, str], Undertook]:
+    """Return what members undertook, by (member_id, product); nothing is read where no product has a chart."""
+    charted = _charted_products(tenant)
+    asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
+    return await queries.undertook(session, asked)
+
+
+def decide_instalments(
+    tenant: Tenant, figures: Figures, known: Mapping[tuple[int, str], Undertook], paying: Sequence[Paying]
+) -> list[Decided | None]:
+    """Return what each contribution pays of what its member undertook, in their order; None where nothing is undertaken.
+
+    Those before count in those after.
+    """
+    standing = dict(known)
+    found: list[Decided | None] = []
+    for one in paying:
+        key = (one.member.member_id, one.member.product)
+        terms = terms_of_instalments(tenant, one.member.product, one.on, one.member.joined_on)
+        decided = None
+        if key in standing and terms is not None:
+            case = Instalments(terms, standing[key], tenant.pack.tables, figures, one.on)
+            try:
+                answer = case.towards(one.amount)
+            except EngineError as refusal:
+                decided = Decided(refusal, terms.refs)
+            else:
+                if answer is not None:
+                    decided = Decided(answer, terms.refs)
+                    paid = one.amount - answer.charge - answer.kept
+                    standing[key] = replace(standing[key], paid=standing[key].paid + paid.units)
+        found.append(decided)
+    return found
+
+
+async def decide_contribution(
+    session: AsyncSession, tenant: Tenant, figures: Figures, member: MemberRef, on: date, amount: Amount
+) -> Decided | None:
+    """Return what one contribution would pay of what its member undertook; None where nothing is undertaken.
+
+    Raises:
+        EngineError: what the instalments' rules refuse.
+    """
+    known = await undertook_by(session, tenant, [member])
+    (decided,) = decide_instalments(tenant, figures, known, [Paying(member, on, amount)])
+    if decided is not None and isinstance(decided.answer, EngineError):
+        raise decided.answer
+    return decided
+
+
+async def contributions_payable(
+    session: AsyncSession,
+    tenant: Tenant,
+    members: Sequence[MemberRef],
+    on: date,
+    *,
+    log_size: int | None = None,
+) -> dict[tuple[int, str], Amount]:
+    """Return what members undertook and have not paid by the end of a day, by (member_id, product).
+
+    Instalments due up to and with the day less what was paid of them; never below 0, charges for lateness not counted.
+    Who undertook nothing is left out. One statement, however many.
+
+    Args:
+        session: the tenant's.
+        tenant: the scheme.
+        members: as they stand in their products.
+        on: the day.
+        log_size: as known in the log of this size; None: all there is.
+
+    """
+    charted = _charted_products(tenant)
+    asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
+    known = await queries.undertook(session, asked, until=on, log_size=log_size)
+    figures = await tenancy.figures_for(session, tenant) if known else tenant.pack.figures()
+    found = {}
+    for key, member in known.items():
+        terms = terms_of_instalments(tenant, key[1], on, member.joined_on)
+        if terms is not None:
+            found[key] = Instalments(terms, member, tenant.pack.tables, figures, on).owed()
+    return found
+
+
+def terms_of_instalments(tenant: Tenant, product: str, on: date, joined_on: date) -> InstalmentTerms | None:
+    """Return the rules by which instalments of a product are paid on a day, for who joined on `joined_on`; None: it has none."""
+    key = (tenant.pack.sha256, product, on, joined_on)
+    if key not in _terms:
+        if len(_terms) >= _MOST_TERMS:
+            _terms.clear()
+        year_from = tenant.product(product).scheme_year(on)[0]
+        dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
+        _terms[key] = instalment_terms(product, OnDates(tenant.book(product), dates))
+    return _terms[key]
+
+
+def _charted_products(tenant: Tenant) -> frozenset[str]:
+    pack = tenant.pack
+    if pack.sha256 not in _charted:
+        _charted[pack.sha256] = frozenset(
+            code
+            for code, book in pack.books.items()
+            if any(isinstance(version.rule, ChartRule) for version in book.versions())
+        )
+    return _charted[pack.sha256]
