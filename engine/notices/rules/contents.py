@@ -13,8 +13,9 @@ from datetime import date
 
 from msgspec import Struct
 
-from engine.notices.rules.lessons import decode_lessons
+from engine.notices.rules.lessons import Lesson, decode_lessons
 from engine.notices.rules.menu_files import Actions, decode_menu
+from engine.notices.rules.menus import MEMBER, NEW, Menu
 from engine.notices.rules.templates import Occasions, decode_templates
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import read_toml
@@ -54,6 +55,7 @@ ACTIONS: Actions = {
     "show-plan": frozenset[str](),
     "show-match": frozenset[str](),
     "ask-to-withdraw": frozenset({"amount"}),
+    "send-statement": frozenset[str](),
     "choose-language": frozenset({"language"}),
     "ask-for-call": frozenset[str](),
     "complain": frozenset[str](),
@@ -61,6 +63,20 @@ ACTIONS: Actions = {
     "leave": frozenset[str](),
 }
 """What a session on the telephone's menu may end in, and the answers each needs."""
+
+GUARDED = frozenset(
+    {
+        "save",
+        "show-balance",
+        "show-last-payments",
+        "show-plan",
+        "show-match",
+        "ask-to-withdraw",
+        "send-statement",
+        "choose-language",
+    }
+)
+"""Actions that move money, show what is a member's own, or change it: telephones are shared, so the PIN comes first."""
 
 VALUES = frozenset(
     {"scheme", "name", "balance", "amount", "total", "last_payments", "plan", "match", "title", "text", "until"}
@@ -103,6 +119,23 @@ def content_problems(pack: Pack) -> list[PackProblem]:
     return found
 
 
+def menus_of(pack: Pack) -> dict[str, Menu]:
+    """Return the menu of each language of a sound pack, with the screens that ask for the PIN; none if it has no menu."""
+    files = {one: f"content/{one}/ussd.toml" for one in pack.languages}
+    read = {
+        language: decode_menu(file, pack.files[file], guards=GUARDED)[0]
+        for language, file in files.items()
+        if file in pack.files
+    }
+    return {language: menu for language, menu in read.items() if menu is not None}
+
+
+def lessons_of(pack: Pack, language: str) -> Sequence[Lesson]:
+    """Return the lessons of a sound pack in one of its languages, in their order."""
+    file = f"content/{language}/lessons.toml"
+    return list(decode_lessons(file, pack.files[file])[0].values()) if file in pack.files else []
+
+
 def reviewed(pack: Pack, language: str) -> bool:
     """Return whether a speaker of the language has signed the pack's texts."""
     content = pack.files.get(f"content/{language}/review.toml")
@@ -128,7 +161,11 @@ def _messages(file: str, content: bytes) -> tuple[frozenset[str], list[PackProbl
 
 
 def _menu(file: str, content: bytes) -> tuple[frozenset[str], list[PackProblem]]:
-    menu, problems = decode_menu(file, content, actions=ACTIONS, values=VALUES)
+    menu, problems = decode_menu(file, content, actions=ACTIONS, values=VALUES, guards=GUARDED)
+    if menu is not None:
+        problems += [
+            PackProblem(file, f"starts.{who}", "is missing") for who in (MEMBER, NEW) if who not in menu.starts
+        ]
     return frozenset(one.id for one in menu.screen) if menu else frozenset(), problems
 
 
