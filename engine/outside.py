@@ -20,6 +20,7 @@ from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Callback, Transport, Unanswered, Unreachable, WireRequest, WireResponse
 from engine.notices import service as notices
+from engine.notices.ports import Ussd, UssdLine
 from engine.notices.service import Messenger
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.database import Database
@@ -48,6 +49,9 @@ SWEEP_SECONDS = 600.0
 
 UNTOLD_SECONDS = 600.0
 """How often an operator is asked for payments in that nobody told us of."""
+
+USSD = "ussd"
+"""The table of the secrets file that says how a gateway reaches the menu."""
 
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
@@ -95,6 +99,7 @@ class Joined:
     payers: Payers
     payments_in: Mapping[str, Any] = field(default_factory=dict)
     messenger: Messenger | None = None
+    ussd: tuple[Ussd, UssdLine] | None = None
     sign_in: SignIn | None = None
 
     @property
@@ -196,7 +201,8 @@ class Outside:
 
         payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
         messenger = None if messaging is None else Messenger(exchanges)
-        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"), messenger, sign_in)
+        collectors = Collectors(exchanges, of("Collections"))
+        return Joined(exchanges, collectors, payers, of("PaymentsIn"), messenger, self._ussd(tenant), sign_in)
 
     def _messaging(self, tenant: Tenant) -> Any | None:
         """Return who carries the tenant's messages: the pack names the adapter, the file's table `messages` the rest."""
@@ -204,6 +210,14 @@ class Outside:
         if name is None or not self._file.has(tenant.code, notices.MESSAGES):
             return None
         return self._adapter("Messaging", tenant, notices.MESSAGES, name)
+
+    def _ussd(self, tenant: Tenant) -> tuple[Ussd, UssdLine] | None:
+        """Return the tenant's gateway for menus on telephones and its table `ussd`, where the pack names an adapter."""
+        gateway = self._authority("Ussd", tenant, USSD)
+        if gateway is None:
+            return None
+        joins = self._installed("Ussd", tenant.pack.adapters["Ussd"])
+        return gateway, self._file.credentials(tenant.code, USSD, joins.credentials)
 
     def _banks(self, tenant: Tenant) -> dict[str, BankRail]:
         """Return the banks that pay by files: the tables of the secrets file that name the channel they pay from."""

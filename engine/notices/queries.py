@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import Law
+from engine.ledger.rules import EventKind, Law
 from engine.notices.ports import DeliveryHint
 from engine.runtime.arrays import BigInts, UUIDs
 from engine.runtime.database import driver
@@ -64,6 +64,20 @@ class CostRow:
     messages: int
     parts: int
     cost: Decimal
+
+
+# What a member holds, in smallest units of money: units, and what of them is being sold, at the fund's last accepted price.
+_TOTAL = """coalesce((select sum(case when c.kind = 'cash' then n.credits - n.debits
+                      else div((n.credits - n.debits)::numeric * p.digits * 10::numeric ^ greatest(a.scale - p.unit_scale - p.scale, 0),
+                               10::numeric ^ greatest(p.unit_scale + p.scale - a.scale, 0)) end)
+                    from balances n
+                    join chart c on c.tenant_id = n.tenant_id and c.code = n.code and c.kind in ('cash', 'units', 'selling')
+                    join assets a on a.tenant_id = n.tenant_id and a.asset_id = 1
+                    left join lateral (
+                      select p.digits, p.scale, f.unit_scale from funds f join prices p using (tenant_id, fund_id)
+                       where f.tenant_id = n.tenant_id and f.code = c.fund and p.state = 'accepted'
+                       order by p.price_on desc limit 1) p on c.kind <> 'cash'
+                   where n.member_id = {member}), 0)::bigint"""
 
 
 async def lock_cursor(session: AsyncSession) -> int | None:
@@ -145,23 +159,34 @@ async def said_of(session: AsyncSession, message_id: UUID) -> Said:
         f"""select m.member_id, m.event_id, m.occasion, m.queued_at < clock_timestamp() - interval '{_LAPSED}',
                   coalesce((select sum(t.amount) from transfers t
                              where t.member_id = m.member_id and t.event_id = m.event_id and t.credit & 2048 <> 0), 0)::bigint,
-                  coalesce((select sum(case when c.kind = 'cash' then n.credits - n.debits
-                      else div((n.credits - n.debits)::numeric * p.digits * 10::numeric ^ greatest(a.scale - p.unit_scale - p.scale, 0),
-                               10::numeric ^ greatest(p.unit_scale + p.scale - a.scale, 0)) end)
-                    from balances n
-                    join chart c on c.tenant_id = m.tenant_id and c.code = n.code and c.kind in ('cash', 'units', 'selling')
-                    join assets a on a.tenant_id = m.tenant_id and a.asset_id = 1
-                    left join lateral (
-                      select p.digits, p.scale, f.unit_scale from funds f join prices p using (tenant_id, fund_id)
-                       where f.tenant_id = m.tenant_id and f.code = c.fund and p.state = 'accepted'
-                       order by p.price_on desc limit 1) p on c.kind <> 'cash'
-                   where n.member_id = m.member_id), 0)::bigint
+                  {_TOTAL.format(member="m.member_id")}
              from messages m where m.tenant_id = %s and m.message_id = %s""",
         (session.info["tenant_id"], message_id),
     )
     row = await cursor.fetchone()
     assert row is not None, message_id
     return Said(*row)
+
+
+async def total_of(session: AsyncSession, member_id: int) -> int:
+    """Return what a member holds, in smallest units of money, as `said_of` tells it."""
+    connection = await driver(session)
+    cursor = await connection.execute(f"select {_TOTAL.format(member='%s')}".encode(), (member_id,))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def lessons_wanted(session: AsyncSession, member_id: int) -> int:
+    """Return how many lessons a member has asked for."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select count(*) from events where member_id = %s and kind = %s and body ->> 'occasion' = 'lesson'",
+        (member_id, int(EventKind.MESSAGE_WANTED)),
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def settle_message(

@@ -1,7 +1,7 @@
 """Use cases of notices: members are told what happened, once, and what became of each message is kept."""
 
 from engine.notices.queries import CostRow, MessageRow
-from engine.notices.service.looking import costs, messages_of
+from engine.notices.service.looking import costs, lessons_wanted, messages_of, total_of
 from engine.notices.service.queueing import MESSAGES, TOLD, Messenger, queue_messages
 from engine.notices.service.reporting import REPORTS, report_address, report_operation
 from engine.notices.service.sending import message_operation
@@ -14,9 +14,11 @@ __all__ = [
     "MessageRow",
     "Messenger",
     "costs",
+    "lessons_wanted",
     "message_operation",
     "messages_of",
     "queue_messages",
     "report_address",
     "report_operation",
+    "total_of",
 ]

@@ -27,3 +27,13 @@ async def messages_of(session: AsyncSession, keys: FileKeyStore, number: str, *,
 async def costs(session: AsyncSession, tenant: Tenant, start: date, end: date) -> list[CostRow]:
     """Return what the messages queued from `start` to `end` came to, both days in the scheme's time zone included."""
     return await queries.costs(session, start, end, tenant.time_zone)
+
+
+async def total_of(session: AsyncSession, member_id: int) -> int:
+    """Return what a member holds now, in smallest units of the scheme's money; units at the last accepted price, rounded down."""
+    return await queries.total_of(session, member_id)
+
+
+async def lessons_wanted(session: AsyncSession, member_id: int) -> int:
+    """Return how many lessons a member has asked for by telephone."""
+    return await queries.lessons_wanted(session, member_id)

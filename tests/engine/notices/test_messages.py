@@ -124,7 +124,7 @@ class Desk:
 async def open_desk(
     provider: str, db: Database, keys: FileKeyStore, folder: Path, transport: HttpTransport, *, payer: str = ""
 ) -> AsyncIterator[Desk]:
-    named = {"[locales]": f'[adapters]\nMessaging = "{provider}"\n\n[locales]'}
+    named = {'Messaging = "africas-talking"': f'Messaging = "{provider}"'}
     tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=named)
     callers = Callers()
     simulator: Any
