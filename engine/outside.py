@@ -1,8 +1,8 @@
 """Composition of the outside: each tenant's counterparties, as its pack names the adapters and the secrets file the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,7 @@ class Outside:
         base_url: str,
         installed: Callable[[str, str], Any],
         transport: HttpTransport | NoTransport,
+        leaving: AsyncExitStack | None = None,
     ) -> None:
         """Join by `transport`.
 
@@ -137,7 +138,9 @@ class Outside:
             base_url: how they reach us.
             installed: (port, name) -> what joins the adapter of that name, KeyError without one.
             transport: what calls go out by.
+            leaving: what closes the connections of adapters that hold one; without it nobody does.
         """
+        self._leaving = leaving or AsyncExitStack()
         self._db, self._keys, self._file, self._base_url = db, keys, file, base_url
         self._installed, self._transport = installed, transport
         self._joined: dict[int, tuple[int, Joined]] = {}
@@ -187,7 +190,9 @@ class Outside:
             sending = {notices.MESSAGES: notices.message_operation(messaging, self._db, self._keys, tenant)}
             telling = {notices.REPORTS: notices.report_operation(messaging, tenant)}
             counterparties[notices.MESSAGES] = Counterparty(notices.MESSAGES, sending, pace)
-            counterparties[notices.REPORTS] = Counterparty(notices.REPORTS, telling)
+            counterparties[notices.REPORTS] = Counterparty(
+                notices.REPORTS, telling, greet=lambda callback: notices.greeting(messaging, callback)
+            )
         self._join_registers(tenant, counterparties)
         sign_in = self._authority("SignIn", tenant, enrolment.SIGN_IN)
         if sign_in is not None:
@@ -276,8 +281,24 @@ class Outside:
             return None
         pace = self._file.pace(tenant.code, channel)
         transport = RecordedTransport(self._transport.answered_within(pace.answer_seconds), self._db, self._keys)
-        means = Means(transport, SharedTokens(self._db, self._keys, tenant.tenant_id), SystemClock())
+        means = Means(
+            transport,
+            SharedTokens(self._db, self._keys, tenant.tenant_id),
+            SystemClock(),
+            recorded=lambda own: RecordedTransport(own, self._db, self._keys),
+            received=self._receiving(tenant),
+            leaving=self._leaving,
+        )
         return joins.join(self._file.credentials(tenant.code, channel, joins.credentials), means)
+
+    def _receiving(self, tenant: Tenant) -> Callable[[Callback], Awaitable[None]]:
+        """Return how delivery reports are kept that come by the connection by which messages go."""
+
+        async def receive(callback: Callback) -> None:
+            exchanges = self.of(tenant).exchanges
+            await callbacks.take_ours(exchanges, tenant.tenant_id, notices.REPORTS, notices.REPORTS, callback)
+
+        return receive
 
     def _address(self, tenant: Tenant) -> Callable[[int, str, str], str]:
         return lambda _tenant_id, counterparty, secret: (
@@ -298,8 +319,8 @@ async def calling(
     db: Database, keys: FileKeyStore, file: CounterpartyFile, base_url: str, installed: Callable[[str, str], Any]
 ) -> AsyncIterator[Outside]:
     """Open the outside of a process that calls."""
-    async with open_transport() as transport:
-        yield Outside(db, keys, file, base_url, installed, transport)
+    async with open_transport() as transport, AsyncExitStack() as leaving:
+        yield Outside(db, keys, file, base_url, installed, transport, leaving)
 
 
 async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -> Registered:
