@@ -166,7 +166,14 @@ class UssdLine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def admits(self, secret: str, address: str) -> bool:
         """Return whether a request to `secret` from an IP `address` may be the gateway's. Compares in constant time."""
         is_theirs = compare_digest(self.secret.encode(), secret.encode())
-        return is_theirs and (not self.networks or any(ip_address(address) in ip_network(one) for one in self.networks))
+        return is_theirs and (not self.networks or self._is_from_there(address))
+
+    def _is_from_there(self, address: str) -> bool:
+        try:
+            known = ip_address(address)
+        except ValueError:
+            return False
+        return any(known in ip_network(one) for one in self.networks)
 
     def channel(self, network: str) -> str:
         """Return the channel that a mobile operator's customers pay by; "" where none is named."""

@@ -32,7 +32,7 @@ OCCASIONS: Occasions = {
     "match-progress": frozenset({"scheme", "saved", "missing", "until"}),
     "statement-ready": frozenset({"scheme", "day", "total"}),
     "claim-approved": frozenset({"scheme", "amount"}),
-    "claim-refused": frozenset({"scheme", "amount"}),
+    "claim-refused": frozenset({"scheme"}),
     "payout-sent": frozenset({"scheme", "amount", "account"}),
     "payout-failed": frozenset({"scheme", "amount"}),
     "payout-account-changed": frozenset({"scheme", "account", "until"}),

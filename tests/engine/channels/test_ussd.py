@@ -475,7 +475,9 @@ async def test_an_address_that_is_not_the_gateways_finds_nothing(
                 headers={"content-type": "application/x-www-form-urlencoded"},
             )
         assert answer.status_code == 404
-        assert menu.line.config.admits(SECRET, "192.0.2.7")
+        for address, is_theirs in {"192.0.2.7": True, "192.0.3.7": False, "::1": False, "": False, "x": False}.items():
+            assert menu.line.config.admits(SECRET, address) is is_theirs
+        assert not menu.line.config.admits("é" * 40, "192.0.2.7")
 
 
 async def test_two_schemes_of_one_gateway_are_told_apart_by_the_code_dialled(menu: Desk) -> None:
