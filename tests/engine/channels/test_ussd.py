@@ -348,6 +348,23 @@ async def test_no_pin_and_no_balance_can_be_read_in_the_database(menu: Desk) -> 
     assert "$argon2id$" in text
 
 
+async def test_an_error_is_a_sentence_on_the_telephone(
+    menu: Desk, wire: LoopbackTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await menu.choose_pin()
+    handset = menu.handset(wire)
+    await handset.dial()
+    await handset.type("2")
+
+    async def fails(*_: object, **__: object) -> None:
+        raise ConnectionError(PIN)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queries, "lock_pin", fails)
+        assert await handset.type(PIN) == "Haiwezekani sasa. Jaribu baadaye."
+    assert not handset.open
+
+
 async def test_everything_else_on_the_menu(menu: Desk) -> None:
     await menu.choose_pin()
     assert await menu.run("3", PIN) == "There is nothing to show yet."
