@@ -34,6 +34,8 @@ from engine.benefits.api import AvailableController, ClaimController, PayoutCont
 from engine.benefits.service import Payers
 from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
+from engine.channels.ussd.api import MenuRequestController, UssdController
+from engine.channels.ussd.service import Line
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
 from engine.contributions.api import (
@@ -310,6 +312,11 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
     def exchanges_of(tenant_id: int) -> Exchanges:
         return outside.of(deployment.tenants.by_id(tenant_id)).exchanges
 
+    def ussd_lines() -> list[Line]:
+        """Return the menus that gateways reach, of every tenant."""
+        joined = [(tenant, outside.of(tenant)) for tenant in deployment.tenants]
+        return [Line(tenant, *one.ussd, one.collectors) for tenant, one in joined if one.ussd is not None]
+
     async def provide_desk(request: Request[Any, Any, Any]) -> Desk:
         caller = await provide_caller(request)
         return Desk(caller, deployment.tenants.by_id(caller.tenant_id), gathering)
@@ -362,6 +369,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             OperationsController,
             WebhookController,
             CallbackController,
+            UssdController,
+            MenuRequestController,
             *WEB_HANDLERS,
         ],
         guards=[authorize],
@@ -373,6 +382,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             "payers": Provide(provide_payers),
             "verifiers": Provide(provide_verifiers),
             "exchanges_of": given(exchanges_of),
+            "ussd_lines": given(ussd_lines),
             "db": given(deployment.db),
             "keys": given(deployment.keys),
             "tenants": given(deployment.tenants),

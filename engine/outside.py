@@ -1,8 +1,8 @@
 """Composition of the outside: each tenant's counterparties, as its pack names the adapters and the secrets file the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Callback, Transport, Unanswered, Unreachable, WireRequest, WireResponse
 from engine.notices import service as notices
+from engine.notices.ports import Ussd, UssdLine
 from engine.notices.service import Messenger
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.database import Database
@@ -48,6 +49,9 @@ SWEEP_SECONDS = 600.0
 
 UNTOLD_SECONDS = 600.0
 """How often an operator is asked for payments in that nobody told us of."""
+
+USSD = "ussd"
+"""The table of the secrets file that says how a gateway reaches the menu."""
 
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
@@ -95,6 +99,7 @@ class Joined:
     payers: Payers
     payments_in: Mapping[str, Any] = field(default_factory=dict)
     messenger: Messenger | None = None
+    ussd: tuple[Ussd, UssdLine] | None = None
     sign_in: SignIn | None = None
 
     @property
@@ -122,6 +127,7 @@ class Outside:
         base_url: str,
         installed: Callable[[str, str], Any],
         transport: HttpTransport | NoTransport,
+        leaving: AsyncExitStack | None = None,
     ) -> None:
         """Join by `transport`.
 
@@ -132,7 +138,9 @@ class Outside:
             base_url: how they reach us.
             installed: (port, name) -> what joins the adapter of that name, KeyError without one.
             transport: what calls go out by.
+            leaving: what closes the connections of adapters that hold one; without it nobody does.
         """
+        self._leaving = leaving or AsyncExitStack()
         self._db, self._keys, self._file, self._base_url = db, keys, file, base_url
         self._installed, self._transport = installed, transport
         self._joined: dict[int, tuple[int, Joined]] = {}
@@ -182,7 +190,9 @@ class Outside:
             sending = {notices.MESSAGES: notices.message_operation(messaging, self._db, self._keys, tenant)}
             telling = {notices.REPORTS: notices.report_operation(messaging, tenant)}
             counterparties[notices.MESSAGES] = Counterparty(notices.MESSAGES, sending, pace)
-            counterparties[notices.REPORTS] = Counterparty(notices.REPORTS, telling)
+            counterparties[notices.REPORTS] = Counterparty(
+                notices.REPORTS, telling, greet=lambda callback: notices.greeting(messaging, callback)
+            )
         self._join_registers(tenant, counterparties)
         sign_in = self._authority("SignIn", tenant, enrolment.SIGN_IN)
         if sign_in is not None:
@@ -196,7 +206,8 @@ class Outside:
 
         payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
         messenger = None if messaging is None else Messenger(exchanges)
-        return Joined(exchanges, Collectors(exchanges, of("Collections")), payers, of("PaymentsIn"), messenger, sign_in)
+        collectors = Collectors(exchanges, of("Collections"))
+        return Joined(exchanges, collectors, payers, of("PaymentsIn"), messenger, self._ussd(tenant), sign_in)
 
     def _messaging(self, tenant: Tenant) -> Any | None:
         """Return who carries the tenant's messages: the pack names the adapter, the file's table `messages` the rest."""
@@ -204,6 +215,14 @@ class Outside:
         if name is None or not self._file.has(tenant.code, notices.MESSAGES):
             return None
         return self._adapter("Messaging", tenant, notices.MESSAGES, name)
+
+    def _ussd(self, tenant: Tenant) -> tuple[Ussd, UssdLine] | None:
+        """Return the tenant's gateway for menus on telephones and its table `ussd`, where the pack names an adapter."""
+        gateway = self._authority("Ussd", tenant, USSD)
+        if gateway is None:
+            return None
+        joins = self._installed("Ussd", tenant.pack.adapters["Ussd"])
+        return gateway, self._file.credentials(tenant.code, USSD, joins.credentials)
 
     def _banks(self, tenant: Tenant) -> dict[str, BankRail]:
         """Return the banks that pay by files: the tables of the secrets file that name the channel they pay from."""
@@ -262,8 +281,24 @@ class Outside:
             return None
         pace = self._file.pace(tenant.code, channel)
         transport = RecordedTransport(self._transport.answered_within(pace.answer_seconds), self._db, self._keys)
-        means = Means(transport, SharedTokens(self._db, self._keys, tenant.tenant_id), SystemClock())
+        means = Means(
+            transport,
+            SharedTokens(self._db, self._keys, tenant.tenant_id),
+            SystemClock(),
+            recorded=lambda own: RecordedTransport(own, self._db, self._keys),
+            received=self._receiving(tenant),
+            leaving=self._leaving,
+        )
         return joins.join(self._file.credentials(tenant.code, channel, joins.credentials), means)
+
+    def _receiving(self, tenant: Tenant) -> Callable[[Callback], Awaitable[None]]:
+        """Return how delivery reports are kept that come by the connection by which messages go."""
+
+        async def receive(callback: Callback) -> None:
+            exchanges = self.of(tenant).exchanges
+            await callbacks.take_ours(exchanges, tenant.tenant_id, notices.REPORTS, notices.REPORTS, callback)
+
+        return receive
 
     def _address(self, tenant: Tenant) -> Callable[[int, str, str], str]:
         return lambda _tenant_id, counterparty, secret: (
@@ -284,8 +319,8 @@ async def calling(
     db: Database, keys: FileKeyStore, file: CounterpartyFile, base_url: str, installed: Callable[[str, str], Any]
 ) -> AsyncIterator[Outside]:
     """Open the outside of a process that calls."""
-    async with open_transport() as transport:
-        yield Outside(db, keys, file, base_url, installed, transport)
+    async with open_transport() as transport, AsyncExitStack() as leaving:
+        yield Outside(db, keys, file, base_url, installed, transport, leaving)
 
 
 async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -> Registered:

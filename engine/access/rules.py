@@ -69,6 +69,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.MEMBERS_ENROL,
             Permission.MEMBERS_STATUS,
             Permission.MEMBERS_VERIFY,
+            Permission.MEMBERS_ASSIST,
             Permission.IDENTITY_DECIDE,
         },
         Role.CONTRIBUTIONS_OFFICER: _READS

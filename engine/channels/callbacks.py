@@ -23,7 +23,7 @@ class CallbackController(Controller):
     path = "/callbacks/{scheme:str}/{counterparty:str}/{secret:str}"
 
     @route(
-        http_method=["POST", "PUT"],
+        http_method=["GET", "POST", "PUT"],
         status_code=200,
         opt={"permission": Permission.PUBLIC},
         include_in_schema=False,
@@ -38,7 +38,7 @@ class CallbackController(Controller):
         tenants: NamedDependency[Tenants],
         exchanges_of: NamedDependency[ExchangesOf],
     ) -> ASGIResponse:
-        """Keep what came. Whoever calls, at whatever address, is answered alike."""
+        """Keep what came; greet who tests the address and knows the word agreed upon. All others are answered alike."""
         found = next((one for one in tenants if one.code == scheme), None)
         acknowledgement = b""
         if found is not None:
@@ -47,8 +47,12 @@ class CallbackController(Controller):
                 method=request.method,
                 headers={name.lower(): value for name, value in request.headers.items()},
                 body=await request.body(),
+                query=request.scope["query_string"].decode("latin-1"),
             )
-            await callbacks.take(exchanges, found.tenant_id, counterparty, secret, callback)
             known = exchanges.counterparties.get(counterparty)
+            greeting = known.greet(callback) if known else None
+            if greeting is not None:
+                return ASGIResponse(body=greeting, status_code=200, media_type=MediaType.TEXT)
+            await callbacks.take(exchanges, found.tenant_id, counterparty, secret, callback)
             acknowledgement = known.acknowledgement if known else b""
         return ASGIResponse(body=acknowledgement, status_code=200, media_type=MediaType.JSON)

@@ -141,6 +141,15 @@ async def sealed_documents(session: AsyncSession, member_ids: Sequence[int]) -> 
     return [(row[0], row[1], row[2], row[3]) for row in await cursor.fetchall()]
 
 
+async def replace_document(session: AsyncSession, member_id: int, version: int, document: bytes) -> None:
+    """Put another document in the place of a member's."""
+    connection = await driver(session)
+    await connection.execute(
+        "update vault set version = %s, document = %s where member_id = %s and document is not null",
+        (version, document, member_id),
+    )
+
+
 async def record_reading(session: AsyncSession, *, actor: str, reason: str, member_ids: Sequence[int]) -> None:
     """Note who read the personal data of whom, and what for."""
     connection = await driver(session)
@@ -157,6 +166,9 @@ async def erase(session: AsyncSession, member_id: int) -> bool:
         """with gone as (update members set status = 'erased' where member_id = %(m)s and status <> 'erased' returning member_id),
            unlocked as (delete from member_keys k using gone where k.member_id = gone.member_id),
            unfound as (delete from person_indexes i using gone where i.member_id = gone.member_id),
+           undialled as (delete from ussd_pins p using gone where p.member_id = gone.member_id),
+           unasked as (update ussd_requests r set closed_at = clock_timestamp(), closed_by = 'erasure', document = null
+                         from gone where r.member_id = gone.member_id and r.closed_at is null),
            emptied as (update vault v set document = null from gone where v.member_id = gone.member_id)
            select count(*) from gone""",
         {"m": member_id},

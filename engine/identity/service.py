@@ -6,6 +6,7 @@ from datetime import date
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.identity import queries
@@ -140,6 +141,23 @@ async def read_people(
     if rows:
         await queries.record_reading(session, actor=actor, reason=reason, member_ids=sorted(row[0] for row in rows))
     return await asyncio.to_thread(lambda: {row[0]: _opened(keys, tenant_id, *row) for row in rows})
+
+
+async def change_language(session: AsyncSession, keys: FileKeyStore, member_id: int, language: str) -> None:
+    """Let a member be written to in another language from now on.
+
+    Raises:
+        UnknownMember: there is none, or they were erased.
+    """
+    tenant_id = session.info["tenant_id"]
+    rows = await queries.sealed_documents(session, [member_id])
+    if not rows:
+        raise UnknownMember
+    known = _opened(keys, tenant_id, *rows[0])
+    changed = replace(known, person=replace(known.person, language=language))
+    key = keys.unwrap(tenant_id, rows[0][1], aad=_key_place(tenant_id, member_id))
+    sealed = encrypt(key, msgspec.json.encode(changed), aad=_place(tenant_id, member_id, VAULT_VERSION))
+    await queries.replace_document(session, member_id, VAULT_VERSION, sealed)
 
 
 async def erase(session: AsyncSession, member_id: int, *, actor: str, business_date: date, pack: int = 0) -> None:

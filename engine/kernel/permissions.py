@@ -10,6 +10,7 @@ class Permission(StrEnum):
     MEMBERS_ENROL = "members:enrol"
     MEMBERS_READ = "members:read"
     MEMBERS_STATUS = "members:status"
+    MEMBERS_ASSIST = "members:assist"
     MEMBERS_VERIFY = "members:verify"
     IDENTITY_DECIDE = "identity:decide"
     CONTRIBUTIONS_RECEIVE = "contributions:receive"

@@ -9,7 +9,8 @@ from msgspec import Struct
 class WireRequest(Struct, frozen=True, kw_only=True):
     """One request, exactly as it goes out. Header names are compared without case.
 
-    `is_secret` says that it, or its answer, carries a credential beyond its headers: no record of either is kept.
+    `is_secret` says that it, or its answer, carries a credential beyond its headers: no record of either is kept. `acts`
+    says of a GET that it does something, as those of some gateways do: once sent, it is not sent again blindly.
     """
 
     method: str
@@ -17,6 +18,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes = b""
     is_secret: bool = False
+    acts: bool = False
 
 
 class WireResponse(Struct, frozen=True, kw_only=True):
@@ -28,11 +30,15 @@ class WireResponse(Struct, frozen=True, kw_only=True):
 
 
 class Callback(Struct, frozen=True, kw_only=True):
-    """A request that the outside made to us, exactly as it came in; header names are in lower case."""
+    """A request that the outside made to us, exactly as it came in; header names are in lower case.
+
+    `query` is what stood behind the ? of the address. What comes by a connection that we hold has its protocol's word as method.
+    """
 
     method: str
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    query: str = ""
 
 
 class Unreachable(Exception):

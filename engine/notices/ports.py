@@ -5,9 +5,12 @@ keeps nothing: the engine stores the message's reference before it asks, the raw
 outcome. What comes in by itself (a report, a request of a gateway) is a `WireRequest` as it arrived.
 """
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from hmac import compare_digest
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.kernel.outcomes import ExchangeState, Reason
 from engine.kernel.transport import WireRequest, WireResponse
@@ -26,6 +29,7 @@ __all__ = [
     "ReportUnreadable",
     "Ussd",
     "UssdEnd",
+    "UssdLine",
     "UssdRequest",
     "UssdScreen",
 ]
@@ -136,6 +140,44 @@ class UssdEnd(Struct, frozen=True, kw_only=True):
     hops: int = 0
     milliseconds: int = 0
     code: str = ""
+
+
+class UssdLine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a gateway reaches a scheme's menu: its table in the secrets file, whatever else an adapter adds to it.
+
+    `secret` is the part of our address that nobody can guess: gateways sign nothing. Several schemes may share one, and
+    `service_codes` ("*384*12#") tell them apart. `networks` are the addresses ("196.0.2.0/24") that requests may come
+    from, any where there are none. `channels` name the collection channel of each mobile operator's code; "" is any other.
+    """
+
+    secret: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{32,200}$")]
+    service_codes: Annotated[tuple[str, ...], Meta(min_length=1)]
+    networks: tuple[str, ...] = ()
+    channels: Mapping[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Check that the networks are such."""
+        for one in self.networks:
+            ip_network(one)
+
+    def __repr__(self) -> str:
+        return "UssdLine(...)"
+
+    def admits(self, secret: str, address: str) -> bool:
+        """Return whether a request to `secret` from an IP `address` may be the gateway's. Compares in constant time."""
+        is_theirs = compare_digest(self.secret.encode(), secret.encode())
+        return is_theirs and (not self.networks or self._is_from_there(address))
+
+    def _is_from_there(self, address: str) -> bool:
+        try:
+            known = ip_address(address)
+        except ValueError:
+            return False
+        return any(known in ip_network(one) for one in self.networks)
+
+    def channel(self, network: str) -> str:
+        """Return the channel that a mobile operator's customers pay by; "" where none is named."""
+        return self.channels.get(network, self.channels.get("", ""))
 
 
 @runtime_checkable

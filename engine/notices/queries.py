@@ -1,35 +1,43 @@
 """SQL of messages: the batch of events that members are told of, what a text says, and what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import Law
+from engine.ledger.rules import EventKind, Law
 from engine.notices.ports import DeliveryHint
 from engine.runtime.arrays import BigInts, UUIDs
 from engine.runtime.database import driver
 
 _EVENTS_AT_ONCE = 2_000
+WANTED, ACCOUNT_CHANGED = "wanted", "payout-account-changed"
+"""The occasion that an event names itself; the one of payouts to another account than before."""
 _LAPSED = "3 days"  # what happened longer ago is no news
 
 
 @dataclass(frozen=True, slots=True)
 class TellingEvent:
-    """An event that a member is told of."""
+    """An event that a member is told of; `is_own`: it is of this member alone."""
 
     member_id: int
     event_id: int
-    kind: int
+    occasion: str
     product: str
+    is_own: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the books say for a message, money in smallest units; `has_lapsed`: it is too old to be sent."""
+    """What the books say for a message, money in smallest units; `has_lapsed`: it is too old to be sent.
+
+    `body` is the event's, `day` its business date, `amount` what it names, else what it brought the member: what interest
+    added, what of their cash an allotment spent.
+    """
 
     member_id: int
     event_id: int
@@ -37,6 +45,8 @@ class Said:
     has_lapsed: bool
     amount: int
     total: int
+    day: date
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,20 @@ class CostRow:
     cost: Decimal
 
 
+# What a member holds, in smallest units of money: units, and what of them is being sold, at the fund's last accepted price.
+_TOTAL = """coalesce((select sum(case when c.kind = 'cash' then n.credits - n.debits
+                      else div((n.credits - n.debits)::numeric * p.digits * 10::numeric ^ greatest(a.scale - p.unit_scale - p.scale, 0),
+                               10::numeric ^ greatest(p.unit_scale + p.scale - a.scale, 0)) end)
+                    from balances n
+                    join chart c on c.tenant_id = n.tenant_id and c.code = n.code and c.kind in ('cash', 'units', 'selling')
+                    join assets a on a.tenant_id = n.tenant_id and a.asset_id = 1
+                    left join lateral (
+                      select p.digits, p.scale, f.unit_scale from funds f join prices p using (tenant_id, fund_id)
+                       where f.tenant_id = n.tenant_id and f.code = c.fund and p.state = 'accepted'
+                       order by p.price_on desc limit 1) p on c.kind <> 'cash'
+                   where n.member_id = {member}), 0)::bigint"""
+
+
 async def lock_cursor(session: AsyncSession) -> int | None:
     """Return the sequence up to which events were read, held until the transaction ends; None if it begins now."""
     connection = await driver(session)
@@ -86,8 +110,19 @@ async def lock_cursor(session: AsyncSession) -> int | None:
     return None
 
 
-async def next_events(session: AsyncSession, start: int, kinds: Sequence[int]) -> tuple[int, list[TellingEvent]]:
-    """Return where reading goes on next, and the events from `start` to there that members are told of."""
+async def next_events(
+    session: AsyncSession, start: int, own: Mapping[int, str], many: Mapping[int, str]
+) -> tuple[int, list[TellingEvent]]:
+    """Return where reading goes on next, and what from `start` to there members are told of, each with its occasion.
+
+    Args:
+        session: the tenant's.
+        start: the place in the log.
+        own: occasions by kind of members' own events. WANTED is the one that the event names; ACCOUNT_CHANGED is told of
+            a payout to another account than the member was paid to before, to the telephones of both as well.
+        many: occasions by kind of the house's events, told to each member who got money or units by one.
+
+    """
     connection = await driver(session)
     cursor = await connection.execute(
         """with taken as materialized (
@@ -96,13 +131,41 @@ async def next_events(session: AsyncSession, start: int, kinds: Sequence[int]) -
                  select first_seq, batch_id, n from audit_batches
                   where tenant_id = %(t)s and first_seq >= %(start)s order by first_seq limit 500) b) c
               where before < %(most)s)
-           select (select max(first_seq + n) from taken), x.member_id, x.event_id, x.kind, x.product
+           select (select max(first_seq + n) from taken), x.member_id, x.event_id, x.occasion, x.product, x.is_own
              from taken b left join lateral (
-               select e.member_id, e.event_id, e.kind, m.product from events e join members m using (member_id)
-                where e.tenant_id = %(t)s and e.event_id between b.batch_id and b.batch_id + 4095
-                  and e.kind = any(%(kinds)s) and m.status = 'active') x on true
-            order by b.first_seq, x.event_id""",
-        {"t": session.info["tenant_id"], "start": start, "most": _EVENTS_AT_ONCE, "kinds": list(kinds)},
+               select e.member_id, e.event_id, o.occasion, m.product, true as is_own
+                 from events e join members m using (member_id)
+                 join unnest(%(kinds)s::int[], %(occasions)s::text[]) w(kind, occasion) on w.kind = e.kind
+                cross join lateral (
+                  select w.occasion where w.occasion not in (%(wanted)s, %(changed)s)
+                  union all select e.body ->> 'occasion' where w.occasion = %(wanted)s
+                  union all select w.occasion || v.whom from (values (''), (':new'), (':old')) v(whom)
+                             where w.occasion = %(changed)s and (
+                               select bool_and(q.account_digest <> p.account_digest)
+                                 from payouts p join payouts q on q.tenant_id = p.tenant_id and q.member_id = p.member_id
+                                where p.tenant_id = %(t)s and p.payout_id = (e.body ->> 'payout')::uuid
+                                  and q.made_at < p.made_at and q.state <> 'refused')) o(occasion)
+                where e.tenant_id = %(t)s and e.event_id between b.batch_id and b.batch_id + 4095 and m.status = 'active'
+               union all
+               select distinct t.member_id, e.event_id, w.occasion, m.product, false
+                 from events e
+                 join unnest(%(house_kinds)s::int[], %(house_occasions)s::text[]) w(kind, occasion) on w.kind = e.kind
+                 join transfers t on t.event_id = e.event_id and t.member_id > 0 and t.credit & 2048 <> 0
+                 join members m on m.member_id = t.member_id and m.status = 'active'
+                where e.tenant_id = %(t)s and e.member_id = -%(t)s
+                  and e.event_id between b.batch_id and b.batch_id + 4095) x on true
+            order by b.first_seq, x.event_id, x.member_id, x.occasion""",
+        {
+            "t": session.info["tenant_id"],
+            "start": start,
+            "most": _EVENTS_AT_ONCE,
+            "kinds": list(own),
+            "occasions": list(own.values()),
+            "house_kinds": list(many),
+            "house_occasions": list(many.values()),
+            "wanted": WANTED,
+            "changed": ACCOUNT_CHANGED,
+        },
     )
     rows = await cursor.fetchall()
     found = [TellingEvent(*row[1:]) for row in rows if row[1] is not None]
@@ -117,9 +180,7 @@ async def move_cursor(session: AsyncSession, next_seq: int) -> None:
     )
 
 
-async def insert_messages(
-    session: AsyncSession, references: Sequence[UUID], events: Sequence[TellingEvent], occasions: Sequence[str]
-) -> None:
+async def insert_messages(session: AsyncSession, references: Sequence[UUID], events: Sequence[TellingEvent]) -> None:
     """Keep one message an event and occasion."""
     connection = await driver(session)
     await connection.execute(
@@ -130,7 +191,7 @@ async def insert_messages(
             UUIDs(list(references)),
             BigInts([one.member_id for one in events]),
             BigInts([one.event_id for one in events]),
-            list(occasions),
+            [one.occasion for one in events],
         ),
     )
 
@@ -143,25 +204,40 @@ async def said_of(session: AsyncSession, message_id: UUID) -> Said:
     connection = await driver(session)
     cursor = await connection.execute(
         f"""select m.member_id, m.event_id, m.occasion, m.queued_at < clock_timestamp() - interval '{_LAPSED}',
-                  coalesce((select sum(t.amount) from transfers t
-                             where t.member_id = m.member_id and t.event_id = m.event_id and t.credit & 2048 <> 0), 0)::bigint,
-                  coalesce((select sum(case when c.kind = 'cash' then n.credits - n.debits
-                      else div((n.credits - n.debits)::numeric * p.digits * 10::numeric ^ greatest(a.scale - p.unit_scale - p.scale, 0),
-                               10::numeric ^ greatest(p.unit_scale + p.scale - a.scale, 0)) end)
-                    from balances n
-                    join chart c on c.tenant_id = m.tenant_id and c.code = n.code and c.kind in ('cash', 'units', 'selling')
-                    join assets a on a.tenant_id = m.tenant_id and a.asset_id = 1
-                    left join lateral (
-                      select p.digits, p.scale, f.unit_scale from funds f join prices p using (tenant_id, fund_id)
-                       where f.tenant_id = m.tenant_id and f.code = c.fund and p.state = 'accepted'
-                       order by p.price_on desc limit 1) p on c.kind <> 'cash'
-                   where n.member_id = m.member_id), 0)::bigint
-             from messages m where m.tenant_id = %s and m.message_id = %s""",
+                  case when e.kind between 80 and 109 then (e.body ->> 'amount')::bigint else coalesce((
+                    select sum(t.amount) from transfers t
+                     where t.member_id = m.member_id and t.event_id = m.event_id
+                       and case when e.kind = {EventKind.UNITS_ALLOTTED:d} then t.debit & 2048 <> 0 and t.debit < 8192
+                                else t.credit & 2048 <> 0 end), 0)::bigint end,
+                  {_TOTAL.format(member="m.member_id")}, e.business_date, e.body
+             from messages m join events e on e.member_id in (m.member_id, -m.tenant_id) and e.event_id = m.event_id
+            where m.tenant_id = %s and m.message_id = %s""",
         (session.info["tenant_id"], message_id),
     )
     row = await cursor.fetchone()
     assert row is not None, message_id
     return Said(*row)
+
+
+async def total_of(session: AsyncSession, member_id: int) -> int:
+    """Return what a member holds, in smallest units of money, as `said_of` tells it."""
+    connection = await driver(session)
+    cursor = await connection.execute(f"select {_TOTAL.format(member='%s')}".encode(), (member_id,))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def lessons_wanted(session: AsyncSession, member_id: int) -> int:
+    """Return how many lessons a member has asked for."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select count(*) from events where member_id = %s and kind = %s and body ->> 'occasion' = 'lesson'",
+        (member_id, int(EventKind.MESSAGE_WANTED)),
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def settle_message(
@@ -202,15 +278,15 @@ async def add_reports(session: AsyncSession, reports: Sequence[DeliveryHint], co
     )
 
 
-async def reported_ref(session: AsyncSession, message_id: UUID) -> str:
-    """Return the provider's id of a message, if a report has told it with our reference; else ""."""
+async def reported_ref(session: AsyncSession, message_id: UUID) -> str | None:
+    """Return the provider's id of a message ("" if it has none) where a report has named our reference; None without one."""
     connection = await driver(session)
     cursor = await connection.execute(
         "select provider_ref from message_reports where tenant_id = %s and reference = %s order by report_id limit 1",
         (session.info["tenant_id"], str(message_id)),
     )
     row = await cursor.fetchone()
-    return row[0] if row else ""
+    return row[0] if row else None
 
 
 # Delivered wins over failed, whichever came first, as in `rules.deliveries.furthest`.
@@ -224,7 +300,8 @@ select m.message_id, m.member_id, m.occasion, m.event_id, m.queued_at,
   left join lateral (
     select (array['failed', 'delivered', 'read'])[max(array_position(array['failed', 'delivered', 'read'], o.state))] as state,
            max(o.cost) as cost, max(o.currency) as currency, max(o.reason) as reason
-      from message_reports o where o.tenant_id = m.tenant_id and o.provider_ref = m.provider_ref and m.provider_ref <> '') r on true
+      from message_reports o where o.tenant_id = m.tenant_id
+       and (o.provider_ref = m.provider_ref and m.provider_ref <> '' or o.reference = m.message_id::text)) r on true
  where m.tenant_id = %(t)s
 """
 
@@ -238,6 +315,28 @@ async def messages_of(session: AsyncSession, member_id: int, *, most: int) -> li
         {"t": session.info["tenant_id"], "member": member_id, "most": most},
     )
     return [MessageRow(*row) for row in await cursor.fetchall()]
+
+
+async def list_messages(session: AsyncSession, *, state: str, most: int) -> list[MessageRow]:
+    """Return everybody's messages that stand in a state ("" is any), the newest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""select message_id, occasion, event_id, queued_at, state, parts, cost, currency, reason from ({_STANDING}) w
+             where %(state)s in ('', state) order by queued_at desc, message_id limit %(most)s""",
+        {"t": session.info["tenant_id"], "state": state, "most": most},
+    )
+    return [MessageRow(*row) for row in await cursor.fetchall()]
+
+
+async def waiting(session: AsyncSession) -> int:
+    """Return how many messages wait to be sent, or for an answer about them."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select count(*) from messages where tenant_id = %s and state = 'queued'", (session.info["tenant_id"],)
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def costs(session: AsyncSession, start: date, end: date, time_zone: str) -> list[CostRow]:
@@ -261,7 +360,7 @@ LAWS: tuple[Law, ...] = (
         """
         select format('event %s', e.event_id), 'a message', 'none'
           from message_cursors k join audit_batches b on b.tenant_id = k.tenant_id and b.first_seq >= k.from_seq and b.first_seq < k.next_seq
-          join events e on e.tenant_id = b.tenant_id and e.event_id between b.batch_id and b.batch_id + 4095 and e.kind in (1, 10, 12)
+          join events e on e.tenant_id = b.tenant_id and e.event_id between b.batch_id and b.batch_id + 4095 and e.kind in (1, 10, 12, 180, 183)
           join members m on m.member_id = e.member_id and m.status = 'active'
           left join messages g on g.member_id = e.member_id and g.event_id = e.event_id
          where g.message_id is null

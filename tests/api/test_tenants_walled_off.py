@@ -20,6 +20,8 @@ from sqlalchemy import make_url
 
 from engine.access.rules import PARTNER_SCOPES
 from engine.access.service import Partner, Tokens
+from engine.channels.ussd import desk
+from engine.channels.ussd.rules import Asked
 from engine.enrolment.rules import Application
 from engine.kernel.permissions import Permission
 from engine.runtime.http import PROBLEM
@@ -44,6 +46,7 @@ class Identifiers:
     member: str
     receipt: str
     collection: str
+    menu_request: str
     payout: str
     claim: str
     held_on: date
@@ -261,6 +264,13 @@ ASKED: dict[str, Ask] = {
     "ListMessages": Ask("GET", lambda ids: f"/v1/messages?member={ids.member}", Permission.OPERATIONS_READ),
     "ListMessageCosts": Ask(
         "GET", lambda _: "/v1/messages/costs?from=2026-01-01&until=2026-01-31", Permission.OPERATIONS_READ, 200
+    ),
+    "ListMenuRequests": Ask("GET", lambda _: "/v1/menu-requests", Permission.MEMBERS_ASSIST, 200),
+    "CloseMenuRequest": Ask(
+        "POST",
+        lambda ids: f"/v1/menu-requests/{ids.menu_request}/close",
+        Permission.MEMBERS_ASSIST,
+        request=lambda _ids, _site: {"json": {}},
     ),
     "ListStateClaims": Ask("GET", lambda _: "/v1/state-claims", Permission.CONTRIBUTIONS_READ, 200),
     "PrepareStateClaim": Ask(
@@ -524,10 +534,15 @@ async def other(neighbour: Site, served: Any) -> Other:
         "PUT", "/v1/webhooks", Permission.WEBHOOKS_MANAGE, json={"url": "https://neighbour.example/hooks"}
     )
     assert webhook.status_code == 200, webhook.text
+    caller = Asked(phone="+919812345678", language="en")
+    async with neighbour.db.unit_of_work(neighbour.tenant.tenant_id) as session:
+        await desk.ask_people(session, neighbour.keys, neighbour.tenant, uuid4(), 0, "call", caller)
+        [wanted] = await desk.open_requests(session, neighbour.keys, neighbour.tenant, actor="staff:1")
     ids = Identifiers(
         member=member,
         receipt=suspended["receipt"],
         collection=asked_for.json()["reference"],
+        menu_request=str(wanted.request),
         payout=str(payout.id),
         claim=claim["claim"],
         held_on=SECOND_DAY,
@@ -548,6 +563,8 @@ async def other(neighbour: Site, served: Any) -> Other:
         received["receipt"],
         suspended["receipt"],
         ids.collection,
+        ids.menu_request,
+        caller.phone,
         ids.payout,
         ids.claim,
         webhook.json()["secret"],
@@ -567,6 +584,7 @@ def nobodys(site: Site) -> Identifiers:
         member="500000000017",
         receipt=str(2**62 + secrets.randbelow(2**40)),
         collection=str(uuid4()),
+        menu_request=str(uuid4()),
         payout=str(uuid4()),
         claim=str(2**61 + secrets.randbelow(2**60)),
         held_on=FIRST_DAY + timedelta(days=700),

@@ -180,13 +180,14 @@ async def open_wallets(
     transport: HttpTransport,
     *,
     members: int = 2,
+    others: Mapping[str, Mapping[str, object]] | None = None,
 ) -> AsyncIterator[Wallets]:
-    """Serve a scheme, join it to its operator, and enrol members."""
+    """Serve a scheme, join it to its operator and to `others` by table of the secrets file, and enrol members."""
     tenant = await serve(db, folder / "packs", kind.pack, changes=kind.changes)
     sandbox = adapter_class(kind.adapter)(transport, country=kind.country, currency=kind.currency, settle_seconds=0.05)
     async with serving(sandbox.simulator) as url:
         table = {**sandbox.credentials(url), "pace": PACE}
-        write_counterparties(folder, {tenant.code: {kind.channel: table}})
+        write_counterparties(folder, {tenant.code: {kind.channel: table, **(others or {})}})
         with listening(app_url, keys, [tenant], folder) as address:
             file = CounterpartyFile(folder / "counterparties.toml")
             joined = Outside(db, keys, file, address, adapter, transport).of(tenant)

@@ -197,6 +197,19 @@ async def account_histories(
     return {digest: AccountHistory(*rest) for digest, *rest in await cursor.fetchall()}
 
 
+async def payout_before(session: AsyncSession, payout_id: UUID) -> UUID | None:
+    """Return the member's last payout before this one that went to another account, refused ones left out."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select q.payout_id from payouts p join payouts q on q.tenant_id = p.tenant_id and q.member_id = p.member_id
+            where p.tenant_id = %s and p.payout_id = %s and q.made_at < p.made_at and q.state <> 'refused'
+              and q.account_digest <> p.account_digest order by q.made_at desc limit 1""",
+        (session.info["tenant_id"], payout_id),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
 async def decide(
     session: AsyncSession,
     payout_id: UUID,

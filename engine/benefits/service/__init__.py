@@ -20,11 +20,15 @@ from engine.benefits.service.paying import (
     PAYOUTS,
     BankRail,
     Payers,
+    account_before,
     approve,
     find_payout,
     instruct,
     list_payouts,
     refuse,
+)
+from engine.benefits.service.paying import (
+    find as payout_of,
 )
 from engine.benefits.service.refunding import refund
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
@@ -40,6 +44,7 @@ __all__ = [
     "ReportRead",
     "Settlement",
     "Standing",
+    "account_before",
     "add_documents",
     "approve",
     "approve_claim",
@@ -55,6 +60,7 @@ __all__ = [
     "list_payouts",
     "missing_of",
     "open_claim",
+    "payout_of",
     "payout_operation",
     "read_report",
     "refund",

@@ -572,6 +572,12 @@ async def find_payout(
     return found
 
 
+async def account_before(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, payout_id: UUID) -> Payout | None:
+    """Return the member's last payout that went to another account than this one does; None if there was none."""
+    before = await queries.payout_before(session, payout_id)
+    return None if before is None else await find(session, keys, tenant, before)
+
+
 async def find(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, payout_id: UUID) -> Payout:
     """Return a payout with whom it pays.
 

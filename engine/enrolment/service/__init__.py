@@ -12,6 +12,7 @@ from engine.enrolment.service.deaths import (
     receive_deaths,
     suspended,
 )
+from engine.enrolment.service.finding import members_by_document
 from engine.enrolment.service.joining import (
     CHUNK,
     LONGEST_KEY,
@@ -112,6 +113,7 @@ __all__ = [
     "known_again",
     "list_deaths",
     "list_doubts",
+    "members_by_document",
     "memberships_of",
     "move_members",
     "notice_operation",

@@ -8,14 +8,17 @@
     # on = 2026-01-31
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from msgspec import Struct
 
-from engine.notices.rules.lessons import decode_lessons
+from engine.notices.rules.gsm7 import Encoding, fits, units
+from engine.notices.rules.lessons import Lesson, decode_lessons
 from engine.notices.rules.menu_files import Actions, decode_menu
-from engine.notices.rules.templates import Occasions, decode_templates
+from engine.notices.rules.menus import MEMBER, NEW, Menu
+from engine.notices.rules.placeholders import written
+from engine.notices.rules.templates import Occasions, Templates, decode_templates
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import read_toml
 from engine.tenancy.rules.decoding import decode
@@ -28,8 +31,13 @@ OCCASIONS: Occasions = {
     "contribution-reminder": frozenset({"scheme", "amount", "due"}),
     "match-progress": frozenset({"scheme", "saved", "missing", "until"}),
     "statement-ready": frozenset({"scheme", "day", "total"}),
+    "claim-approved": frozenset({"scheme", "amount"}),
+    "claim-refused": frozenset({"scheme"}),
     "payout-sent": frozenset({"scheme", "amount", "account"}),
+    "payout-failed": frozenset({"scheme", "amount"}),
     "payout-account-changed": frozenset({"scheme", "account", "until"}),
+    "interest-credited": frozenset({"scheme", "amount", "total"}),
+    "units-bought": frozenset({"scheme", "amount", "total"}),
     "lesson": frozenset({"scheme", "title", "text"}),
 }
 """What the engine tells people, and the values it then has."""
@@ -54,6 +62,7 @@ ACTIONS: Actions = {
     "show-plan": frozenset[str](),
     "show-match": frozenset[str](),
     "ask-to-withdraw": frozenset({"amount"}),
+    "send-statement": frozenset[str](),
     "choose-language": frozenset({"language"}),
     "ask-for-call": frozenset[str](),
     "complain": frozenset[str](),
@@ -61,6 +70,20 @@ ACTIONS: Actions = {
     "leave": frozenset[str](),
 }
 """What a session on the telephone's menu may end in, and the answers each needs."""
+
+GUARDED = frozenset(
+    {
+        "save",
+        "show-balance",
+        "show-last-payments",
+        "show-plan",
+        "show-match",
+        "ask-to-withdraw",
+        "send-statement",
+        "choose-language",
+    }
+)
+"""Actions that move money, show what is a member's own, or change it: telephones are shared, so the PIN comes first."""
 
 VALUES = frozenset(
     {"scheme", "name", "balance", "amount", "total", "last_payments", "plan", "match", "title", "text", "until"}
@@ -100,7 +123,49 @@ def content_problems(pack: Pack) -> list[PackProblem]:
             ids[language], problems = _READERS[name](file, content)
             found.extend(problems)
         found.extend(_unequal(name, ids))
-    return found
+    return found or [one for language in pack.languages for one in _long_lessons(pack, language)]
+
+
+def _long_lessons(pack: Pack, language: str) -> Iterator[PackProblem]:
+    """Yield the lessons that are longer than the message that carries them says."""
+    template = templates_of(pack).get(language, {}).get("lesson")
+    room = template.placeholders.get("text") if template else None
+    if template is None or room is None:
+        return
+    for one in lessons_of(pack, language):
+        text = written(one.text, template.encoding)
+        if template.encoding is Encoding.GSM_7 and not fits(text):
+            reason = "has letters that its message cannot show"
+        elif units(text, template.encoding) > room.longest:
+            reason = f"takes more than the {room.longest} that its message has for it"
+        else:
+            continue
+        yield PackProblem(f"content/{language}/lessons.toml", f"lesson {one.id}", reason)
+
+
+def menus_of(pack: Pack) -> dict[str, Menu]:
+    """Return the menu of each language of a sound pack, with the screens that ask for the PIN; none if it has no menu."""
+    files = {one: f"content/{one}/ussd.toml" for one in pack.languages}
+    read = {
+        language: decode_menu(file, pack.files[file], guards=GUARDED)[0]
+        for language, file in files.items()
+        if file in pack.files
+    }
+    return {language: menu for language, menu in read.items() if menu is not None}
+
+
+def templates_of(pack: Pack) -> dict[str, Templates]:
+    """Return the message templates of each language of a sound pack."""
+    files = {one: f"content/{one}/messages.toml" for one in pack.languages}
+    return {
+        language: decode_templates(file, pack.files[file])[0] for language, file in files.items() if file in pack.files
+    }
+
+
+def lessons_of(pack: Pack, language: str) -> Sequence[Lesson]:
+    """Return the lessons of a sound pack in one of its languages, in their order."""
+    file = f"content/{language}/lessons.toml"
+    return list(decode_lessons(file, pack.files[file])[0].values()) if file in pack.files else []
 
 
 def reviewed(pack: Pack, language: str) -> bool:
@@ -138,7 +203,11 @@ def _messages(file: str, content: bytes) -> tuple[frozenset[str], list[PackProbl
 
 
 def _menu(file: str, content: bytes) -> tuple[frozenset[str], list[PackProblem]]:
-    menu, problems = decode_menu(file, content, actions=ACTIONS, values=VALUES)
+    menu, problems = decode_menu(file, content, actions=ACTIONS, values=VALUES, guards=GUARDED)
+    if menu is not None:
+        problems += [
+            PackProblem(file, f"starts.{who}", "is missing") for who in (MEMBER, NEW) if who not in menu.starts
+        ]
     return frozenset(one.id for one in menu.screen) if menu else frozenset(), problems
 
 

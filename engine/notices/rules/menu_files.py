@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from engine.notices.rules.gsm7 import Encoding, units
-from engine.notices.rules.menus import BACK, CHOICES_MAX, HOME, InputKind, Menu, Screen, fixed_lines
+from engine.notices.rules.menus import BACK, CHOICES_MAX, HOME, InputKind, Menu, Screen, fixed_lines, guarded
 from engine.notices.rules.placeholders import named, placeholder_problems, worst_case, written
 from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import read_toml
@@ -12,9 +12,17 @@ from engine.tenancy.rules.decoding import decode, unknown
 Actions = Mapping[str, frozenset[str]]
 """What the engine can do at the end of a session, by name, with the answers each needs."""
 
+SAID = ("wrong_pin", "locked", "not_now", "nothing")
+"""The lines of a menu that the engine ends a session with."""
+
 
 def decode_menu(
-    file: str, content: bytes, *, actions: Actions | None = None, values: frozenset[str] | None = None
+    file: str,
+    content: bytes,
+    *,
+    actions: Actions | None = None,
+    values: frozenset[str] | None = None,
+    guards: frozenset[str] = frozenset(),
 ) -> tuple[Menu | None, list[PackProblem]]:
     """Return the menu of a file, or None and everything that is wrong with it.
 
@@ -23,6 +31,7 @@ def decode_menu(
         content: TOML in UTF-8.
         actions: if given, other actions are problems, and those whose answers were not asked for on the way.
         values: if given, placeholders besides these and the answers asked for on the way are problems.
+        guards: actions that the PIN is asked for; the menu is returned and checked with the screens that ask.
 
     """
     problems: list[PackProblem] = []
@@ -32,6 +41,7 @@ def decode_menu(
     menu, problems = decode(table, Menu, file=file)
     if menu is None:
         return None, problems
+    menu = guarded(menu, guards)
     problems = [PackProblem(file, key, reason) for key, reason in menu_problems(menu, actions, values)]
     return (None if problems else menu), problems
 
@@ -48,13 +58,14 @@ def menu_problems(
         screens.setdefault(one.id, one)
     for who, start in menu.starts.items():
         if start not in screens:
-            found.append((f"starts.{who}", unknown(start, screens, what="a screen")))
+            found.append((f"starts.{who}", _unknown(start, screens)))
     for one in screens.values():
         found += [(_key(one), reason) for reason in _screen_problems(menu, one, screens)]
     if found:
         return found
     found = [(_key(one), reason) for one in screens.values() for reason in _length_problems(menu, one)]
     found += [(_key(one), reason) for one in screens.values() for reason in _echo_problems(menu, one)]
+    found += [(name, reason) for name in SAID for reason in _line_problems(menu, getattr(menu, name))]
     asked = _asked_on_every_way(menu, screens)
     for one in screens.values():
         if one.id not in asked:
@@ -64,6 +75,15 @@ def menu_problems(
     ending = _leading_to_an_end(screens)
     found += [(_key(one), "no way leads from it to an end") for one in screens.values() if one.id not in ending]
     return found
+
+
+def _unknown(name: str, screens: Mapping[str, Screen]) -> str:
+    """Return that there is no such screen; those that `guarded` put in are nothing a pack can name."""
+    return unknown(name, [one for one in screens if ":" not in one], what="a screen")
+
+
+def _line_problems(menu: Menu, line: str) -> list[str]:
+    return placeholder_problems(line.replace("{", "{{").replace("}", "}}"), (), menu.encoding)
 
 
 def _key(screen: Screen) -> str:
@@ -82,7 +102,7 @@ def _screen_problems(menu: Menu, one: Screen, screens: Mapping[str, Screen]) -> 
         yield "has a name for its choice but no choices"
     for to in one.ways:
         if to not in screens:
-            yield unknown(to, screens, what="a screen")
+            yield _unknown(to, screens)
     if one.input is not None:
         if one.input.shortest > one.input.longest:
             yield "its input is shortest longer than it is longest"
@@ -90,7 +110,7 @@ def _screen_problems(menu: Menu, one: Screen, screens: Mapping[str, Screen]) -> 
             yield f"its input must be of {len(HOME) + 1} digits or more: {BACK} and {HOME} lead back and home"
     yield from placeholder_problems(one.text, one.placeholders, menu.encoding)
     for line in fixed_lines(menu, one, first=False):
-        yield from placeholder_problems(line.replace("{", "{{").replace("}", "}}"), (), menu.encoding)
+        yield from _line_problems(menu, line)
     for name in one.placeholders:
         if f"{{{name}}}" not in one.text:
             yield f"declares {name}, which stands nowhere in its text"

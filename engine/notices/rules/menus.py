@@ -2,6 +2,12 @@
 
     invalid = "Not understood."
     back = "0 Back 00 Home"
+    pin = "Your PIN:"
+    wrong_pin = "Wrong PIN. Dial again."
+    locked = "PIN locked. We will call you."
+    not_now = "Not possible now. Try later."
+    nothing = "Nothing to show yet."
+    whose = "Your member number:"
     starts = { member = "main", new = "welcome" }
 
     [[screen]]
@@ -41,6 +47,10 @@ from engine.notices.rules.placeholders import PlaceholderName, Placeholders, fil
 from engine.tenancy.rules.manifest import Code
 
 BACK, HOME = "0", "00"
+MEMBER, NEW, SEVERAL = "member", "new", "several"
+"""Who begins a session: a member, somebody unknown, one of several members who share the telephone."""
+PIN, MEMBER_NUMBER = "pin", "member_number"
+"""Under which names the PIN, and the number of one of several members, are kept."""
 CHOICES_MAX = 7
 
 _Line = Annotated[str, Meta(min_length=1, max_length=60, description="text of 1 to 60 characters")]
@@ -110,12 +120,22 @@ class Screen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Menu(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The screens of one language. `starts` says where who begins, such as a member or a new number."""
+    """The screens of one language. `starts` says where who begins, such as a member or a new number.
+
+    The lines are what the engine says by itself: `pin` and `whose` ask (see `guarded`), the others end a session: a wrong
+    PIN, one too many of them, what cannot be done now, and what there is nothing to show of.
+    """
 
     screen: Annotated[tuple[Screen, ...], Meta(min_length=1, description="a list of [[screen]]")]
     starts: Annotated[Mapping[PlaceholderName, Code], Meta(min_length=1, description="a table of screens to begin at")]
     invalid: _Line
     back: _Line
+    pin: _Line
+    wrong_pin: _Line
+    locked: _Line
+    not_now: _Line
+    nothing: _Line
+    whose: _Line
     encoding: Encoding = Encoding.GSM_7
 
     def at(self, screen_id: str) -> Screen:
@@ -124,6 +144,30 @@ class Menu(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             if one.id == screen_id:
                 return one
         raise KeyError(screen_id)
+
+
+def guarded(menu: Menu, actions: frozenset[str]) -> Menu:
+    """Return the menu with a screen that asks for the PIN before each end with one of `actions`.
+
+    Where it has a start of members, one more start asks first which of the members who share a telephone is there.
+    The screens that are put in have names that no pack can give.
+    """
+    behind = {one.id: f"pin:{one.id}" for one in menu.screen if one.action in actions}
+    pins = [Screen(id=behind[to], text=menu.pin, input=replace(_PIN, to=to)) for to in behind]
+    screens = [_led(one, behind) for one in menu.screen] + pins
+    member = menu.starts.get(MEMBER)
+    if member is None:
+        return replace(menu, screen=tuple(screens))
+    asked = replace(_MEMBER_NUMBER, to=behind.get(member, member))
+    whose = Screen(id=f"{SEVERAL}:", text=menu.whose, input=asked)
+    return replace(menu, screen=(*screens, whose), starts={**menu.starts, SEVERAL: whose.id})
+
+
+def _led(screen: Screen, instead: Mapping[str, str]) -> Screen:
+    """Return the screen with its ways to others led to those instead."""
+    choices = tuple(replace(one, to=instead.get(one.to, one.to)) for one in screen.choices)
+    asked = screen.input and replace(screen.input, to=instead.get(screen.input.to, screen.input.to))
+    return replace(screen, choices=choices, input=asked)
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -244,4 +288,6 @@ def _typed(screen: Screen, typed: str, position: Position, encoding: Encoding) -
     return asked.to, Step(screen=screen.id, name=asked.name, value=typed)
 
 
+_PIN = Input(name=PIN, kind=InputKind.DIGITS, to="", shortest=4, longest=6, secret=True)
+_MEMBER_NUMBER = Input(name=MEMBER_NUMBER, kind=InputKind.TEXT, to="", shortest=4, longest=20)
 _SHAPES = {InputKind.AMOUNT: re.compile(r"[1-9][0-9]*"), InputKind.DIGITS: re.compile(r"[0-9]+")}

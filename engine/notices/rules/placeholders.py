@@ -21,7 +21,7 @@ class Placeholder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     A longer one is refused, since half an amount is another amount; where `cut` is true it is cut (a name).
     """
 
-    longest: Annotated[int, Meta(ge=1, le=160, description="a whole number from 1 to 160")]
+    longest: Annotated[int, Meta(ge=1, le=600, description="a whole number from 1 to 600")]
     cut: bool = False
 
 

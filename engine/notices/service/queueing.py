@@ -12,6 +12,8 @@ from engine.kernel.ids import claim_digest
 from engine.kernel.rules import Dates
 from engine.ledger.rules import EventKind
 from engine.notices import queries
+from engine.notices.queries import ACCOUNT_CHANGED, WANTED
+from engine.notices.rules.contents import templates_of
 from engine.runtime.database import Database
 from engine.runtime.exchanges.engine import Exchanges
 from engine.tenancy.service import Tenant
@@ -21,10 +23,25 @@ MESSAGES = "messages"
 
 TOLD: Mapping[int, str] = {
     EventKind.MEMBER_ENROLLED: "welcome",
+    EventKind.MENU_PIN_SET: "welcome",
     EventKind.CONTRIBUTION_RECEIVED: "contribution-received",
     EventKind.SUSPENSE_RESOLVED: "contribution-received",
+    EventKind.BENEFIT_APPROVED: "claim-approved",
+    EventKind.BENEFIT_REFUSED: "claim-refused",
+    EventKind.BENEFIT_REJECTED: "claim-refused",
+    EventKind.PAYOUT_INSTRUCTED: ACCOUNT_CHANGED,
+    EventKind.PAYOUT_SETTLED: "payout-sent",
+    EventKind.PAYOUT_FAILED: "payout-failed",
+    EventKind.PAYOUT_RETURNED: "payout-failed",
+    EventKind.MESSAGE_WANTED: WANTED,
 }
-"""The events that members are told of, and the template that tells it."""
+"""The events that members are told of, and the template that tells it. A pack without the template tells nobody."""
+
+TOLD_MANY: Mapping[int, str] = {
+    EventKind.INTEREST_CREDITED: "interest-credited",
+    EventKind.UNITS_ALLOTTED: "units-bought",
+}
+"""Likewise the events of the house that move many members' money: each of them is told of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +75,17 @@ async def _queue_batch(db: Database, tenant: Tenant, messenger: Messenger, now: 
         start = await queries.lock_cursor(session)
         if start is None:
             return None
-        next_seq, events = await queries.next_events(session, start, list(TOLD))
+        own, many = _told_by(tenant)
+        next_seq, events = await queries.next_events(session, start, own, many)
         if next_seq == start:
             return None
         if events:
             due = {product: _due(tenant, product, now) for product in {one.product for one in events}}
-            occasions = [TOLD[one.kind] for one in events]
             references = [
-                claim_digest(tenant.tenant_id, "message", f"{one.event_id}:{occasion}")
-                for one, occasion in zip(events, occasions, strict=True)
+                claim_digest(tenant.tenant_id, "message", f"{one.event_id}:{one.occasion}")
+                if one.is_own
+                else claim_digest(tenant.tenant_id, "message", f"{one.event_id}:{one.occasion}:{one.member_id}")
+                for one in events
             ]
             await messenger.exchanges.open_many(
                 session,
@@ -77,9 +96,17 @@ async def _queue_batch(db: Database, tenant: Tenant, messenger: Messenger, now: 
                     for reference, one in zip(references, events, strict=True)
                 ],
             )
-            await queries.insert_messages(session, references, events, occasions)
+            await queries.insert_messages(session, references, events)
         await queries.move_cursor(session, next_seq)
         return len(events)
+
+
+def _told_by(tenant: Tenant) -> tuple[dict[int, str], dict[int, str]]:
+    """Return the events that the pack has words for, members' own and the house's, each with its occasion."""
+    templates = templates_of(tenant.pack).values()
+    known = {WANTED} | {occasion for one in templates for occasion in one}
+    own, many = ({kind: one for kind, one in told.items() if one in known} for told in (TOLD, TOLD_MANY))
+    return own, many
 
 
 def _due(tenant: Tenant, product: str, now: datetime) -> datetime:

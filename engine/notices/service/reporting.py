@@ -34,13 +34,23 @@ async def report_address(session: AsyncSession, messenger: Messenger) -> str:
     return await messenger.exchanges.standing_address(session, counterparty=REPORTS, operation=REPORTS)
 
 
+def greeting(messaging: Messaging, callback: Callback) -> bytes | None:
+    """Return the body that answers a provider's test of our address; None if it is no test, or does not know the word."""
+    answer = messaging.answer_handshake(_wire(callback))
+    return None if answer is None else answer.body
+
+
+def _wire(callback: Callback) -> WireRequest:
+    url = f"?{callback.query}" if callback.query else ""
+    return WireRequest(method=callback.method, url=url, headers=callback.headers, body=callback.body)
+
+
 def report_operation(messaging: Messaging, tenant: Tenant) -> Operation:
     """Return how exchanges take a tenant's reports: each is kept once, and nobody is asked anything."""
 
     def read_callback(callback: Callback) -> Hint | None:
-        request = WireRequest(method=callback.method, url="", headers=callback.headers, body=callback.body)
         try:
-            reports = messaging.read_report(request)
+            reports = messaging.read_report(_wire(callback))
         except (ReportForged, ReportUnreadable):
             return None
         return _Told(claimed=Answer(state=RequestState.SENT), reports=reports) if reports else None

@@ -6,12 +6,15 @@ a second receipt looks like a second payment.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.benefits import service as benefits
 from engine.identity import service as identity
 from engine.identity.rules import VaultDocument
 from engine.kernel.amounts import Amount
@@ -20,8 +23,9 @@ from engine.notices import queries
 from engine.notices.errors import ValueTooLong
 from engine.notices.ports import Messaging, OutgoingMessage
 from engine.notices.queries import Said
+from engine.notices.rules.contents import lessons_of, templates_of
 from engine.notices.rules.gsm7 import money
-from engine.notices.rules.templates import Templates, decode_templates, render
+from engine.notices.rules.templates import Templates, render
 from engine.runtime.database import Database
 from engine.runtime.exchanges.engine import Operation, Settled
 from engine.runtime.key_file import FileKeyStore
@@ -37,23 +41,35 @@ class _Carried(Answer, frozen=True, kw_only=True):
     parts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """Where a payout goes, masked, from when on, and the telephones that its account and the one before it are."""
+
+    account: str = ""
+    until: date | None = None
+    numbers: Mapping[str, str] = field(default_factory=dict)
+
+
 def message_operation(messaging: Messaging, db: Database, keys: FileKeyStore, tenant: Tenant) -> Operation:
     """Return how exchanges carry a tenant's messages by an adapter."""
-    templates = _templates(tenant)
+    templates = templates_of(tenant.pack)
 
     async def ask(raw: bytes, _url: str) -> Answer:
         reference = msgspec.json.decode(raw, type=UUID)
         async with db.unit_of_work(tenant.tenant_id) as session:
             said = await queries.said_of(session, reference)
             people = await identity.read_people(session, keys, [said.member_id], actor=_ACTOR, reason="message")
-        written = _written(tenant, templates, reference, said, people.get(said.member_id))
+            paid = await _paid(session, keys, tenant, said)
+        written = _written(tenant, templates, reference, said, people.get(said.member_id), paid)
         if isinstance(written, Answer):
             return written
         answer = await messaging.send(written)
+        is_taken = answer.state is ExchangeState.ACCEPTED
         return _Carried(
             state=_state(answer.state, answer.reason),
             reason=answer.reason,
-            provider_ref=answer.provider_ref,
+            # Some name messages by our reference alone.
+            provider_ref=answer.provider_ref or (str(reference) if is_taken else ""),
             amount=answer.cost,
             currency=answer.currency,
             code=answer.code,
@@ -63,10 +79,28 @@ def message_operation(messaging: Messaging, db: Database, keys: FileKeyStore, te
     async def enquire(raw: bytes, _last: Answer, _url: str) -> Answer:
         reference = msgspec.json.decode(raw, type=UUID)
         async with db.unit_of_work(tenant.tenant_id) as session:
-            provider_ref = await queries.reported_ref(session, reference)
-        return Answer(state=RequestState.SUCCEEDED if provider_ref else RequestState.SENT, provider_ref=provider_ref)
+            reported = await queries.reported_ref(session, reference)
+        if reported is None:
+            return Answer(state=RequestState.SENT)
+        return Answer(state=RequestState.SUCCEEDED, provider_ref=reported or str(reference))
 
     return Operation(ask=ask, enquire=enquire, settle=_settle)
+
+
+async def _paid(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, said: Said) -> _Paid:
+    """Return where the payout goes that a message is of, if it is of one."""
+    if "payout" not in said.body:
+        return _Paid()
+    payout_id = UUID(str(said.body["payout"]))
+    payout = await benefits.payout_of(session, keys, tenant, payout_id)
+    before = await benefits.account_before(session, keys, tenant, payout_id)
+    numbers = {"new": payout.number, "old": before.number if before else ""}
+    channel = next((one.name for one in tenant.pack.channels if one.code == payout.rail), payout.rail)
+    return _Paid(
+        account=f"{channel} ..{payout.number[-3:]}",
+        until=payout.not_before or payout.made_on,
+        numbers={whom: number for whom, number in numbers.items() if number.startswith("+")},
+    )
 
 
 async def _settle(session: AsyncSession, settled: Settled) -> None:
@@ -107,6 +141,7 @@ def _written(
     reference: UUID,
     said: Said,
     document: VaultDocument | None,
+    paid: _Paid,
 ) -> OutgoingMessage | Answer:
     """Return the message, or the refusal of what cannot be written or is too late."""
 
@@ -117,10 +152,16 @@ def _written(
         return refused(Reason.NOT_REGISTERED, "no-phone")
     if said.has_lapsed:
         return refused(Reason.EXPIRED, "lapsed")
+    occasion, _, whom = said.occasion.partition(":")
+    to = paid.numbers.get(whom, "") if whom else document.person.phones[0]
+    if not to or (whom and to == document.person.phones[0]):
+        return refused(Reason.NOT_REGISTERED, "told-otherwise")  # no telephone's account, or the one told anyway
     language = document.person.language
-    known = templates.get(language if language in templates else tenant.pack.languages[0], {})
-    if said.occasion not in known:
+    language = language if language in templates else tenant.pack.languages[0]
+    known = templates.get(language, {})
+    if occasion not in known:
         return refused(Reason.INVALID_REQUEST, "no-template")
+    lesson = next((one for one in lessons_of(tenant.pack, language) if one.id == said.body.get("lesson")), None)
     values = {
         "scheme": tenant.pack.manifest.short_name,
         "name": document.person.full_name,
@@ -128,17 +169,13 @@ def _written(
         "amount": money(Amount(said.amount, tenant.asset)),
         "total": money(Amount(said.total, tenant.asset)),
         "receipt": str(said.event_id),
+        "account": paid.account,
+        "until": f"{paid.until:%d/%m/%Y}" if paid.until else "",
+        "day": f"{said.day:%d/%m/%Y}",
+        "title": lesson.title if lesson else "",
+        "text": lesson.text if lesson else "",
     }
     try:
-        return render(known[said.occasion], values, reference=str(reference), to=document.person.phones[0])
+        return render(known[occasion], values, reference=str(reference), to=to)
     except ValueTooLong as error:
         return refused(Reason.INVALID_REQUEST, error.code)
-
-
-def _templates(tenant: Tenant) -> Mapping[str, Templates]:
-    files = {one: f"content/{one}/messages.toml" for one in tenant.pack.languages}
-    return {
-        language: decode_templates(file, tenant.pack.files[file])[0]
-        for language, file in files.items()
-        if file in tenant.pack.files
-    }

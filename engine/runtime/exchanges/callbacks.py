@@ -32,10 +32,25 @@ _log = get_logger(__name__)
 
 async def take(exchanges: Exchanges, tenant_id: int, counterparty: str, secret: str, callback: Callback) -> None:
     """Keep a callback as it came. Whatever it is, the answer is the same, so nothing can be learned from it."""
-    address = address_digest(tenant_id, secret)
+    await _keep(exchanges, tenant_id, counterparty, address_digest(tenant_id, secret), secret, callback)
+
+
+async def take_ours(
+    exchanges: Exchanges, tenant_id: int, counterparty: str, operation: str, callback: Callback
+) -> None:
+    """Keep what came by a connection that we hold, as `take` keeps what came to an address."""
+    async with exchanges.db.unit_of_work(tenant_id) as session:
+        address = await exchanges.own_address(session, counterparty=counterparty, operation=operation)
+    await _keep(exchanges, tenant_id, counterparty, address, "", callback)
+
+
+async def _keep(
+    exchanges: Exchanges, tenant_id: int, counterparty: str, address: UUID, secret: str, callback: Callback
+) -> None:
     # A signature tells callbacks apart: the same words without a true one, sent first, must not shut those with it out.
     signed = "".join(f"\n{name}:{value}" for name, value in sorted(callback.headers.items()) if "signature" in name)
-    told = address.bytes + secret.encode() + callback.body + signed.encode()
+    query = f"\n?{callback.query}" if callback.query else ""
+    told = address.bytes + secret.encode() + callback.body + signed.encode() + query.encode()
     digest = UUID(bytes=hashlib.sha256(told).digest()[:16])
     sealed = seal(exchanges.keys, tenant_id, _TABLE, digest, msgspec.json.encode(callback))
     async with exchanges.db.unit_of_work(tenant_id) as session:

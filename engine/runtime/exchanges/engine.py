@@ -69,13 +69,15 @@ class Counterparty:
     """Who is asked, under the name that exchanges are kept by, what, and at what pace.
 
     A counterparty that moves to another platform is another counterparty: what is open stays with the old one.
-    `acknowledgement` is the body that it wants its callbacks answered with.
+    `acknowledgement` is the body that it wants its callbacks answered with; `greet` answers a request by which it tests
+    our address before it uses it, None where the request is no such test or does not know the word agreed upon.
     """
 
     name: str
     operations: Mapping[str, Operation]
     pace: Pace = field(default_factory=Pace)
     acknowledgement: bytes = b""
+    greet: Callable[[Callback], bytes | None] = _none
 
 
 class Exchanges:
@@ -149,6 +151,14 @@ class Exchanges:
         digest = address_digest(tenant_id, secret)
         await queries.insert_address(session, digest, None, Purpose.STANDING, counterparty, operation)
         return self._address(tenant_id, counterparty, secret)
+
+    async def own_address(self, session: AsyncSession, *, counterparty: str, operation: str) -> UUID:
+        """Return the digest of the one standing address that no request reaches: for what comes by a connection we hold."""
+        digest = UUID(
+            bytes=hashlib.sha256(f"{session.info['tenant_id']}\x1fown\x1f{counterparty}".encode()).digest()[:16]
+        )
+        await queries.insert_address(session, digest, None, Purpose.STANDING, counterparty, operation)
+        return digest
 
     # -- working
 

@@ -239,11 +239,11 @@ async def wake(session: AsyncSession, exchange_id: int, answer: bytes | None) ->
 async def insert_address(
     session: AsyncSession, digest: UUID, exchange_id: int | None, purpose: Purpose, counterparty: str, operation: str
 ) -> None:
-    """Keep an address by its digest."""
+    """Keep an address by its digest; one that is kept stays as it is."""
     connection = await driver(session)
     await connection.execute(
         """insert into exchange_addresses (tenant_id, digest, exchange_id, purpose, counterparty, operation)
-           values (%s, %s, %s, %s, %s, %s)""",
+           values (%s, %s, %s, %s, %s, %s) on conflict do nothing""",
         (session.info["tenant_id"], digest, exchange_id, purpose, counterparty, operation),
     )
 

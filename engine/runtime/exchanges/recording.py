@@ -65,7 +65,7 @@ class RecordedTransport:
         call = _current.get()
         if call is None or request.is_secret:
             return await self._transport.send(request)
-        marks = call.purpose is Purpose.REQUEST and request.method != "GET"
+        marks = call.purpose is Purpose.REQUEST and (request.method != "GET" or request.acts)
         await self._keep(call, "sent", _shown(request), marks=marks)
         try:
             response = await self._transport.send(request)

@@ -1,9 +1,10 @@
-"""How Africa's Talking is joined: its table in the secrets file, and the port it answers."""
+"""How Africa's Talking is joined: its tables in the secrets file, and the ports it answers."""
 
 from msgspec import Struct
 
 from engine.kernel.joining import BaseUrl, Given, Means
-from integrations.messaging.africas_talking.adapter import PRODUCTION, AfricasTalkingSms
+from engine.notices.ports import UssdLine
+from integrations.messaging.africas_talking.adapter import PRODUCTION, AfricasTalkingSms, AfricasTalkingUssd
 
 
 class Credentials(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,3 +31,13 @@ class JoinsMessaging:
             api_key=credentials.api_key,
             base_url=credentials.base_url,
         )
+
+
+class JoinsUssd:
+    """Answers `Joins` for menus on telephones."""
+
+    credentials = UssdLine
+
+    def join(self, credentials: UssdLine, means: Means) -> AfricasTalkingUssd:  # noqa: ARG002 - it asks nobody
+        """Return the adapter."""
+        return AfricasTalkingUssd()

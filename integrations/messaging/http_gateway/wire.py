@@ -50,7 +50,7 @@ def send_request(
         pair = f"{secrets[gateway.basic.username]}:{secrets[gateway.basic.password]}"
         headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     if gateway.format == "query":
-        return WireRequest(method="GET", url=f"{url}?{urlencode(fields)}", headers=headers)
+        return WireRequest(method="GET", url=f"{url}?{urlencode(fields)}", headers=headers, acts=True)
     if gateway.format == "form":
         return WireRequest(
             method="POST", url=url, headers={**headers, "content-type": FORM}, body=urlencode(fields).encode()

@@ -151,7 +151,7 @@ class Place:
 
 @asynccontextmanager
 async def place(db: Database, keys: FileKeyStore, folder: Path, port: str = "CivilRegistry") -> AsyncIterator[Place]:
-    changes = {"\n[roles]": f'\n[adapters]\n{port} = "dci"\n\n[roles]'}
+    changes = {"[adapters]\n": f'[adapters]\n{port} = "dci"\n'}
     tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": RULES})
     registry = Registry(base_url="", sender_id="akiba", receiver_id="crvs", reg_type="ns:org:RegistryType:Civil")
     simulator = DciSimulator(registry, ITS, KeySet([OURS]), [])

@@ -155,7 +155,7 @@ class Place:
 @asynccontextmanager
 async def place(db: Database, keys: FileKeyStore, folder: Path, *, at_joining: bool = False) -> AsyncIterator[Place]:
     rules = RULES.format(at_joining=str(at_joining).lower())
-    changes = {"\n[roles]": '\n[adapters]\nIdentityAgency = "mosip-ida"\n\n[roles]'}
+    changes = {"[adapters]\n": '[adapters]\nIdentityAgency = "mosip-ida"\n'}
     tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": rules})
     residents: dict[str, Resident] = {}
     simulator = IdaSimulator(IDA[0], IDA[1], OURS[1], residents)

@@ -211,6 +211,25 @@ def test_what_is_wrong_is_said_with_screen_and_reason(what: str, instead: str, w
     assert [str(one) for one in problems] == [f"ussd.toml: {reason}" for reason in wrong]
 
 
+def test_the_pin_comes_before_what_is_guarded_and_is_kept_by_nobody() -> None:
+    menu, problems = decode_menu("u", TOML.encode(), actions=ACTIONS, values=OFFERED, guards=frozenset({"save"}))
+    assert menu is not None, problems
+
+    asked = walk(menu, begin(menu, "member"), ["1", "500", "1"])
+    assert show(menu, asked, VALUES).text == "Your PIN:\n0 Back 00 Home"
+    done = walk(menu, asked, ["471", "4711"])
+    assert (menu.at(done.screen).action, done.answers) == ("save", {"amount": "500", "pin": "4711"})
+    assert keepable(menu, walk(menu, asked, ["x"])) == asked
+    balance = walk(menu, begin(menu, "member"), ["2"])
+    assert menu.at(balance.screen).action == "show-balance"  # not guarded here
+
+
+def test_who_shares_a_telephone_says_first_who_is_there() -> None:
+    assert shown(after(start="several")) == "Your member number:"
+    named = after("3000000017", start="several")
+    assert (named.screen, named.answers) == ("main", {"member_number": "3000000017"})
+
+
 def test_a_screen_may_be_full_to_the_last_septet() -> None:
     read(TOML.replace('text = "How much?"', 'text = "How much? ' + "x" * 118 + '"'))
 

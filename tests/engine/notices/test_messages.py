@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -53,9 +54,10 @@ class Callers:
 
     async def send(self, request: WireRequest) -> WireResponse:
         assert self.joined is not None
-        counterparty, secret = request.url.split("/")[-2:]
+        target = urlsplit(request.url)
+        counterparty, secret = target.path.split("/")[-2:]
         headers = {name.lower(): value for name, value in request.headers.items()}
-        callback = Callback(method=request.method, headers=headers, body=request.body)
+        callback = Callback(method=request.method, headers=headers, body=request.body, query=target.query)
         await callbacks.take(self.joined.exchanges, self.tenant_id, counterparty, secret, callback)
         return WireResponse(status=200)
 
@@ -124,7 +126,7 @@ class Desk:
 async def open_desk(
     provider: str, db: Database, keys: FileKeyStore, folder: Path, transport: HttpTransport, *, payer: str = ""
 ) -> AsyncIterator[Desk]:
-    named = {"[locales]": f'[adapters]\nMessaging = "{provider}"\n\n[locales]'}
+    named = {'Messaging = "africas-talking"': f'Messaging = "{provider}"'}
     tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=named)
     callers = Callers()
     simulator: Any

@@ -111,7 +111,7 @@ SPOILT = [
     ("longest = 18", "longest = 148",
      ["message[1].text: takes up to 216 septets; 1 of gsm-7 hold 160"]),
     ("longest = 18", "longest = 0",
-     ["message[1].placeholders.balance.longest: 0 is not a whole number from 1 to 160"]),
+     ["message[1].placeholders.balance.longest: 0 is not a whole number from 1 to 600"]),
     ("we received", "tumepokea ṣ ẹ “ስ”",
      ['message[1].text: GSM 7-bit has no "ስ"; write it otherwise or declare encoding = "ucs-2"']),
     ('encoding = "ucs-2"', "",
