@@ -494,6 +494,7 @@ class _Allotment:
             await queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
             await queries.finish_dealing(session, order.dealing_id)
             await promise(session, "contributions.carry_on_reversals", tenant_id=self._tenant.tenant_id)
+            await promise(session, "funds.judge_confirmations", tenant_id=self._tenant.tenant_id)
             return True
 
     async def _report(self, waiting: str) -> OrderReport:
@@ -668,6 +669,7 @@ class _Selling:
             await sale_queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
             await queries.finish_dealing(session, order.dealing_id)
             await promise(session, "contributions.carry_on_reversals", tenant_id=self._tenant.tenant_id)
+            await promise(session, "funds.judge_confirmations", tenant_id=self._tenant.tenant_id)
             return True
 
     async def _report(self, waiting: str) -> SaleReport:
