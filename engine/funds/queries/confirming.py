@@ -198,6 +198,23 @@ async def candidates(session: AsyncSession) -> list[Candidate]:
     return [Candidate(*row) for row in await cursor.fetchall()]
 
 
+async def stated(
+    session: AsyncSession, side: str, dealing_id: int, fund_id: int, *, price_on: date, price: Decimal
+) -> tuple[Decimal, int] | None:
+    """Return the units and the money that an order's manager says it dealt at a price, where it said so whole, once, and first."""
+    rows = (
+        await session.execute(
+            text("""select c.units, c.amount from order_sendings s
+                      join order_files x on x.tenant_id = s.tenant_id and x.file_id = s.file_id
+                      join confirmations c on c.tenant_id = s.tenant_id and c.reference = s.reference and c.counterparty = x.counterparty
+                     where s.dealing_id = :d and s.fund_id = :f and s.side = :side and not s.is_released
+                       and c.state = 'waiting' and not c.is_partial and c.price = :price and c.traded_on = :on limit 2"""),
+            {"d": dealing_id, "f": fund_id, "side": side, "price": price, "on": price_on},
+        )
+    ).all()
+    return (rows[0].units, rows[0].amount) if len(rows) == 1 else None
+
+
 async def unrecorded_breaks(session: AsyncSession, file_id: int) -> list[tuple[int, int, str, str]]:
     """Return (file, place, reference, reason) of the breaks of a file that no event tells of."""
     rows = await session.execute(

@@ -66,23 +66,23 @@ class FolderDrop:
     def _hand_over(self, file: NamedFile) -> bool:
         staged, own = self._staged(file), self._outbox / file.name
         try:
-            if not staged.exists():
-                return False
-            if own.exists():
+            is_new = staged.exists() and not own.exists()
+            if is_new:
+                staged.rename(own)
+                _make_durable(self._outbox)
+            elif staged.exists():
                 staged.unlink()
                 if _read(own, file.name) != file.raw:
                     raise NameTaken(file.name)
-                return False
-            staged.rename(own)
-            _make_durable(self._outbox)
             companion = self._conventions.companion_of(file)
-            if companion is not None:
+            # After a crash the file may lie there without it; a file that is gone was taken with it.
+            if companion is not None and own.exists():
                 leave(self._outbox, companion)
         except (FileNotFoundError, KeyError):
             return False  # another process of ours handed it over in the same moment
         except OSError as error:
             raise Unreachable(str(error.strerror)) from error
-        return True
+        return is_new
 
     def _waiting(self) -> list[str]:
         try:

@@ -180,6 +180,66 @@ async def test_a_managers_bad_days(
     assert bool(refused) is (how == "half-a-file")
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["before-the-price", "after-it"])
+async def test_a_manager_rounds_its_way_where_it_speaks_before_the_order_is_priced(
+    small: Trading, is_first: bool
+) -> None:
+    """15.3358 units at 33.0004 are 506.0875: the books round down where the manager has not said what it pays."""
+    scheme = small.scheme
+    (member,) = await invested(scheme, [50000])
+    await small.send()
+    await sell(scheme, member)
+    await scheme.deal(DAY)
+    await small.send()
+    await scheme.clock("2023-04-06T04:30:00")
+    if not is_first:
+        await scheme.price("2023-04-06", {FUND: "33.0004"})
+        await scheme.deal("2023-04-06")
+    small.manager_deals("2023-04-06", "33.0004")
+    await small.take()
+    (sale,) = (await scheme.deal("2023-04-06")).sales if is_first else [None]
+    await funds.judge_confirmations(scheme.db, scheme.tenant)
+
+    (told,) = [one for one in await small.listed() if one.side == "redeem"]
+    assert told.amount == "506.09"
+    booked = await scheme.rows("select amount_confirmed, amount_due, residue_amount from sale_orders")
+    if is_first:
+        assert sale is not None
+        assert (sale.amount, sale.confirmed, sale.residue) == ("506.08", "506.09", "0.01")
+        assert (told.state, booked) == ("confirmed", [(506_09, 506_08, 1)])
+    else:
+        assert (told.reason, booked) == ("another-amount", [(506_08, 506_08, 0)])
+    assert not await scheme.broken(but=UNMATCHED)
+
+
+async def test_a_manager_that_rounds_units_up_before_the_price_gives_the_residue(small: Trading) -> None:
+    await ordered(small)
+    true = confirmation(small)
+    more = replace(true, units=true.units + Decimal("0.0001"))
+    await small.confirm(file_of(small, more))
+    await priced(small)
+    await funds.judge_confirmations(small.scheme.db, small.scheme.tenant)
+
+    assert await outcomes(small) == [("confirmed", "")]
+    units = int(true.units * 10**4)
+    assert await small.scheme.rows("select units_confirmed, units_due, residue_units from orders") == [
+        (units + 1, units, 1)
+    ]
+    assert not await small.scheme.broken(but=UNMATCHED)
+
+
+async def test_fewer_units_than_members_are_due_are_a_break_and_hold_nobody_up(small: Trading) -> None:
+    await ordered(small)
+    true = confirmation(small)
+    await small.confirm(file_of(small, replace(true, units=true.units - Decimal("0.0001"))))
+    await priced(small)
+    await funds.judge_confirmations(small.scheme.db, small.scheme.tenant)
+
+    assert await outcomes(small) == [("break", "another-number-of-units")]
+    assert await small.scheme.rows("select state from orders") == [("priced",)]
+    assert not await small.scheme.broken(but=UNMATCHED)
+
+
 # -- each difference by its name
 
 

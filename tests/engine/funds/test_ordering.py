@@ -1,6 +1,7 @@
 """Orders leave for fund managers: each in one file, once, whatever stops where."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,9 @@ from tests.engine.funds.conftest import Scheme
 from tests.engine.funds.test_dealing import PRICES, savers
 from tests.engine.funds.test_selling import invested, sell
 from tests.factories.trading import FUND, SPEAKING, Trading, trading_of
+from tests.integrations.fund_managers.test_dealing_files import Validate, schema_valid
+
+__all__ = ["schema_valid"]
 
 
 class Stopped(BaseException):
@@ -209,3 +213,36 @@ async def test_a_priced_order_that_was_never_sent_still_leaves(small: Trading) -
 
     assert await small.send() == 1
     assert (await small.scheme.rows("select cut_off_on from order_files")) == [(date(2023, 4, 3),)]
+
+
+async def test_a_long_reference_is_cut_to_what_messages_take_and_is_known_again(small: Trading) -> None:
+    scheme = small.scheme
+    scheme.tenant = replace(scheme.tenant, code="a-scheme-with-a-name-of-forty-letters-xx")
+    await savers(scheme, ["first"], [50000])
+    await scheme.deal("2023-04-03")
+    await small.send()
+    small.manager.take_orders()
+    ((own,),) = await scheme.rows("select reference from orders")
+    (sent,) = small.manager.books.taken
+    assert (len(own) > 35, len(sent)) == (True, 35)
+    assert await scheme.rows("select reference from order_sendings") == [(sent,)]
+
+    await scheme.clock("2023-04-05T04:30:00")
+    small.manager_deals("2023-04-05", PRICES[FUND])
+    await small.take()
+    assert [one.state for one in await small.listed()] == ["waiting"]
+
+
+@pytest.mark.artefact("ISO 20022 funds")
+async def test_what_leaves_as_a_message_is_valid_by_its_schema(
+    scheme: Scheme, tmp_path: Path, schema_valid: Validate
+) -> None:
+    trading = trading_of(scheme, tmp_path, "iso-20022")
+    (seller,) = await invested(scheme, [50000])
+    await sell(scheme, seller)
+    await scheme.deal("2023-04-05")
+    await trading.send()
+    files = trading.site.got()
+    assert sorted(one.name[:8] for one in files) == ["setr.004", "setr.010"]
+    for file in files:
+        schema_valid(file.raw)
