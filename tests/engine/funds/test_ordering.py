@@ -1,6 +1,8 @@
 """Orders leave for fund managers: each in one file, once, whatever stops where."""
 
 import asyncio
+import signal
+import sys
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -16,7 +18,7 @@ from engine.runtime.exchanges import queries as exchange_queries
 from integrations.banking.file_drops.folder import FolderDrop
 from integrations.fund_managers.csv_files.layouts import PLAIN
 from integrations.fund_managers.csv_files.wire import read_orders
-from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.conftest import ROOT, Scheme
 from tests.engine.funds.test_dealing import PRICES, savers
 from tests.engine.funds.test_selling import invested, sell
 from tests.factories.trading import FUND, SPEAKING, Trading, trading_of
@@ -170,6 +172,32 @@ async def test_a_crash_anywhere_leaves_each_order_once(
     assert [path.name for path in site.from_us.iterdir()] == [one.name for one in seen_after]
     assert len(await small.events(174)) == 1
     assert await small.scheme.broken(but=frozenset({"only-reconciled-cash-is-dealt"})) == []
+
+
+@pytest.mark.parametrize("point", ["filed", "before-staging", "staged", "sent", "handed-over"])
+async def test_a_process_killed_anywhere_leaves_each_order_once(
+    small: Trading, database_urls: tuple[str, str], tmp_path: Path, point: str
+) -> None:
+    """The same with a process that is killed, and a manager that takes away at once what it sees."""
+    scheme = small.scheme
+    await savers(scheme, ["first"], [50000])
+    await scheme.deal("2023-04-03")
+    program = [sys.executable, "-m", "tests.engine.funds.mortal_orders"]
+    words = [database_urls[0], str(scheme.tenant.tenant_id), str(tmp_path), point]
+    killed = await asyncio.create_subprocess_exec(*program, *words, cwd=ROOT)
+    assert await killed.wait() == -signal.SIGKILL
+
+    taken = small.manager.take_orders()
+    for file in small.site.got():
+        (small.site.from_us / file.name).unlink()
+    await asyncio.sleep(0.35)
+    for _ in range(3):
+        await small.send()
+        await asyncio.sleep(0.06)
+    assert taken + small.manager.take_orders() == 1
+    assert bool(taken) is not bool(small.site.got())
+    assert [(state, orders) for _, state, orders, _ in await small.files()] == [("accepted", 1)]
+    assert len(await small.events(173)) == len(await small.events(174)) == 1
 
 
 async def test_a_place_that_is_not_there_is_tried_again(small: Trading) -> None:
