@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from engine.app import adapter
 from engine.funds import service as funds
 from engine.funds.rules.confirming import (
     ConfirmationState,
@@ -24,6 +25,7 @@ from engine.kernel.amounts import Amount, Asset
 from engine.kernel.fund_orders import CONFIRMATION_BREAKS, OrderConfirmation, OrderSide, PooledOrder
 from integrations.fund_managers.csv_files.layouts import PLAIN
 from integrations.fund_managers.simulation import csv_messages, iso_messages
+from integrations.fund_managers.simulation.books import FundPrice
 from tests.conftest import new_tenant
 from tests.engine.funds.conftest import UNMATCHED, Scheme, scheme_of
 from tests.engine.funds.test_dealing import PRICES, savers
@@ -435,6 +437,19 @@ async def test_a_price_file_of_a_manager_prices_no_fund_of_another(small: Tradin
     ((state, refused),) = await scheme.rows("select state, refused from price_files")
     assert (state, [one["reason"] for one in refused]) == ("imported", ["another-manager"])
     assert await scheme.rows("select count(*)::int from prices") == [(0,)]
+
+
+@pytest.mark.parametrize("namespace", [iso_messages.REDA_ISO, iso_messages.REDA_SWIFT])
+async def test_a_price_report_is_imported_as_any_price_file(scheme: Scheme, namespace: str) -> None:
+    """reda.001 by hand, as the pack may name it: it names no manager, so each price is of its fund's own."""
+    await scheme.clock("2023-04-05T04:30:00")
+    priced = [FundPrice(fund_code=FUND, name="One", day=date(2023, 4, 5), price=Decimal(PRICE))]
+    raw = iso_messages.write_prices(priced, INR, "P1", namespace=namespace)
+    reader = adapter("FundManager", "iso-20022")
+    report = await funds.import_prices(scheme.db, scheme.tenant, reader, raw, "prices.xml", None, "staff:1")
+    again = await funds.import_prices(scheme.db, scheme.tenant, reader, raw, "prices.xml", None, "staff:1")
+
+    assert (report.accepted, report.held, again.state) == ({FUND: PRICE}, (), "known")
 
 
 # -- the rule alone
