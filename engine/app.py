@@ -58,8 +58,9 @@ from engine.enrolment.api import (
 )
 from engine.enrolment.service import Verifiers
 from engine.funds import rules as fund_rules
-from engine.funds.api import DealingController, PriceController
+from engine.funds.api import DealingController, OrderFileController, PriceController
 from engine.funds.queries.laws import LAWS as FUND_LAWS
+from engine.funds.service import OrderDesk
 from engine.identity import queries as identity_queries
 from engine.kernel.permissions import Permission
 from engine.kernel.rules import Rule
@@ -305,6 +306,10 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
         caller = await provide_caller(request)
         return outside.of(deployment.tenants.by_id(caller.tenant_id)).payers
 
+    async def provide_order_desk(request: Request[Any, Any, Any]) -> OrderDesk:
+        caller = await provide_caller(request)
+        return outside.of(deployment.tenants.by_id(caller.tenant_id)).desk
+
     async def provide_verifiers(request: Request[Any, Any, Any]) -> Verifiers:
         caller = await provide_caller(request)
         return outside.of(deployment.tenants.by_id(caller.tenant_id)).verifiers
@@ -357,6 +362,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             PayoutController,
             PriceController,
             DealingController,
+            OrderFileController,
             ReconciliationController,
             StatementController,
             DecisionController,
@@ -380,6 +386,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             "desk": Provide(provide_desk),
             "collectors": Provide(provide_collectors),
             "payers": Provide(provide_payers),
+            "order_desk": Provide(provide_order_desk),
             "verifiers": Provide(provide_verifiers),
             "exchanges_of": given(exchanges_of),
             "ussd_lines": given(ussd_lines),

@@ -40,6 +40,7 @@ from engine.audit import service as audit
 from engine.cli_claims import claims
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_messages import messages
+from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
 from engine.cli_texts import texts
@@ -104,6 +105,8 @@ for _name, _group in _groups.items():
 app.add_typer(packs, name="pack")
 app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
+app.add_typer(orders, name="orders")
+_groups["import"].command("confirmations")(import_confirmations)
 app.add_typer(payouts, name="payouts")
 app.add_typer(texts, name="texts")
 

@@ -14,7 +14,7 @@ from engine.benefits.jobs import JOBS as BENEFIT_JOBS
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
-from engine.outside import Outside, OutsideWork, calling, read_and_post
+from engine.outside import Outside, OutsideWork, calling, read_and_post, turn_managers
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
 from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Role
@@ -99,6 +99,7 @@ async def turn_outside(deployment: Deployment, outside: Outside) -> None:
     for tenant in deployment.tenants:
         joined = outside.of(tenant)
         await read_and_post(deployment.db, deployment.keys, tenant, joined)
+        await turn_managers(deployment.db, tenant, joined)
         await joined.exchanges.work(tenant.tenant_id)
         await read_and_post(deployment.db, deployment.keys, tenant, joined)
 

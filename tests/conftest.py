@@ -83,7 +83,12 @@ async def db(database_urls: tuple[str, str]) -> AsyncIterator[Database]:
 @pytest.fixture
 def tenant_id(database_urls: tuple[str, str]) -> int:
     """A tenant of this test's own, with Indian rupees."""
-    with psycopg.connect(database_urls[0]) as connection:
+    return new_tenant(database_urls[0])
+
+
+def new_tenant(app_url: str) -> int:
+    """Make a tenant with Indian rupees."""
+    with psycopg.connect(app_url) as connection:
         row = connection.execute(
             "insert into tenants (code) values (%s) returning tenant_id", (f"xx-{secrets.token_hex(6)}",)
         ).fetchone()

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 
 from engine.access.rules import Caller
 from engine.funds import service as funds
-from engine.funds.errors import LaterYearCredited, NoDeclaredReturn, ReturnNotDeclared
+from engine.funds.errors import LaterYearCredited, NoDeclaredReturn, ReturnNotDeclared, UnknownManager
+from engine.funds.service import OrderDesk
 from engine.kernel.errors import Invalid, Malformed
 from engine.kernel.permissions import Permission
 from engine.kernel.series import SeriesValueMissing
@@ -174,6 +175,32 @@ class OperationsController(Controller):
         return await reconciliation.import_holdings(
             db, tenant, source, await _file(request), name=name, actor=caller.actor
         )
+
+    @post(
+        "/confirmations",
+        operation_id="ImportConfirmations",
+        status_code=200,
+        opt={"permission": Permission.STATEMENTS_IMPORT},
+        request_max_body_size=MOST_FILE_BYTES,
+        operation_class=FileOperation,
+        responses=refuses(UnknownManager),
+    )
+    async def confirmations(
+        self,
+        request: Request[Any, Any, Any],
+        name: FileName,
+        manager: Annotated[
+            str,
+            QueryParameter(min_length=1, max_length=64, description="The fund manager, as the secrets file names it."),
+        ],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        order_desk: NamedDependency[OrderDesk],
+    ) -> funds.ConfirmationImport:
+        """Import what a fund manager says it did with orders; the body is the file as it is."""
+        sender = order_desk.manager(manager)
+        return await funds.import_confirmations(db, tenant, sender, await _file(request), name=name, actor=caller.actor)
 
     @post(
         "/interest",

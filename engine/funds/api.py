@@ -1,6 +1,6 @@
 """Prices and dealings for partners and staff: reading them, and deciding on prices that wait for a second person."""
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -13,14 +13,18 @@ from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.funds import errors, service
 from engine.funds.queries.dealings import DealingRow
+from engine.funds.queries.ordering import OrderFileRow
 from engine.funds.queries.prices import StoredPrice
 from engine.funds.queries.sales import SaleOrder
+from engine.funds.rules.confirming import ConfirmationState
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.tenancy.service import Tenant
 
 MOST_PRICES = 1000
+MOST_FILES = 100
+MOST_CONFIRMATIONS = 500
 
 Fund = Annotated[str | None, QueryParameter(name="fund", max_length=24, description="A fund's code.", required=False)]
 First = Annotated[date | None, QueryParameter(name="from", description="The first day.", required=False)]
@@ -30,6 +34,25 @@ Before = Annotated[
     QueryParameter(
         name="before", ge=1, le=2**31 - 1, required=False, description="Only dealings below this number: the next page."
     ),
+]
+
+
+BeforeFile = Annotated[
+    int | None,
+    QueryParameter(
+        name="before", ge=1, le=2**31 - 1, required=False, description="Only files below this number: the next page."
+    ),
+]
+OfState = Annotated[
+    ConfirmationState | None, QueryParameter(name="state", required=False, description="All if left out.")
+]
+AfterFile = Annotated[
+    int | None,
+    QueryParameter(name="after_file", ge=0, le=2**53, required=False, description="The last one's file."),
+]
+AfterPlace = Annotated[
+    int | None,
+    QueryParameter(name="after_place", ge=0, le=2**31 - 1, required=False, description="The last one's place in it."),
 ]
 
 
@@ -91,6 +114,50 @@ class DealingList(Struct, frozen=True):
     """Dealings, the newest first; at most 50."""
 
     items: list[DealingItem]
+
+
+class OrderFileItem(Struct, frozen=True):
+    """A file of orders for a fund manager: "requested", "accepted" once it lies in the manager's place, "rejected", or "unknown"."""
+
+    number: int
+    manager: str
+    name: str
+    message_ref: str
+    sha256: str
+    cut_off_on: date
+    side: str
+    orders: int
+    confirmed: int
+    state: str
+    made_at: datetime
+
+
+class OrderFileList(Struct, frozen=True):
+    """Files of orders, the newest first; at most 100."""
+
+    items: list[OrderFileItem]
+
+
+class ConfirmationList(Struct, frozen=True):
+    """What fund managers said they did, as it came; at most 500: ask again after the last."""
+
+    items: list[service.Confirmation]
+
+
+def _file_item(row: OrderFileRow) -> OrderFileItem:
+    return OrderFileItem(
+        number=row.file_id,
+        manager=row.counterparty,
+        name=row.name,
+        message_ref=row.message_ref,
+        sha256=row.sha256,
+        cut_off_on=row.cut_off_on,
+        side=row.side,
+        orders=row.orders,
+        confirmed=row.confirmed,
+        state=row.state,
+        made_at=row.made_at,
+    )
 
 
 def _price_item(price: StoredPrice) -> PriceItem:
@@ -223,3 +290,36 @@ class DealingController(Controller):
                 for rows in found
             ]
         )
+
+
+class OrderFileController(Controller):
+    """Orders to fund managers, and what they say they did."""
+
+    path = "/v1"
+    tags = ("Dealings",)
+
+    @get("/order-files", operation_id="ListOrderFiles", opt={"permission": Permission.OPERATIONS_READ})
+    async def list_order_files(
+        self, tenant: NamedDependency[Tenant], db: NamedDependency[Database], before: BeforeFile
+    ) -> OrderFileList:
+        """List files of orders, the newest first."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.list_order_files(session, before=before, most=MOST_FILES)
+        return OrderFileList([_file_item(row) for row in found])
+
+    @get("/confirmations", operation_id="ListConfirmations", opt={"permission": Permission.OPERATIONS_READ})
+    async def list_confirmations(
+        self,
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        wanted: OfState,
+        after_file: AfterFile,
+        after_place: AfterPlace,
+    ) -> ConfirmationList:
+        """List what fund managers said they did with orders, and what became of it; breaks with whose turn it is."""
+        after = (after_file or 0, after_place or 0)
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.list_confirmations(
+                session, tenant, state=wanted, after=after, most=MOST_CONFIRMATIONS
+            )
+        return ConfirmationList(found)

@@ -121,3 +121,10 @@ class LaterYearCredited(Refused):
 
     code = "funds.later-year-credited"
     message = N_("The scheme year from {year} was credited already; its balances would change.")
+
+
+class UnknownManager(NotFound):
+    """No fund manager of that name is joined to the scheme."""
+
+    code = "funds.unknown-manager"
+    message = N_("No fund manager called {manager} is joined to the scheme.")

@@ -9,6 +9,7 @@ from engine.runtime.secrets import KeyStore
 from engine.tenancy.service import Tenants
 
 PRICE_ORDERS = "funds.price_orders"
+JUDGE_CONFIRMATIONS = "funds.judge_confirmations"
 _ACTOR = "system:dealing"
 
 
@@ -20,4 +21,9 @@ async def price_orders(db: Database, _keys: KeyStore, tenants: Tenants, *, tenan
     await service.price_orders(db, tenant, today, _ACTOR)
 
 
-JOBS: Jobs = {PRICE_ORDERS: price_orders}
+async def judge_confirmations(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Hold confirmations that came before their orders' prices against those orders."""
+    await service.judge_confirmations(db, tenants.by_id(tenant_id))
+
+
+JOBS: Jobs = {PRICE_ORDERS: price_orders, JUDGE_CONFIRMATIONS: judge_confirmations}

@@ -126,6 +126,33 @@ class FileDrop(Protocol):
         ...
 
 
+class StagedDrop(FileDrop, Protocol):
+    """A place where it can be told for sure, after a crash, whether a file was handed over: each is staged first.
+
+    A staged file is whole and durable there under a name that nobody takes. Handing over gives it its own name, in one stroke.
+    """
+
+    async def stage(self, file: NamedFile) -> None:
+        """Lay a file ready; the same file again is the same.
+
+        Raises:
+            ValueError: the name is none that a file can have there.
+            Unreachable: it could not be laid ready.
+
+        """
+        ...
+
+    async def hand_over(self, file: NamedFile) -> bool:
+        """Hand a staged file over; return False if it is not staged any more, because it was handed over before.
+
+        Raises:
+            NameTaken: other bytes lie there under that name.
+            Unreachable: it was not handed over.
+
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TakenIn:
     """What became of the files that waited: the names of those that were new, and the refusals of those that stay."""

@@ -119,6 +119,12 @@ CONFIRMATION_BREAKS = MappingProxyType(
         "another-number-of-units": N_("The order was for another number of units."),
         "units-not-price": N_("Units and price do not make the amount."),
         "before-order": N_("It was carried out before the day of its dealing."),
+        "another-scheme": N_("The reference is none that this scheme gives."),
+        "never-sent": N_("The order was placed and never sent to this manager."),
+        "another-price": N_("The accepted price of the order is another."),
+        "another-day": N_("The order took the price of another day."),
+        "already-confirmed": N_("The order was confirmed before, as another deal."),
+        "confirmed-otherwise": N_("The same deal was confirmed before, otherwise."),
     }
 )
 """Why a confirmation cannot stand, and the sentence that tells a person. Codes are stable."""

@@ -61,6 +61,10 @@ class CounterpartyFile:
         table = {key: value for key, value in self._tables[tenant][channel].items() if key != _PACE}
         return self._converted(table, shape, f"{tenant}.{channel}")
 
+    def nested(self, tenant: str, channel: str, key: str, shape: type[Shape]) -> Shape:
+        """Return a table inside a channel's table; raises as `credentials`."""
+        return self._converted(self._tables[tenant][channel].get(key, {}), shape, f"{tenant}.{channel}.{key}")
+
     def pace(self, tenant: str, channel: str) -> Pace:
         """Return how a channel's counterparty is called.
 

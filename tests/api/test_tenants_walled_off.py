@@ -416,6 +416,16 @@ ASKED: dict[str, Ask] = {
         },
         same=without("first_imported_at"),
     ),
+    "ImportConfirmations": Ask(
+        "POST",
+        lambda _: "/v1/operations/confirmations?name=c.csv&manager=pfm",
+        Permission.STATEMENTS_IMPORT,
+        request=lambda _ids, _site: {"content": b"H,EXECUTIONS"},
+    ),
+    "ListOrderFiles": Ask("GET", lambda _: "/v1/order-files", Permission.OPERATIONS_READ, 200, same=lambda _: None),
+    "ListConfirmations": Ask(
+        "GET", lambda _: "/v1/confirmations", Permission.OPERATIONS_READ, 200, same=lambda _: None
+    ),
     "GetWebhook": Ask("GET", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
     "RemoveWebhook": Ask("DELETE", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
     "ChangeWebhookSecret": Ask("POST", lambda _: "/v1/webhooks/secret", Permission.WEBHOOKS_MANAGE),

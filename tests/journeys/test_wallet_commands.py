@@ -62,3 +62,22 @@ def test_a_channel_that_is_joined_to_nobody_cannot_be_registered(deployment: Dep
     assert (done.returncode, done.stdout) == (1, "")
     assert "contributions.cannot-collect" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_orders_to_managers_are_listed_and_an_unknown_manager_is_refused(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    def akiba(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*_AKIBA, *words], check=False, env=deployment.machine._environment, capture_output=True, text=True
+        )
+
+    file = tmp_path / "executions.csv"
+    file.write_text("H,EXECUTIONS")
+    listed = [akiba("orders", one, "--tenant", "in-nps-lite") for one in ("list", "confirmations")]
+    refused = akiba("import", "confirmations", str(file), "--tenant", "in-nps-lite", "--manager", "nobody")
+
+    assert [(one.returncode, one.stdout, one.stderr) for one in listed] == [(0, "", "")] * 2
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "funds.unknown-manager" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -38,6 +38,23 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
     Law(
+        "confirmed-orders-are-what-managers-said",
+        "an order that counts as confirmed has the units and the money that its manager's confirmations add up to",
+        """
+        with said as (
+          select s.dealing_id, s.fund_id, s.side, sum(c.units) as units, sum(c.amount) as amount from order_sendings s
+            left join confirmations c on c.reference = s.reference and c.state = 'confirmed'
+           where s.confirmed_event <> 0 group by 1, 2, 3),
+        booked as (
+          select o.dealing_id, o.fund_id, 'subscribe' as side, o.units_confirmed as units, o.amount from orders o
+          union all select r.dealing_id, r.fund_id, 'redeem', r.units, r.amount_confirmed from sale_orders r)
+        select format('dealing %s, fund %s, %s', s.dealing_id, f.code, s.side),
+               format('units %s, amount %s', b.units, b.amount), format('units %s, amount %s', s.units, s.amount)
+          from said s left join booked b using (dealing_id, fund_id, side) join funds f on f.fund_id = s.fund_id
+         where (b.units * power(10::numeric, -f.unit_scale), b.amount) is distinct from (s.units, s.amount)
+        """,
+    ),
+    Law(
         "orders-are-their-allocations",
         "every order's amount is the sum of the allocations it was made of, and only closed dealings have orders",
         """

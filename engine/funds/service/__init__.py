@@ -13,9 +13,25 @@ from engine.funds.service.allocating import (
     release,
     stage_nothing,
 )
+from engine.funds.service.confirming import (
+    Confirmation,
+    ConfirmationImport,
+    import_confirmations,
+    judge_confirmations,
+    list_confirmations,
+)
 from engine.funds.service.crediting import InterestReport, credit_interest
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
+from engine.funds.service.ordering import (
+    FUND_ORDERS,
+    JoinedManager,
+    ManagerTable,
+    OrderDesk,
+    file_orders,
+    list_order_files,
+    order_operation,
+)
 from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
 from engine.funds.service.selling import (
     Proceeds,
@@ -32,10 +48,16 @@ from engine.funds.service.selling import (
 )
 
 __all__ = [
+    "FUND_ORDERS",
     "Allocated",
     "AllocationState",
+    "Confirmation",
+    "ConfirmationImport",
     "DealingReport",
     "InterestReport",
+    "JoinedManager",
+    "ManagerTable",
+    "OrderDesk",
     "OrderReport",
     "PriceImport",
     "Proceeds",
@@ -52,13 +74,19 @@ __all__ = [
     "allocation_state",
     "approve_price",
     "credit_interest",
+    "file_orders",
     "held_of",
     "hold_allocating",
     "hold_allocation",
+    "import_confirmations",
     "import_prices",
+    "judge_confirmations",
+    "list_confirmations",
     "list_dealings",
+    "list_order_files",
     "list_prices",
     "list_sale_orders",
+    "order_operation",
     "price_orders",
     "reject_price",
     "release",

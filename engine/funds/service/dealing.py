@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.errors import DayNotReached, NoDealingRule
+from engine.funds.queries import confirming
 from engine.funds.queries import dealings as queries
 from engine.funds.queries import prices as price_queries
 from engine.funds.queries import sales as sale_queries
@@ -16,6 +17,7 @@ from engine.funds.queries.dealings import AllotmentCodes, Offer, OpenDealing, Or
 from engine.funds.queries.sales import SaleCodes, SaleOrder
 from engine.funds.rules import Conversion, DealingRule
 from engine.kernel.clock import business_date
+from engine.kernel.fund_orders import OrderSide
 from engine.kernel.ids import house_member
 from engine.kernel.prices import Price, units_for, value_of
 from engine.kernel.rules import Dates
@@ -325,6 +327,16 @@ class _Run:
     async def offer(self, session: AsyncSession, order: Order | SaleOrder) -> Offer:
         return await queries.first_price(session, order.fund_id, after=order.cut_off_on, until=self.day)
 
+    async def stated(
+        self, session: AsyncSession, order: Order | SaleOrder, side: OrderSide, offer: Offer
+    ) -> tuple[Decimal, int] | None:
+        """Return the units and the money that the order's manager said it dealt at the price on offer, if it did."""
+        assert offer.price_on is not None, offer
+        assert offer.price is not None, offer
+        return await confirming.stated(
+            session, side, order.dealing_id, order.fund_id, price_on=offer.price_on, price=offer.price.decimal()
+        )
+
     def body(self, order: Order | SaleOrder, **facts: object) -> dict[str, object]:
         assert order.price is not None, order
         assert order.price_on is not None, order
@@ -389,16 +401,23 @@ class _Allotment:
             if offer.price_on is None or offer.price is None or _why_waiting(offer):
                 return _why_waiting(offer)
             conversion = self._conversion(offer.price)
+            due = await queries.units_due(session, order, conversion)
             confirmed = order.units_confirmed
             if confirmed is None:
-                # These managers confirm by the price they publish.
-                confirmed = units_for(
-                    order.amount,
-                    amount_scale=self._money.scale,
-                    price=offer.price,
-                    unit_scale=order.unit_scale,
+                said = await self._run.stated(session, order, OrderSide.SUBSCRIBE, offer)
+                units = 0 if said is None else int(said[0].scaleb(order.unit_scale))
+                # A manager that has not said what it did confirms by the price it publishes.
+                confirmed = (
+                    units
+                    if units >= max(due, 1)
+                    else units_for(
+                        order.amount,
+                        amount_scale=self._money.scale,
+                        price=offer.price,
+                        unit_scale=order.unit_scale,
+                    )
                 )
-            if await queries.units_due(session, order, conversion) > confirmed:
+            if due > confirmed:
                 return CONFIRMED_TOO_FEW
             amount, due = await queries.plan_ranges(session, order, conversion)
             assert amount == order.amount, (order.reference, amount, order.amount)
@@ -494,6 +513,7 @@ class _Allotment:
             await queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
             await queries.finish_dealing(session, order.dealing_id)
             await promise(session, "contributions.carry_on_reversals", tenant_id=self._tenant.tenant_id)
+            await promise(session, "funds.judge_confirmations", tenant_id=self._tenant.tenant_id)
             return True
 
     async def _report(self, waiting: str) -> OrderReport:
@@ -568,13 +588,20 @@ class _Selling:
             if offer.price_on is None or offer.price is None or _why_waiting(offer):
                 return _why_waiting(offer)
             conversion = self._conversion(offer.price)
+            least = await sale_queries.amount_due(session, order, conversion)
             confirmed = order.amount_confirmed
             if confirmed is None:
-                # These managers confirm by the price they publish.
-                confirmed = value_of(
-                    order.units, amount_scale=self._money.scale, price=offer.price, unit_scale=order.unit_scale
+                said = await self._run.stated(session, order, OrderSide.REDEEM, offer)
+                amount = 0 if said is None else said[1]
+                # A manager that has not said what it did pays by the price it publishes.
+                confirmed = (
+                    amount
+                    if amount >= max(least, 1)
+                    else value_of(
+                        order.units, amount_scale=self._money.scale, price=offer.price, unit_scale=order.unit_scale
+                    )
                 )
-            if await sale_queries.amount_due(session, order, conversion) > confirmed:
+            if least > confirmed:
                 return CONFIRMED_TOO_FEW
             due, units = await sale_queries.plan_ranges(session, order, conversion)
             assert units == order.units, (order.reference, units, order.units)
@@ -668,6 +695,7 @@ class _Selling:
             await sale_queries.finish_order(session, order, event_id=posted.event_id, residue=residue)
             await queries.finish_dealing(session, order.dealing_id)
             await promise(session, "contributions.carry_on_reversals", tenant_id=self._tenant.tenant_id)
+            await promise(session, "funds.judge_confirmations", tenant_id=self._tenant.tenant_id)
             return True
 
     async def _report(self, waiting: str) -> SaleReport:

@@ -106,7 +106,15 @@ class PriceImport:
 
 
 async def import_prices(
-    db: Database, tenant: Tenant, adapter: FundManager, raw: bytes, name: str, day: date | None, actor: str
+    db: Database,
+    tenant: Tenant,
+    adapter: FundManager,
+    raw: bytes,
+    name: str,
+    day: date | None,
+    actor: str,
+    *,
+    manager_code: str = "",
 ) -> PriceImport:
     """Take the prices of the tenant's funds from a file; keep the file as it came, with its hash.
 
@@ -123,6 +131,7 @@ async def import_prices(
         name: the file's name, as it came.
         day: the file's day; None to take it from the name.
         actor: who imports, and so may not approve.
+        manager_code: whose the prices are that name no manager; of each fund's own if absent.
 
     """
     sha256 = hashlib.sha256(raw).hexdigest()
@@ -140,7 +149,7 @@ async def import_prices(
                 return PriceImport(name, sha256, KNOWN, received_at=earlier.received_at)
             if isinstance(read, PriceFileRefused):
                 return await _keep_refused(session, read, raw, name, sha256)
-            return await _import(session, tenant, read, raw, name, sha256, actor)
+            return await _import(session, tenant, read, raw, name, sha256, actor, manager_code)
 
     return await retry_transaction(once)
 
@@ -176,7 +185,14 @@ class _News:
 
 
 async def _import(
-    session: AsyncSession, tenant: Tenant, file: PriceFile, raw: bytes, name: str, sha256: str, actor: str
+    session: AsyncSession,
+    tenant: Tenant,
+    file: PriceFile,
+    raw: bytes,
+    name: str,
+    sha256: str,
+    actor: str,
+    manager_code: str,
 ) -> PriceImport:
     funds, tolerances, rules = funds_on(tenant, file.day)
     ours = [row for row in file.prices if row.fund_code in funds]
@@ -185,7 +201,7 @@ async def _import(
     refused = [RowRefusal(bad.row, bad.field, bad.reason, bad.sentence, bad.text) for bad in file.refused]
     news: list[_News] = []
     unchanged = 0
-    for row in ours:
+    for row in (replace(one, manager_code=one.manager_code or manager_code) for one in ours):
         found = _judge(row, funds[row.fund_code], around[numbers[row.fund_code]], tolerances.get(row.fund_code))
         if isinstance(found, _News):
             news.append(found)
@@ -278,7 +294,7 @@ async def _import(
 
 def _judge(row: PublishedPrice, fund: Fund, around: Neighbourhood, move_bp: int | None) -> _News | RowRefusal | None:
     """Return what a row of one of our funds is: news, a refusal, or None for a price that is known."""
-    if row.manager_code != fund.manager:
+    if row.manager_code not in ("", fund.manager):
         return RowRefusal(row.row, "manager_code", ANOTHER_MANAGER, _REASONS[ANOTHER_MANAGER], row.manager_code)
     price = Price.of(row.price)
     if around.price is not None:

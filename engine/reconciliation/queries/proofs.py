@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -129,7 +130,11 @@ async def between(session: AsyncSession, on: date) -> dict[str, list[Between]]:
 
 @dataclass(frozen=True, slots=True)
 class FundStanding:
-    """A fund on a day: units of the books, what its holder told last, and its last accepted price; of 10^-scale each."""
+    """A fund on a day: units of the books, what its holder told last, and its last accepted price; of 10^-scale each.
+
+    Of orders that were sent to its manager: `sent` units that the books have for those that are priced, bought less sold;
+    `confirmed` units that the manager says, None where nothing was sent, and `confirmed_value` in major units of money, by its prices.
+    """
 
     fund: str
     unit_scale: int
@@ -139,14 +144,31 @@ class FundStanding:
     price_on: date | None
     digits: int | None
     scale: int | None
+    sent: int | None
+    confirmed: Decimal | None
+    confirmed_value: Decimal | None
 
 
 async def fund_standings(session: AsyncSession, on: date) -> list[FundStanding]:
     """Return every fund on a day, by code."""
     rows = await session.execute(
         text("""
-          select f.code, f.unit_scale, coalesce(b.units, 0)::bigint, h.units, h.day, p.price_on, p.digits, p.scale
+          with sent as (
+            select s.fund_id, sum(case s.side when 'subscribe' then o.units_confirmed else -r.units end)::bigint as units
+              from order_sendings s
+              left join orders o on s.side = 'subscribe' and o.dealing_id = s.dealing_id and o.fund_id = s.fund_id
+              left join sale_orders r on s.side = 'redeem' and r.dealing_id = s.dealing_id and r.fund_id = s.fund_id
+             where not s.is_released and coalesce(o.price_on, r.price_on) <= :on group by s.fund_id),
+          said as (
+            select s.fund_id, sum(case s.side when 'subscribe' then c.units else -c.units end) as units,
+                   sum(case s.side when 'subscribe' then c.units else -c.units end * c.price) as value
+              from order_sendings s join confirmations c on c.reference = s.reference and c.state = 'confirmed'
+             where not s.is_released and s.confirmed_event <> 0 and c.traded_on <= :on group by s.fund_id)
+          select f.code, f.unit_scale, coalesce(b.units, 0)::bigint, h.units, h.day, p.price_on, p.digits, p.scale,
+                 sent.units, case when sent.fund_id is not null then coalesce(said.units, 0) end,
+                 case when sent.fund_id is not null then coalesce(said.value, 0) end
             from funds f
+            left join sent on sent.fund_id = f.fund_id left join said on said.fund_id = f.fund_id
             left join (select c.fund, sum(case when t.debit = c.code then t.amount else -t.amount end) as units
                          from chart c join transfers t on t.debit = c.code or t.credit = c.code
                          join events e on e.member_id in (t.member_id, -c.tenant_id) and e.event_id = t.event_id

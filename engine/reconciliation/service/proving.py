@@ -59,7 +59,11 @@ class AccountProof:
 
 @dataclass(frozen=True, slots=True)
 class FundProof:
-    """A fund: units of the books and as its holder told them, and what the books' units are worth at the last price."""
+    """A fund: units of the books and as its holder told them, and what the books' units are worth at the last price.
+
+    Of orders that were sent to its manager and are priced: `confirmed` units by the manager's word, bought less sold, what they
+    cost at the prices it says, and the units that it has not confirmed. None where nothing was sent.
+    """
 
     fund: str
     books: str
@@ -69,11 +73,14 @@ class FundProof:
     price: str | None
     price_on: date | None
     value: str | None
+    confirmed: str | None = None
+    confirmed_value: str | None = None
+    unconfirmed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DayProof:
-    """The proof of a business day. It is clean if everything was told, and nothing is left unexplained."""
+    """The proof of a business day. It is clean if everything was told and confirmed, and nothing is left unexplained."""
 
     on: date
     currency: str
@@ -101,6 +108,10 @@ class DayProof:
                 else f"told on {fund.told_on} {fund.told}, differs by {fund.difference}"
             )
             found.append(f"{fund.fund}: books {fund.books}, {told}, worth {fund.value or 'unknown'}")
+            if fund.confirmed is not None:
+                found.append(
+                    f"  by the manager's confirmations {fund.confirmed}, for {fund.confirmed_value}; not confirmed {fund.unconfirmed}"
+                )
         return found
 
 
@@ -110,6 +121,7 @@ async def prove_day(session: AsyncSession, tenant: Tenant, on: date) -> DayProof
     accounts = [_account(one, items.get(one.account, []), tenant, on) for one in await queries.standings(session, on)]
     funds = [_fund(one, tenant.asset.scale) for one in await queries.fund_standings(session, on)]
     left = [one.unexplained for one in accounts] + [one.difference for one in funds]
+    left += [one.unconfirmed for one in funds if one.confirmed is not None]
     return DayProof(
         on=on,
         currency=tenant.asset.symbol,
@@ -144,6 +156,8 @@ def _fund(one: FundStanding, scale: int) -> FundProof:
     price = None if one.digits is None or one.scale is None else Decimal(one.digits).scaleb(-one.scale)
     units = Decimal(one.books).scaleb(-one.unit_scale)
     worth = None if price is None else int((units * price).scaleb(scale))
+    said = None if one.confirmed is None else int(one.confirmed.scaleb(one.unit_scale))
+    cost = None if one.confirmed_value is None else int(one.confirmed_value.scaleb(scale))
     return FundProof(
         fund=one.fund,
         books=_units(one.books, one.unit_scale),
@@ -153,6 +167,9 @@ def _fund(one: FundStanding, scale: int) -> FundProof:
         price=None if price is None else f"{price:f}",
         price_on=one.price_on,
         value=None if worth is None else f"{Decimal(worth).scaleb(-scale):.{scale}f}",
+        confirmed=None if said is None else _units(said, one.unit_scale),
+        confirmed_value=None if cost is None else f"{Decimal(cost).scaleb(-scale):.{scale}f}",
+        unconfirmed=None if said is None or one.sent is None else _units(one.sent - said, one.unit_scale),
     )
 
 

@@ -43,6 +43,47 @@ class FolderDrop:
             raise ValueError(f"{file.name!r} is no name for a file")
         return await asyncio.to_thread(self._deliver, file)
 
+    async def stage(self, file: NamedFile) -> None:
+        """Write a file, whole and durable, under a hidden name of the outbox that follows from its bytes."""
+        if not is_plain_name(file.name):
+            raise ValueError(f"{file.name!r} is no name for a file")
+        await asyncio.to_thread(self._stage, file)
+
+    async def hand_over(self, file: NamedFile) -> bool:
+        """Give a staged file its own name; return False if it was given that before; NameTaken if other bytes have it."""
+        return await asyncio.to_thread(self._hand_over, file)
+
+    def _staged(self, file: NamedFile) -> Path:
+        return self._outbox / f".{file.name}.{file.sha256[:16]}.part"
+
+    def _stage(self, file: NamedFile) -> None:
+        try:
+            _write(self._staged(file), file.raw, os.O_TRUNC)
+            _make_durable(self._outbox)
+        except OSError as error:
+            raise Unreachable(str(error.strerror)) from error
+
+    def _hand_over(self, file: NamedFile) -> bool:
+        staged, own = self._staged(file), self._outbox / file.name
+        try:
+            is_new = staged.exists() and not own.exists()
+            if is_new:
+                staged.rename(own)
+                _make_durable(self._outbox)
+            elif staged.exists():
+                staged.unlink()
+                if _read(own, file.name) != file.raw:
+                    raise NameTaken(file.name)
+            companion = self._conventions.companion_of(file)
+            # After a crash the file may lie there without it; a file that is gone was taken with it.
+            if companion is not None and own.exists():
+                leave(self._outbox, companion)
+        except (FileNotFoundError, KeyError):
+            return False  # another process of ours handed it over in the same moment
+        except OSError as error:
+            raise Unreachable(str(error.strerror)) from error
+        return is_new
+
     def _waiting(self) -> list[str]:
         try:
             with os.scandir(self._inbox) as entries:
@@ -106,10 +147,7 @@ def leave(folder: Path, file: NamedFile) -> bool:
     """
     part = folder / f".{file.name}.{secrets.token_hex(4)}.part"
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, READABLE_BY_GROUP), "wb") as out:
-            out.write(file.raw)
-            out.flush()
-            os.fsync(out.fileno())
+        _write(part, file.raw, os.O_EXCL)
         os.link(part, folder / file.name)
     except FileExistsError:
         if _read(folder / file.name, file.name) != file.raw:
@@ -117,12 +155,23 @@ def leave(folder: Path, file: NamedFile) -> bool:
         return False
     finally:
         part.unlink(missing_ok=True)
+    _make_durable(folder)
+    return True
+
+
+def _write(path: Path, raw: bytes, how: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, READABLE_BY_GROUP), "wb") as out:
+        out.write(raw)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _make_durable(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return True
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -225,12 +225,17 @@ UNMATCHED = frozenset({"only-reconciled-cash-is-dealt"})
 @pytest_asyncio.fixture
 async def scheme(db: Database, tenant_id: int, tmp_path: Path) -> Scheme:
     """A scheme on 3 April 2023, ten in the morning in India."""
+    return await scheme_of(db, tenant_id, tmp_path)
+
+
+async def scheme_of(db: Database, tenant_id: int, folder: Path) -> Scheme:
+    """Make a tenant a scheme on 3 April 2023, ten in the morning in India."""
     pack = load_pack(ROOT / "tenants/in-nps-lite", KINDS)
     pack = dataclasses.replace(pack, books={PRODUCT: book_of(BOOK)})
     async with db.unit_of_work(tenant_id) as session:
         code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
         pack_id = await ledger.pack_id(session, pack.sha256, {})
-    scheme = Scheme(db, Tenant(tenant_id, code, pack, pack_id), FileKeyStore(tmp_path / "keys.toml"))
+    scheme = Scheme(db, Tenant(tenant_id, code, pack, pack_id), FileKeyStore(folder / "keys.toml"))
     await scheme.clock("2023-04-03T04:30:00")
     return scheme
 

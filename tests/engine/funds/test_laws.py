@@ -1,5 +1,6 @@
 """Each law of dealing names the damage it is there for."""
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -9,11 +10,13 @@ from engine.funds.queries import LAWS
 from tests.engine.funds.conftest import Scheme
 from tests.engine.funds.test_crediting import credit, with_rule
 from tests.engine.funds.test_selling import sell
+from tests.factories.trading import trading_of
 
 UNITS = "(select code from chart where kind = 'units' limit 1)"
 
 DAMAGE = {
     "units-are-confirmed-units": "update orders set units_confirmed = units_confirmed + 1, residue_units = residue_units + 1",
+    "confirmed-orders-are-what-managers-said": "update order_sendings set confirmed_event = 1",
     "orders-are-their-allocations": "delete from allocations where ctid = (select min(ctid) from allocations where tenant_id = {t})",
     "in-transit-is-unpriced": "update allotments set amount = amount - 1 where range_no = 1",
     "orders-move-their-cash": "update transfers set amount = amount + 1 where event_id = (select max(event_id) from orders where tenant_id = {t})",
@@ -34,7 +37,9 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("law", [law.name for law in LAWS])
-async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls: tuple[str, str], law: str) -> None:
+async def test_damage_is_named(
+    scheme: Scheme, superuser_url: str, database_urls: tuple[str, str], tmp_path: Path, law: str
+) -> None:
     members = await scheme.members(["first"] * 5)
     events = await scheme.receive([(m, {"retirement": 5000 + 7 * i}, f"r{i}") for i, m in enumerate(members)])
     await scheme.allocate(list(zip(members, events, strict=True)))
@@ -48,6 +53,7 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
     await scheme.clock("2023-04-06T04:30:00")
     await scheme.price("2023-04-06", {"SM001009": "33.0071"})
     await scheme.deal("2023-04-06")
+    await trading_of(scheme, tmp_path, "csv-files").send()
     await scheme.clock("2024-04-02T04:30:00")
     await credit(with_rule(scheme))
     tenant_id = scheme.tenant.tenant_id
