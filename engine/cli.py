@@ -42,6 +42,7 @@ from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption
 from engine.cli_messages import messages
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
+from engine.cli_payroll import payroll, pensions
 from engine.cli_texts import texts
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
@@ -105,6 +106,8 @@ app.add_typer(packs, name="pack")
 app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
 app.add_typer(payouts, name="payouts")
+app.add_typer(payroll, name="payroll")
+app.add_typer(pensions, name="pensions")
 app.add_typer(texts, name="texts")
 
 
