@@ -43,6 +43,7 @@ from engine.cli_messages import messages
 from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
+from engine.cli_payroll import payroll, pensions
 from engine.cli_texts import texts
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
@@ -108,6 +109,8 @@ app.add_typer(messages, name="messages")
 app.add_typer(orders, name="orders")
 _groups["import"].command("confirmations")(import_confirmations)
 app.add_typer(payouts, name="payouts")
+app.add_typer(payroll, name="payroll")
+app.add_typer(pensions, name="pensions")
 app.add_typer(texts, name="texts")
 
 

@@ -24,7 +24,7 @@ payouts = typer.Typer(no_args_is_help=True, help="Money to members and payees.")
 RailOption = Annotated[str, typer.Option("--rail", help="The bank's rail, as the secrets file names it.")]
 
 
-def _payers(deployment: Deployment, tenant: Tenant) -> Payers:
+def payers_of(deployment: Deployment, tenant: Tenant) -> Payers:
     """Return how the tenant's payees are paid; this process opens exchanges, the worker calls."""
     file = CounterpartyFile(deployment.settings.counterparties_file)
     outside = Outside(deployment.db, deployment.keys, file, deployment.base_url, adapter, NoTransport())
@@ -80,7 +80,7 @@ def payouts_approve(
 
     async def use(deployment: Deployment) -> Payout:
         served = deployment.tenants.by_code(tenant)
-        payers = _payers(deployment, served)
+        payers = payers_of(deployment, served)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             return await benefits.approve(
                 session, deployment.keys, served, payers, payout, digest=digest, actor=ACTOR, name_seen=name_seen
@@ -108,7 +108,7 @@ def payouts_file(
         if again:
             async with deployment.db.unit_of_work(served.tenant_id) as session:
                 return await benefits.find_file(session, deployment.keys, served, again)
-        payers = _payers(deployment, served)
+        payers = payers_of(deployment, served)
         return await benefits.file_payouts(
             deployment.db,
             deployment.keys,
@@ -145,7 +145,7 @@ def payouts_report(context: typer.Context, file: Path, tenant: TenantOption, rai
 
     async def use(deployment: Deployment) -> benefits.ReportRead:
         served = deployment.tenants.by_code(tenant)
-        files = _files(_payers(deployment, served), rail)
+        files = _files(payers_of(deployment, served), rail)
         return await benefits.read_report(deployment.db, deployment.keys, served, files, raw, file.name, actor=ACTOR)
 
     read = run(context, use)

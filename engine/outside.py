@@ -376,14 +376,15 @@ async def register(joined: Joined, db: Database, tenant: Tenant, channel: str) -
 
 
 async def read_and_post(db: Database, keys: FileKeyStore, tenant: Tenant, joined: Joined) -> int:
-    """Read callbacks, post what was confirmed, begin checks of payees, queue messages; return how many of all."""
+    """Read callbacks, post what was confirmed, begin checks of payees, pay payrolls, queue messages; return how many of all."""
     read = await callbacks.read_all(joined.exchanges, tenant.tenant_id)
     posted = await contributions.post_collected(db, keys, tenant)
     checked = await benefits.check_names(db, keys, tenant, joined.payers)
+    paid = await benefits.carry_on_payrolls(db, keys, tenant, joined.payers)
     told = 0
     if joined.messenger is not None:
         told = await notices.queue_messages(db, tenant, joined.messenger, now=SystemClock().now())
-    return read + posted + checked + told
+    return read + posted + checked + paid + told
 
 
 async def open_untold(db: Database, tenant: Tenant, joined: Joined, channel: str) -> int:

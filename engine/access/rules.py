@@ -96,10 +96,21 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
         Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.OPERATIONS_READ}),
         Role.PAYOUT_MAKER: frozenset(
-            {Permission.PAYOUTS_READ, Permission.PAYOUTS_INSTRUCT, Permission.OPERATIONS_READ}
+            {
+                Permission.PAYOUTS_READ,
+                Permission.PAYOUTS_INSTRUCT,
+                Permission.PENSIONS_MANAGE,
+                Permission.PAYROLL_PROPOSE,
+                Permission.OPERATIONS_READ,
+            }
         ),
         Role.PAYOUT_CHECKER: frozenset(
-            {Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE, Permission.OPERATIONS_READ}
+            {
+                Permission.PAYOUTS_READ,
+                Permission.PAYOUTS_APPROVE,
+                Permission.PAYROLL_APPROVE,
+                Permission.OPERATIONS_READ,
+            }
         ),
         Role.CLAIMS_OFFICER: _READS | {Permission.CLAIMS_OPEN},
         Role.CLAIMS_CHECKER: _READS | {Permission.CLAIMS_APPROVE},

@@ -347,6 +347,20 @@ class NothingAtOnce(Refused):
     message = N_("Nothing is paid at once by this rule: {option}.")
 
 
+class PensionNotOffered(Refused):
+    """The pension's rule says what the payroll cannot pay by."""
+
+    code = "benefits.pension-not-offered"
+    message = N_("This pension cannot be paid here yet: {option}.")
+
+
+class ChoiceCoolingOff(Refused):
+    """The member may still change their mind about how they take the benefit."""
+
+    code = "benefits.choice-cooling-off"
+    message = N_("The member may still change this choice. It can be approved from {day}.")
+
+
 class AnnuityFirst(Refused):
     """A part of the benefit must buy an annuity."""
 
@@ -422,3 +436,52 @@ class PaymentsSuspended(Refused):
 
     code = "benefits.payments-suspended"
     message = N_("Nothing is paid to this member any more: their death is confirmed.")
+
+
+class UnknownPayroll(NotFound):
+    """There is no payroll of that number."""
+
+    code = "benefits.unknown-payroll"
+    message = N_("There is no such payroll.")
+
+
+class PayrollOpen(Refused):
+    """Another payroll of the product is not done."""
+
+    code = "benefits.payroll-open"
+    message = N_("Payroll {payroll} of this product is not done yet.")
+
+
+class PayrollTooEarly(Refused):
+    """The month of a payroll has not begun."""
+
+    code = "benefits.payroll-too-early"
+    message = N_("This payroll can be made from {day}.")
+
+
+class PayrollDecided(Refused):
+    """The payroll is in a state in which nobody decides on it."""
+
+    code = "benefits.payroll-decided"
+    message = N_("Nothing can be decided on this payroll now: {state}.")
+
+
+class PayrollDiffers(Refused):
+    """What is approved is not what was counted."""
+
+    code = "benefits.payroll-differs"
+    message = N_("This is not the payroll that was counted. Read it again.")
+
+
+class UnknownPension(NotFound):
+    """The claim pays nothing over time, or there is none."""
+
+    code = "benefits.unknown-pension"
+    message = N_("There is no such pension.")
+
+
+class LifeProofNotTaken(Invalid):
+    """A proof of life is from nobody whose word is taken, or of a day that has not come."""
+
+    code = "benefits.life-proof-not-taken"
+    message = N_("A proof of life needs a day that has come, and one of these sources: {sources}.")

@@ -20,6 +20,7 @@ CREDIT_KINDS = (
             "reversal-difference",
             "due-to-party",
             "forfeitures",
+            "pension-pool",
         }
     )
     | MEMBERS_KINDS
@@ -123,6 +124,16 @@ class EventKind(IntEnum):
     MENU_REQUEST_CLOSED = 182
     MESSAGE_WANTED = 183
     LANGUAGE_CHOSEN = 184
+    PENSION_SCHEDULED = 200
+    PENSION_PAYEE_NAMED = 201
+    PAYROLL_PROPOSED = 202
+    PAYROLL_APPROVED = 203
+    PAYROLL_REJECTED = 204
+    PENSIONS_DUE = 205
+    LIFE_PROVEN = 206
+    PENSION_STOPPED = 207
+    PENSION_RESUMED = 208
+    OVERPAYMENT_RECOVERED = 209
 
     @property
     def label(self) -> str:

@@ -115,6 +115,7 @@ def filled(path: str) -> str:
         member="500000000009",
         notice="1",
         request_id="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
+        payroll="1",
         payout="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
         statement="1",
     )

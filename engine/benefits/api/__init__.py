@@ -2,5 +2,7 @@
 
 from engine.benefits.api.claiming import AvailableController, ClaimController
 from engine.benefits.api.paying import PayoutController
+from engine.benefits.api.payroll import PayrollController
+from engine.benefits.api.pensions import PensionController
 
-__all__ = ["AvailableController", "ClaimController", "PayoutController"]
+__all__ = ["AvailableController", "ClaimController", "PayoutController", "PayrollController", "PensionController"]

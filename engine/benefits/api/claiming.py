@@ -120,7 +120,11 @@ class BenefitClaim(Struct, frozen=True):
 
 
 class BenefitItem(Struct, frozen=True):
-    """One way to take money: how much now, or why not. `details` fill the reason: from which day, from which age."""
+    """One way to take money: how much now, or why not. `details` fill the reason: from which day, from which age.
+
+    What is paid later is paid in `instalments` (0: for life) from `first_due_on` on; `instalment` is each, where that is
+    fixed for good.
+    """
 
     kind: str
     rule: str
@@ -131,6 +135,9 @@ class BenefitItem(Struct, frozen=True):
     purposes: Mapping[str, list[str]]
     source: str
     assumption: str
+    instalments: int | None = None
+    instalment: str | None = None
+    first_due_on: date | None = None
 
 
 class Benefits(Struct, frozen=True):
@@ -303,6 +310,7 @@ class ClaimController(Controller):
             errors.ClaimDiffers,
             errors.ClaimMoneyGone,
             errors.PaymentsSuspended,
+            errors.ChoiceCoolingOff,
             SamePerson,
         ),
     )
@@ -386,6 +394,7 @@ def _major(minor: int, asset: Asset) -> str:
 
 
 def _way(one: Available, asset: Asset) -> BenefitItem:
+    later = one.schedule
     return BenefitItem(
         kind=one.kind,
         rule=one.rule.id,
@@ -396,6 +405,9 @@ def _way(one: Available, asset: Asset) -> BenefitItem:
         purposes=one.purposes,
         source=one.rule.source,
         assumption=one.rule.assumption,
+        instalments=later.instalments if later else None,
+        instalment=_major(later.amount, asset) if later and later.amount else None,
+        first_due_on=later.due_on(1) if later else None,
     )
 
 

@@ -84,7 +84,8 @@ class Approval(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name_seen: bool = False
 
 
-def _given(one: AccountAsked) -> AccountGiven:
+def given(one: AccountAsked) -> AccountGiven:
+    """Return an account as the use cases know it."""
     return AccountGiven(
         rail=one.rail,
         number=one.number,
@@ -141,7 +142,7 @@ class PayoutController(Controller):
             if not 0 < units < 2**53:
                 raise AmountNotPositive(field="amount")
             amounts[part.pot, part.origin] = amounts.get((part.pot, part.origin), 0) + units
-        accounts = tuple(map(_given, data.accounts))
+        accounts = tuple(map(given, data.accounts))
         async with db.unit_of_work(tenant.tenant_id) as session:
             found = await identity.members_by_number(session, keys, [data.member])
             if data.member not in found:
@@ -182,7 +183,7 @@ class PayoutController(Controller):
                 keys,
                 tenant,
                 receipt=int(data.receipt),
-                account=_given(data.account),
+                account=given(data.account),
                 name=data.payee,
                 actor=caller.actor,
             )

@@ -1,5 +1,9 @@
 """SQL of benefits, and the laws that they keep."""
 
-from engine.benefits.queries.laws import LAWS
+from engine.benefits.queries.laws import LAWS as _LAWS
+from engine.benefits.queries.payroll_laws import PAYROLL_LAWS
+from engine.ledger.rules import Law
+
+LAWS: tuple[Law, ...] = (*_LAWS, *PAYROLL_LAWS)
 
 __all__ = ["LAWS"]

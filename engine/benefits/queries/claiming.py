@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.rules import PaidIn
+from engine.benefits.rules.schedules import SchedulePlan
 from engine.ledger.rules import EventKind
 from engine.runtime.database import driver
 
@@ -26,7 +27,10 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 
 class TaxFacts(Struct, frozen=True, kw_only=True):
-    """What tax is worked out from again once units are sold: the ground, and what the pots held as it was decided."""
+    """What tax is worked out from again once units are sold: the ground, and what the pots held as it was decided.
+
+    `schedule` is what is paid later, `not_before` the first day on which the choice may be approved.
+    """
 
     ground: str
     held: int
@@ -36,6 +40,8 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     returned: int
     forfeited_to: str = ""
     topped_up_by: str = ""
+    schedule: SchedulePlan | None = None
+    not_before: date | None = None
 
 
 class Request(Struct, frozen=True, kw_only=True):

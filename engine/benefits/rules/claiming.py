@@ -13,7 +13,10 @@ from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
 from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable
 from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
 from engine.benefits.rules.history import Paid, SchemeYear
+from engine.benefits.rules.pensions import PensionRule
 from engine.benefits.rules.retirement import RetirementOptionRule, plan_retirement
+from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
+from engine.benefits.rules.survivors import GuaranteePeriodRule
 from engine.benefits.rules.taxes import ExitTaxRule, Tranche, attribute, withhold
 from engine.funds.rules import Movement
 from engine.kernel.amounts import Amount, Asset
@@ -21,6 +24,7 @@ from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.errors import EngineError
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figures
+from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
 
 ClaimKind = Literal["access", "retirement", "exit"]
@@ -57,6 +61,9 @@ class ClaimTerms:
     exits: Sequence[InForce[EarlyExitRule]] = ()
     taxes: Sequence[InForce[ExitTaxRule]] = ()
     limits: Sequence[InForce[TimeLimitRule]] = ()
+    pensions: Sequence[InForce[PensionRule]] = ()
+    guarantee: InForce[GuaranteePeriodRule] | None = None
+    tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +127,8 @@ class Claimant:
 class Granted:
     """What a claim takes, smallest units: `parts` become payable, `forfeited` leave the member for a role.
 
-    `top_up` is what a role adds, to the first part.
+    `top_up` is what a role adds, to the first part. `schedule` is what is paid later, and `not_before` the first day on
+    which the choice may be approved.
     """
 
     rule: str
@@ -130,6 +138,8 @@ class Granted:
     forfeited_to: str = ""
     top_up_minor: int = 0
     topped_up_by: str = ""
+    schedule: SchedulePlan | None = None
+    not_before: date | None = None
 
     @property
     def minor(self) -> int:
@@ -147,7 +157,10 @@ class Taxed:
 
 
 def missing_documents(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
-    """Return the documents that the purpose of a claim still lacks; until they are there it is not complete."""
+    """Return the documents that the purpose or the option of a claim still lacks; until they are there it is not complete."""
+    for option in terms.options:
+        if asked.kind == "retirement" and option.rule.id == asked.rule:
+            return tuple(one for one in option.rule.documents if one not in asked.documents)
     for found in terms.access:
         if asked.kind == "access" and found.rule.id == asked.rule:
             for purpose in found.rule.purposes:
@@ -190,7 +203,7 @@ def decide_claim(
 ) -> Granted:
     """Return what a claim takes.
 
-    A retirement option pays its lump sum; the rest stays for its later payments. An exit takes the whole account: what is
+    A retirement option pays its lump sum; the rest stays for its later payments, by a schedule. An exit takes the whole account: what is
     paid, and what is forfeited.
 
     Raises:
@@ -210,7 +223,7 @@ def decide_claim(
 class Available:
     """One way to take money, smallest units; None where it is not open, with the refusal's code and details.
 
-    `purposes` are those it is open for, each with the documents that it needs.
+    `purposes` are those it is open for, each with the documents that it needs. `schedule` is what it pays later.
     """
 
     kind: ClaimKind
@@ -220,6 +233,7 @@ class Available:
     reason: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
     purposes: Mapping[str, list[str]] = field(default_factory=dict)
+    schedule: SchedulePlan | None = None
 
 
 def available(
@@ -239,7 +253,9 @@ def available(
         found.append(_tried(terms, asked, access.rule, member, figures, year_of, asset, purposes))
     for option in terms.options:
         for ground in option.rule.grounds:
-            asked = Asked(kind="retirement", rule=option.rule.id, ground=ground)
+            asked = Asked(
+                kind="retirement", rule=option.rule.id, ground=ground, documents=frozenset(option.rule.documents)
+            )
             found.append(_tried(terms, asked, option.rule, member, figures, year_of, asset, {}))
     for early in terms.exits:
         asked = Asked(kind="exit", ground=early.rule.ground)
@@ -260,17 +276,18 @@ def _tried(
     only: str = "",
 ) -> Available | None:
     """Return what a way gives; None if another rule of the same ground decides today."""
-    minor, reason, details = None, "", {}
+    minor, reason, details, schedule = None, "", {}, None
     try:
         granted = decide_claim(terms, asked, member, figures, year_of, asset)
         if only and granted.rule != only:
             return None
-        minor = granted.minor
+        minor, schedule = granted.minor, granted.schedule
     except EngineError as error:
         reason, details = error.code, {name: str(value) for name, value in error.details.items()}
     return Available(
-        kind=asked.kind, rule=rule, ground=asked.ground, minor=minor, reason=reason, details=details, purposes=purposes
-    )
+        kind=asked.kind, rule=rule, ground=asked.ground, minor=minor, reason=reason, details=details, purposes=purposes,
+        schedule=schedule,
+    )  # fmt: skip
 
 
 def tax_of(
@@ -283,7 +300,9 @@ def tax_of(
     on: date,
     joined_on: date,
 ) -> Taxed:
-    """Return the tax on what is taken (> 0, at most what the tranches hold) on a ground; none where no rule names the ground."""
+    """Return the tax on what is taken (at most what the tranches hold) on a ground; none where no rule names the ground."""
+    if minor == 0:
+        return Taxed(tax_minor=0, returned_minor=0, rules=())
     found = [one for one in terms.taxes if ground in one.rule.on_grounds]
     if not found:
         taken = attribute("proportional", minor, tranches)
@@ -368,10 +387,25 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
         lump_bp=found.rule.most_lump_bp if asked.lump_bp is None else asked.lump_bp,
         years=asked.years or (instalments.least_years if instalments else 0),
     )
-    if plan.lump_minor == 0:
+    schedule = plan_schedule(
+        found,
+        plan,
+        terms.pensions,
+        terms.guarantee,
+        terms.tables,
+        on=member.on,
+        born_on=member.born_on,
+        sex=member.sex,
+    )
+    if plan.lump_minor == 0 and schedule is None:
         raise NothingAtOnce(option=asked.rule)
-    return _granted(
-        found.rule.id, consume(plan.lump_minor, member.holdings, found.rule.order), (terms.age.ref, found.ref)
+    cools = found.rule.cooling_off_days
+    return Granted(
+        rule=found.rule.id,
+        parts=consume(plan.lump_minor, member.holdings, found.rule.order).parts,
+        rules=(terms.age.ref, *(schedule.rules if schedule else (found.ref,))),
+        schedule=schedule,
+        not_before=None if cools is None else member.on + timedelta(days=cools),
     )
 
 

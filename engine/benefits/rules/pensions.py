@@ -105,7 +105,7 @@ def pension_payment(
         TableValueMissing, SeriesValueMissing: the table or the index says nothing for this case.
     """
     rule = found.rule
-    due = rounded(_exact(rule, case, figures, tables) * _index(rule, case, figures), rule.rounding)
+    due = rounded(exact_payment(rule, case, figures, tables), rule.rounding)
     least = None if rule.least is None else figures.amount(rule.least, case.on).units
     most = None if rule.most is None else figures.amount(rule.most, case.on).units
     if least is not None and due < least:
@@ -121,6 +121,13 @@ def pension_payment(
         reason="above-most" if above else "",
         rules=(found.ref,),
     )
+
+
+def exact_payment(
+    rule: PensionRule, case: PensionCase, figures: Figures, tables: Mapping[str, LookupTable]
+) -> Fraction:
+    """Return one payment of a pension before it is rounded and before its limits; raises as `pension_payment`."""
+    return _exact(rule, case, figures, tables) * _index(rule, case, figures)
 
 
 def payment_days(rule: PensionRule, started_on: date, count: int) -> tuple[date, ...]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.benefits.errors import LumpSumOutOfRange, NoSuchRule, OptionNotOpen, RestTooSmall, YearsOutOfRange
 from engine.benefits.rules.consuming import ConsumptionOrder, holdings_given, reachable
@@ -55,7 +55,8 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
     once below NGN 500,000, else programmed withdrawal or annuity; Ghana's retirement account: monthly or quarterly only;
     Mbao: all, or half and the rest monthly. It is open from `from_balance` on and below `below_balance`, of the money that
     `order` reaches. The lump sum is between `least_lump_bp` and `most_lump_bp`; the `rest` is taken as said. A rest that
-    gives less a period than `least_periodic` refuses the choice.
+    gives less a period than `least_periodic` refuses the choice. `documents`, such as a spouse's consent, must be there
+    before it is decided; for `cooling_off_days` days after that the member may still change the choice.
     """
 
     many: ClassVar[bool] = True
@@ -69,6 +70,8 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
     rest: Literal["none", "instalments", "annuity", "programmed-withdrawal", "fixed-pension"]
     instalments: InstalmentTerms | None = None
     least_periodic: Figure | None = None
+    documents: tuple[Code, ...] = ()
+    cooling_off_days: Annotated[int, Meta(ge=1, le=366, description="days, from 1 to 366")] | None = None
 
     def __post_init__(self) -> None:
         """Check that the shares leave a rest where there is one."""

@@ -13,7 +13,9 @@ from engine.benefits.service.claiming import (
     standing_of,
     withdraw_claim,
 )
+from engine.benefits.service.disbursing import carry_on_payrolls
 from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
+from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
 from engine.benefits.service.paying import (
     BANK,
     PAYEE_CHECKS,
@@ -30,7 +32,17 @@ from engine.benefits.service.paying import (
 from engine.benefits.service.paying import (
     find as payout_of,
 )
+from engine.benefits.service.payroll import (
+    Payroll,
+    approve_payroll,
+    find_payroll,
+    list_payrolls,
+    post_payroll,
+    propose_payroll,
+    reject_payroll,
+)
 from engine.benefits.service.refunding import refund
+from engine.benefits.service.scheduling import find_pension, list_pensions, name_payee
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
 
@@ -39,8 +51,10 @@ __all__ = [
     "PAYEE_CHECKS",
     "PAYOUTS",
     "BankRail",
+    "Guaranteed",
     "Payers",
     "PayoutFile",
+    "Payroll",
     "ReportRead",
     "Settlement",
     "Standing",
@@ -48,25 +62,38 @@ __all__ = [
     "add_documents",
     "approve",
     "approve_claim",
+    "approve_payroll",
     "carry_on_claims",
+    "carry_on_payrolls",
     "check_names",
     "check_operation",
     "file_payouts",
     "find_claim",
     "find_file",
     "find_payout",
+    "find_payroll",
+    "find_pension",
     "instruct",
     "list_claims",
     "list_payouts",
+    "list_payrolls",
+    "list_pensions",
     "missing_of",
+    "name_payee",
     "open_claim",
     "payout_of",
     "payout_operation",
+    "post_payroll",
+    "propose_payroll",
+    "prove_life",
     "read_report",
     "refund",
     "refuse",
     "reject_claim",
+    "reject_payroll",
+    "remaining_guaranteed",
     "settle_payouts",
     "standing_of",
+    "stop_pensions",
     "withdraw_claim",
 ]

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.access.rules import checked_by_other
 from engine.benefits.errors import (
     AlreadyClaimed,
+    ChoiceCoolingOff,
     ClaimDecided,
     ClaimDiffers,
     ClaimKeyReused,
@@ -25,10 +26,12 @@ from engine.benefits.errors import (
     NoBenefitAge,
     NoExit,
     NoPriceYet,
+    NothingAtOnce,
     PaymentsSuspended,
     UnknownClaim,
 )
 from engine.benefits.queries import claiming as queries
+from engine.benefits.queries import schedules
 from engine.benefits.queries.claiming import ClaimRow, LastPrice, Piece, Request, TaxFacts
 from engine.benefits.rules import (
     AccessRule,
@@ -40,8 +43,11 @@ from engine.benefits.rules import (
     EarlyExitRule,
     ExitTaxRule,
     Granted,
+    GuaranteePeriodRule,
     Holding,
+    PensionRule,
     RetirementOptionRule,
+    Taxed,
     TimeLimitRule,
     benefit_start,
     claim_due,
@@ -52,6 +58,7 @@ from engine.benefits.rules import (
     tranches_of,
 )
 from engine.benefits.rules.claiming import WITHDRAWAL
+from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
 from engine.funds.rules import FundsRule
@@ -126,6 +133,9 @@ async def standing_of(
             units[one.pot, one.origin, one.fund] = balance - sum(piece.units.get(one.fund, 0) for piece in pieces)
         else:
             cash[one.pot, one.origin] = balance - sum(piece.minor for piece in pieces)
+    for code in await schedules.reserved_codes(session, member.member_id, member.product):
+        one = chart[code]
+        cash.pop((one.pot, one.origin), None)
     units = {key: amount for key, amount in units.items() if amount > 0}
     prices = await queries.last_prices(session, sorted({fund for _, _, fund in units}), today) if units else {}
     for pot, origin, fund in units:
@@ -268,6 +278,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
         SamePerson: `actor` opened it.
         ClaimMoneyGone: the account no longer holds it.
         PaymentsSuspended: the member has died since.
+        ChoiceCoolingOff: the member may still choose otherwise.
     """
 
     async def once() -> ClaimRow:
@@ -277,10 +288,14 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             if digest != row.digest:
                 raise ClaimDiffers
             await _check_living(session, row)
+            await _check_cooled(session, tenant, row)
             checker = await ledger.actor_id(session, actor)
             wanted = _units_of(row)
             if not wanted:
-                return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
+                row = await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
+                if row.facts is not None and row.facts.schedule is not None:
+                    await begin_schedule(session, tenant, row, row.facts.schedule, actor=actor)
+                return row
             event_id = await _note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
             sale = await funds.sell(
                 session,
@@ -370,7 +385,10 @@ def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
         scheme_year_from=row.opened_on,
         benefit_from=row.opened_on,
     )
-    terms = ClaimTerms(access=tenant.rules(AccessRule, product=row.product, dates=dates))
+    terms = ClaimTerms(
+        access=tenant.rules(AccessRule, product=row.product, dates=dates),
+        options=tenant.rules(RetirementOptionRule, product=row.product, dates=dates),
+    )
     return missing_documents(terms, _asked(row))
 
 
@@ -397,6 +415,9 @@ def _terms(tenant: Tenant, member: MemberRef, claimant: Claimant) -> ClaimTerms:
         except NoBenefitAge:
             pass
     return ClaimTerms(
+        pensions=book.all_in_force(PensionRule, begins),
+        guarantee=book.in_force(GuaranteePeriodRule, begins),
+        tables=tenant.pack.tables,
         access=book.all_in_force(AccessRule, dates),
         age=age,
         options=book.all_in_force(RetirementOptionRule, begins),
@@ -443,6 +464,10 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
             row.kind != "access"
         ):
             raise AlreadyClaimed
+        if stands.is_unitised and granted.schedule is not None:
+            if not granted.minor:
+                raise NothingAtOnce(option=granted.rule)
+            granted = replace(granted, schedule=None)
         if stands.is_unitised and row.kind == "exit":
             _check_sold_whole(row, granted, stands)
     except EngineError as error:
@@ -453,6 +478,12 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
 async def _check_living(session: AsyncSession, row: ClaimRow) -> None:
     if await enrolment.suspended(session, [row.member_id]):
         raise PaymentsSuspended
+
+
+async def _check_cooled(session: AsyncSession, tenant: Tenant, row: ClaimRow) -> None:
+    not_before = row.facts.not_before if row.facts else None
+    if not_before is not None and await _today(session, tenant) < not_before:
+        raise ChoiceCoolingOff(day=not_before.isoformat())
 
 
 def _check_sold_whole(row: ClaimRow, granted: Granted, stands: Standing) -> None:
@@ -472,7 +503,7 @@ async def _grant(
     now: datetime,
 ) -> ClaimRow:
     claimant = stands.claimant
-    pots = sorted({one.pot for one in granted.parts})
+    pots = sorted(granted.schedule.terms.order.pots if granted.schedule else {one.pot for one in granted.parts})
     facts = TaxFacts(
         ground=_ground(row),
         held=sum(one.minor for one in claimant.holdings if one.pot in pots) + granted.top_up_minor,
@@ -482,17 +513,27 @@ async def _grant(
         returned=claimant.returned_from(pots),
         forfeited_to=granted.forfeited_to,
         topped_up_by=granted.topped_up_by,
+        not_before=granted.not_before,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
-    taxed = tax_of(
-        stands.terms,
-        facts.ground,
-        granted.minor,
-        tranches,
-        stands.figures,
-        on=claimant.on,
-        joined_on=claimant.joined_on,
-    )
+
+    def taxed_of(minor: int) -> Taxed:
+        return tax_of(
+            stands.terms,
+            facts.ground,
+            minor,
+            tranches,
+            stands.figures,
+            on=claimant.on,
+            joined_on=claimant.joined_on,
+        )
+
+    taxed = taxed_of(granted.minor)
+    if granted.schedule is not None:
+        rest = max(facts.held - granted.minor, 0)
+        later = taxed_of(granted.minor + rest).tax_minor - taxed.tax_minor
+        schedule = msgspec.structs.replace(granted.schedule, tax=max(later, 0), taxed=rest)
+        facts = msgspec.structs.replace(facts, schedule=schedule)
     clock = claim_due(stands.terms, now, zone=tenant.time_zone, calendar=tenant.pack.business_calendar)
     rules = (*granted.rules, *taxed.rules, *(() if clock is None else (clock[1].ref,)))
     due_on = None if clock is None else clock[0].last_day
@@ -522,6 +563,7 @@ async def _grant(
             "forfeited": str(row.forfeited),
             "due_on": "" if due_on is None else due_on.isoformat(),
             **{f"parts.{one.pot}.{one.origin}": str(one.minor) for one in granted.parts},
+            **_told_later(facts),
         },
     )
     (decision,) = await tenancy.record(session, tenant, [told])
@@ -530,6 +572,20 @@ async def _grant(
     await _note(session, tenant, EventKind.BENEFIT_DECIDED, row.member_id, actor, _facts(row), rules=rules)
     await queries.save_claim(session, row)
     return row
+
+
+def _told_later(facts: TaxFacts) -> dict[str, str]:
+    """Return what a determination says of later payments."""
+    later = facts.schedule
+    if later is None:
+        return {}
+    return {
+        "later.form": later.terms.form,
+        "later.first_due_on": later.due_on(1).isoformat(),
+        "later.instalments": str(later.instalments) if later.instalments else "for-life",
+        "later.amount": str(later.amount),
+        "later.rest": str(later.rest),
+    }
 
 
 async def _refuse(
@@ -702,6 +758,8 @@ def _digest(row: ClaimRow) -> str:
         "top_up": row.top_up,
         "parts": msgspec.to_builtins(row.parts),
     }
+    if row.facts is not None and row.facts.schedule is not None:
+        said["schedule"] = msgspec.to_builtins(row.facts.schedule)
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 

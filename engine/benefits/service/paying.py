@@ -7,7 +7,7 @@ transit until a statement shows it gone, or it comes home.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -215,7 +215,7 @@ async def instruct(
         account=account,
     )
     history = histories[digests[route.rail]]
-    least_bp, waits = _name_rule(rule, history)
+    least_bp, waits = name_rule(rule, history)
     state, match_bp = told_name(tenant, payload, least_bp) if waits else (NameState.NOT_ASKED, None)
     return await keep(
         session,
@@ -225,7 +225,7 @@ async def instruct(
         account_digest=digests[route.rail],
         least_match_bp=least_bp,
         name=(state, match_bp),
-        not_before=_not_before(rule, history, today),
+        not_before=not_before_of(rule, history, today),
         rules=route.rules,
         today=today,
         actor=actor,
@@ -330,7 +330,7 @@ def _unruled(accounts: Sequence[AccountGiven], total: int) -> Route:
     return Route(accounts[0].rail, total, 0, "", ())
 
 
-def _name_rule(rule: InForce[PayoutRouteRule] | None, history: AccountHistory) -> tuple[int, bool]:
+def name_rule(rule: InForce[PayoutRouteRule] | None, history: AccountHistory) -> tuple[int, bool]:
     """Return how alike names must be, and whether they are to be compared now."""
     check = rule.rule.name_check if rule else "before-first-payment"
     least = (rule.rule.least_match_bp if rule else LEAST_MATCH_BP) or 0
@@ -350,7 +350,8 @@ def compared(payload: Payload, holder: str, least_bp: int) -> tuple[NameState, i
     return name_state(match_bp, least_bp), match_bp
 
 
-def _not_before(rule: InForce[PayoutRouteRule] | None, history: AccountHistory, today: date) -> date | None:
+def not_before_of(rule: InForce[PayoutRouteRule] | None, history: AccountHistory, today: date) -> date | None:
+    """Return the first day on which an account may be paid; None where it need not cool off."""
     days = rule.rule.cooling_off_days if rule else None
     if not days or not history.other_was_paid or history.was_paid:
         return None
@@ -476,7 +477,8 @@ def account_of(payers: Payers, rail: str) -> str:
     raise RailNotJoined(rail=rail)
 
 
-async def _hand_over(session: AsyncSession, tenant: Tenant, payers: Payers, payload: Payload) -> None:
+def question_of(tenant: Tenant, payload: Payload) -> bytes:
+    """Return what the exchange keeps that sends a payout by a wallet's operator."""
     question = Question(
         wanted=PayoutRequest(
             reference=payload.payout_id,
@@ -487,12 +489,16 @@ async def _hand_over(session: AsyncSession, tenant: Tenant, payers: Payers, payl
         ),
         digest=payload.digest(),
     )
+    return msgspec.json.encode(question)
+
+
+async def _hand_over(session: AsyncSession, tenant: Tenant, payers: Payers, payload: Payload) -> None:
     is_new = await payers.exchanges.open(
         session,
         counterparty=payload.account.rail,
         operation=PAYOUTS,
         reference=payload.payout_id,
-        question=msgspec.json.encode(question),
+        question=question_of(tenant, payload),
     )
     assert is_new, payload.payout_id
 
@@ -509,9 +515,13 @@ async def entry_of(
     actor: str,
     rules: Sequence[str],
     claim: str,
+    now: datetime | None = None,
 ) -> Entry:
-    """Return the event of a step of a payout, which happens once: its number and that of the step are claimed."""
-    now = await ledger.scheme_now(session)
+    """Return the event of a step of a payout, which happens once: its number and that of the step are claimed.
+
+    `now` is the scheme's instant where that was asked for already.
+    """
+    now = now or await ledger.scheme_now(session)
     return Entry(
         member_id=payload.member_id,
         kind=kind,
