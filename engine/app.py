@@ -30,7 +30,13 @@ from engine.audit.api import LogController
 from engine.audit.rules.tables import Column, ExportTable
 from engine.benefits import queries as benefit_queries
 from engine.benefits import rules as benefit_rules
-from engine.benefits.api import AvailableController, ClaimController, PayoutController
+from engine.benefits.api import (
+    AvailableController,
+    ClaimController,
+    FeeRunController,
+    MemberFeesController,
+    PayoutController,
+)
 from engine.benefits.service import Payers
 from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
@@ -111,6 +117,7 @@ LAWS: Sequence[Law] = (
     *FUND_LAWS,
     *reconciliation_queries.LAWS,
     *benefit_queries.LAWS,
+    *benefit_queries.FEE_LAWS,
     *notice_queries.LAWS,
 )
 
@@ -341,6 +348,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             AvailableController,
             ClaimController,
             PayoutController,
+            FeeRunController,
+            MemberFeesController,
             PriceController,
             DealingController,
             ReconciliationController,

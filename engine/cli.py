@@ -38,6 +38,7 @@ from engine.app import (
 )
 from engine.audit import service as audit
 from engine.cli_claims import claims
+from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
@@ -102,6 +103,7 @@ for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
 app.add_typer(packs, name="pack")
 app.add_typer(claims, name="claims")
+app.add_typer(fees, name="fees")
 app.add_typer(payouts, name="payouts")
 app.add_typer(texts, name="texts")
 

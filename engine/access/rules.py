@@ -93,7 +93,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         ),
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
-        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.OPERATIONS_READ}),
+        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.FEES_PROPOSE, Permission.OPERATIONS_READ}),
         Role.PAYOUT_MAKER: frozenset(
             {Permission.PAYOUTS_READ, Permission.PAYOUTS_INSTRUCT, Permission.OPERATIONS_READ}
         ),
@@ -101,7 +101,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE, Permission.OPERATIONS_READ}
         ),
         Role.CLAIMS_OFFICER: _READS | {Permission.CLAIMS_OPEN},
-        Role.CLAIMS_CHECKER: _READS | {Permission.CLAIMS_APPROVE},
+        Role.CLAIMS_CHECKER: _READS | {Permission.CLAIMS_APPROVE, Permission.FEES_APPROVE},
         Role.RULES_MAKER: frozenset(
             {
                 Permission.FIGURES_PROPOSE,

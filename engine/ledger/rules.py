@@ -20,6 +20,8 @@ CREDIT_KINDS = (
             "reversal-difference",
             "due-to-party",
             "forfeitures",
+            "fees-payable",
+            "vat-payable",
         }
     )
     | MEMBERS_KINDS
@@ -110,6 +112,11 @@ class EventKind(IntEnum):
     MATCH_REJECTED = 152
     MATCH_RECEIVED = 153
     MATCH_SHARED = 154
+    FEES_PROPOSED = 185
+    FEES_APPROVED = 186
+    FEES_REJECTED = 187
+    FEES_TAKEN = 188
+    FEES_REFUNDED = 189
 
     @property
     def label(self) -> str:
