@@ -18,13 +18,13 @@ create unique index fee_runs_open on fee_runs (tenant_id, product) where state i
 create index fee_runs_leaving on fee_runs (tenant_id, product, member_id) where left_on is not null;
 
 -- The ranges of members a run is counted and taken by: the unit of resumption. `digest` is of its lines; event_id is 0 until
--- it is taken, and stays 0 where nothing moved.
+-- it is taken, and stays 0 where nothing moved; sale_event is the one that put units up for it.
 create table fee_ranges (
-  first_member bigint not null, last_member bigint not null, event_id bigint not null default 0,
+  first_member bigint not null, last_member bigint not null, event_id bigint not null default 0, sale_event bigint not null default 0,
   net bigint not null default 0, vat bigint not null default 0, arrears bigint not null default 0,
   taken bigint not null default 0, owed bigint not null default 0, waived bigint not null default 0,
   tenant_id int not null, run_no int not null, range_no int not null, members int not null default 0,
-  digest text not null default '', state text not null default 'planned' check (state in ('planned', 'counted', 'taken')),
+  digest text not null default '', state text not null default 'planned' check (state in ('planned', 'counted', 'selling', 'taken')),
   primary key (tenant_id, run_no, range_no), check (first_member <= last_member),
   foreign key (tenant_id, run_no) references fee_runs
 ) with (fillfactor = 80);

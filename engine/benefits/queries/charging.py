@@ -10,10 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.rules.charging import FeeTerms
+from engine.funds.rules import Conversion
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
 
+FEES = "fees"
+"""The party of accounts that hold a member's units while they are sold for fees, and what they brought."""
 MOST_MEMBERS = 10_000
 """How many members one range of a run holds, and one transaction counts or charges."""
 
@@ -84,6 +87,31 @@ class FeeCodes:
     receivable: int
     payable: Mapping[str, int]
     vat: int
+
+
+@dataclass(frozen=True, slots=True)
+class SellingCodes:
+    """Members' accounts of a product's units, side by side with those of units being sold for fees; funds' numbers by code."""
+
+    units: Sequence[int]
+    selling: Sequence[int]
+    funds: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrices:
+    """What units are worth by fund: floor(units × multiplier ÷ divisor) smallest units of money."""
+
+    funds: Sequence[str]
+    conversions: Sequence[Conversion]
+
+    def given(self) -> dict[str, object]:
+        """Return them as a statement takes them."""
+        return {
+            "funds": list(self.funds),
+            "multipliers": [one.multiplier for one in self.conversions],
+            "divisors": [one.divisor for one in self.conversions],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +242,21 @@ select x.member_id, e.business_date as effective, sum(s.sign * x.amount)::bigint
  where %(needed)s and x.member_id between %(first)s and %(last)s and e.business_date <= %(on)s
  group by 1, 2
 """
+# The same of a product in funds, as of the day alone: units at their fund's last price, each account rounded down.
+_UNIT_MOVES = """
+create temporary table fee_moves on commit drop as
+select z.member_id, %(on)s::date as effective,
+       sum(case z.fund when '' then z.minor else floor_units(greatest(z.minor, 0), p.multiplier, p.divisor) end)::bigint as minor
+  from (select x.member_id, s.code, c.fund, sum(s.sign * x.amount)::bigint as minor
+          from transfers x
+          join events e on e.event_id = x.event_id and e.member_id in (x.member_id, %(house)s)
+          cross join lateral (values (x.credit, 1), (x.debit, -1)) s(code, sign)
+          join chart c on c.tenant_id = x.tenant_id and c.code = s.code and c.kind in ('cash', 'units') and c.product = %(product)s
+         where %(needed)s and x.member_id between %(first)s and %(last)s and e.business_date <= %(on)s
+         group by 1, 2, 3) z
+  left join unnest(%(funds)s::text[], %(multipliers)s::bigint[], %(divisors)s::bigint[]) p(fund, multiplier, divisor) on p.fund = z.fund
+ group by 1
+"""
 _ASSETS = """
 create temporary table fee_assets on commit drop as
 select m.member_id, m.joined_on, m.left_on, coalesce(a.minor, 0) as assets
@@ -303,10 +346,12 @@ select c.member_id, -c.net, -c.vat, 0, %(t)s, %(run)s, c.period_from, c.fee
 """
 
 
-async def count_range(session: AsyncSession, run: FeeRun, range_no: int, members: tuple[int, int]) -> int:
+async def count_range(
+    session: AsyncSession, run: FeeRun, range_no: int, members: tuple[int, int], prices: UnitPrices | None
+) -> int:
     """Note what each of the members is due by each fee of the run, one after the other so that caps hold over all of them.
 
-    Returns how many members are due anything.
+    Units are worth their prices, where the product is in funds. Returns how many members are due anything.
     """
     connection = await driver(session)
     tenant = session.info["tenant_id"]
@@ -318,7 +363,8 @@ async def count_range(session: AsyncSession, run: FeeRun, range_no: int, members
         await connection.execute(_GIVEN_BACK, given)
     else:
         given["needed"] = any(one.needs_assets for one in run.terms)
-        for step in (_MEMBERS, _MOVES, _ASSETS):
+        given |= {} if prices is None else prices.given()
+        for step in (_MEMBERS, _MOVES if prices is None else _UNIT_MOVES, _ASSETS):
             await connection.execute(step, given)
         await connection.execute("analyze fee_members, fee_moves, fee_assets")
         for one in run.terms:
@@ -423,16 +469,44 @@ async def finish_run(session: AsyncSession, run_no: int) -> None:
 
 _HOLD = """
 select count(*) from (
-  select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'cash' and c.product = %(product)s
+  select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.product = %(product)s
+     and (c.kind, c.party) in (('cash', ''), ('units', ''), ('payable', %(party)s))
    where b.member_id in (select member_id from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s)
    order by b.member_id, b.code for no key update of b) held
 """
 _HELD = """
 create temporary table fee_held on commit drop as
-select b.member_id, b.code, c.pot, c.origin, b.credits - b.debits as free
-  from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'cash' and c.product = %(product)s
+select b.member_id, b.code, c.pot, c.origin, b.credits - b.debits as free, false as is_credit
+  from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.product = %(product)s
+   and (c.kind, c.party) = (%(kind)s, case %(kind)s when 'payable' then %(party)s else '' end)
  where b.credits > b.debits and b.member_id between %(first)s and %(last)s
    and b.member_id in (select member_id from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s)
+"""
+# What units are worth, and what is left of what units brought for fees before, which is used first.
+_HELD_IN_UNITS = """
+create temporary table fee_held on commit drop as
+select b.member_id, b.code, c.pot, c.origin, case c.kind when 'units' then floor_units(b.credits - b.debits, p.multiplier, p.divisor) else b.credits - b.debits end as free,
+       case c.kind when 'units' then b.credits - b.debits else 0 end as units, c.kind = 'payable' as is_credit, coalesce(p.multiplier, 1) as multiplier,
+       coalesce(p.divisor, 1) as divisor, c.fund
+  from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.product = %(product)s
+   and (c.kind, c.party) in (('units', ''), ('payable', %(party)s))
+  left join unnest(%(funds)s::text[], %(multipliers)s::bigint[], %(divisors)s::bigint[]) p(fund, multiplier, divisor) on p.fund = c.fund
+ where b.credits > b.debits and b.member_id between %(first)s and %(last)s
+   and b.member_id in (select member_id from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s)
+"""
+_CREDIT_LESS = """
+update fee_held h set free = greatest(h.free - l.net - l.vat - l.arrears, 0) from fee_lines l
+ where h.is_credit and l.run_no = %(run)s and l.fee = %(fee)s and l.member_id = h.member_id and h.pot = any(%(pots)s) and h.origin = any(%(origins)s)
+"""
+_UP_OF = """
+create temporary table units_put_up on commit drop as
+select p.member_id, h.code as units_code, s.code as selling_code, f.fund_id,
+       least(ceil(p.minor::numeric * h.divisor / h.multiplier), h.units - p.keeps)::bigint as units
+  from (select member_id, code, sum(minor)::bigint as minor, bool_or(fee = any(%(keeping)s))::int as keeps from fee_parts group by 1, 2) p
+  join fee_held h on h.member_id = p.member_id and h.code = p.code
+  join unnest(%(unit_codes)s::int[], %(selling_codes)s::int[]) s(units_code, code) on s.units_code = h.code
+  join unnest(%(numbered)s::text[], %(numbers)s::int[]) f(fund, fund_id) on f.fund = h.fund
+ where least(ceil(p.minor::numeric * h.divisor / h.multiplier), h.units - p.keeps) > 0
 """
 _PARTS_OF = """
 create temporary table fee_parts (
@@ -450,25 +524,32 @@ create temporary table fee_settled (
 _PARTS = """
 insert into fee_parts
 with held as (
-  select h.member_id, h.code, p.n as pot_no, o.n as origin_no, h.free
+  select h.member_id, h.code, p.n as pot_no, o.n as origin_no, h.free, h.is_credit
     from fee_held h join unnest(%(pots)s::text[]) with ordinality p(pot, n) using (pot)
     join unnest(%(origins)s::text[]) with ordinality o(origin, n) using (origin) where h.free > 0),
 wanted as (
-  select w.member_id, case when h.free >= w.due then w.due when %(takes)s then h.free else 0 end as minor, h.free
+  select w.member_id, greatest(case when h.room >= w.due then w.due when %(takes)s then h.room else 0 end - h.credit, 0) as minor, h.free
     from (select member_id, net + vat + arrears as due from fee_lines
            where run_no = %(run)s and fee = %(fee)s and member_id between %(first)s and %(last)s) w
-    join (select member_id, sum(free)::bigint as free from held group by 1) h using (member_id)),
+    join (select member_id, coalesce(sum(free) filter (where not is_credit), 0)::bigint as free, coalesce(sum(free) filter (where is_credit), 0)::bigint as credit,
+                 greatest(sum(free) - %(keeps)s, 0)::bigint as room
+            from held group by 1) h using (member_id)),
 pots as (
   select w.member_id, h.pot_no, {shared} as minor, h.free
-    from wanted w join (select member_id, pot_no, sum(free)::bigint as free from held group by 1, 2) h using (member_id)
+    from wanted w join (select member_id, pot_no, sum(free)::bigint as free from held where not is_credit group by 1, 2) h using (member_id)
    where w.minor > 0 window before as (partition by h.member_id order by h.pot_no), whole as (partition by h.member_id),
          largest as (partition by h.member_id order by mod(w.minor::numeric * h.free, w.free) desc, h.pot_no)),
 origins as (
-  select h.member_id, h.code, h.pot_no, h.origin_no, {shared_within} as minor
-    from pots w join held h using (member_id, pot_no)
+  select h.member_id, h.pot_no, h.origin_no, {shared_within} as minor, h.free
+    from pots w join (select member_id, pot_no, origin_no, sum(free)::bigint as free from held where not is_credit group by 1, 2, 3) h using (member_id, pot_no)
    where w.minor > 0 window before as (partition by h.member_id, h.pot_no order by h.origin_no), whole as (partition by h.member_id, h.pot_no),
-         largest as (partition by h.member_id, h.pot_no order by mod(w.minor::numeric * h.free, w.free) desc, h.origin_no))
-select member_id, sum(minor) over (partition by member_id order by pot_no, origin_no) - minor, minor, code, %(fee)s from origins where minor > 0
+         largest as (partition by h.member_id, h.pot_no order by mod(w.minor::numeric * h.free, w.free) desc, h.origin_no)),
+codes as (                                                            -- of several funds, each in proportion
+  select h.member_id, h.code, h.pot_no, h.origin_no, {pro_rata} as minor
+    from origins w join held h using (member_id, pot_no, origin_no)
+   where w.minor > 0 and not h.is_credit window whole as (partition by h.member_id, h.pot_no, h.origin_no),
+         largest as (partition by h.member_id, h.pot_no, h.origin_no order by mod(w.minor::numeric * h.free, w.free) desc, h.code))
+select member_id, sum(minor) over (partition by member_id order by pot_no, origin_no, code) - minor, minor, code, %(fee)s from codes where minor > 0
 """
 _IN_ORDER = "greatest(least(h.free, w.minor - (sum(h.free) over before - h.free)), 0)::bigint"
 _PRO_RATA = """(div(w.minor::numeric * h.free, w.free)
@@ -562,6 +643,79 @@ returning r.taken, r.owed, r.waived
 """
 
 
+async def put_up_range(
+    session: AsyncSession, run: FeeRun, members: tuple[int, int], prices: UnitPrices, codes: SellingCodes
+) -> bool:
+    """Gather in `units_put_up` the units of a range that are worth what its lines say; return whether there are any."""
+    connection = await driver(session)
+    given: dict[str, object] = {
+        "run": run.run_no, "product": run.product, "first": members[0], "last": members[1], "party": FEES, "kind": "units",
+        "keeping": [one.fee for one in run.terms if not one.may_empty], "unit_codes": list(codes.units), "selling_codes": list(codes.selling),
+        "numbered": list(codes.funds), "numbers": list(codes.funds.values()), **prices.given(),
+    }  # fmt: skip
+    for step in (_HOLD, _HELD_IN_UNITS, _PARTS_OF):
+        await connection.execute(step, given)
+    await connection.execute("create index on fee_parts (member_id, fee)")
+    await connection.execute("analyze fee_held")
+    for one in run.terms:
+        own = await _consume(connection, one, given)
+        await connection.execute(_CREDIT_LESS, own)
+    await connection.execute(_UP_OF, given)
+    cursor = await connection.execute("select exists (select from units_put_up)")
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def note_put_up(
+    session: AsyncSession, run: FeeRun, range_no: int, posting: FeePosting | None, event_id: int
+) -> None:
+    """Note that a range waits until its units are sold, and write the event that put them up, if any were."""
+    if posting is not None:
+        entry = Entry(
+            member_id=-session.info["tenant_id"],
+            kind=EventKind.UNITS_PUT_UP,
+            business_date=posting.day,
+            actor=posting.actor,
+            pack=posting.pack,
+            decision=posting.decision,
+            body={**posting.facts, "range": range_no},
+        )
+        await ledger.write_gathered_event(session, event_id, entry)
+    await session.execute(
+        text("update fee_ranges set state = 'selling', sale_event = :e where run_no = :run and range_no = :range"),
+        {"e": event_id, "run": run.run_no, "range": range_no},
+    )
+
+
+async def next_event(session: AsyncSession) -> int:
+    """Return the number of an event that a statement over many members will write."""
+    found = await session.scalar(text("select next_batch_id()"))
+    assert found is not None
+    return int(found)
+
+
+async def sold_ranges(session: AsyncSession, run_no: int) -> list[int]:
+    """Return the numbers of a run's ranges whose units are all sold."""
+    rows = await session.execute(
+        text("""select g.range_no from fee_ranges g where g.run_no = :run and g.state = 'selling' and not exists (
+                  select from sales s where s.member_id between g.first_member and g.last_member and s.event_id = g.sale_event
+                     and not exists (select from sale_ranges r where r.dealing_id = s.dealing_id and r.fund_id = s.fund_id
+                                        and s.member_id between r.first_member and r.last_member and r.event_id <> 0))
+                 order by 1"""),
+        {"run": run_no},
+    )
+    return [row.range_no for row in rows]
+
+
+async def selling_runs(session: AsyncSession) -> list[int]:
+    """Return the numbers of approved runs that wait for the sale of units."""
+    rows = await session.execute(
+        text("""select run_no from fee_runs r where state = 'approved' and exists (
+                  select from fee_ranges g where g.run_no = r.run_no and g.state = 'selling') order by 1""")
+    )
+    return [row.run_no for row in rows]
+
+
 async def take_range(
     session: AsyncSession, run: FeeRun, range_no: int, members: tuple[int, int], posting: FeePosting
 ) -> int:
@@ -574,6 +728,7 @@ async def take_range(
     given: dict[str, object] = {
         "t": tenant, "house": -tenant, "run": run.run_no, "product": run.product, "year": run.year_from, "range": range_no,
         "first": members[0], "last": members[1], "corrects": run.corrects, "receivable": posting.codes.receivable,
+        "party": FEES, "kind": "payable" if any(one.taken_from == "units" for one in run.terms) else "cash",
         "vat": posting.codes.vat, "fees": list(posting.codes.payable), "payables": list(posting.codes.payable.values()),
     }  # fmt: skip
     await connection.execute(_HOLD, given)
@@ -584,7 +739,7 @@ async def take_range(
         await connection.execute("create index on fee_parts (member_id, fee)")
         await connection.execute("analyze fee_held")
         for one in run.terms:
-            await _settle(connection, one, given)
+            await connection.execute(_SETTLED, await _consume(connection, one, given))
         await connection.execute("analyze fee_parts, fee_settled")
         moves = "select exists (select from fee_settled where taken > 0 or net + vat > 0)"
     else:
@@ -622,18 +777,21 @@ async def take_range(
     return paid
 
 
-async def _settle(connection: AsyncConnection, one: FeeTerms, given: Mapping[str, object]) -> None:
+async def _consume(connection: AsyncConnection, one: FeeTerms, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Share out what a fee takes of `fee_held` among accounts, into `fee_parts`; return what its statements are given."""
     own = {
         **given, "fee": one.fee, "pots": list(one.pots), "origins": list(one.origins), "takes": one.when_short == "take-what-is-there",
+        # What units were sold for it brought is a fee's whole; the last unit was kept before.
+        "keeps": int(not one.may_empty and given["kind"] != "payable"),
         "owes": one.taken_from == "billed" or one.when_short == "owe",
         "vat_numerator": one.vat_numerator, "vat_denominator": one.vat_denominator,
     }  # fmt: skip
     if one.taken_from != "billed":
         shared = {"in-order": _IN_ORDER, "pro-rata": _PRO_RATA}
-        parts = _PARTS.format(shared=shared[one.pots_by], shared_within=shared[one.origins_by])
+        parts = _PARTS.format(shared=shared[one.pots_by], shared_within=shared[one.origins_by], pro_rata=_PRO_RATA)
         await connection.execute(parts, own)
         await connection.execute(_LESS, own)
-    await connection.execute(_SETTLED, own)
+    return own
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ FEE_LAWS: tuple[Law, ...] = (
         "what a run's events moved out of a member's account, or back into it, is what its charges say was taken",
         """
         with moved as (
-          select x.member_id, r.run_no, sum(case when d.kind = 'cash' then x.amount else -x.amount end)::bigint as minor
+          select x.member_id, r.run_no, sum(case when d.kind in ('cash', 'payable') then x.amount else -x.amount end)::bigint as minor
             from fee_ranges r join transfers x on x.event_id = r.event_id and x.member_id > 0
             join chart d on d.tenant_id = x.tenant_id and d.code = x.debit
            where r.event_id <> 0 group by 1, 2),

@@ -73,6 +73,7 @@ class FeeTerms(Struct, frozen=True, kw_only=True):
     pots_by: Literal["in-order", "pro-rata"]
     origins: tuple[str, ...]
     origins_by: Literal["in-order", "pro-rata"]
+    may_empty: bool
     when_short: Literal["take-what-is-there", "waive", "owe"]
 
     @property
@@ -160,6 +161,7 @@ def fee_terms(
         pots_by=rule.order.pots_by if rule.order else "in-order",
         origins=rule.order.origins if rule.order else (),
         origins_by=rule.order.origins_by if rule.order else "in-order",
+        may_empty=rule.may_empty,
         when_short=rule.when_short,
     )
 

@@ -10,7 +10,15 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from engine.benefits.errors import FeeNotCovered, NoSuchRule
-from engine.benefits.rules.consuming import Consumed, ConsumptionOrder, Holding, consume, holdings_given, remaining
+from engine.benefits.rules.consuming import (
+    Consumed,
+    ConsumptionOrder,
+    Holding,
+    consume,
+    holdings_given,
+    reachable,
+    remaining,
+)
 from engine.benefits.rules.parameters import Months, Percent, percent_of
 from engine.funds.rules import Given, in_major
 from engine.kernel.amounts import Amount
@@ -58,6 +66,7 @@ class FeeRule(Rule, tag="fee", frozen=True, kw_only=True):
     several fees meet too little money, the lower `rank` goes first, and this one takes what is there, is waived, is owed
     whole until there is enough, or stops the act (`when_short`). `assets_on` "each-day" charges what was there at the end
     of each day of the period, a day's part each, rounded once. `vat` is percent of the fee, and comes on top of it.
+    Unless it `may_empty` what it is taken from, the last smallest unit of that stays.
     """
 
     many: ClassVar[bool] = True
@@ -77,6 +86,7 @@ class FeeRule(Rule, tag="fee", frozen=True, kw_only=True):
     part_period: Literal["whole", "days", "nothing"]
     taken_from: Literal["contribution", "cash", "units", "billed"]
     order: ConsumptionOrder | None = None
+    may_empty: bool = False
     rank: Annotated[int, Meta(ge=1, le=99, description="a number from 1 to 99, the lowest first")]
     when_short: Literal["take-what-is-there", "waive", "owe", "refuse"]
     rounding: Rounding
@@ -97,6 +107,8 @@ class FeeRule(Rule, tag="fee", frozen=True, kw_only=True):
             raise ValueError('a fee applies by "event" or "scheme-year"')
         if self.assets_on == "each-day" and (self.percent_of != "assets" or self.charged not in PERIODS):
             raise ValueError('assets_on = "each-day" needs percent of assets, charged for a period')
+        if self.assets_on == "each-day" and self.taken_from == "units":
+            raise ValueError('assets_on = "each-day" is not served for money in funds')
 
     @property
     def vat_share(self) -> Fraction:
@@ -276,9 +288,10 @@ def take_fees(
             there = Consumed((), max(due.minor - contribution_minor, 0))
             paid = min(due.minor, contribution_minor)
         else:
-            there = consume(due.minor, holdings, rule.order)
+            room = max(reachable(holdings, rule.order) - (not rule.may_empty), 0)
+            there = consume(min(due.minor, room), holdings, rule.order)
             paid = there.minor
-        if there.short_minor and rule.when_short != "take-what-is-there":
+        if paid < due.minor and rule.when_short != "take-what-is-there":
             if rule.when_short == "refuse":
                 raise FeeNotCovered(fee=rule.id)
             taken.append(FeeTaken(due, 0, due.minor if rule.when_short == "owe" else 0, ()))

@@ -3,6 +3,7 @@
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
 from engine.benefits.service.charging import (
     approve_fees,
+    carry_on_fees,
     fees_of,
     find_fee_run,
     list_fee_runs,
@@ -58,6 +59,7 @@ __all__ = [
     "approve_claim",
     "approve_fees",
     "carry_on_claims",
+    "carry_on_fees",
     "check_names",
     "check_operation",
     "fees_of",

@@ -1,6 +1,7 @@
 """Fees: what falls due on a day is counted for every member at once, approved by a second person, and taken by ranges."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
@@ -8,14 +9,33 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
-from engine.benefits.errors import FeeRunChanged, FeeRunDecided, FeeRunOpen, FeeTooSoon, NoFeeDue, UnknownFeeRun
+from engine.benefits.errors import (
+    FeeRunChanged,
+    FeeRunDecided,
+    FeeRunOpen,
+    FeeTooSoon,
+    NoFeeDue,
+    NoPriceYet,
+    UnknownFeeRun,
+)
 from engine.benefits.queries import charging as queries
-from engine.benefits.queries.charging import FeeCodes, FeePosting, FeeRun, MemberFee, NewRun
+from engine.benefits.queries import claiming as claiming_queries
+from engine.benefits.queries.charging import (
+    FeeCodes,
+    FeePosting,
+    FeeRun,
+    MemberFee,
+    NewRun,
+    SellingCodes,
+    UnitPrices,
+)
 from engine.benefits.rules.charging import SERVED, FeeTerms, fee_terms, period_of
 from engine.benefits.rules.fees import FeeCapRule, FeeRule
-from engine.funds.rules import FundsRule
+from engine.funds import service as funds
+from engine.funds.rules import Conversion, FundsRule
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
+from engine.kernel.prices import Price
 from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
 from engine.ledger import service as ledger
@@ -23,6 +43,7 @@ from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
 from engine.tenancy.service import Tenant, figures_for
 
+_ACTOR = "system:fees"
 Progress = Callable[[int], None]
 
 
@@ -127,11 +148,14 @@ async def approve_fees(
     """Let a run be taken, as a second person who has seen what `digest` is of; a run that stopped while it was taken goes on.
 
     Each member pays out of the pots and origins that the fee names, by the fees' ranks, never below zero. What there is no
-    money for is waived or owed as the fee says: Dr cash / Cr fees-payable and vat-payable, or Dr fees-receivable.
+    money for is waived or owed as the fee says: Dr cash / Cr fees-payable and vat-payable, or Dr fees-receivable. Where money
+    is in funds, as many units as are worth the fees at the last price are put up for the open dealing, and the fees are taken
+    from what they bring (`carry_on_fees`); what is over pays the next ones.
 
     Raises:
         UnknownFeeRun, FeeRunDecided, FeeRunChanged: there is none, it is done or rejected, or its lines are others.
         SamePerson: `actor` proposed it.
+        NoDealingRule, NoPriceYet: units cannot be sold.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         run = await _found(session, run_no, hold=True)
@@ -144,12 +168,20 @@ async def approve_fees(
             event = await _note(session, tenant, EventKind.FEES_APPROVED, run, actor)
             checker = await ledger.actor_id(session, actor)
             await queries.decide_run(session, run_no, state="approved", checker=checker, event_id=event)
-        ranges = await queries.ranges_in(session, run_no, "counted")
-    for number in ranges:
-        progress(await _take(db, tenant, run, number, actor))
+    return await _carry_on(db, tenant, run, actor, progress)
+
+
+async def carry_on_fees(db: Database, tenant: Tenant) -> int:
+    """Take the fees of runs whose units are sold by now; return how many runs are done by it.
+
+    May be stopped and run again, and run twice at once.
+    """
+    done = 0
     async with db.unit_of_work(tenant.tenant_id) as session:
-        await queries.finish_run(session, run_no)
-        return await _found(session, run_no)
+        runs = [await _found(session, number) for number in await queries.selling_runs(session)]
+    for run in runs:
+        done += (await _carry_on(db, tenant, run, _ACTOR, lambda _: None)).state == "done"
+    return done
 
 
 async def reject_fees(session: AsyncSession, tenant: Tenant, run_no: int, digest: str, *, actor: str) -> FeeRun:
@@ -224,7 +256,8 @@ async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress
             members = await queries.hold_range(session, run.run_no, number, "planned")
             if members is None:
                 return 0
-            return await queries.count_range(session, run, number, members)
+            prices = await _prices(session, tenant, run, run.charged_on)
+            return await queries.count_range(session, run, number, members, prices)
 
     async with db.unit_of_work(tenant.tenant_id) as session:
         ranges = await queries.ranges_in(session, run.run_no, "planned")
@@ -241,28 +274,105 @@ async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress
         return await _found(session, run.run_no)
 
 
-async def _take(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: str) -> int:
-    money = tenant.asset.symbol
-
-    async def once() -> int:
+async def _carry_on(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress: Progress) -> FeeRun:
+    """Do what can be done of an approved run: put units up, take ranges that wait for nothing, and finish it."""
+    sells = _sells(run)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        ranges = await queries.ranges_in(session, run.run_no, "counted")
+    if sells:
+        for number in ranges:
+            await retry_transaction(partial(_put_up, db, tenant, run, number, actor))
         async with db.unit_of_work(tenant.tenant_id) as session:
-            members = await queries.hold_range(session, run.run_no, number, "counted")
-            if members is None:
-                return 0
-            payable = {one.fee: Account("fees-payable", money, run.product, party=one.payee) for one in run.terms}
-            owed, vat = Account("fees-receivable", money, run.product), Account("vat-payable", money, run.product)
-            codes = await ledger.account_codes(session, {*payable.values(), owed, vat})
-            posting = FeePosting(
-                day=run.charged_on,
-                actor=await ledger.actor_id(session, actor),
-                pack=tenant.pack_id,
-                decision=await ledger.decision_id(session, {"rules": run.rules}),
-                codes=FeeCodes(codes[owed], {fee: codes[account] for fee, account in payable.items()}, codes[vat]),
-                facts=_facts(run),
-            )
-            return await queries.take_range(session, run, number, members, posting)
+            ranges = await queries.sold_ranges(session, run.run_no)
+    for number in ranges:
+        progress(await retry_transaction(partial(_take, db, tenant, run, number, actor)))
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        await queries.finish_run(session, run.run_no)
+        return await _found(session, run.run_no)
 
-    return await retry_transaction(once)
+
+def _sells(run: FeeRun) -> bool:
+    """Return whether units are sold for a run before it is taken."""
+    return not run.corrects and any(one.taken_from == "units" for one in run.terms)
+
+
+async def _put_up(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: str) -> None:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        members = await queries.hold_range(session, run.run_no, number, "counted")
+        if members is None:
+            return
+        today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        into = await funds.open_for_sale(session, tenant, run.product, today)
+        prices = await _prices(session, tenant, run, today)
+        assert prices is not None, run
+        chart = await ledger.accounts_by_code(session)
+        own = {code: one for code, one in chart.items() if one.kind == "units" and one.product == run.product}
+        selling = {code: replace(one, kind="selling", party=queries.FEES) for code, one in own.items()}
+        codes = await ledger.account_codes(session, selling.values())
+        numbers = await funds.fund_numbers(session, sorted({one.fund for one in own.values()}))
+        both = SellingCodes(list(own), [codes[selling[code]] for code in own], numbers)
+        posting, event = None, 0
+        if await queries.put_up_range(session, run, members, prices, both):
+            event = await queries.next_event(session)
+            await funds.put_up_gathered(session, into, event)
+            rules = sorted({*run.rules, into.rule})
+            posting = replace(
+                await _posting(session, tenant, run, actor),
+                day=today,
+                decision=await ledger.decision_id(session, {"rules": rules}),
+            )
+        await queries.note_put_up(session, run, number, posting, event)
+
+
+async def _prices(session: AsyncSession, tenant: Tenant, run: FeeRun, on: date) -> UnitPrices | None:
+    """Return what units of a product in funds are worth on a day, None of another product.
+
+    Raises:
+        NoPriceYet: there are units of a fund without a price.
+    """
+    if tenant.rule(FundsRule, product=run.product, dates=Dates(on=on, joined_on=on)) is None:
+        return None
+    chart = await ledger.accounts_by_code(session)
+    held = sorted({one.fund for one in chart.values() if one.kind == "units" and one.product == run.product})
+    prices = await claiming_queries.last_prices(session, held, on)
+    for fund in held:
+        if fund not in prices:
+            raise NoPriceYet(fund=fund)
+    return UnitPrices(
+        held,
+        [
+            Conversion.selling_at(
+                Price(prices[fund].digits, prices[fund].scale),
+                amount_scale=tenant.asset.scale,
+                unit_scale=prices[fund].unit_scale,
+            )
+            for fund in held
+        ],
+    )
+
+
+async def _take(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: str) -> int:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        members = await queries.hold_range(session, run.run_no, number, "selling" if _sells(run) else "counted")
+        if members is None:
+            return 0
+        posting = await _posting(session, tenant, run, actor)
+        return await queries.take_range(session, run, number, members, posting)
+
+
+async def _posting(session: AsyncSession, tenant: Tenant, run: FeeRun, actor: str) -> FeePosting:
+    money = tenant.asset.symbol
+    payable = {one.fee: Account("fees-payable", money, run.product, party=one.payee) for one in run.terms}
+    owed, vat = Account("fees-receivable", money, run.product), Account("vat-payable", money, run.product)
+    codes = await ledger.account_codes(session, {*payable.values(), owed, vat})
+    return FeePosting(
+        day=run.charged_on,
+        actor=await ledger.actor_id(session, actor),
+        pack=tenant.pack_id,
+        decision=await ledger.decision_id(session, {"rules": run.rules}),
+        codes=FeeCodes(codes[owed], {fee: codes[account] for fee, account in payable.items()}, codes[vat]),
+        facts=_facts(run),
+    )
 
 
 def _facts(run: FeeRun) -> dict[str, object]:

@@ -61,8 +61,8 @@ def fee(name: str, *lines: str, order: str = OWN_FIRST, **over: str) -> str:
         "charged": '"year"', "payee": '"operator"', "part_period": '"whole"', "taken_from": '"cash"', "rank": "1",
         "when_short": '"take-what-is-there"', "rounding": '"half-up"',
     } | over  # fmt: skip
-    if known["taken_from"] == '"cash"':
-        known["order"] = order
+    if known["taken_from"] != '"billed"':
+        known = {"may_empty": "true", "order": order} | known
     return "\n".join(
         ["[[rule]]", 'kind = "fee"', f'id = "{name}"', COMMON, *(f"{k} = {v}" for k, v in known.items()), *lines, ""]
     )
@@ -267,6 +267,7 @@ def fee_rules(draw: st.DrawFn, number: int) -> str:
         part_period=f'"{draw(st.sampled_from(["whole", "days", "nothing"]))}"',
         taken_from=draw(st.sampled_from(['"cash"', '"cash"', '"cash"', '"billed"'])),
         rank=str(draw(st.integers(1, 3))),
+        may_empty=draw(st.sampled_from(["true", "false"])),
         when_short=f'"{draw(st.sampled_from(["take-what-is-there", "waive", "owe"]))}"',
         rounding=f'"{draw(st.sampled_from(["down", "up", "half-up", "half-even", "nearest-down"]))}"',
     )
