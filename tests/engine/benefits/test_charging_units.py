@@ -17,8 +17,10 @@ from engine.benefits.queries.charging import FeeRun
 from engine.benefits.queries.paying import payable_left
 from engine.funds.queries import LAWS as FUND_LAWS
 from engine.funds.service.selling import Units, sell
+from engine.identity.rules import MemberRef, MemberStatus
 from engine.ledger import queries as ledger_queries
 from engine.ledger import service as ledger
+from engine.reports.service import statement
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.rules.books import decode_book
@@ -221,3 +223,26 @@ async def test_a_run_that_stopped_between_selling_and_taking_goes_on(
     assert await service.carry_on_fees(scheme.db, scheme.tenant) == 0
     assert [await holds(scheme, one) for one in members] == [{("units", "own", ""): 390_560}] * 5
     assert not await broken(scheme)
+
+
+async def test_a_statement_says_what_fees_ever_took_and_what_is_left_of_their_units(scheme: Scheme) -> None:
+    scheme = with_rules(scheme, monthly())
+    (member,) = await invested(scheme, [100_000])
+    await approved(scheme)
+    await sold(scheme, "2023-05-03", "26.0000")
+    await service.carry_on_fees(scheme.db, scheme.tenant)
+
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        found = await statement(
+            session,
+            scheme.tenant,
+            MemberRef(member, PRODUCT, date(2023, 1, 1), "first", MemberStatus.ACTIVE),
+            number="1",
+            as_of=date(2023, 5, 3),
+        )
+
+    # 39,056 tenths of thousandths of a unit at 26, and 0.94 that the sold ones brought more than the fee.
+    totals = found.totals
+    assert (totals.charges_minor, found.uninvested_minor, totals.payable_minor) == (2_360, 94, 0)
+    assert totals.value_minor == 390_560 * 26 // 100 + 94
+    assert totals.gain_minor == totals.value_minor - 100_000
