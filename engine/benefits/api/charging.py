@@ -14,6 +14,7 @@ from engine.benefits import errors, service
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
 from engine.kernel.amounts import Amount, Asset
+from engine.kernel.errors import Invalid
 from engine.kernel.permissions import Permission
 from engine.kernel.series import SeriesValueMissing
 from engine.kernel.tables import TableValueMissing
@@ -30,14 +31,14 @@ Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 class FeesRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The product, and the last day of what is charged: the end of a day, month, quarter or scheme year.
 
-    `leaving` is the number of a member who leaves on that day, and alone is charged, by days. `keys` say in which rows of the
+    `leaving` is the number of a member who leaves on that day, and alone is charged, by days. `table_keys` say in which rows of the
     scheme's tables caps stand.
     """
 
     product: Annotated[Word, Meta(examples=["savings"])]
     date: Annotated[date, Meta(examples=["2024-03-31"])]
     leaving: Annotated[Word, Meta(examples=["100000000008"])] | None = None
-    keys: Annotated[dict[Word, Word], Meta(max_length=20, examples=[{"agency": "protean"}])] = {}
+    table_keys: Annotated[dict[Word, Word], Meta(max_length=20, examples=[{"agency": "protean"}])] = {}
 
 
 class FeesDecision(Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,9 +180,11 @@ class FeeRunController(Controller):
         keys: NamedDependency[FileKeyStore],
     ) -> FeeRunItem:
         """Count what members are due by the fees whose period ends that day, less what was charged for it before."""
+        if not 2000 <= data.date.year < 2100:
+            raise Invalid(field="date", reason="a year from 2000 to 2099 is needed")
         leaving = 0 if data.leaving is None else await _member(db, tenant, keys, data.leaving)
         run = await service.propose_fees(
-            db, tenant, data.product, data.date, actor=caller.actor, leaving=leaving, keys=data.keys
+            db, tenant, data.product, data.date, actor=caller.actor, leaving=leaving, keys=data.table_keys
         )
         return shown(run, tenant)
 
