@@ -14,7 +14,7 @@ FEES = "/v1/operations/fees"
     ("changed", "status", "code"),
     [
         ({}, 409, "benefits.fee-too-soon"),
-        ({"date": "9999-12-31"}, 422, "request.invalid"),
+        ({"date": "9999-12-31"}, 404, "benefits.no-fee-due"),
         ({"table_keys": {"": "protean"}}, 422, "request.invalid"),
         ({"table_keys": ["protean"]}, 422, "request.invalid"),
         ({"leaving": "100000000000"}, 404, "identity.unknown-member"),

@@ -14,7 +14,6 @@ from engine.benefits import errors, service
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
 from engine.kernel.amounts import Amount, Asset
-from engine.kernel.errors import Invalid
 from engine.kernel.permissions import Permission
 from engine.kernel.series import SeriesValueMissing
 from engine.kernel.tables import TableValueMissing
@@ -181,7 +180,7 @@ class FeeRunController(Controller):
     ) -> FeeRunItem:
         """Count what members are due by the fees whose period ends that day, less what was charged for it before."""
         if not 2000 <= data.date.year < 2100:
-            raise Invalid(field="date", reason="a year from 2000 to 2099 is needed")
+            raise errors.NoFeeDue(product=data.product, day=data.date.isoformat())
         leaving = 0 if data.leaving is None else await _member(db, tenant, keys, data.leaving)
         run = await service.propose_fees(
             db, tenant, data.product, data.date, actor=caller.actor, leaving=leaving, keys=data.table_keys

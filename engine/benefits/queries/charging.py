@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.rules.charging import FeeTerms
 from engine.funds.rules import Conversion
+from engine.kernel.rounding import Rounding
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
@@ -287,17 +288,17 @@ _SLICES = """coalesce((select sum((least(base, s.next) - s.start) * s.numerator)
   where s.start <= base), 0)"""
 _COUNTED = """
 insert into fee_lines (member_id, net, vat, arrears, tenant_id, run_no, period_from, fee)
-select member_id, net, rounded_ratio(net::numeric * %(vat_numerator)s, %(vat_denominator)s, %(rounding)s), arrears, %(t)s, %(run)s, %(since)s, %(fee)s
+select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fee)s
   from (
     select m.member_id, least(greatest(coalesce(c.net, 0) - coalesce(b.net, 0), 0){rooms})::bigint as net, coalesce(o.owed, 0) as arrears
       from fee_members m
       left join (
         select member_id, sum(case
                  when days = 0 or assets <= %(waived_up_to)s::bigint or %(on)s < joined_on + make_interval(months => %(waived_months)s) then 0
-                 else least(rounded_ratio(least(greatest({charge} * days, %(least)s::numeric * %(denominator)s * %(days)s),
-                                                %(most)s::numeric * %(denominator)s * %(days)s),
-                                          %(denominator)s::numeric * %(days)s, %(rounding)s), %(charge_most)s::bigint) end)::bigint as net
-          from (select k.*, {days} as days from ({cases}) k) k
+                 else least({rounded}, %(charge_most)s::bigint) end)::bigint as net
+          from (select k.*, least(greatest({charge} * days, %(least)s::numeric * %(denominator)s * %(days)s, 0),
+                                  %(most)s::numeric * %(denominator)s * %(days)s) as exact
+                  from (select k.*, {days} as days from ({cases}) k) k) k
          group by 1) c using (member_id)
       left join (select l.member_id, sum(l.net)::bigint as net from fee_lines l join fee_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no and r.state = 'done'
                   where l.fee = %(fee)s and l.period_from = %(since)s and l.member_id between %(first)s and %(last)s group by 1) b using (member_id)
@@ -306,6 +307,14 @@ select member_id, net, rounded_ratio(net::numeric * %(vat_numerator)s, %(vat_den
                   group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}) x
  where net + arrears > 0
 """
+# A whole number not below zero over one above it, rounded as `engine.kernel.rounding`; what a function does is not inlined.
+_ROUNDED: Mapping[Rounding, str] = {
+    "down": "div({num}, {den})",
+    "up": "div({num} + {den} - 1, {den})",
+    "half-up": "div(2 * {num} + {den}, 2 * {den})",
+    "half-even": "div(2 * {num} + {den}, 2 * {den}) - (mod(2 * {num} + {den}, 2 * {den}) = 0 and mod(div(2 * {num} + {den}, 2 * {den}), 2) = 1)::int",
+    "nearest-down": "div(2 * {num} + {den} - 1, 2 * {den})",
+}
 _YEAR = """
       left join (select member_id, sum(net)::bigint as net, sum(vat)::bigint as vat
                    from (select member_id, net, vat from fee_charges
@@ -386,7 +395,7 @@ async def _count(connection: AsyncConnection, one: FeeTerms, given: Mapping[str,
         "starts": starts, "nexts": [*starts[1:], 2**63 - 1], "flats": [step.flat for step in one.steps],
         "numerators": [step.numerator for step in one.steps], "denominator": one.denominator, "least": one.least, "most": one.most,
         "waived_up_to": one.waived_up_to, "waived_months": one.waived_months, "charge_most": one.charge_most,
-        "days": period_days if by_days else 1, "period_days": period_days, "rounding": one.rounding, "collects": one.taken_from != "billed",
+        "days": period_days if by_days else 1, "period_days": period_days, "collects": one.taken_from != "billed",
         "vat_numerator": one.vat_numerator, "vat_denominator": one.vat_denominator,
     }  # fmt: skip
     for number, cap in enumerate(one.year_caps):
@@ -410,7 +419,15 @@ async def _count(connection: AsyncConnection, one: FeeTerms, given: Mapping[str,
         (_ROOM_WITH_VAT if cap.includes_vat else _ROOM).format(n=number) for number, cap in enumerate(one.year_caps)
     )
     years = "".join(_YEAR.format(n=number) for number in range(len(one.year_caps)))
-    statement = _COUNTED.format(charge=charge, cases=cases, days=days, rooms=rooms, years=years)
+    statement = _COUNTED.format(
+        charge=charge,
+        cases=cases,
+        days=days,
+        rooms=rooms,
+        years=years,
+        rounded=_ROUNDED[one.rounding].format(num="exact", den="(%(denominator)s::numeric * %(days)s)"),
+        vat=_ROUNDED[one.rounding].format(num="(net::numeric * %(vat_numerator)s)", den="%(vat_denominator)s::numeric"),
+    )
     await connection.execute(statement, {**given, **own})
 
 
@@ -566,7 +583,8 @@ select member_id, charged_net, case when is_whole then vat else g - charged_net 
           from (select l.*, t.taken, least(t.taken, l.arrears) as paid, t.taken - least(t.taken, l.arrears) as g,
                        t.taken - least(t.taken, l.arrears) = l.net + l.vat or %(owes)s as is_whole
                   from fee_lines l
-                  cross join lateral (select coalesce((select sum(p.minor) from fee_parts p where p.member_id = l.member_id and p.fee = %(fee)s), 0)::bigint as taken) t
+                  left join (select member_id, sum(minor)::bigint as minor from fee_parts where fee = %(fee)s group by 1) p using (member_id)
+                  cross join lateral (select coalesce(p.minor, 0) as taken) t
                  where l.run_no = %(run)s and l.fee = %(fee)s and l.member_id between %(first)s and %(last)s) s) x
 """
 # An account pays what was owed before first, then the fee, then the tax on it: where these stretches of money meet its parts,
