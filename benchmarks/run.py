@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import allotment, deciding, http, matching, posting, previewing, storage
+from benchmarks import allotment, charging, deciding, http, matching, posting, previewing, storage
 from engine.runtime.settings import Settings
 
 BENCHMARKS: Mapping[str, Callable[[Settings, float], dict[str, Any]]] = {
@@ -12,6 +12,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings, float], dict[str, Any]]] = {
     "previewing": previewing.measure,
     "http": http.measure,
     "allotment": allotment.measure,
+    "fees": charging.measure,
     "matching": matching.measure,
     "storage": storage.measure,
 }

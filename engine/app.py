@@ -33,6 +33,8 @@ from engine.benefits import rules as benefit_rules
 from engine.benefits.api import (
     AvailableController,
     ClaimController,
+    FeeRunController,
+    MemberFeesController,
     PayoutController,
     PayrollController,
     PensionController,
@@ -368,6 +370,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             PayoutController,
             PayrollController,
             PensionController,
+            FeeRunController,
+            MemberFeesController,
             PriceController,
             DealingController,
             OrderFileController,

@@ -38,6 +38,7 @@ from engine.app import (
 )
 from engine.audit import service as audit
 from engine.cli_claims import claims
+from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_messages import messages
 from engine.cli_orders import import_confirmations, orders
@@ -108,6 +109,7 @@ app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
 app.add_typer(orders, name="orders")
 _groups["import"].command("confirmations")(import_confirmations)
+app.add_typer(fees, name="fees")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
 app.add_typer(pensions, name="pensions")

@@ -31,6 +31,7 @@ SCHEDULED = (
     "reconciliation.match_statements",
     "contributions.recompute_changes",
     "benefits.carry_on_claims",
+    "benefits.carry_on_fees",
     "benefits.settle_payouts",
 )
 """Jobs that come round for every tenant; a waiting one is not queued again."""

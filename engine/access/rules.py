@@ -94,7 +94,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         ),
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
-        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.OPERATIONS_READ}),
+        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.FEES_PROPOSE, Permission.OPERATIONS_READ}),
         Role.PAYOUT_MAKER: frozenset(
             {
                 Permission.PAYOUTS_READ,
@@ -113,7 +113,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             }
         ),
         Role.CLAIMS_OFFICER: _READS | {Permission.CLAIMS_OPEN},
-        Role.CLAIMS_CHECKER: _READS | {Permission.CLAIMS_APPROVE},
+        Role.CLAIMS_CHECKER: _READS | {Permission.CLAIMS_APPROVE, Permission.FEES_APPROVE},
         Role.RULES_MAKER: frozenset(
             {
                 Permission.FIGURES_PROPOSE,

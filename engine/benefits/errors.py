@@ -18,6 +18,55 @@ class FeeNotCovered(Refused):
     message = N_("There is not enough money for the fee {fee}.")
 
 
+class NoFeeDue(NotFound):
+    """No fee that is charged for all members falls due that day."""
+
+    code = "benefits.no-fee-due"
+    message = N_("No fee of {product} falls due on {day}.")
+
+
+class FeeTooSoon(Refused):
+    """Fees are charged for a day that is not over."""
+
+    code = "benefits.fee-too-soon"
+    message = N_("Fees of that day can be charged from {day}.")
+
+
+class FeeKeyMissing(Invalid):
+    """A cap stands in a table, and nobody said in which row."""
+
+    code = "benefits.fee-key-missing"
+    message = N_("The cap {cap} needs to know: {key}.")
+
+
+class FeeRunOpen(Refused):
+    """Another run over the product's fees has not ended."""
+
+    code = "benefits.fee-run-open"
+    message = N_("Fee run {run} has not ended. Decide on it first.")
+
+
+class UnknownFeeRun(NotFound):
+    """The scheme has no such fee run."""
+
+    code = "benefits.unknown-fee-run"
+    message = N_("There is no such fee run.")
+
+
+class FeeRunDecided(Refused):
+    """The fee run is not in the state in which this is done."""
+
+    code = "benefits.fee-run-decided"
+    message = N_("This cannot be done with the fee run: it is {state}.")
+
+
+class FeeRunChanged(Refused):
+    """The digest is of other lines than those of the fee run."""
+
+    code = "benefits.fee-run-changed"
+    message = N_("The fee run is not the one that you saw. Please look at it again.")
+
+
 class LoanTooSoon(Refused):
     """A loan is asked for before enough months of membership."""
 

@@ -1,6 +1,6 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import claiming, settling
+from engine.benefits.service import charging, claiming, settling
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
@@ -8,6 +8,7 @@ from engine.tenancy.service import Tenants
 
 SETTLE_PAYOUTS = "benefits.settle_payouts"
 CARRY_ON_CLAIMS = "benefits.carry_on_claims"
+CARRY_ON_FEES = "benefits.carry_on_fees"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -20,4 +21,9 @@ async def carry_on_claims(db: Database, _keys: FileKeyStore, tenants: Tenants, *
     await claiming.carry_on_claims(db, tenants.by_id(tenant_id))
 
 
-JOBS: Jobs = {SETTLE_PAYOUTS: settle_payouts, CARRY_ON_CLAIMS: carry_on_claims}
+async def carry_on_fees(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Take the fees that units were sold for."""
+    await charging.carry_on_fees(db, tenants.by_id(tenant_id))
+
+
+JOBS: Jobs = {SETTLE_PAYOUTS: settle_payouts, CARRY_ON_CLAIMS: carry_on_claims, CARRY_ON_FEES: carry_on_fees}

@@ -42,6 +42,8 @@ class Permission(StrEnum):
     CLAIMS_READ = "claims:read"
     CLAIMS_OPEN = "claims:open"
     CLAIMS_APPROVE = "claims:approve"
+    FEES_PROPOSE = "fees:propose"
+    FEES_APPROVE = "fees:approve"
     OPERATIONS_READ = "operations:read"
     WEBHOOKS_MANAGE = "webhooks:manage"
     AUDIT_READ = "audit:read"

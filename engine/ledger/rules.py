@@ -21,6 +21,8 @@ CREDIT_KINDS = (
             "due-to-party",
             "forfeitures",
             "pension-pool",
+            "fees-payable",
+            "vat-payable",
         }
     )
     | MEMBERS_KINDS
@@ -124,6 +126,11 @@ class EventKind(IntEnum):
     MENU_REQUEST_CLOSED = 182
     MESSAGE_WANTED = 183
     LANGUAGE_CHOSEN = 184
+    FEES_PROPOSED = 185
+    FEES_APPROVED = 186
+    FEES_REJECTED = 187
+    FEES_TAKEN = 188
+    FEES_REFUNDED = 189
     PENSION_SCHEDULED = 200
     PENSION_PAYEE_NAMED = 201
     PAYROLL_PROPOSED = 202

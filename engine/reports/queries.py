@@ -18,7 +18,8 @@ _KNOWN = """(cast(:size as bigint) is null or exists (
   select from audit_batches b where b.tenant_id = :t and b.batch_id = ({event} & :mask) and b.first_seq < :size))"""
 
 _MOVEMENTS = f"""
-select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.kind as account, c.pot, c.origin,
+select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.pot, c.origin,
+       case when c.kind = 'payable' and c.party <> '' then 'cash' else c.kind end as account,   -- raised for fees, and not due to the member
        coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing,
        e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves,
        o.kind as against

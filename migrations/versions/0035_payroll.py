@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import grant, wall
 
 revision: str = "0035_payroll"
-down_revision: str | None = "0033_ussd"
+down_revision: str | None = "0034_fees"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

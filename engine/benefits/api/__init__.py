@@ -1,8 +1,17 @@
 """Routes of benefits."""
 
+from engine.benefits.api.charging import FeeRunController, MemberFeesController
 from engine.benefits.api.claiming import AvailableController, ClaimController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
 
-__all__ = ["AvailableController", "ClaimController", "PayoutController", "PayrollController", "PensionController"]
+__all__ = [
+    "AvailableController",
+    "ClaimController",
+    "FeeRunController",
+    "MemberFeesController",
+    "PayoutController",
+    "PayrollController",
+    "PensionController",
+]

@@ -1,9 +1,10 @@
 """SQL of benefits, and the laws that they keep."""
 
+from engine.benefits.queries.charging_laws import FEE_LAWS
 from engine.benefits.queries.laws import LAWS as _LAWS
 from engine.benefits.queries.payroll_laws import PAYROLL_LAWS
 from engine.ledger.rules import Law
 
-LAWS: tuple[Law, ...] = (*_LAWS, *PAYROLL_LAWS)
+LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS)
 
 __all__ = ["LAWS"]

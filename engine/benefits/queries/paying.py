@@ -162,7 +162,7 @@ async def payable_left(session: AsyncSession, member_id: int, product: str) -> d
     cursor = await connection.execute(
         """select pot, origin, sum(amount)::bigint from (
              select c.pot, c.origin, b.credits - b.debits as amount
-               from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'payable'
+               from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'payable' and c.party = ''
               where b.member_id = %(m)s and c.product = %(product)s
              union all
              select x ->> 0, x ->> 1, -(x ->> 2)::bigint from payouts p cross join jsonb_array_elements(p.parts) x

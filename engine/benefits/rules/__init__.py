@@ -90,6 +90,7 @@ from engine.benefits.rules.fees import (
     FeeTaken,
     cap_minor,
     fee_due,
+    fees_due,
     run_fees,
     take_fees,
 )
@@ -380,6 +381,7 @@ __all__ = [
     "enough_years",
     "exit_rule",
     "fee_due",
+    "fees_due",
     "guaranteed_until",
     "illustrate",
     "index_ratio",

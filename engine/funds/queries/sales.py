@@ -52,6 +52,32 @@ async def add_sales(
     )
 
 
+_PUT_UP = """
+with up as (select member_id, units_code, selling_code, fund_id, units, row_number() over (order by member_id, units_code) as line from units_put_up),
+moved as (
+  insert into transfers (member_id, event_id, amount, tenant_id, debit, credit, line)
+  select member_id, %(event)s, units, %(t)s, units_code, selling_code, line from up),
+debited as (
+  update balances b set debits = b.debits + up.units from up where b.member_id = up.member_id and b.code = up.units_code),
+credited as (
+  insert into balances as b (member_id, code, tenant_id, debits, credits)
+  select member_id, selling_code, %(t)s, 0, units from up order by member_id, selling_code
+  on conflict (member_id, code) do update set credits = b.credits + excluded.credits)
+insert into sales (member_id, event_id, tenant_id, dealing_id, asked_on, units, code, fund_id)
+select member_id, %(event)s, %(t)s, %(dealing)s, %(on)s, units, selling_code, fund_id from up
+"""
+
+
+async def put_up_gathered(session: AsyncSession, *, event_id: int, dealing_id: int, asked_on: date) -> None:
+    """Put what the transaction's table `units_put_up` holds into an open dealing: units of many members by one event.
+
+    Its rows are (member_id, units_code, selling_code, fund_id, units), an account once; the caller holds the balances.
+    """
+    connection = await driver(session)
+    given = {"t": session.info["tenant_id"], "event": event_id, "dealing": dealing_id, "on": asked_on}
+    await connection.execute(_PUT_UP, given)
+
+
 async def hold_dealing_of(session: AsyncSession, member_id: int, event_id: int) -> str | None:
     """Return the state of the dealing a sale waits in, which then stays; None if it is in none."""
     state: str | None = await session.scalar(

@@ -621,7 +621,7 @@ class _Selling:
             selling = await sale_queries.selling_codes(session, order)
             chart = await ledger.accounts_by_code(session)
             payable = [
-                Account("payable", self._money.symbol, own.product, own.pot, own.origin)
+                Account("payable", self._money.symbol, own.product, own.pot, own.origin, party=own.party)
                 for own in (chart[code] for code in selling)
             ]
             due = Account("proceeds-due", self._money.symbol, order.product, fund=order.fund)

@@ -114,11 +114,7 @@ async def sell(
     if not parts:
         raise NotEnoughUnits(fund=wanted[0].fund)
     now = await ledger.scheme_now(session)
-    rule = tenant.rule(DealingRule, product=product, dates=Dates(on=day))
-    if rule is None:
-        raise NoDealingRule(product=product, day=day.isoformat())
-    asked_on = dealing_day(now, tenant.pack.time_zone, rule.rule.cut_off)
-    dealing_id = await dealing_queries.open_dealing(session, product, asked_on)
+    into = await open_for_sale(session, tenant, product, day)
     rows = [(one.units or 0, codes[selling], numbers[one.fund]) for one, _, selling in parts]
     (posted,) = await ledger.post(
         session,
@@ -129,7 +125,7 @@ async def sell(
                 business_date=day,
                 actor=await ledger.actor_id(session, actor),
                 pack=tenant.pack_id,
-                decision=await ledger.decision_id(session, {"rules": [rule.ref]}),
+                decision=await ledger.decision_id(session, {"rules": [into.rule]}),
                 body={
                     "product": product,
                     "parts": [
@@ -148,9 +144,45 @@ async def sell(
     if posted.outcome == Outcome.OVERDRAWN:
         raise NotEnoughUnits(fund=next(one.fund for one, units, _ in parts if codes[units] == posted.code))
     await queries.add_sales(
-        session, rows, member_id=member_id, event_id=posted.event_id, dealing_id=dealing_id, asked_on=asked_on
+        session, rows, member_id=member_id, event_id=posted.event_id, dealing_id=into.dealing_id, asked_on=into.asked_on
     )
     return Sale(member_id, posted.event_id, tuple(one for one, _, _ in parts))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenForSale:
+    """The open dealing that takes units put up now, the day they count for, and the rule that says so."""
+
+    dealing_id: int
+    asked_on: date
+    rule: str
+
+
+async def open_for_sale(session: AsyncSession, tenant: Tenant, product: str, day: date) -> OpenForSale:
+    """Return the product's open dealing, which stays open until the session ends.
+
+    Raises:
+        NoDealingRule: no rule says when the product's dealing closes.
+    """
+    rule = tenant.rule(DealingRule, product=product, dates=Dates(on=day))
+    if rule is None:
+        raise NoDealingRule(product=product, day=day.isoformat())
+    asked_on = dealing_day(await ledger.scheme_now(session), tenant.pack.time_zone, rule.rule.cut_off)
+    return OpenForSale(await dealing_queries.open_dealing(session, product, asked_on), asked_on, rule.ref)
+
+
+async def put_up_gathered(session: AsyncSession, into: OpenForSale, event_id: int) -> None:
+    """Put units of many members into an open dealing by one event, whose writing is the caller's.
+
+    They stand in the transaction's table `units_put_up`, as `engine.funds.queries.sales` wants it, and are sold as those of
+    `sell`; whose `selling` account has a party gets what they bring in the `payable` account of that party.
+    """
+    await queries.put_up_gathered(session, event_id=event_id, dealing_id=into.dealing_id, asked_on=into.asked_on)
+
+
+async def fund_numbers(session: AsyncSession, funds: Sequence[str]) -> Mapping[str, int]:
+    """Return the number of each fund by its code; funds that were never dealt in are left out."""
+    return await queries.fund_numbers(session, funds)
 
 
 async def held_of(session: AsyncSession, member_id: int, product: str, wanted: Sequence[Units]) -> tuple[Units, ...]:

@@ -45,6 +45,8 @@ LABELS: Mapping[str, str] = {
     "closing-balance": N_("Balance at the end"),
 }
 assert set(LABELS) == set(get_args(Item))
+FEES = ("fees-payable", "vat-payable", "fees-receivable")
+"""The kinds of account that a fee goes to, the tax on it, and a fee that was owed before."""
 PAID_OUT = ("payouts-in-transit", "tax-withheld")
 """The kinds of account that what is payable to a member goes to when it is paid."""
 Statements = Annotated[tuple[Item, ...], Meta(min_length=1)]
@@ -216,7 +218,7 @@ def items_of(
     """
     paid = _sum(flows, ("collections", "suspense"), but="state-match")
     match = _sum(flows, ("state-match-receivable", "collections", "suspense"), only="state-match")
-    fees, surcharge = -_sum(flows, ("fees-payable",)), -_sum(flows, ("late-charges",))
+    fees, surcharge = -_sum(flows, FEES), -_sum(flows, ("late-charges",))
     benefits = -_sum(flows, PAID_OUT)
     moved = _sum(flows, ("transfers-in-transit",))
     came_in = sum(flow.minor for flow in flows if flow.kind == "transfers-in-transit" and flow.minor > 0)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from engine.kernel.prices import Price, value_of
-from engine.reports.rules.contents import PAID_OUT
+from engine.reports.rules.contents import FEES, PAID_OUT
 
 SHORTEST_RETURN_DAYS = 30
 """A yearly rate is told from this many days after the first payment on: before, a year's rate says nothing."""
@@ -298,6 +298,11 @@ def _payouts(account: Account) -> list[Movement]:
     return [move for move in account.movements if move.account == "payable" and move.against in PAID_OUT]
 
 
+def charges_of(account: Account) -> int:
+    """Return what fees ever took, with the tax on them, less what was given back."""
+    return -sum(move.amount for move in account.movements if move.against in FEES)
+
+
 def flows_of(account: Account) -> tuple[tuple[date, int], ...]:
     """Return (day, net amount paid in, less what was paid out) of each day, by day; days that net to nothing are left out."""
     by_day: dict[date, int] = {}
@@ -331,17 +336,18 @@ def totals_of(
     cash_minor: int,
     payable_minor: int,
     paid_out_minor: int,
+    charges_minor: int = 0,
     return_bp: int | None,
     no_return: NoReturn | None,
 ) -> Totals:
-    """Return the sums. No product charges a member's account yet, so charges are nothing."""
+    """Return the sums."""
     contributed = sum(line.amount_minor for line in lines)
     value = cash_minor + payable_minor + sum(holding.value_minor for holding in holdings)
     return Totals(
         contributed_minor=contributed,
         paid_out_minor=paid_out_minor,
         payable_minor=payable_minor,
-        charges_minor=0,
+        charges_minor=charges_minor,
         value_minor=value,
         gain_minor=value + paid_out_minor - contributed,
         return_bp=return_bp,

@@ -1,0 +1,408 @@
+"""Fees: what falls due on a day is counted for every member at once, approved by a second person, and taken by ranges."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import partial
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from engine.access.rules import checked_by_other
+from engine.benefits.errors import (
+    FeeRunChanged,
+    FeeRunDecided,
+    FeeRunOpen,
+    FeeTooSoon,
+    NoFeeDue,
+    NoPriceYet,
+    UnknownFeeRun,
+)
+from engine.benefits.queries import charging as queries
+from engine.benefits.queries import claiming as claiming_queries
+from engine.benefits.queries.charging import (
+    FeeCodes,
+    FeePosting,
+    FeeRun,
+    MemberFee,
+    NewRun,
+    SellingCodes,
+    UnitPrices,
+)
+from engine.benefits.rules.charging import SERVED, FeeTerms, fee_terms, period_of
+from engine.benefits.rules.fees import FeeCapRule, FeeRule
+from engine.funds import service as funds
+from engine.funds.rules import Conversion, FundsRule
+from engine.kernel.clock import business_date
+from engine.kernel.ids import house_member
+from engine.kernel.prices import Price
+from engine.kernel.rules import Dates
+from engine.kernel.series import Figures
+from engine.ledger import service as ledger
+from engine.ledger.rules import Account, Entry, EventKind
+from engine.runtime.database import Database, retry_transaction
+from engine.tenancy.service import Tenant, figures_for
+
+_ACTOR = "system:fees"
+Progress = Callable[[int], None]
+
+
+async def propose_fees(
+    db: Database,
+    tenant: Tenant,
+    product: str,
+    on: date,
+    *,
+    actor: str,
+    leaving: int = 0,
+    keys: Mapping[str, str] | None = None,
+    progress: Progress = lambda _: None,
+) -> FeeRun:
+    """Count what every member of a product is due by the fees whose period ends on a day, less what was charged for it before.
+
+    Periods are the scheme year's, its quarters and months, and days; fees of joining, of payments and of withdrawals are
+    charged by the month. A run that stopped goes on. Nothing is booked before a second person has approved it; where nothing
+    is due the run is empty. Run again for the same day it finds who joined or paid with an earlier date.
+
+    Args:
+        db: of the scheme.
+        tenant: whose scheme.
+        product: of which product.
+        on: the last day of what is charged.
+        actor: who proposes.
+        leaving: a member who leaves on `on`, and alone is charged, by the days of each period; else 0.
+        keys: which rows of the pack's tables caps stand in ("agency": who keeps the accounts).
+        progress: told how many members a range had.
+
+    Raises:
+        UnknownProduct, NoFeeDue: there is no such product, or nothing whose period ends then.
+        FeeTooSoon: the day is not over.
+        FeeRunOpen: another run of the product waits for a second person, or has not ended.
+        FeeKeyMissing, SeriesValueMissing, TableValueMissing: a cap or a figure cannot be known.
+    """
+    year = tenant.product(product).scheme_year(on)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        await queries.hold_product(session, product)
+        run = await queries.open_run(session, product)
+        if run is None:
+            figures = await figures_for(session, tenant)
+            terms = _terms(tenant, product, on, year, figures, keys or {}, leaving=bool(leaving))
+            if not terms:
+                raise NoFeeDue(product=product, day=on.isoformat())
+            due = on if leaving else on + timedelta(days=1)
+            if business_date(await ledger.scheme_now(session), tenant.time_zone) < due:
+                raise FeeTooSoon(day=due.isoformat())
+            maker = await ledger.actor_id(session, actor)
+            new = NewRun(product, on, year[0], terms, maker, member_id=leaving, left_on=on if leaving else None)
+            run = await _found(session, await queries.begin_run(session, new))
+        elif run.state != "counting" or (run.charged_on, run.member_id, run.corrects) != (on, leaving, 0):
+            raise FeeRunOpen(run=run.run_no)
+    return await _count(db, tenant, run, actor, progress)
+
+
+async def propose_refund(
+    db: Database,
+    tenant: Tenant,
+    run_no: int,
+    *,
+    reason: str,
+    actor: str,
+    member_id: int = 0,
+    progress: Progress = lambda _: None,
+) -> FeeRun:
+    """Propose to give back what a run charged a member, or every member: each once, by entries that reverse the run's.
+
+    It waits for a second person as any run. Who has left the product, or has paid by another run what this one left owing, is
+    left out; what is given back may be charged again.
+
+    Raises:
+        UnknownFeeRun, FeeRunDecided: there is none, or it charged nothing yet, or gave back itself.
+        FeeRunOpen: another run of the product has not ended.
+    """
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        wrong = await _found(session, run_no)
+        if wrong.state != "done" or wrong.corrects:
+            raise FeeRunDecided(state="refund" if wrong.corrects else wrong.state)
+        await queries.hold_product(session, wrong.product)
+        run = await queries.open_run(session, wrong.product)
+        if run is None:
+            new = NewRun(
+                product=wrong.product,
+                charged_on=business_date(await ledger.scheme_now(session), tenant.time_zone),
+                year_from=wrong.year_from,
+                terms=wrong.terms,
+                maker=await ledger.actor_id(session, actor),
+                member_id=member_id,
+                corrects=run_no,
+                reason=reason,
+            )
+            run = await _found(session, await queries.begin_run(session, new))
+        elif run.state != "counting" or (run.corrects, run.member_id) != (run_no, member_id):
+            raise FeeRunOpen(run=run.run_no)
+    return await _count(db, tenant, run, actor, progress)
+
+
+async def approve_fees(
+    db: Database, tenant: Tenant, run_no: int, digest: str, *, actor: str, progress: Progress = lambda _: None
+) -> FeeRun:
+    """Let a run be taken, as a second person who has seen what `digest` is of; a run that stopped while it was taken goes on.
+
+    Each member pays out of the pots and origins that the fee names, by the fees' ranks, never below zero. What there is no
+    money for is waived or owed as the fee says: Dr cash / Cr fees-payable and vat-payable, or Dr fees-receivable. Where money
+    is in funds, as many units as are worth the fees at the last price are put up for the open dealing, and the fees are taken
+    from what they bring (`carry_on_fees`); what is over pays the next ones.
+
+    Raises:
+        UnknownFeeRun, FeeRunDecided, FeeRunChanged: there is none, it is done or rejected, or its lines are others.
+        SamePerson: `actor` proposed it.
+        NoDealingRule, NoPriceYet: units cannot be sold.
+    """
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        run = await _found(session, run_no, hold=True)
+        if run.state not in ("proposed", "approved"):
+            raise FeeRunDecided(state=run.state)
+        if run.digest != digest:
+            raise FeeRunChanged
+        checked_by_other(maker=run.maker, checker=actor)
+        if run.state == "proposed":
+            event = await _note(session, tenant, EventKind.FEES_APPROVED, run, actor)
+            checker = await ledger.actor_id(session, actor)
+            await queries.decide_run(session, run_no, state="approved", checker=checker, event_id=event)
+    return await _carry_on(db, tenant, run, actor, progress)
+
+
+async def carry_on_fees(db: Database, tenant: Tenant) -> int:
+    """Take the fees of runs whose units are sold by now; return how many runs are done by it.
+
+    May be stopped and run again, and run twice at once.
+    """
+    done = 0
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        runs = [await _found(session, number) for number in await queries.selling_runs(session)]
+    for run in runs:
+        done += (await _carry_on(db, tenant, run, _ACTOR, lambda _: None)).state == "done"
+    return done
+
+
+async def reject_fees(session: AsyncSession, tenant: Tenant, run_no: int, digest: str, *, actor: str) -> FeeRun:
+    """Give a proposed run up, as a second person. Raises as `approve_fees` does."""
+    run = await _found(session, run_no, hold=True)
+    if run.state != "proposed":
+        raise FeeRunDecided(state=run.state)
+    if run.digest != digest:
+        raise FeeRunChanged
+    checked_by_other(maker=run.maker, checker=actor)
+    event = await _note(session, tenant, EventKind.FEES_REJECTED, run, actor)
+    checker = await ledger.actor_id(session, actor)
+    await queries.decide_run(session, run_no, state="rejected", checker=checker, event_id=event)
+    return await _found(session, run_no)
+
+
+async def find_fee_run(session: AsyncSession, run_no: int) -> FeeRun:
+    """Return a run.
+
+    Raises:
+        UnknownFeeRun: there is none of that number.
+    """
+    return await _found(session, run_no)
+
+
+async def list_fee_runs(session: AsyncSession, *, most: int = 100) -> list[FeeRun]:
+    """Return the newest runs, newest first."""
+    return await queries.list_runs(session, most=most)
+
+
+async def fees_of(session: AsyncSession, member_id: int) -> list[MemberFee]:
+    """Return what every fee ever took of a member or gave back, newest first, in smallest units."""
+    return await queries.member_fees(session, member_id)
+
+
+def _terms(
+    tenant: Tenant,
+    product: str,
+    on: date,
+    year: tuple[date, date],
+    figures: Figures,
+    keys: Mapping[str, str],
+    *,
+    leaving: bool,
+) -> tuple[FeeTerms, ...]:
+    """Return the fees whose period ends on a day, or that a member who leaves then is charged; those of the lowest rank first."""
+    dates = Dates(on=on, scheme_year_from=year[0])
+    # Where money is invested, cash is on its way into a fund.
+    source = "units" if tenant.rule(FundsRule, product=product, dates=Dates(on=on, joined_on=on)) else "cash"
+    caps = tenant.rules(FeeCapRule, product=product, dates=dates)
+    terms = []
+    for found in tenant.rules(FeeRule, product=product, dates=dates):
+        rule = found.rule
+        if rule.charged not in SERVED or rule.when_short == "refuse" or rule.taken_from not in (source, "billed"):
+            continue
+        period = period_of(rule.charged, year, on)
+        if leaving or period[1] == on + timedelta(days=1):
+            terms.append(fee_terms(found, caps, period, on, figures, tables=tenant.pack.tables, keys=keys))
+    return tuple(sorted(terms, key=lambda one: (one.rank, one.fee)))
+
+
+async def _found(session: AsyncSession, run_no: int, *, hold: bool = False) -> FeeRun:
+    run = await queries.find_run(session, run_no, hold=hold)
+    if run is None:
+        raise UnknownFeeRun
+    return run
+
+
+async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress: Progress) -> FeeRun:
+    async def once(number: int) -> int:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            members = await queries.hold_range(session, run.run_no, number, "planned")
+            if members is None:
+                return 0
+            prices = await _prices(session, tenant, run, run.charged_on)
+            return await queries.count_range(session, run, number, members, prices)
+
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        ranges = await queries.ranges_in(session, run.run_no, "planned")
+    for number in ranges:
+        progress(await retry_transaction(partial(once, number)))
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        found = await _found(session, run.run_no, hold=True)
+        if found.state != "counting":
+            return found
+        await queries.finish_counting(session, run.run_no, _digest_of(found))
+        found = await _found(session, run.run_no)
+        event = await _note(session, tenant, EventKind.FEES_PROPOSED, found, actor) if found.by_fee else 0
+        await queries.propose_run(session, run.run_no, event)
+        return await _found(session, run.run_no)
+
+
+async def _carry_on(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress: Progress) -> FeeRun:
+    """Do what can be done of an approved run: put units up, take ranges that wait for nothing, and finish it."""
+    sells = _sells(run)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        ranges = await queries.ranges_in(session, run.run_no, "counted")
+    if sells:
+        for number in ranges:
+            await retry_transaction(partial(_put_up, db, tenant, run, number, actor))
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            ranges = await queries.sold_ranges(session, run.run_no)
+    for number in ranges:
+        progress(await retry_transaction(partial(_take, db, tenant, run, number, actor)))
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        await queries.finish_run(session, run.run_no)
+        return await _found(session, run.run_no)
+
+
+def _sells(run: FeeRun) -> bool:
+    """Return whether units are sold for a run before it is taken."""
+    return not run.corrects and any(one.taken_from == "units" for one in run.terms)
+
+
+async def _put_up(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: str) -> None:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        members = await queries.hold_range(session, run.run_no, number, "counted")
+        if members is None:
+            return
+        today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        into = await funds.open_for_sale(session, tenant, run.product, today)
+        prices = await _prices(session, tenant, run, today)
+        assert prices is not None, run
+        chart = await ledger.accounts_by_code(session)
+        own = {code: one for code, one in chart.items() if one.kind == "units" and one.product == run.product}
+        selling = {code: replace(one, kind="selling", party=queries.FEES) for code, one in own.items()}
+        codes = await ledger.account_codes(session, selling.values())
+        numbers = await funds.fund_numbers(session, sorted({one.fund for one in own.values()}))
+        both = SellingCodes(list(own), [codes[selling[code]] for code in own], numbers)
+        posting, event = None, 0
+        if await queries.put_up_range(session, run, members, prices, both):
+            event = await queries.next_event(session)
+            await funds.put_up_gathered(session, into, event)
+            rules = sorted({*run.rules, into.rule})
+            posting = replace(
+                await _posting(session, tenant, run, actor),
+                day=today,
+                decision=await ledger.decision_id(session, {"rules": rules}),
+            )
+        await queries.note_put_up(session, run, number, posting, event)
+
+
+async def _prices(session: AsyncSession, tenant: Tenant, run: FeeRun, on: date) -> UnitPrices | None:
+    """Return what units of a product in funds are worth on a day, None of another product.
+
+    Raises:
+        NoPriceYet: there are units of a fund without a price.
+    """
+    if tenant.rule(FundsRule, product=run.product, dates=Dates(on=on, joined_on=on)) is None:
+        return None
+    chart = await ledger.accounts_by_code(session)
+    held = sorted({one.fund for one in chart.values() if one.kind == "units" and one.product == run.product})
+    prices = await claiming_queries.last_prices(session, held, on)
+    for fund in held:
+        if fund not in prices:
+            raise NoPriceYet(fund=fund)
+    return UnitPrices(
+        held,
+        [
+            Conversion.selling_at(
+                Price(prices[fund].digits, prices[fund].scale),
+                amount_scale=tenant.asset.scale,
+                unit_scale=prices[fund].unit_scale,
+            )
+            for fund in held
+        ],
+    )
+
+
+async def _take(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: str) -> int:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        members = await queries.hold_range(session, run.run_no, number, "selling" if _sells(run) else "counted")
+        if members is None:
+            return 0
+        posting = await _posting(session, tenant, run, actor)
+        return await queries.take_range(session, run, number, members, posting)
+
+
+async def _posting(session: AsyncSession, tenant: Tenant, run: FeeRun, actor: str) -> FeePosting:
+    money = tenant.asset.symbol
+    payable = {one.fee: Account("fees-payable", money, run.product, party=one.payee) for one in run.terms}
+    owed, vat = Account("fees-receivable", money, run.product), Account("vat-payable", money, run.product)
+    codes = await ledger.account_codes(session, {*payable.values(), owed, vat})
+    return FeePosting(
+        day=run.charged_on,
+        actor=await ledger.actor_id(session, actor),
+        pack=tenant.pack_id,
+        decision=await ledger.decision_id(session, {"rules": run.rules}),
+        codes=FeeCodes(codes[owed], {fee: codes[account] for fee, account in payable.items()}, codes[vat]),
+        facts=_facts(run),
+    )
+
+
+def _facts(run: FeeRun) -> dict[str, object]:
+    facts: dict[str, object] = {"run": run.run_no, "product": run.product, "on": run.charged_on.isoformat()}
+    return facts | ({"corrects": run.corrects, "reason": run.reason} if run.corrects else {})
+
+
+def _digest_of(run: FeeRun) -> str:
+    """Return what a run is apart from its lines, as text that its digest begins with."""
+    facts = [*_facts(run).items(), ("member", f"{run.member_id:x}"), ("terms", msgspec.to_builtins(run.terms))]
+    return msgspec.json.encode(facts).decode() + "\n"
+
+
+async def _note(session: AsyncSession, tenant: Tenant, kind: EventKind, run: FeeRun, actor: str) -> int:
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    (posted,) = await ledger.post(
+        session,
+        [
+            Entry(
+                member_id=house_member(tenant.tenant_id),
+                kind=kind,
+                business_date=today,
+                actor=await ledger.actor_id(session, actor),
+                pack=tenant.pack_id,
+                decision=await ledger.decision_id(session, {"rules": run.rules}),
+                body={
+                    **_facts(run), "digest": run.digest, "members": run.members, "fees": [one.fee for one in run.by_fee],
+                    "net": str(run.net), "vat": str(run.vat), "arrears": str(run.arrears),
+                },
+            )
+        ],
+    )  # fmt: skip
+    return posted.event_id
