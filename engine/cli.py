@@ -38,7 +38,9 @@ from engine.app import (
 )
 from engine.audit import service as audit
 from engine.cli_claims import claims
+from engine.cli_closing import close_of_business, quarantined
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
+from engine.cli_openings import import_opening, openings
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
 from engine.cli_texts import texts
@@ -101,6 +103,10 @@ _groups = {
 for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
 app.add_typer(packs, name="pack")
+app.add_typer(openings, name="opening")
+_groups["import"].command("opening")(import_opening)
+app.command("close-of-business")(close_of_business)
+app.add_typer(quarantined, name="quarantine")
 app.add_typer(claims, name="claims")
 app.add_typer(payouts, name="payouts")
 app.add_typer(texts, name="texts")

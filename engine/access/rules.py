@@ -70,6 +70,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.MEMBERS_STATUS,
             Permission.MEMBERS_VERIFY,
             Permission.IDENTITY_DECIDE,
+            Permission.QUARANTINE_RELEASE,
         },
         Role.CONTRIBUTIONS_OFFICER: _READS
         | {
@@ -88,12 +89,14 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.REVERSALS_APPROVE,
                 Permission.BREAKS_PROPOSE,
                 Permission.BREAKS_APPROVE,
+                Permission.OPENINGS_APPROVE,
+                Permission.DAYS_APPROVE,
                 Permission.OPERATIONS_READ,
             }
         ),
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
-        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.OPERATIONS_READ}),
+        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.DAYS_REOPEN, Permission.OPERATIONS_READ}),
         Role.PAYOUT_MAKER: frozenset(
             {Permission.PAYOUTS_READ, Permission.PAYOUTS_INSTRUCT, Permission.OPERATIONS_READ}
         ),

@@ -20,6 +20,7 @@ CREDIT_KINDS = (
             "reversal-difference",
             "due-to-party",
             "forfeitures",
+            "opening",
         }
     )
     | MEMBERS_KINDS
@@ -110,6 +111,15 @@ class EventKind(IntEnum):
     MATCH_REJECTED = 152
     MATCH_RECEIVED = 153
     MATCH_SHARED = 154
+    OPENING_STAGED = 190
+    OPENING_APPROVED = 191
+    OPENING_REJECTED = 192
+    OPENING_POSTED = 193
+    OPENING_FINISHED = 194
+    DAY_CLOSED = 196
+    REOPENING_PROPOSED = 197
+    DAYS_REOPENED = 198
+    REOPENING_REJECTED = 199
 
     @property
     def label(self) -> str:

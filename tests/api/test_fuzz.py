@@ -114,6 +114,10 @@ def filled(path: str) -> str:
         line="1",
         member="500000000009",
         notice="1",
+        opening="1",
+        day="2023-04-03",
+        piece="1",
+        reopening="1",
         payout="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
         statement="1",
     )

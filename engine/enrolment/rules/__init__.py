@@ -34,7 +34,7 @@ from engine.enrolment.rules.documents import (
     read_document,
 )
 from engine.enrolment.rules.examples import RUNNERS
-from engine.enrolment.rules.files import MembersFile, MembersRow, RowProblem, read_members_csv
+from engine.enrolment.rules.files import MOST_BYTES, MOST_ROWS, MembersFile, MembersRow, RowProblem, read_members_csv
 from engine.enrolment.rules.joining import (
     RULE_KINDS,
     ConsentsRule,
@@ -107,6 +107,8 @@ __all__ = [
     "COMPLETE",
     "JOINING",
     "LEVEL",
+    "MOST_BYTES",
+    "MOST_ROWS",
     "RULE_KINDS",
     "RUNNERS",
     "Accepted",

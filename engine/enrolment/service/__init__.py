@@ -24,6 +24,7 @@ from engine.enrolment.service.joining import (
     find_member,
     import_members,
 )
+from engine.enrolment.service.legacy import Legacy, admit_legacy, check_legacy, reserve_legacy
 from engine.enrolment.service.memberships import (
     Moved,
     in_their_products,
@@ -86,14 +87,17 @@ __all__ = [
     "Enrolled",
     "Enrolment",
     "ImportReport",
+    "Legacy",
     "Moved",
     "StatusWord",
     "Verification",
     "Verifiers",
+    "admit_legacy",
     "agency_operation",
     "approve_reversal",
     "ask_about_joiners",
     "ask_agency",
+    "check_legacy",
     "class_operation",
     "decide_death",
     "decide_doubt",
@@ -117,6 +121,7 @@ __all__ = [
     "receive_classes",
     "receive_deaths",
     "record_statuses",
+    "reserve_legacy",
     "sign_in_operation",
     "start_sign_in",
     "suspended",

@@ -14,7 +14,7 @@ from engine.funds.service.allocating import (
 from engine.funds.service.crediting import InterestReport, credit_interest
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
-from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
+from engine.funds.service.pricing import PriceImport, approve_price, import_prices, open_funds, reject_price
 from engine.funds.service.selling import (
     Proceeds,
     Sale,
@@ -56,6 +56,7 @@ __all__ = [
     "list_dealings",
     "list_prices",
     "list_sale_orders",
+    "open_funds",
     "price_orders",
     "reject_price",
     "release",
