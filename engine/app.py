@@ -44,6 +44,8 @@ from engine.channels.callbacks import CallbackController
 from engine.channels.operations import OperationsController
 from engine.channels.ussd.api import MenuRequestController, UssdController
 from engine.channels.ussd.service import Line
+from engine.closing import queries as closing_queries
+from engine.closing.api import ClosingController
 from engine.contributions import queries as contribution_queries
 from engine.contributions import rules as contribution_rules
 from engine.contributions.api import (
@@ -77,6 +79,8 @@ from engine.ledger.rules import Law
 from engine.notices import queries as notice_queries
 from engine.notices.api import MessageController
 from engine.notices.rules.contents import content_problems
+from engine.opening import queries as opening_queries
+from engine.opening.api import OpeningController
 from engine.outside import NoTransport, Outside
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
@@ -126,9 +130,11 @@ LAWS: Sequence[Law] = (
     *enrolment_queries.LAWS,
     *contribution_queries.LAWS,
     *FUND_LAWS,
+    *opening_queries.LAWS,
     *reconciliation_queries.LAWS,
     *benefit_queries.LAWS,
     *notice_queries.LAWS,
+    *closing_queries.LAWS,
 )
 
 EXPORT_TABLES: Sequence[ExportTable] = (
@@ -375,6 +381,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             PriceController,
             DealingController,
             OrderFileController,
+            OpeningController,
+            ClosingController,
             ReconciliationController,
             StatementController,
             DecisionController,

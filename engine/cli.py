@@ -38,9 +38,11 @@ from engine.app import (
 )
 from engine.audit import service as audit
 from engine.cli_claims import claims
+from engine.cli_closing import close_of_business, quarantined
 from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_messages import messages
+from engine.cli_openings import import_opening, openings
 from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
@@ -105,6 +107,10 @@ _groups = {
 for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
 app.add_typer(packs, name="pack")
+app.add_typer(openings, name="opening")
+_groups["import"].command("opening")(import_opening)
+app.command("close-of-business")(close_of_business)
+app.add_typer(quarantined, name="quarantine")
 app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
 app.add_typer(orders, name="orders")

@@ -11,9 +11,11 @@ from procrastinate import PsycopgConnector
 from engine.app import DatabaseURLs, Deployment, adapter, follow_tenants
 from engine.audit import service as audit
 from engine.benefits.jobs import JOBS as BENEFIT_JOBS
+from engine.closing.jobs import JOBS as CLOSING_JOBS
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
+from engine.opening.jobs import JOBS as OPENING_JOBS
 from engine.outside import Outside, OutsideWork, calling, read_and_post, turn_managers
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
 from engine.runtime.counterparty_file import CounterpartyFile
@@ -24,7 +26,7 @@ from engine.runtime.public_transport import open_public_transport
 from engine.webhooks import service as webhooks
 from integrations.messaging.standard_webhooks.adapter import StandardWebhooks
 
-JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT_JOBS}
+JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT_JOBS, **OPENING_JOBS, **CLOSING_JOBS}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
 
 SCHEDULED = (
@@ -33,6 +35,7 @@ SCHEDULED = (
     "benefits.carry_on_claims",
     "benefits.carry_on_fees",
     "benefits.settle_payouts",
+    "closing.close_business",
 )
 """Jobs that come round for every tenant; a waiting one is not queued again."""
 

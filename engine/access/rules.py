@@ -71,6 +71,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.MEMBERS_VERIFY,
             Permission.MEMBERS_ASSIST,
             Permission.IDENTITY_DECIDE,
+            Permission.QUARANTINE_RELEASE,
         },
         Role.CONTRIBUTIONS_OFFICER: _READS
         | {
@@ -89,12 +90,15 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.REVERSALS_APPROVE,
                 Permission.BREAKS_PROPOSE,
                 Permission.BREAKS_APPROVE,
+                Permission.OPENINGS_APPROVE,
+                Permission.DAYS_APPROVE,
                 Permission.OPERATIONS_READ,
             }
         ),
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
         Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.FEES_PROPOSE, Permission.OPERATIONS_READ}),
+        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.DAYS_REOPEN, Permission.OPERATIONS_READ}),
         Role.PAYOUT_MAKER: frozenset(
             {
                 Permission.PAYOUTS_READ,

@@ -1,7 +1,7 @@
 """Use cases of identity: reserve a person, keep what is personal encrypted, find, read and erase it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -97,6 +97,26 @@ async def reserve_numbers(
     if len(numbers) < len(member_ids):
         raise NumbersExhausted(f"no free member number of {digits} digits with prefix {prefix!r}")
     return numbers
+
+
+async def reserve_earlier_numbers(
+    session: AsyncSession, keys: FileKeyStore, numbers: Mapping[int, str]
+) -> dict[int, UUID]:
+    """Reserve the number that each member had elsewhere, so that they are found by it too; return the index of those free.
+
+    A number that leads to somebody already, or that stands twice in `numbers`, is not free.
+    """
+    digests = {member_id: number_index(session, keys, number) for member_id, number in numbers.items()}
+    pairs = [(digest, member_id) for member_id, digest in digests.items()]
+    return {
+        member_id: digest for digest, member_id in await queries.reserve(session, Purpose.MEMBER_NUMBER.value, pairs)
+    }
+
+
+def number_index(session: AsyncSession, keys: FileKeyStore, number: str) -> UUID:
+    """Return the index by which a member number is found; blanks and hyphens do not matter."""
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    return blind_index(key, Purpose.MEMBER_NUMBER.value, compact_reference(number))
 
 
 async def release(session: AsyncSession, member_ids: Sequence[int]) -> None:

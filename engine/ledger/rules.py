@@ -23,6 +23,7 @@ CREDIT_KINDS = (
             "pension-pool",
             "fees-payable",
             "vat-payable",
+            "opening",
         }
     )
     | MEMBERS_KINDS
@@ -131,6 +132,15 @@ class EventKind(IntEnum):
     FEES_REJECTED = 187
     FEES_TAKEN = 188
     FEES_REFUNDED = 189
+    OPENING_STAGED = 190
+    OPENING_APPROVED = 191
+    OPENING_REJECTED = 192
+    OPENING_POSTED = 193
+    OPENING_FINISHED = 194
+    DAY_CLOSED = 196
+    REOPENING_PROPOSED = 197
+    DAYS_REOPENED = 198
+    REOPENING_REJECTED = 199
     PENSION_SCHEDULED = 200
     PENSION_PAYEE_NAMED = 201
     PAYROLL_PROPOSED = 202

@@ -22,7 +22,8 @@ select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date,
        case when c.kind = 'payable' and c.party <> '' then 'cash' else c.kind end as account,   -- raised for fees, and not due to the member
        coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing,
        e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves,
-       o.kind as against
+       o.kind as against,
+       coalesce((select h.cost from opening_holdings h where o.kind = 'opening' and h.member_id = t.member_id and h.code = s.code), 0) as cost
   from transfers t
   join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
   cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, side, other)
@@ -34,7 +35,14 @@ select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date,
  order by t.event_id, t.line, s.side
 """
 
-_PAYMENTS = frozenset({EventKind.CONTRIBUTION_RECEIVED, EventKind.SUSPENSE_RESOLVED, EventKind.CONTRIBUTION_REVERSED})
+_PAYMENTS = frozenset(
+    {
+        EventKind.CONTRIBUTION_RECEIVED,
+        EventKind.SUSPENSE_RESOLVED,
+        EventKind.CONTRIBUTION_REVERSED,
+        EventKind.OPENING_POSTED,
+    }
+)
 
 
 def _parameters(session: AsyncSession, log_size: int | None) -> dict[str, object]:
@@ -73,6 +81,7 @@ async def movements(
             price_on=date.fromisoformat(row.price_on) if row.price_on else None,
             resolves=int(row.resolves or 0),
             against=row.against,
+            cost=row.cost,
         )
         for row in rows
     ]
@@ -131,7 +140,10 @@ async def reconciled(
 async def flows(
     session: AsyncSession, member_id: int, *, products: Sequence[str], since: date, as_of: date, log_size: int | None
 ) -> list[Flow]:
-    """Return what moved on the member's money of the products from `since` up to `as_of`, by the other side's kind and by direction."""
+    """Return what moved on the member's money of the products from `since` up to `as_of`, by the other side's kind and by direction.
+
+    Units that came from a scheme that was taken over are among it, as what they were bought for there.
+    """
     rows = await session.execute(
         text(f"""select o.kind, c.origin, sum(s.sign * t.amount)::bigint as minor
                    from transfers t
@@ -141,7 +153,14 @@ async def flows(
                    join chart o on o.tenant_id = t.tenant_id and o.code = s.other
                   where t.member_id = :member and s.code & 2048 <> 0 and e.business_date between :since and :as_of
                     and o.kind not in ('cash', 'payable', 'orders-in-transit', 'proceeds-due') and {_KNOWN.format(event="t.event_id")}
-                  group by 1, 2, s.sign"""),
+                  group by 1, 2, s.sign
+                 union all
+                 select 'opening', c.origin, sum(h.cost)::bigint from opening_holdings h
+                   join chart c on c.tenant_id = h.tenant_id and c.code = h.code and c.kind = 'units' and c.product = any(:products)
+                   join opening_members m on m.member_id = h.member_id
+                   join opening_ranges r on r.tenant_id = m.tenant_id and r.opening_no = m.opening_no and r.range_no = m.range_no and r.is_done
+                   join events e on e.member_id = :house and e.event_id = r.event_id and e.business_date between :since and :as_of
+                  where h.member_id = :member and {_KNOWN.format(event="e.event_id")} group by 1, 2"""),
         {
             **_parameters(session, log_size),
             "member": member_id,
@@ -212,6 +231,10 @@ paid as (
     join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
     cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
     join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = b.past and c.origin = 'own'
+   group by 1, 2, 3
+  union all
+  select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b
+    join opening_history h on h.member_id = b.member_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
    group by 1, 2, 3),
 prices_on as materialized (
   select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (

@@ -398,6 +398,47 @@ ASKED: dict[str, Ask] = {
     ),
     "RefusePayout": Ask("POST", lambda ids: f"/v1/payouts/{ids.payout}/refusal", Permission.PAYOUTS_APPROVE),
     "ListPayouts": Ask("GET", lambda ids: f"/v1/payouts?after={ids.payout}", Permission.PAYOUTS_READ, 200),
+    "GetClosing": Ask(
+        "GET", lambda ids: f"/v1/closings/{ids.day}", Permission.OPERATIONS_READ, 409, same=without("detail")
+    ),
+    "ListReopenings": Ask("GET", lambda _: "/v1/reopenings", Permission.OPERATIONS_READ, 200),
+    "ProposeReopening": Ask(
+        "POST",
+        lambda _: "/v1/reopenings",
+        Permission.DAYS_REOPEN,
+        409,
+        request=lambda ids, _site: {"json": {"from_day": ids.day.isoformat(), "reason": "late-correction"}},
+        same=without("detail"),
+    ),
+    "ApproveReopening": Ask(
+        "POST",
+        lambda ids: f"/v1/reopenings/{ids.dealing}/approval",
+        Permission.DAYS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectReopening": Ask(
+        "POST",
+        lambda ids: f"/v1/reopenings/{ids.dealing}/rejection",
+        Permission.DAYS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "ListQuarantine": Ask("GET", lambda _: "/v1/quarantine", Permission.OPERATIONS_READ, 200),
+    "ReleaseFromQuarantine": Ask(
+        "POST", lambda ids: f"/v1/quarantine/{ids.dealing}/release", Permission.QUARANTINE_RELEASE
+    ),
+    "ListOpenings": Ask("GET", lambda _: "/v1/openings", Permission.OPERATIONS_READ, 200),
+    "ApproveOpening": Ask(
+        "POST",
+        lambda ids: f"/v1/openings/{ids.dealing}/approval",
+        Permission.OPENINGS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectOpening": Ask(
+        "POST",
+        lambda ids: f"/v1/openings/{ids.dealing}/rejection",
+        Permission.OPENINGS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
     "ListSuspense": Ask(
         "GET",
         lambda ids: f"/v1/suspense?after={int(ids.receipt) - 1}",

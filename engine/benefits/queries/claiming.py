@@ -185,22 +185,31 @@ async def _write(session: AsyncSession, row: ClaimRow, actor: int, sql: str) -> 
     await connection.execute(sql.encode(), values)
 
 
-async def selling_claims(session: AsyncSession) -> list[int]:
-    """Return the claims whose units are being sold."""
-    rows = await session.execute(text("select claim_id from benefit_claims where state = 'selling' order by claim_id"))
-    return [row.claim_id for row in rows]
+async def selling_claims(session: AsyncSession) -> list[tuple[int, int]]:
+    """Return the claims whose units are being sold, as (member_id, claim)."""
+    rows = await session.execute(
+        text("select member_id, claim_id from benefit_claims where state = 'selling' order by claim_id")
+    )
+    return [(row.member_id, row.claim_id) for row in rows]
 
 
 async def paid_in(session: AsyncSession, member_id: int, products: Sequence[str], on: date) -> tuple[PaidIn, ...]:
-    """Return what was paid into a member's pots of the products, by day; of a funder also what was given back."""
+    """Return what was paid into a member's pots of the products, by day; of a funder also what was given back.
+
+    What was paid in a scheme that was taken over is among it, as its history said it.
+    """
     rows = await session.execute(
-        text("""select e.business_date, c.pot, c.origin, (t.amount * x.sign)::bigint as minor,
-                       exists (select from corrections k where k.corrects_member = e.member_id and k.corrects_event = e.event_id) as undone
+        text("""select h.paid_on, h.pot, h.origin, h.minor, false as undone, 0::bigint as event_id, 0 as line
+                  from opening_history h where h.member_id = :m and h.product = any(:p) and h.paid_on <= :on
+                union all
+                select e.business_date, c.pot, c.origin, (t.amount * x.sign)::bigint,
+                       exists (select from corrections k where k.corrects_member = e.member_id and k.corrects_event = e.event_id),
+                       e.event_id, t.line
                   from transfers t join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
                  cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
                   join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = any(:p)
                  where t.member_id = :m and e.business_date <= :on and (e.kind = any(:received) and x.sign = 1 or e.kind = :shared)
-                 order by e.business_date, e.event_id, t.line"""),
+                 order by paid_on, event_id, line, pot, origin"""),
         {
             "m": member_id,
             "house": -session.info["tenant_id"],
@@ -210,7 +219,7 @@ async def paid_in(session: AsyncSession, member_id: int, products: Sequence[str]
             "shared": int(EventKind.MATCH_SHARED),
         },
     )
-    return tuple(PaidIn(*row) for row in rows)
+    return tuple(PaidIn(*row[:5]) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime import quarantine
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
@@ -352,14 +353,13 @@ async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0,
 async def carry_on_claims(db: Database, tenant: Tenant) -> int:
     """Make payable what claims' units brought, once their money has come; return how many claims were carried on.
 
-    Each in a transaction of its own; may be stopped and run again, and run twice at once.
+    Each in a transaction of its own; may be stopped and run again, and run twice at once. One that fails is put aside.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         waiting = await queries.selling_claims(session)
-    done = 0
-    for claim_id in waiting:
 
-        async def once(claim_id: int = claim_id) -> bool:
+    async def carry_on(claim_id: int) -> bool:
+        async def once() -> bool:
             async with db.unit_of_work(tenant.tenant_id) as session:
                 row = await queries.find_claim(session, claim_id, hold=True)
                 if row is None or row.state != "selling":
@@ -371,8 +371,11 @@ async def carry_on_claims(db: Database, tenant: Tenant) -> int:
                 await _make_payable(session, tenant, row, _ACTOR, EventKind.BENEFIT_PAYABLE)
                 return True
 
-        done += await retry_transaction(once)
-    return done
+        return await retry_transaction(once)
+
+    return await quarantine.each(
+        db, tenant.tenant_id, waiting, carry_on, task="benefits.carry_on_claims", owner="claims-officer"
+    )
 
 
 def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:

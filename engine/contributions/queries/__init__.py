@@ -115,8 +115,8 @@ async def claimed(session: AsyncSession, digests: Sequence[UUID]) -> dict[UUID, 
 async def paid_and_held(session: AsyncSession, asked: Sequence[tuple[int, str, date, date]]) -> list[tuple[int, int]]:
     """Return (paid, held) in smallest units of each (member_id, product, since, until), in the order asked.
 
-    Paid is what came as the member's own from `since` up to and without `until`, net of what was taken back; held is the
-    balance of now, units at their fund's last price, rounded down. One statement, however many.
+    Paid is what came as the member's own from `since` up to and without `until`, net of what was taken back, in a scheme taken
+    over too; held is the balance of now, units at their fund's last price, rounded down. One statement, however many.
     """
     connection = await driver(session)
     cursor = await connection.execute(
@@ -126,7 +126,10 @@ async def paid_and_held(session: AsyncSession, asked: Sequence[tuple[int, str, d
                      join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash'
                       and c.product = w.product and c.origin = 'own'
                     where e.member_id = w.member_id and e.kind = any(%b::smallint[])
-                      and e.business_date >= w.since and e.business_date < w.until),
+                      and e.business_date >= w.since and e.business_date < w.until)
+                  + (select coalesce(sum(h.minor), 0)::bigint from opening_history h
+                      where h.member_id = w.member_id and h.product = w.product and h.origin = 'own'
+                        and h.paid_on >= w.since and h.paid_on < w.until),
                   (select coalesce(sum(case when c.kind = 'cash' then b.credits - b.debits
                             else div((b.credits - b.debits)::numeric * p.digits * 10::numeric ^ greatest(m.scale - f.unit_scale - p.scale, 0),
                                      10::numeric ^ greatest(f.unit_scale + p.scale - m.scale, 0)) end), 0)::bigint
@@ -527,15 +530,14 @@ async def hold_reversal(session: AsyncSession, event_id: int) -> ReversalRow | N
     return None if row is None else ReversalRow(*row)
 
 
-async def open_reversals(session: AsyncSession) -> list[int]:
-    """Return the receipts whose taking back waits for a price, the oldest proposal first."""
-    return list(
-        await session.scalars(
-            text("""select event_id from reversals where tenant_id = :t and state in ('waiting', 'selling')
-                     order by reversal_id"""),
-            {"t": session.info["tenant_id"]},
-        )
+async def open_reversals(session: AsyncSession) -> list[tuple[int, int]]:
+    """Return (member_id, receipt) whose taking back waits for a price, the oldest proposal first."""
+    rows = await session.execute(
+        text("""select member_id, event_id from reversals where tenant_id = :t and state in ('waiting', 'selling')
+                 order by reversal_id"""),
+        {"t": session.info["tenant_id"]},
     )
+    return [(row.member_id, row.event_id) for row in rows]
 
 
 async def save_reversal(session: AsyncSession, row: ReversalRow, *, decided_by: int | None = None) -> None:

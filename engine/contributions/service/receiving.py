@@ -154,7 +154,7 @@ class _Batch:
         members = await identity.members_by_number(
             self._session,
             self._keys,
-            [payment.member for payment in self._payments if _is_number(payment.member)],
+            [payment.member for payment in self._payments],
         )
         known = frozenset(members)
         by_product = {"": members}

@@ -31,6 +31,7 @@ from engine.kernel.ids import claim_digest, house_member
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime import quarantine
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.tenancy.service import Tenant
 
@@ -148,14 +149,13 @@ async def confirm_reversal(db: Database, tenant: Tenant, receipt: int, *, digest
 async def carry_on_reversals(db: Database, tenant: Tenant) -> int:
     """Carry on what waited for a price, each in a transaction of its own; return how many were reversed.
 
-    May be stopped and run again, and run twice at once.
+    May be stopped and run again, and run twice at once. One that fails is put aside.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         waiting = await queries.open_reversals(session)
-    done = 0
-    for receipt in waiting:
 
-        async def once(receipt: int = receipt) -> bool:
+    async def carry_on(receipt: int) -> bool:
+        async def once() -> bool:
             async with db.unit_of_work(tenant.tenant_id, role=Role.JOBS) as session:
                 came = await _came(session, receipt)
                 row = await _row(session, came)
@@ -163,8 +163,16 @@ async def carry_on_reversals(db: Database, tenant: Tenant) -> int:
                     return False
                 return (await _go_on(session, tenant, row, came, _ACTOR)).state == "reversed"
 
-        done += await retry_transaction(once)
-    return done
+        return await retry_transaction(once)
+
+    return await quarantine.each(
+        db,
+        tenant.tenant_id,
+        waiting,
+        carry_on,
+        task="contributions.carry_on_reversals",
+        owner="contributions-officer",
+    )
 
 
 async def _came(session: AsyncSession, receipt: int) -> CameAs:

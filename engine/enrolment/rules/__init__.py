@@ -51,7 +51,7 @@ from engine.enrolment.rules.documents import (
     read_document,
 )
 from engine.enrolment.rules.examples import RUNNERS
-from engine.enrolment.rules.files import MembersFile, MembersRow, RowProblem, read_members_csv
+from engine.enrolment.rules.files import MOST_BYTES, MOST_ROWS, MembersFile, MembersRow, RowProblem, read_members_csv
 from engine.enrolment.rules.joining import (
     RULE_KINDS,
     Book,
@@ -143,6 +143,8 @@ __all__ = [
     "JOINING",
     "LEVEL",
     "MONTHS_OF",
+    "MOST_BYTES",
+    "MOST_ROWS",
     "RULE_KINDS",
     "RUNNERS",
     "Accepted",

@@ -13,8 +13,8 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -59,11 +59,12 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class MembersRow:
-    """A row that can be read: its place in the file (the header is row 1), its key and the application."""
+    """A row that can be read: its place in the file (the header is row 1), its key, the application, and cells beside it."""
 
     row: int
     key: str
     application: Application
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,13 @@ class MembersFile:
     problems: tuple[RowProblem, ...]
 
 
-def read_members_csv(raw: bytes, file: str = "members.csv") -> MembersFile:
+def read_members_csv(raw: bytes, file: str = "members.csv", *, beside: Collection[str] = ()) -> MembersFile:
     """Return the applications a file holds. A row without a key gets one of the file's bytes and the row's place.
 
     Args:
         raw: the file's bytes; a byte order mark is understood.
         file: its name, for messages.
+        beside: columns that the file must have too, and that are no part of an application; their cells may be blank.
 
     Raises:
         UnreadableFile: it is not text in UTF-8, too large, empty, or its header lacks or doubles a column or has one
@@ -116,7 +118,7 @@ def read_members_csv(raw: bytes, file: str = "members.csv") -> MembersFile:
     rows: list[MembersRow] = []
     problems: list[RowProblem] = []
     try:
-        header = _header(next((cells for cells in reader if any(cells)), []), file)
+        header = _header(next((cells for cells in reader if any(cells)), []), file, beside)
         keys: dict[str, int] = {}
         for cells in reader:
             row = reader.line_num
@@ -124,7 +126,7 @@ def read_members_csv(raw: bytes, file: str = "members.csv") -> MembersFile:
                 continue
             if len(rows) + len(problems) >= MOST_ROWS:
                 raise UnreadableFile(file=file, reason=f"it has more than {MOST_ROWS} rows")
-            found = _row(header, cells, file, row, f"{sha256[:32]}:{row}")
+            found = _row(header, cells, file, row, f"{sha256[:32]}:{row}", beside)
             if isinstance(found, MembersRow) and found.key in keys:
                 found = RowProblem(file, row, "key", f"the key stands in row {keys[found.key]} already")
             if isinstance(found, RowProblem):
@@ -137,22 +139,24 @@ def read_members_csv(raw: bytes, file: str = "members.csv") -> MembersFile:
     return MembersFile(sha256, tuple(rows), tuple(problems))
 
 
-def _header(cells: list[str], file: str) -> tuple[str, ...]:
+def _header(cells: list[str], file: str, beside: Collection[str]) -> tuple[str, ...]:
     names = tuple(cell.strip().lower() for cell in cells)
     for name in names:
-        if name not in COLUMNS:
+        if name not in COLUMNS and name not in beside:
             raise UnreadableFile(
-                file=file, reason=f"the column {name[:40]!r} is not known; allowed: {', '.join(COLUMNS)}"
+                file=file, reason=f"the column {name[:40]!r} is not known; allowed: {', '.join((*COLUMNS, *beside))}"
             )
         if names.count(name) > 1:
             raise UnreadableFile(file=file, reason=f"the column {name} is there twice")
-    for name in _REQUIRED:
+    for name in (*_REQUIRED, *beside):
         if name not in names:
             raise UnreadableFile(file=file, reason=f"the column {name} is missing")
     return names
 
 
-def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key: str) -> MembersRow | RowProblem:
+def _row(
+    header: tuple[str, ...], cells: list[str], file: str, row: int, own_key: str, beside: Collection[str]
+) -> MembersRow | RowProblem:
     if len(cells) != len(header):
         return RowProblem(file, row, "row", f"it has {len(cells)} cells, and the header {len(header)}")
     given = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
@@ -184,10 +188,15 @@ def _row(header: tuple[str, ...], cells: list[str], file: str, row: int, own_key
         named.pop()
     table["nominees"] = named
     try:
-        return MembersRow(row, key, msgspec.convert(table, Application, strict=False))
+        return MembersRow(
+            row,
+            key,
+            msgspec.convert(table, Application, strict=False),
+            {name: given.get(name, "") for name in beside},
+        )
     except msgspec.ValidationError as error:
-        field, reason = plain_words(error)
-        return RowProblem(file, row, _column(field), reason)
+        place, reason = plain_words(error)
+        return RowProblem(file, row, _column(place), reason)
 
 
 def _nominee(given: Mapping[str, str], n: int) -> dict[str, str]:

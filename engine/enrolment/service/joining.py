@@ -86,14 +86,16 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
-    """An enrolment of a chunk that has not been answered yet."""
+class Item:
+    """An enrolment of a chunk that has not been answered yet; `earlier_number` is by what the member was known elsewhere."""
 
     index: int
     claim: UUID
     body_digest: int
     member_id: int
     checked: Accepted
+    joined_on: date
+    earlier_number: str = ""
 
 
 async def enrol(
@@ -145,15 +147,15 @@ async def enrol_chunk(
     unanswered = {index: first for index, first in firsts.items() if index not in answers}
     figures = await tenancy.figures_for(session, tenant)
     checked = await asyncio.to_thread(
-        lambda: {index: _decided(tenant.pack, enrolments[index].application, today, figures) for index in unanswered}
+        lambda: {index: decided(tenant.pack, enrolments[index].application, today, figures) for index in unanswered}
     )
     items = []
     for index, (claim, digest) in unanswered.items():
-        decided = checked[index]
-        if isinstance(decided, EngineError):
-            answers[index] = decided
+        found = checked[index]
+        if isinstance(found, EngineError):
+            answers[index] = found
         else:
-            items.append(_Item(index, claim, digest, new_member_id(), decided))
+            items.append(Item(index, claim, digest, new_member_id(), found, today))
     await _keep_refusals(
         session,
         tenant,
@@ -166,7 +168,7 @@ async def enrol_chunk(
         keys,
         [(one.member_id, one.checked.terms.product, (*one.checked.numbers, *one.checked.earlier)) for one in items],
     )
-    enrolled = await _take_in(session, tenant, keys, [one for one in items if one.member_id in free], today, actor)
+    enrolled = await take_in(session, tenant, keys, [one for one in items if one.member_id in free], today, actor)
     answers.update(enrolled)
 
     lost = {one.index: firsts[one.index] for one in items if one.index not in enrolled}
@@ -299,10 +301,13 @@ async def _as_before(
     return answers
 
 
-async def _take_in(
-    session: AsyncSession, tenant: Tenant, keys: FileKeyStore, items: Sequence[_Item], today: date, actor: str
+async def take_in(
+    session: AsyncSession, tenant: Tenant, keys: FileKeyStore, items: Sequence[Item], today: date, actor: str
 ) -> dict[int, Enrolled]:
-    """Post the enrolment of people who are free, and write them; those whose key was claimed meanwhile are left out."""
+    """Post the enrolment of people who are free, and write them; those whose key was claimed meanwhile are left out.
+
+    Returns who was taken in, by the index of their item.
+    """
     if not items:
         return {}
     actor_id = await ledger.actor_id(session, actor)
@@ -311,7 +316,7 @@ async def _take_in(
         for product, terms in sorted({one.checked.terms.product: one.checked.terms for one in items}.items())
     }
 
-    def entry(one: _Item, kind: EventKind, body: Mapping[str, object], claims: Sequence[UUID] = ()) -> Entry:
+    def entry(one: Item, kind: EventKind, body: Mapping[str, object], claims: Sequence[UUID] = ()) -> Entry:
         return Entry(
             member_id=one.member_id,
             kind=kind,
@@ -325,7 +330,7 @@ async def _take_in(
         )
 
     posted = await ledger.post(
-        session, [entry(one, EventKind.MEMBER_ENROLLED, _enrolled_body(one), (one.claim,)) for one in items]
+        session, [entry(one, EventKind.MEMBER_ENROLLED, _enrolled_body(one, today), (one.claim,)) for one in items]
     )
     events = {
         one.member_id: fate.event_id for one, fate in zip(items, posted, strict=True) if fate.outcome is Outcome.POSTED
@@ -344,13 +349,14 @@ async def _take_in(
                 member_id=one.member_id,
                 enrolled_event=events[one.member_id],
                 product=one.checked.terms.product,
-                joined_on=today,
+                joined_on=one.joined_on,
                 group_code=one.checked.group_code,
                 document=VaultDocument(
                     member_number=numbers[one.member_id],
                     person=one.checked.person,
                     nominees=one.checked.nominees,
                     guardian=one.checked.guardian,
+                    earlier_numbers=(one.earlier_number,) if one.earlier_number else (),
                 ),
             )
             for one in taken
@@ -363,8 +369,8 @@ async def _take_in(
                 Membership(
                     one.member_id,
                     one.checked.terms.product,
-                    today,
-                    today,
+                    one.joined_on,
+                    one.joined_on,
                     one.checked.group_code,
                     one.checked.age,
                     one.checked.completes_on,
@@ -384,7 +390,7 @@ async def _take_in(
     await undertake_at_joining(session, tenant, undertaken, today=today, actor=actor)
     return {
         one.index: Enrolled(
-            one.member_id, numbers[one.member_id], one.checked.terms.product, today, one.checked.group_code
+            one.member_id, numbers[one.member_id], one.checked.terms.product, one.joined_on, one.checked.group_code
         )
         for one in taken
     }
@@ -425,11 +431,13 @@ def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         yield entries[start : start + MAX_BATCH]
 
 
-def _enrolled_body(one: _Item) -> dict[str, object]:
+def _enrolled_body(one: Item, today: date) -> dict[str, object]:
     body: dict[str, object] = {
         "product": one.checked.terms.product,
         "documents": [number.document for number in one.checked.numbers],
     }
+    if one.joined_on != today:
+        body["joined_on"] = one.joined_on.isoformat()
     if one.checked.group_code:
         body["group"] = one.checked.group_code
     if one.checked.level:
@@ -439,7 +447,7 @@ def _enrolled_body(one: _Item) -> dict[str, object]:
     return body if one.checked.is_proven else {**body, "proven": False}
 
 
-def _consent_body(one: _Item) -> dict[str, object]:
+def _consent_body(one: Item) -> dict[str, object]:
     return {
         "consents": [
             {"consent": given.consent, "version": given.version, "language": given.language, "channel": given.channel}
@@ -448,11 +456,12 @@ def _consent_body(one: _Item) -> dict[str, object]:
     }
 
 
-def _nominees_body(one: _Item) -> dict[str, object]:
+def _nominees_body(one: Item) -> dict[str, object]:
     return {"count": len(one.checked.nominees), "shares_bp": [nominee.share_bp for nominee in one.checked.nominees]}
 
 
-def _decided(pack: Pack, application: Application, today: date, figures: Figures) -> Accepted | EngineError:
+def decided(pack: Pack, application: Application, today: date, figures: Figures) -> Accepted | EngineError:
+    """Return the application as it is accepted by the terms of a day, or why it is refused."""
     try:
         terms = terms_of(pack, application.product, today, application.born_on)
         return decide(pack, application, terms, today, figures)

@@ -13,7 +13,7 @@ _MONEY_OF_CODE = "join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.
 LAWS: tuple[Law, ...] = (
     Law(
         "units-are-confirmed-units",
-        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed less what was sold",
+        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed and old books opened with, less what was sold",
         """
         with moved as (
           select c.fund, c.kind, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
@@ -30,11 +30,21 @@ LAWS: tuple[Law, ...] = (
           select f.code as fund, sum(case when o.state = 'priced' then o.units_confirmed
                                           else (select coalesce(sum(r.units), 0) from allotments r
                                                  where r.dealing_id = o.dealing_id and r.fund_id = o.fund_id and r.event_id <> 0) end) as units
-            from orders o join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id group by f.code)
-        select format('fund %s', fund), (coalesce(c.units, 0) - coalesce(s.units, 0))::text,
+            from orders o join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id group by f.code),
+        waiting as (
+          select a.symbol as fund, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
+            from chart c join assets a on a.tenant_id = c.tenant_id and a.asset_id = c.code / 4096
+            join transfers t on c.code in (t.debit, t.credit) where c.kind = 'opening' group by 1),
+        opened as (
+          select c.fund, sum(k.amount) as units from openings o join opening_controls k on k.tenant_id = o.tenant_id and k.opening_no = o.opening_no
+            join chart c on c.tenant_id = k.tenant_id and c.code = k.code and c.kind = 'units-issued'
+           where o.state in ('approved', 'finished') group by 1)
+        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) - coalesce(s.units, 0))::text,
                format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
-          from held h full join confirmed c using (fund) full join sold s using (fund)
-         where coalesce(h.held, 0) <> coalesce(h.issued, 0) or coalesce(h.issued, 0) <> coalesce(c.units, 0) - coalesce(s.units, 0)
+          from held h full join confirmed c using (fund) full join sold s using (fund) full join opened n using (fund)
+          left join waiting w using (fund)
+         where coalesce(h.held, 0) + coalesce(w.units, 0) <> coalesce(h.issued, 0)
+            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) - coalesce(s.units, 0)
         """,
     ),
     Law(

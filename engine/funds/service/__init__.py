@@ -32,7 +32,7 @@ from engine.funds.service.ordering import (
     list_order_files,
     order_operation,
 )
-from engine.funds.service.pricing import PriceImport, approve_price, import_prices, reject_price
+from engine.funds.service.pricing import PriceImport, approve_price, import_prices, open_funds, reject_price
 from engine.funds.service.selling import (
     OpenForSale,
     Proceeds,
@@ -93,6 +93,7 @@ __all__ = [
     "list_prices",
     "list_sale_orders",
     "open_for_sale",
+    "open_funds",
     "order_operation",
     "price_orders",
     "put_up_gathered",

@@ -1,7 +1,7 @@
 """Importing published prices, and deciding on those that wait for a second person."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -395,3 +395,12 @@ def _stored(bad: RowRefusal) -> dict[str, object]:
 
 def _text(price: Price) -> str:
     return f"{price.decimal():.{price.scale}f}"
+
+
+async def open_funds(session: AsyncSession, dealt: Sequence[Fund]) -> None:
+    """Open funds and the assets of their units, those that are new.
+
+    Raises:
+        UnitScaleChanged: the books count a fund's units to another number of decimals.
+    """
+    await queries.intern_funds(session, dealt)

@@ -100,12 +100,16 @@ class GuardianPerson(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VaultDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything personal that is kept of one member; nothing of it is anywhere else."""
+    """Everything personal that is kept of one member; nothing of it is anywhere else.
+
+    `earlier_numbers` are those they had where they were members before; they are found by them too.
+    """
 
     member_number: str
     person: Person
     nominees: tuple[NomineePerson, ...] = ()
     guardian: GuardianPerson | None = None
+    earlier_numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "only-reconciled-cash-is-dealt",
-        "every allocation is of a matched receipt, of the resolution of a matched one, or of state money that one brought",
+        "every allocation is of a matched receipt, of the resolution of a matched one, of state money that one brought, or of opening balances",
         """
         select format('allocation of event %s, member %s', a.event_id, to_hex(a.member_id)), 'a match', 'none'
           from allocations a
@@ -155,16 +155,17 @@ LAWS: tuple[Law, ...] = (
                             where r.member_id = a.member_id and r.resolved_event = a.event_id)
            and not exists (select from match_receipts r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
                             where r.shared_event = a.event_id)
+           and not exists (select from opening_ranges o where o.tenant_id = a.tenant_id and o.event_id = a.event_id)
         """,
     ),
     Law(
         "collections-hold-what-is-not-ordered",
-        "a collection account holds what was received and not reversed, what sold units brought and what breaks were booked for, less what closed dealings and payouts took",
+        "a collection account holds what it opened with, what was received and not reversed, what sold units brought and what breaks were booked for, less what closed dealings and payouts took",
         """
         with received as (
           select c.code, sum(case when t.debit = c.code then t.amount else -t.amount end) as amount
             from chart c join transfers t on t.debit = c.code or t.credit = c.code
-            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 23, 99, 100, 153)
+            join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind in (10, 11, 13, 19, 23, 99, 100, 153, 191)
            where c.kind = 'collections' group by c.code),
         dealt as (
           select a.collected as code, sum(a.amount) as amount from allocations a

@@ -83,8 +83,8 @@ select account, kind, count(*)::int, sum(amount)::bigint, min(day) from (
   union all
   select account, 'withdrawn-receipt', -amount, value_date from lines where is_receipt and how = 'withdrawn'
   union all
-  select account, 'receipt-not-shown', -amount, day from (
-    select m.account, m.day, case when r.event_id is null then m.amount - coalesce(p.shown, 0)
+  select account, case when kind = 191 then 'opened-with' else 'receipt-not-shown' end, -amount, day from (
+    select m.account, m.day, m.kind, case when r.event_id is null then m.amount - coalesce(p.shown, 0)
                                   else coalesce(p.amount - p.shown, 0) end as amount
       from moved m
       left join receipts r on r.event_id = m.event_id and r.member_id = m.member_id and r.account = m.account

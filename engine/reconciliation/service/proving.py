@@ -32,7 +32,7 @@ class ProofItem:
 
     "in-not-booked" and "out-not-booked" are lines of statements that no book has; "receipt-not-shown", "order-not-shown"
     and "out-not-shown" are in the books and on no statement; "withdrawn-receipt" was on an earlier version of one;
-    "before-statements" is what the account held before its first statement.
+    "before-statements" is what the account held before its first statement, "opened-with" what the books took over with.
     """
 
     kind: str

@@ -190,6 +190,10 @@ class Flow:
     minor: int
 
 
+_TRANSFERS = ("transfers-in-transit", "opening")
+"""Kinds of accounts against which savings come from other schemes, and go there."""
+
+
 def items_of(
     wanted: Sequence[Item],
     flows: Sequence[Flow],
@@ -220,8 +224,8 @@ def items_of(
     match = _sum(flows, ("state-match-receivable", "collections", "suspense"), only="state-match")
     fees, surcharge = -_sum(flows, FEES), -_sum(flows, ("late-charges",))
     benefits = -_sum(flows, PAID_OUT)
-    moved = _sum(flows, ("transfers-in-transit",))
-    came_in = sum(flow.minor for flow in flows if flow.kind == "transfers-in-transit" and flow.minor > 0)
+    moved = _sum(flows, _TRANSFERS)
+    came_in = sum(flow.minor for flow in flows if flow.kind in _TRANSFERS and flow.minor > 0)
     known: dict[Item, int | None] = {
         "opening-balance": opening,
         "contributions-paid": paid - charges,

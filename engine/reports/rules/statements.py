@@ -19,6 +19,7 @@ from engine.reports.rules.contents import FEES, PAID_OUT
 SHORTEST_RETURN_DAYS = 30
 """A yearly rate is told from this many days after the first payment on: before, a year's rate says nothing."""
 HELD = ("units", "selling")
+OPENING = "opening"
 LARGEST_RETURN_BP = 10_000_000
 """A yearly rate beyond a thousandfold is not told: it is a sign of a tiny first payment, not of growth."""
 
@@ -122,7 +123,7 @@ class Movement:
 
     `is_payment` tells a payment (or its reversal) from a change of cash into units. `dealing`, `price`
     and `price_on` are set where cash bought units; `resolves` names the suspended payment that this one is. `against`
-    is the kind of the account on the other side.
+    is the kind of the account on the other side. `cost` is what units were bought for in a scheme that was taken over.
     """
 
     event_id: int
@@ -141,6 +142,7 @@ class Movement:
     price_on: date | None = None
     resolves: int = 0
     against: str = ""
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,20 @@ def lines_of(account: Account) -> tuple[Line, ...]:
                     state=_state(move, account.reconciled),
                 )
             )
+    lines += [
+        Line(
+            receipt=move.event_id,
+            paid_on=move.business_date,
+            amount_minor=move.cost,
+            pot=move.pot,
+            origin=move.origin,
+            state=LineState.INVESTED,
+            fund=move.fund,
+            units=move.amount,
+            unit_scale=move.scale,
+        )
+        for move in _opened(account)
+    ]
     # A stable sort: within a day the order of the books stays.
     return tuple(sorted(lines, key=lambda line: line.paid_on))
 
@@ -198,11 +214,17 @@ def lines_of(account: Account) -> tuple[Line, ...]:
 def _state(move: Movement, reconciled: frozenset[int]) -> LineState:
     if move.amount < 0:
         return LineState.REVERSED
-    return LineState.RECONCILED if reconciled & {move.event_id, move.resolves} else LineState.RECEIVED
+    is_shown = move.against == OPENING or bool(reconciled & {move.event_id, move.resolves})
+    return LineState.RECONCILED if is_shown else LineState.RECEIVED
 
 
 def _payments(account: Account) -> list[Movement]:
     return [move for move in account.movements if move.is_payment and move.account == "cash"]
+
+
+def _opened(account: Account) -> list[Movement]:
+    """Return the units that came from a scheme that was taken over; what they were bought for there counts as paid in."""
+    return [move for move in account.movements if move.account == "units" and move.against == OPENING]
 
 
 def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
@@ -308,6 +330,8 @@ def flows_of(account: Account) -> tuple[tuple[date, int], ...]:
     by_day: dict[date, int] = {}
     for move in (*_payments(account), *_payouts(account)):
         by_day[move.business_date] = by_day.get(move.business_date, 0) + move.amount
+    for move in _opened(account):
+        by_day[move.business_date] = by_day.get(move.business_date, 0) + move.cost
     return tuple(sorted((day, amount) for day, amount in by_day.items() if amount))
 
 

@@ -1,0 +1,17 @@
+"""Use cases of opening balances: stage the files of another scheme, decide on them, post them by ranges."""
+
+from engine.opening.service.comparing import Compared
+from engine.opening.service.posting import approve_opening, find_opening, list_openings, post_openings, reject_opening
+from engine.opening.service.staging import OpeningReport, Refusal, stage_opening
+
+__all__ = [
+    "Compared",
+    "OpeningReport",
+    "Refusal",
+    "approve_opening",
+    "find_opening",
+    "list_openings",
+    "post_openings",
+    "reject_opening",
+    "stage_opening",
+]
