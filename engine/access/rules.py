@@ -97,8 +97,9 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         ),
         Role.PRICE_MAKER: frozenset({Permission.PRICES_IMPORT, Permission.OPERATIONS_READ}),
         Role.PRICE_CHECKER: frozenset({Permission.PRICES_APPROVE, Permission.OPERATIONS_READ}),
-        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.FEES_PROPOSE, Permission.OPERATIONS_READ}),
-        Role.DEALING_OFFICER: frozenset({Permission.DEALING_RUN, Permission.DAYS_REOPEN, Permission.OPERATIONS_READ}),
+        Role.DEALING_OFFICER: frozenset(
+            {Permission.DEALING_RUN, Permission.DAYS_REOPEN, Permission.FEES_PROPOSE, Permission.OPERATIONS_READ}
+        ),
         Role.PAYOUT_MAKER: frozenset(
             {
                 Permission.PAYOUTS_READ,

@@ -27,8 +27,8 @@ from engine.benefits.errors import (
     NoFeeDue,
     UnknownFeeRun,
 )
-from engine.benefits.queries import FEE_LAWS
 from engine.benefits.queries.charging import FeeRun
+from engine.benefits.queries.charging_laws import FEE_LAWS
 from engine.benefits.rules import FeeCapRule, FeeCase, FeeRule, Holding, fees_due, take_fees
 from engine.benefits.rules.charging import period_of
 from engine.funds.rules.interest import Movement

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from engine.app import KINDS
 from engine.benefits import service
-from engine.benefits.queries import FEE_LAWS, LAWS
+from engine.benefits.queries import LAWS
 from engine.benefits.queries.charging import FeeRun
 from engine.benefits.queries.paying import payable_left
 from engine.funds.queries import LAWS as FUND_LAWS
@@ -31,7 +31,7 @@ from tests.engine.funds.conftest import BOOK, PRODUCT, UNMATCHED, Scheme
 ROOT = Path(__file__).parents[3]
 FUND = "SM001009"
 DAY = date(2023, 4, 30)
-CHECKED = (*ledger_queries.LAWS, *FUND_LAWS, *LAWS, *FEE_LAWS)
+CHECKED = (*ledger_queries.LAWS, *FUND_LAWS, *LAWS)
 OWN = '{ pots = ["retirement"], pots_by = "in-order", origins = ["own"], origins_by = "in-order" }'
 
 
