@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.app import adapter
-from engine.channels.ussd import desk, pins, queries, service
+from engine.channels.ussd import api, desk, pins, queries, service
 from engine.channels.ussd.service import Line
 from engine.contributions import service as contributions
 from engine.contributions.errors import BelowMinimum
@@ -37,7 +38,7 @@ from engine.runtime.key_file import FileKeyStore
 from integrations.messaging.africas_talking.adapter import AfricasTalkingUssd
 from integrations.messaging.africas_talking.joining import JoinsUssd
 from integrations.messaging.africas_talking.simulator import Handset
-from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
+from tests.factories.wallets import KINDS, Kind, Wallets, impatient, open_wallets
 from tests.integrations.messaging.wire_transport import LoopbackTransport
 
 SECRET = "s" * 40
@@ -94,8 +95,8 @@ class Desk:
         payment = Payment(
             member=self.member.number,
             amount=amount,
-            currency="KES",
-            channel="mpesa",
+            currency=self.wallets.kind.currency,
+            channel=self.wallets.kind.channel,
             reference=secrets.token_hex(8),
             sent_by="partner:1",
         )
@@ -122,14 +123,14 @@ async def enrol(wallets: Wallets, document: str, phone: str, name: str = "Amina 
         if (found := wallets.tenant.pack.consent(one, "en")) is not None
     )
     application = Application(
-        product="haba-haba",
+        product=wallets.kind.product,
         full_name=name,
         born_on=date(1988, 3, 4),
         sex="female",
         phone=phone,
         language="en",
         consents=consents,
-        documents=(DocumentGiven("national-id", document),),
+        documents=(DocumentGiven(wallets.kind.document, document),),
     )
     (answer,) = await enrolment.enrol(
         wallets.db, wallets.tenant, wallets.keys, [enrolment.Enrolment(document, application)], actor="partner:1"
@@ -140,15 +141,23 @@ async def enrol(wallets: Wallets, document: str, phone: str, name: str = "Amina 
 
 @asynccontextmanager
 async def opened(
-    db: Database, keys: FileKeyStore, url: str, folder: Path, transport: HttpTransport, **config: object
+    db: Database,
+    keys: FileKeyStore,
+    url: str,
+    folder: Path,
+    transport: HttpTransport,
+    *,
+    kind: Kind = KENYA,
+    document: str = "",
+    **config: object,
 ) -> AsyncIterator[Desk]:
     table: Mapping[str, Any] = {"secret": SECRET, "service_codes": [CODE], **config}
-    async with open_wallets(KENYA, db, keys, url, folder, transport, members=0, others={"ussd": table}) as wallets:
+    async with open_wallets(kind, db, keys, url, folder, transport, members=0, others={"ussd": table}) as wallets:
         file = CounterpartyFile(folder / "counterparties.toml")
         joined = Outside(db, keys, file, wallets.address, installed, transport).of(wallets.tenant)
         assert joined.ussd is not None
-        document = number()
-        member = await enrol(wallets, document, PHONE)
+        document = document or number()
+        member = await enrol(wallets, document, kind.payer)
         yield Desk(wallets, Line(wallets.tenant, *joined.ussd, joined.collectors), member, document)
 
 
@@ -359,10 +368,13 @@ async def test_an_error_is_a_sentence_on_the_telephone(
     async def fails(*_: object, **__: object) -> None:
         raise ConnectionError(PIN)
 
+    logged: list[object] = []
     with monkeypatch.context() as patched:
         patched.setattr(queries, "lock_pin", fails)
+        patched.setattr(api, "_log", SimpleNamespace(exception=lambda *said, **more: logged.append((said, more))))
         assert await handset.type(PIN) == "Haiwezekani sasa. Jaribu baadaye."
     assert not handset.open
+    assert logged == [(("a screen could not be answered",), {"tenant": menu.wallets.tenant.code})]
 
 
 async def test_everything_else_on_the_menu(menu: Desk) -> None:
@@ -424,6 +436,34 @@ async def test_who_asks_too_often_is_put_off(menu: Desk) -> None:
     assert last == "Haiwezekani sasa. Jaribu baadaye."
     long = await menu.run(*["x"] * 61, phone=STRANGER)
     assert long == "Haiwezekani sasa. Jaribu baadaye."
+
+
+async def test_another_scheme_speaks_another_language_and_collects_by_the_telephones_operator(
+    db: Database, keys: FileKeyStore, database_urls: tuple[str, str], tmp_path: Path, transport: HttpTransport
+) -> None:
+    kind = KINDS["mtn-momo"]
+    document = f"119887{secrets.randbelow(10**7):07d}012"
+    there = opened(
+        db, keys, database_urls[0], tmp_path, transport, kind=kind, document=document, channels={"63902": "mtn-momo"}
+    )
+    async with there as menu:
+        await menu.pay("500")
+
+        async def run(*inputs: str) -> str:
+            return await menu.run(*inputs, phone=kind.payer)
+
+        assert (await run()).startswith("EjoHeza. Hitamo ururimi:")
+        assert (await run("2", "1")).startswith("Votre numéro d'identité")
+        assert (await run("00", "2", "1", document, PIN, PIN)).startswith("Bienvenue à EjoHeza")
+        assert (await run()).startswith("EjoHeza\n1 Épargner")
+        assert await run("2", PIN) == "Votre épargne: RWF 500"
+        assert "+500" in await run("3", PIN)
+        assert "RWF" in await run("4", PIN)
+        match = await run("6", "2", PIN)
+        assert "RWF" in match or match == "Il n'y a encore rien à montrer."
+        assert "RWF 1,000" in await run("1", "1000")
+        assert await run("1", PIN) == "Approuvez le paiement sur votre téléphone."
+        assert await menu.wallets.select("select counterparty from exchanges") == [("mtn-momo",)]
 
 
 TYPED = st.lists(
