@@ -38,7 +38,7 @@ def create_database(superuser_url: str, name: str) -> tuple[str, str]:
             connection.execute(f"create role {role} {rights} password '{password}'")
         for role in ("akiba_sequencer", "akiba_jobs"):
             connection.execute(
-                f"do $$ begin create role {role} nologin; exception when duplicate_object then null; end $$"
+                f"do $$ begin create role {role} nologin; exception when duplicate_object or unique_violation then null; end $$"
             )
             connection.execute(f"grant {role} to {name}_owner with admin true, inherit false, set false")
         connection.execute(f"create database {name} owner {name}_owner")
