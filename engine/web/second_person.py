@@ -171,6 +171,7 @@ async def _break(page: Reading) -> InFull:
     facts = [
         (say(N_("Statement")), str(found.statement)),
         (say(N_("Line")), str(found.line)),
+        (say(N_("Amount")), page.frame.money(page.one.amount)),
         (say(N_("Do")), say(ACTIONS[found.action])),
         (say(N_("Receipts")), ", ".join(found.receipts) or NONE),
         (say(N_("Other lines")), ", ".join(f"{one.statement}/{one.line}" for one in found.lines) or NONE),

@@ -47,9 +47,10 @@ with w(kind, id, amount, maker, since, statement_id, line_no) as (
   select 'payouts', p.payout_id::text, p.amount, p.maker, p.made_on, null, null
     from payouts p where p.tenant_id = :t and p.state = 'created'
   union all
-  select 'breaks', b.proposal_id::text, b.difference, (select a.name from actors a where a.tenant_id = b.tenant_id and a.actor_id = b.proposed_by),
+  select 'breaks', b.proposal_id::text, l.amount, (select a.name from actors a where a.tenant_id = b.tenant_id and a.actor_id = b.proposed_by),
          (b.proposed_at at time zone :zone)::date, b.statement_id, b.line_no
-    from break_proposals b where b.tenant_id = :t and b.state = 'proposed'
+    from break_proposals b join statement_lines l on l.tenant_id = b.tenant_id and l.statement_id = b.statement_id and l.line_no = b.line_no
+   where b.tenant_id = :t and b.state = 'proposed'
   union all
   select 'state-money', m.claim_no::text, m.total, (select a.name from actors a where a.tenant_id = m.tenant_id and a.actor_id = m.maker),
          m.prepared_on, null, null

@@ -135,7 +135,7 @@ async def test_the_list_has_every_kind_with_its_age_and_owner(desk: Desk) -> Non
     assert rows["Payment to be taken back"][2:] == ["RF 1,500", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Claim of a benefit"][2] == "RF 50,000"
     assert rows["Payout"][1:] == [desk.items["payouts"], "RF 4,000", "desk one", "1 Feb 2023", "3 days"]
-    assert rows["Line of a statement that matches nothing"][3:] == ["desk one", "1 Feb 2023", "3 days"]
+    assert rows["Line of a statement that matches nothing"][2:] == ["RF 777", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Claim of state money"][2:] == ["RF 15,000", "desk one", "1 Feb 2023", "3 days"]
     assert len(rows) == 5
 
