@@ -22,6 +22,7 @@ from engine.kernel.errors import NotFound
 from engine.kernel.permissions import Permission
 from engine.kernel.text import N_
 from engine.reconciliation import service as reconciliation
+from engine.reports.api import LAST_DECISION
 from engine.reports.service import Letterhead
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
@@ -32,6 +33,8 @@ from engine.web.staff import NONE, staff_page
 from engine.web.waiting import KINDS, Waiting, find_waiting, list_waiting, readable
 
 MOST = 500
+Event = Annotated[int, Meta(ge=1, le=LAST_DECISION)]
+Serial = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 QUEUE = "/staff/waiting"
 
 
@@ -164,6 +167,23 @@ async def _payout(page: Reading) -> InFull:
     return InFull(found.digest, facts, asks_name=found.name_check in ("differs", "unknown"))
 
 
+async def _payroll(page: Reading) -> InFull:
+    found = await benefits.find_payroll(page.session, int(page.one.item))
+    say, money, totals = page.say, page.frame.money, found.totals
+    facts = [
+        (say(N_("Product")), page.product(found.row.product)),
+        (say(N_("Month")), page.frame.day(found.row.month)),
+        (say(N_("Pensions due")), page.frame.number(totals.pensions)),
+        (say(N_("Due")), money(totals.due)),
+        (say(N_("Lacking")), money(totals.lacking)),
+        (say(N_("Tax withheld")), money(totals.taxed)),
+        (say(N_("Payments")), page.frame.number(totals.payments)),
+        (say(N_("To be paid")), money(totals.paying)),
+        (say(N_("Suspended")), page.frame.number(totals.suspended)),
+    ]
+    return InFull(found.row.digest, facts)
+
+
 async def _break(page: Reading) -> InFull:
     of_line = await reconciliation.list_proposals(page.session, page.tenant, page.one.statement_id, page.one.line_no)
     found = next(one for one in of_line if one.proposal == int(page.one.item))
@@ -204,6 +224,7 @@ READERS: Mapping[str, Callable[[Reading], Awaitable[InFull]]] = {
     "reversals": _reversal,
     "claims": _claim,
     "payouts": _payout,
+    "payrolls": _payroll,
     "breaks": _break,
     "state-money": _state_money,
 }
@@ -294,7 +315,7 @@ class SecondPersonPages(Controller):
     )
     async def reversal(
         self,
-        item: FromPath[int],
+        item: FromPath[Event],
         data: URLEncodedBody[Verdict],
         tenant: NamedDependency[Tenant],
         caller: NamedDependency[Caller],
@@ -316,7 +337,7 @@ class SecondPersonPages(Controller):
     )
     async def claim(
         self,
-        item: FromPath[int],
+        item: FromPath[Event],
         data: URLEncodedBody[Verdict],
         tenant: NamedDependency[Tenant],
         caller: NamedDependency[Caller],
@@ -364,6 +385,25 @@ class SecondPersonPages(Controller):
         return _decided(data)
 
     @post(
+        "/decisions/payrolls/{item:int}",
+        status_code=303,
+        operation_id="DecidePayrollPage",
+        opt={"permission": Permission.PAYROLL_APPROVE},
+    )
+    async def payroll(
+        self,
+        item: FromPath[Serial],
+        data: URLEncodedBody[Verdict],
+        tenant: NamedDependency[Tenant],
+        caller: NamedDependency[Caller],
+        db: NamedDependency[Database],
+    ) -> Redirect:
+        """Approve all of a payroll, or refuse it."""
+        decide = benefits.approve_payroll if data.decision == "approve" else benefits.reject_payroll
+        await decide(db, tenant, item, digest=data.digest, actor=caller.actor)
+        return _decided(data)
+
+    @post(
         "/decisions/breaks/{item:int}",
         status_code=303,
         operation_id="DecideBreakPage",
@@ -371,7 +411,7 @@ class SecondPersonPages(Controller):
     )
     async def line(
         self,
-        item: FromPath[int],
+        item: FromPath[Serial],
         data: URLEncodedBody[Verdict],
         tenant: NamedDependency[Tenant],
         caller: NamedDependency[Caller],
@@ -393,7 +433,7 @@ class SecondPersonPages(Controller):
     )
     async def state_money(
         self,
-        item: FromPath[int],
+        item: FromPath[Serial],
         data: URLEncodedBody[Verdict],
         tenant: NamedDependency[Tenant],
         caller: NamedDependency[Caller],

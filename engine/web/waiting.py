@@ -26,6 +26,7 @@ KINDS: Mapping[str, Kind] = {
     "reversals": Kind(N_("Payment to be taken back"), Permission.CONTRIBUTIONS_READ, Permission.REVERSALS_APPROVE),
     "claims": Kind(N_("Claim of a benefit"), Permission.CLAIMS_READ, Permission.CLAIMS_APPROVE),
     "payouts": Kind(N_("Payout"), Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE),
+    "payrolls": Kind(N_("Payroll of pensions"), Permission.PAYOUTS_READ, Permission.PAYROLL_APPROVE),
     "breaks": Kind(
         N_("Line of a statement that matches nothing"), Permission.OPERATIONS_READ, Permission.BREAKS_APPROVE
     ),
@@ -46,6 +47,10 @@ with w(kind, id, amount, maker, since, statement_id, line_no) as (
   union all
   select 'payouts', p.payout_id::text, p.amount, p.maker, p.made_on, null, null
     from payouts p where p.tenant_id = :t and p.state = 'created'
+  union all
+  select 'payrolls', r.run_no::text,
+         (select coalesce(sum(g.paying), 0)::bigint from payroll_ranges g where g.tenant_id = r.tenant_id and g.run_no = r.run_no), r.maker, r.counted_on, null, null
+    from payroll_runs r where r.tenant_id = :t and r.state = 'proposed'
   union all
   select 'breaks', b.proposal_id::text, l.amount, (select a.name from actors a where a.tenant_id = b.tenant_id and a.actor_id = b.proposed_by),
          (b.proposed_at at time zone :zone)::date, b.statement_id, b.line_no

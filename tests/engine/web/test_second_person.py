@@ -13,6 +13,7 @@ from engine.kernel.statements import Side, Statement, StatementKind, StatementLi
 from engine.reconciliation import service as reconciliation
 from engine.reconciliation.service import Holding
 from engine.web.frame import ROLES
+from tests.engine.benefits.test_payroll import Pensions
 from tests.engine.contributions.test_state_money import Scheme as StateMoney
 from tests.engine.reconciliation.test_proofs import Told
 from tests.engine.reports.scheme import Scheme
@@ -29,6 +30,7 @@ STATES = {
     "reversals": "select state from reversals where event_id = cast(:id as bigint)",
     "claims": "select state from benefit_claims where claim_id = cast(:id as bigint)",
     "payouts": "select state from payouts where payout_id = cast(:id as uuid)",
+    "payrolls": "select state from payroll_runs where run_no = cast(:id as int)",
     "breaks": "select state from break_proposals where proposal_id = cast(:id as int)",
     "state-money": "select state from match_claims where claim_no = cast(:id as int)",
 }
@@ -36,6 +38,7 @@ APPROVED = {
     "reversals": "reversed",
     "claims": "payable",
     "payouts": "approved",
+    "payrolls": "approved",
     "breaks": "confirmed",
     "state-money": "sent",
 }
@@ -95,6 +98,9 @@ async def desk(rwanda: Scheme) -> Desk:
         actor=actor,
     )  # fmt: skip
     items["payouts"] = str(payout.id)
+    pensions = Pensions(held)
+    await pensions.retire(90_000, state=10_007, rule="own-instalments", years=1)
+    items["payrolls"] = str((await pensions.propose(DAY, actor=actor)).row.run_no)
     states = StateMoney(db, tenant, keys)
     await states.member("ubudehe-1", [10_000, 5_000])
     items["state-money"] = str((await states.prepare(actor=actor)).claim_no)
@@ -137,12 +143,13 @@ async def test_the_list_has_every_kind_with_its_age_and_owner(desk: Desk) -> Non
     assert rows["Payout"][1:] == [desk.items["payouts"], "RF 4,000", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Line of a statement that matches nothing"][2:] == ["RF 777", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Claim of state money"][2:] == ["RF 15,000", "desk one", "1 Feb 2023", "3 days"]
-    assert len(rows) == 5
+    assert rows["Payroll of pensions"][2:] == ["RF 8,333", "desk one", "1 Feb 2023", "3 days"]
+    assert len(rows) == 6
 
     mine = rows_of(tree((await desk.maker.get("/staff/waiting")).text), "waiting")
     assert {row[3] for row in mine if row[0] != "Claim of a benefit"} == {"desk one (you)"}
     today = (await desk.checker.get("/staff")).text
-    assert figures(today)["Waiting for a second person"] == ("5", "", "/staff/waiting")
+    assert figures(today)["Waiting for a second person"] == ("6", "", "/staff/waiting")
 
 
 @pytest.mark.parametrize("kind", APPROVED)
@@ -170,13 +177,23 @@ async def test_another_person_approves_exactly_what_was_read_once(desk: Desk, ki
     assert (await desk.checker.get(f"/staff/waiting/{kind}/{desk.items[kind]}")).status_code == 404
     done = await desk.checker.get("/staff/waiting?done=approve")
     assert "It was approved." in done.text
-    assert desk.items[kind] not in {row[1] for row in rows_of(tree(done.text), "waiting")}
+    assert f"/staff/waiting/{kind}/{desk.items[kind]}" not in done.text
+    assert done.text.count('href="/staff/waiting/') == len(APPROVED) - 1
 
 
 @pytest.mark.parametrize("kind", REJECTED)
 async def test_another_person_rejects_it(desk: Desk, kind: str) -> None:
     assert await desk.decide(desk.checker, kind, "reject") == (303, "/staff/waiting?done=reject")
     assert await desk.state(kind) == REJECTED[kind]
+
+
+@pytest.mark.parametrize("item", ["0", "9" * 30, str(2**40), "00000000-0000-0000-0000-000000000000"])
+async def test_a_number_that_nothing_has_is_refused(desk: Desk, item: str) -> None:
+    _, hidden = await desk.form(desk.checker, "claims")
+    for kind in APPROVED:
+        assert (await desk.checker.get(f"/staff/waiting/{kind}/{item}")).status_code == 404
+        sent = await desk.checker.post(f"/staff/decisions/{kind}/{item}", data={**hidden, "decision": "reject"})
+        assert sent.status_code in (404, 422), (kind, sent.text)
 
 
 async def test_whoever_may_not_read_a_kind_neither_lists_nor_opens_it(desk: Desk) -> None:
