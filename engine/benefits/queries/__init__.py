@@ -7,4 +7,4 @@ from engine.ledger.rules import Law
 
 LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS)
 
-__all__ = ["LAWS"]
+__all__ = ["FEE_LAWS", "LAWS"]
