@@ -338,17 +338,17 @@ async def test_a_step_that_dies_leaves_nothing_and_is_done_again(
         nonlocal calls
         calls += 1
         if calls in {2, 5}:
-            raise RuntimeError
+            raise psycopg.OperationalError("the connection is lost")
         await save(*args, **named)
 
     monkeypatch.setattr(queries, "save_reversal", dies)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(psycopg.OperationalError):
         await confirm(scheme, proposed)
     assert await scheme.rows("select 1 from sales") == []
     await confirm(scheme, proposed)
     await scheme.deal("2023-04-05")
     await price(scheme, 6, "8")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(psycopg.OperationalError):
         await service.carry_on_reversals(scheme.db, scheme.tenant)
     assert await entries(scheme) == []
     assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 1
