@@ -209,22 +209,6 @@ async def _break(page: Reading) -> InFull:
     return InFull(found.digest, facts)
 
 
-async def _payroll(page: Reading) -> InFull:
-    found = await benefits.find_payroll(page.session, int(page.one.item))
-    say, money, totals = page.say, page.frame.money, found.totals
-    facts = [
-        (say(N_("Product")), page.product(found.row.product)),
-        (say(N_("Month")), f"{found.row.month:%Y-%m}"),
-        (say(N_("Falls due")), f"{page.frame.number(totals.pensions)} · {money(totals.due)}"),
-        (say(N_("Lacking")), money(totals.lacking)),
-        (say(N_("Tax withheld")), money(totals.taxed)),
-        (say(N_("Paid now")), f"{page.frame.number(totals.payments)} · {money(totals.paying)}"),
-        (say(N_("Carried over")), money(totals.owed - totals.paying)),
-        (say(N_("Waits for a proof of life")), page.frame.number(totals.suspended)),
-    ]
-    return InFull(found.row.digest, facts)
-
-
 async def _state_money(page: Reading) -> InFull:
     found = await contributions.find_claim(page.session, int(page.one.item))
     say, money = page.say, page.frame.money
@@ -247,7 +231,6 @@ READERS: Mapping[str, Callable[[Reading], Awaitable[InFull]]] = {
     "payouts": _payout,
     "payrolls": _payroll,
     "breaks": _break,
-    "payrolls": _payroll,
     "state-money": _state_money,
 }
 
@@ -445,25 +428,6 @@ class SecondPersonPages(Controller):
         else:
             async with db.unit_of_work(tenant.tenant_id) as session:
                 await reconciliation.reject_proposal(session, tenant, item, actor=caller.actor)
-        return _decided(data)
-
-    @post(
-        "/decisions/payrolls/{item:int}",
-        status_code=303,
-        operation_id="DecidePayrollPage",
-        opt={"permission": Permission.PAYROLL_APPROVE},
-    )
-    async def payroll(
-        self,
-        item: FromPath[int],
-        data: URLEncodedBody[Verdict],
-        tenant: NamedDependency[Tenant],
-        caller: NamedDependency[Caller],
-        db: NamedDependency[Database],
-    ) -> Redirect:
-        """Have a month's pensions paid, or counted anew."""
-        decide = benefits.approve_payroll if data.decision == "approve" else benefits.reject_payroll
-        await decide(db, tenant, item, digest=data.digest, actor=caller.actor)
         return _decided(data)
 
     @post(

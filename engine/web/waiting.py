@@ -30,7 +30,6 @@ KINDS: Mapping[str, Kind] = {
     "breaks": Kind(
         N_("Line of a statement that matches nothing"), Permission.OPERATIONS_READ, Permission.BREAKS_APPROVE
     ),
-    "payrolls": Kind(N_("Payroll of pensions"), Permission.PAYOUTS_READ, Permission.PAYROLL_APPROVE),
     "state-money": Kind(N_("Claim of state money"), Permission.CONTRIBUTIONS_READ, Permission.MATCH_APPROVE),
 }
 
@@ -60,11 +59,7 @@ with w(kind, id, amount, maker, since, statement_id, line_no) as (
   union all
   select 'state-money', m.claim_no::text, m.total, (select a.name from actors a where a.tenant_id = m.tenant_id and a.actor_id = m.maker),
          m.prepared_on, null, null
-    from match_claims m where m.tenant_id = :t and m.state = 'prepared'
-  union all
-  select 'payrolls', r.run_no::text, (select coalesce(sum(g.paying), 0)::bigint from payroll_ranges g where g.tenant_id = r.tenant_id and g.run_no = r.run_no),
-         r.maker, r.counted_on, null, null
-    from payroll_runs r where r.tenant_id = :t and r.state = 'proposed')
+    from match_claims m where m.tenant_id = :t and m.state = 'prepared')
 select w.kind, w.id, w.amount, w.maker, coalesce(s.label, w.maker), w.since, coalesce(w.statement_id, 0), coalesce(w.line_no, 0)
   from w left join staff s on s.tenant_id = :t and 'staff:' || s.staff_id = w.maker
 """
