@@ -41,6 +41,7 @@ from engine.cli_claims import claims
 from engine.cli_closing import close_of_business, quarantined
 from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
+from engine.cli_heirs import heirs
 from engine.cli_messages import messages
 from engine.cli_openings import import_opening, openings
 from engine.cli_orders import import_confirmations, orders
@@ -111,6 +112,7 @@ app.add_typer(openings, name="opening")
 _groups["import"].command("opening")(import_opening)
 app.command("close-of-business")(close_of_business)
 app.add_typer(quarantined, name="quarantine")
+claims.add_typer(heirs, name="heirs")
 app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
 app.add_typer(orders, name="orders")

@@ -34,6 +34,7 @@ SCHEDULED = (
     "contributions.recompute_changes",
     "benefits.carry_on_claims",
     "benefits.carry_on_fees",
+    "benefits.follow_deaths",
     "benefits.settle_payouts",
     "closing.close_business",
 )

@@ -480,6 +480,27 @@ class NoPriceYet(Refused):
     message = N_("There is no price of the fund {fund} yet.")
 
 
+class DeathNotConfirmed(Refused):
+    """Nobody has said that the member died, or somebody has proposed to take it back."""
+
+    code = "benefits.death-not-confirmed"
+    message = N_("The member's death is not confirmed. Say on which day they died, with the documents.")
+
+
+class UnknownHeir(NotFound):
+    """There is no such heir, or they do not inherit."""
+
+    code = "benefits.unknown-heir"
+    message = N_("There is no such heir.")
+
+
+class TrustNotOffered(Refused):
+    """A child's money is to earn in a way that cannot be kept."""
+
+    code = "benefits.trust-not-offered"
+    message = N_("A child's money cannot be kept here as the rule says ({earns}).")
+
+
 class PaymentsSuspended(Refused):
     """The member's death is confirmed: what was theirs is claimed by others."""
 

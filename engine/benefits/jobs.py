@@ -1,6 +1,6 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import charging, claiming, settling
+from engine.benefits.service import charging, claiming, estates, settling
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
@@ -9,6 +9,7 @@ from engine.tenancy.service import Tenants
 SETTLE_PAYOUTS = "benefits.settle_payouts"
 CARRY_ON_CLAIMS = "benefits.carry_on_claims"
 CARRY_ON_FEES = "benefits.carry_on_fees"
+FOLLOW_DEATHS = "benefits.follow_deaths"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -26,4 +27,14 @@ async def carry_on_fees(db: Database, _keys: FileKeyStore, tenants: Tenants, *, 
     await charging.carry_on_fees(db, tenants.by_id(tenant_id))
 
 
-JOBS: Jobs = {SETTLE_PAYOUTS: settle_payouts, CARRY_ON_CLAIMS: carry_on_claims, CARRY_ON_FEES: carry_on_fees}
+async def follow_deaths(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Open claims of deaths that were confirmed, close those of deaths that were taken back."""
+    await estates.follow_deaths(db, keys, tenants.by_id(tenant_id))
+
+
+JOBS: Jobs = {
+    SETTLE_PAYOUTS: settle_payouts,
+    CARRY_ON_CLAIMS: carry_on_claims,
+    CARRY_ON_FEES: carry_on_fees,
+    FOLLOW_DEATHS: follow_deaths,
+}

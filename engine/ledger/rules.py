@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable"})
+MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable", "heirs", "minors-trust"})
 CREDIT_KINDS = (
     frozenset(
         {
@@ -116,6 +116,14 @@ class EventKind(IntEnum):
     MATCH_SHARED = 154
     UNDERTAKING_GIVEN = 160
     UNDERTAKING_CHANGED = 161
+    HEIRS_NAMED = 165
+    HEIR_EXCLUDED = 166
+    HEIR_DOCUMENTED = 167
+    INHERITANCE_SHARED = 168
+    TRUST_RELEASED = 169
+    DEATH_CLAIM_CLOSED = 170
+    DEATH_CLAIM_CONTINUED = 171
+    INHERITANCE_SHARED_ANEW = 172
     ORDERS_FILED = 173
     ORDERS_DELIVERED = 174
     ORDERS_UNDELIVERED = 175

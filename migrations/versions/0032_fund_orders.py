@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import grant, wall
 
 revision: str = "0032_fund_orders"
-down_revision: str | None = "0030_undertakings"
+down_revision: str | None = "0031_heirs"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

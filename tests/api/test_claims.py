@@ -2,8 +2,11 @@
 
 import secrets
 
+import msgspec
+
 from engine.kernel.permissions import Permission
 from tests.api.site import Site
+from tests.factories.schemes import application
 
 READ, OPEN, APPROVE = Permission.CLAIMS_READ, Permission.CLAIMS_OPEN, Permission.CLAIMS_APPROVE
 
@@ -47,3 +50,44 @@ def test_a_claim_without_key_or_with_a_malformed_amount_is_told_so(site: Site) -
         assert (odd.status_code, odd.json()["code"]) == (422, code), amount
     huge = site.ask("GET", f"/v1/claims/{10**30}", READ)
     assert huge.status_code == 404
+
+
+def test_a_death_is_claimed_with_its_papers_and_its_heirs_are_told(neighbour: Site) -> None:
+    """A new member, of the scheme next door, who has nothing yet: the claim is refused, and says so; who was named is there."""
+    enrolled = neighbour.ask(
+        "POST", "/v1/members", Permission.MEMBERS_ENROL, key=secrets.token_hex(8),
+        json=msgspec.to_builtins(application(neighbour.tenant)),
+    )  # fmt: skip
+    assert enrolled.status_code == 201, enrolled.text
+    member = enrolled.json()["number"]
+    body = {"member": member, "kind": "death"}
+    unsaid = neighbour.ask("POST", "/v1/claims", OPEN, key=secrets.token_hex(8), json=body)
+    assert (unsaid.status_code, unsaid.json()["code"]) == (409, "benefits.death-not-confirmed")
+    body |= {"died_on": "2999-01-01", "documents": {"death-certificate": "1" * 64}}
+    future = neighbour.ask("POST", "/v1/claims", OPEN, key=secrets.token_hex(8), json=body)
+    assert future.status_code == 422, future.text
+    body |= {"died_on": neighbour.today.isoformat()}
+    key = secrets.token_hex(8)
+    made = neighbour.ask("POST", "/v1/claims", OPEN, key=key, json=body)
+    assert made.status_code == 201, made.text
+    claim = made.json()
+    assert (claim["kind"], claim["state"], claim["reason"]) == ("death", "refused", "benefits.nothing-at-once")
+    assert neighbour.ask("POST", "/v1/claims", OPEN, key=key, json=body).json() == claim
+    place = f"/v1/claims/{claim['claim']}/heirs"
+    told = neighbour.ask("GET", place, READ).json()
+    assert (told["basis"], told["died_on"], told["anew"]) == ("nominees", neighbour.today.isoformat(), "")
+    [heir] = told["heirs"]
+    assert (heir["name"], heir["share_bp"], heir["amount"], heir["owed_back"]) == (
+        "Meera Example",
+        10_000,
+        "0.00",
+        "0.00",
+    )
+    late = neighbour.ask("POST", f"{place}/1/documents", OPEN, json={"documents": {"identity": "2" * 64}})
+    assert (late.status_code, late.json()["code"]) == (409, "benefits.claim-decided")
+    paid = neighbour.ask(
+        "POST", f"{place}/1/payouts", Permission.PAYOUTS_INSTRUCT, json={"accounts": [{"rail": "bank", "number": "1"}]}
+    )
+    assert (paid.status_code, paid.json()["code"]) == (409, "benefits.claim-decided")
+    nobody = neighbour.ask("POST", f"{place}/approval", APPROVE, json={"digest": "0" * 64})
+    assert nobody.status_code == 409

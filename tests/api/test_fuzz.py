@@ -111,6 +111,7 @@ def filled(path: str) -> str:
         code="xx-none",
         tile_path="0/000",
         claim="1",
+        heir="1",
         line="1",
         member="500000000009",
         notice="1",

@@ -369,6 +369,39 @@ ASKED: dict[str, Ask] = {
         404,
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
+    "ListHeirs": Ask("GET", lambda ids: f"/v1/claims/{ids.claim}/heirs", Permission.CLAIMS_READ),
+    "NameHeirs": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/heirs",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {
+            "json": {"heirs": [{"name": "Meera Example", "relationship": "daughter", "share_bp": 10_000}]}
+        },
+    ),
+    "ApproveShares": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/heirs/approval",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "AddHeirDocuments": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/heirs/1/documents",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"documents": {"identity": "0" * 64}}},
+    ),
+    "ExcludeHeir": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/heirs/1/exclusion",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"why": "renounced", "documents": {"waiver": "0" * 64}}},
+    ),
+    "PayHeir": Ask(
+        "POST",
+        lambda ids: f"/v1/claims/{ids.claim}/heirs/1/payouts",
+        Permission.PAYOUTS_INSTRUCT,
+        request=lambda _ids, _site: {"json": {"accounts": [{"rail": "bank", "number": "1"}]}},
+    ),
     "InstructPayout": Ask(
         "POST",
         lambda _: "/v1/payouts",

@@ -1,6 +1,7 @@
 """Members of real packs who hold money or units, and what is done to their claims."""
 
 import secrets
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -18,7 +19,7 @@ from engine.enrolment import queries as enrolment_queries
 from engine.enrolment.queries import Membership
 from engine.funds import service as funds
 from engine.identity import service as identity
-from engine.identity.rules import MemberRef, MemberStatus, NewMember, Person, VaultDocument
+from engine.identity.rules import MemberRef, MemberStatus, NewMember, NomineePerson, Person, VaultDocument
 from engine.kernel.ids import claim_digest, new_member_id, new_member_number
 from engine.ledger import queries as ledger_queries
 from engine.ledger import service as ledger
@@ -55,11 +56,11 @@ class Claims:
         when = datetime.fromisoformat(instant).replace(tzinfo=UTC)
         await self.run("update tenants set clock_at = :at where tenant_id = :t", at=when)
 
-    async def member(self, joined_on: date, born_on: date) -> MemberRef:
+    async def member(self, joined_on: date, born_on: date, nominees: Sequence[NomineePerson] = ()) -> MemberRef:
         """A member who joined the product on a day."""
         member_id = new_member_id()
         person = Person(full_name="Asha Example", born_on=born_on, sex="female")
-        document = VaultDocument(member_number=new_member_number(12), person=person)
+        document = VaultDocument(member_number=new_member_number(12), person=person, nominees=tuple(nominees))
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
             await identity.admit(session, self.keys, [NewMember(member_id, 0, self.product, joined_on, "", document)])
             await enrolment_queries.add_memberships(
@@ -155,9 +156,19 @@ class Claims:
             return await ledger.check(session, (*LAWS, *ledger_queries.LAWS))
 
 
-async def open_scheme(db: Database, tenant_id: int, folder: Path, pack: str, instant: str) -> Claims:
-    """Return a scheme on a pack, its clock at an instant in UTC."""
-    loaded = load_pack(ROOT / "tenants" / pack, KINDS)
+async def open_scheme(
+    db: Database, tenant_id: int, folder: Path, pack: str, instant: str, *, rules: str = ""
+) -> Claims:
+    """Return a scheme on a pack, its clock at an instant in UTC; `rules` are added to the first book of its first product."""
+    source = ROOT / "tenants" / pack
+    if rules:
+        copy = folder / pack
+        shutil.copytree(source, copy)
+        product = load_pack(source, KINDS).manifest.products[0].code
+        book = min((copy / product / "rules").iterdir())
+        book.write_text(book.read_text() + rules)
+        source = copy
+    loaded = load_pack(source, KINDS)
     async with db.unit_of_work(tenant_id) as session:
         code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
         await ledger.open_asset(session, loaded.asset.symbol, loaded.asset.scale, kind="money")

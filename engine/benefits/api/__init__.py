@@ -2,6 +2,7 @@
 
 from engine.benefits.api.charging import FeeRunController, MemberFeesController
 from engine.benefits.api.claiming import AvailableController, ClaimController
+from engine.benefits.api.heirs import HeirController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
@@ -10,6 +11,7 @@ __all__ = [
     "AvailableController",
     "ClaimController",
     "FeeRunController",
+    "HeirController",
     "MemberFeesController",
     "PayoutController",
     "PayrollController",

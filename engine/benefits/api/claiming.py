@@ -16,7 +16,6 @@ from engine.benefits import errors, service
 from engine.benefits.queries.claiming import ClaimRow, Request
 from engine.benefits.rules import (
     Available,
-    ClaimKind,
     available,
 )
 from engine.enrolment import service as enrolment
@@ -38,7 +37,7 @@ PAGE = 100
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 Code = Annotated[str, Meta(max_length=64, pattern=r"^[\x21-\x7e]*$")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-State = Literal["open", "decided", "selling", "payable", "paid", "refused", "withdrawn"]
+State = Literal["open", "decided", "selling", "payable", "paid", "refused", "withdrawn", "continued", "closed"]
 Key = Annotated[
     str | None,
     HeaderParameter(
@@ -54,11 +53,12 @@ class BenefitClaimRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What a member claims. `documents` are the SHA-256 of each document by its kind; the files stay with you.
 
     `rule` is the way of access or the option of retirement, as the member's benefits name it; an exit has its rule by
-    its ground. Without an amount, as much is paid as the rule gives; without `lump_bp`, the largest lump sum.
+    its ground. Without an amount, as much is paid as the rule gives; without `lump_bp`, the largest lump sum. The claim of
+    a death takes all that the account holds: it needs `died_on` with documents where no register has told of it.
     """
 
     member: Annotated[Word, Meta(examples=["100000000008"])]
-    kind: ClaimKind
+    kind: Literal["access", "retirement", "exit", "death"]
     product: Annotated[Code, Meta(description="The first the member joined if absent.")] = ""
     rule: Code = ""
     ground: Code = ""
@@ -67,6 +67,7 @@ class BenefitClaimRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     documents: Annotated[dict[Word, Digest], Meta(max_length=50)] = {}
     lump_bp: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     years: Annotated[int, Meta(ge=1, le=60)] | None = None
+    died_on: Annotated[date, Meta(description="The day of a member's death, for its claim.")] | None = None
     saved_before_tax: Annotated[
         bool, Meta(description="Whether the contributions were deducted from taxed income, as the member's proof says.")
     ] = False
@@ -201,6 +202,8 @@ class ClaimController(Controller):
             errors.ClaimKeyMissing,
             errors.ClaimKeyReused,
             errors.ClaimAmountMalformed,
+            errors.ClaimDecided,
+            errors.DeathNotConfirmed,
             UnknownMember,
             errors.NoPriceYet,
         ),
@@ -233,6 +236,18 @@ class ClaimController(Controller):
         minor = None if data.amount is None else _minor(data.amount, tenant.asset)
         async with db.unit_of_work(tenant.tenant_id) as session:
             ref = await _member(session, keys, data.member, data.product)
+            if data.kind == "death":
+                row = await service.open_death_claim(
+                    session,
+                    keys,
+                    tenant,
+                    ref,
+                    died_on=data.died_on,
+                    documents=data.documents,
+                    key=key,
+                    actor=caller.actor,
+                )
+                return shown(row, tenant)
             row = await service.open_claim(
                 session,
                 keys,
@@ -252,7 +267,7 @@ class ClaimController(Controller):
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         in_state: Annotated[
-            Literal["open", "decided", "selling", "payable", "refused", "withdrawn"] | None,
+            Literal["open", "decided", "selling", "payable", "refused", "withdrawn", "continued"] | None,
             QueryParameter(name="state"),
         ] = None,
         after: Annotated[
@@ -276,7 +291,7 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Return a claim."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return shown(await service.find_claim(session, _number(claim)), tenant)
+            return shown(await service.find_claim(session, claim_number(claim)), tenant)
 
     @post(
         "/{claim:int}/documents",
@@ -296,7 +311,9 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Add documents to a claim that lacks some; with the last one it is complete, and decided."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            row = await service.add_documents(session, keys, tenant, _number(claim), data.documents, actor=caller.actor)
+            row = await service.add_documents(
+                session, keys, tenant, claim_number(claim), data.documents, actor=caller.actor
+            )
             return shown(row, tenant)
 
     @post(
@@ -311,6 +328,7 @@ class ClaimController(Controller):
             errors.ClaimMoneyGone,
             errors.PaymentsSuspended,
             errors.ChoiceCoolingOff,
+            errors.DeathNotConfirmed,
             SamePerson,
         ),
     )
@@ -323,7 +341,7 @@ class ClaimController(Controller):
         db: NamedDependency[Database],
     ) -> BenefitClaim:
         """Let a claim be paid, as a second person: cash becomes payable at once, units are put up for sale."""
-        row = await service.approve_claim(db, tenant, _number(claim), digest=data.digest, actor=caller.actor)
+        row = await service.approve_claim(db, tenant, claim_number(claim), digest=data.digest, actor=caller.actor)
         return shown(row, tenant)
 
     @post(
@@ -343,7 +361,9 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Refuse a decided claim, as a second person."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            row = await service.reject_claim(session, tenant, _number(claim), digest=data.digest, actor=caller.actor)
+            row = await service.reject_claim(
+                session, tenant, claim_number(claim), digest=data.digest, actor=caller.actor
+            )
         return shown(row, tenant)
 
     @post(
@@ -362,7 +382,7 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Give up a claim that is not approved."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            row = await service.withdraw_claim(session, tenant, _number(claim), actor=caller.actor)
+            row = await service.withdraw_claim(session, tenant, claim_number(claim), actor=caller.actor)
         return shown(row, tenant)
 
 
@@ -374,7 +394,7 @@ async def _member(session: AsyncSession, keys: FileKeyStore, number: str, produc
     return found[number]
 
 
-def _number(claim: int) -> int:
+def claim_number(claim: int) -> int:
     """Return a claim's number; one beyond all numbers is nobody's."""
     return claim if 0 < claim <= LAST_CLAIM else 0
 
@@ -414,7 +434,7 @@ def _way(one: Available, asset: Asset) -> BenefitItem:
 def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
     """Return a claim as it is told, in major units."""
     asset = tenant.asset
-    net = row.amount - row.tax
+    net = row.amount - row.tax + (sum(one.minor for one in row.estate.waiting) if row.estate else 0)
     states: Mapping[str, State] = {
         "open": "open",
         "decided": "decided",
@@ -422,13 +442,14 @@ def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
         "payable": "paid" if net and row.paid >= net else "payable",
         "refused": "refused",
         "withdrawn": "withdrawn",
+        "continued": "continued",
     }
     return BenefitClaim(
         claim=str(row.claim_id),
         kind=row.kind,
         product=row.product,
         rule=row.rule,
-        state=states[row.state],
+        state="closed" if row.closed_event else states[row.state],
         reason=row.reason,
         opened_on=row.opened_on,
         due_on=row.due_on,

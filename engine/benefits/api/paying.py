@@ -235,6 +235,8 @@ class PayoutController(Controller):
             errors.RailNotJoined,
             errors.NotPayable,
             errors.MemberDeceased,
+            errors.DeathNotConfirmed,
+            errors.ClaimDecided,
             AlreadyResolved,
             SamePerson,
         ),

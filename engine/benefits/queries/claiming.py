@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.benefits.rules import PaidIn
+from engine.benefits.rules import Holding, PaidIn
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.ledger.rules import EventKind
 from engine.runtime.database import driver
@@ -56,6 +56,28 @@ class Request(Struct, frozen=True, kw_only=True):
     is_pre_tax: bool = False
 
 
+class Estate(Struct, frozen=True, kw_only=True):
+    """What a claim of a death is decided from: who inherits by which ground, in which shares by heir, and what lacks.
+
+    `waiting` is what was payable to the member already. `children` are the heirs whose money is held in trust. `prepared_by` are those who had a
+    part in it, who may not approve.
+    `anew` are shares that wait for approval after the money was shared, which happened `rounds` times.
+    """
+
+    died_on: date
+    choice: str = ""
+    basis: str = ""
+    shares: Mapping[str, int] = {}
+    waiting: tuple[Holding, ...] = ()
+    missing: tuple[str, ...] = ()
+    prepared_by: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    until: date | None = None
+    anew: Mapping[str, int] = {}
+    children: tuple[int, ...] = ()
+    rounds: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRow:
     """A claim as it is stored; see the table. `paid` is what payouts of it have paid, by a statement."""
@@ -87,14 +109,17 @@ class ClaimRow:
     facts: TaxFacts | None = None
     checker: str = ""
     paid: int = 0
+    estate: Estate | None = None
+    closed_event: int = 0
 
 
 _CLAIM = """
 select b.member_id, b.claim_id, b.kind, b.product, b.rule, b.state, b.asked, b.opened_on, m.name as maker, b.request, b.amount, b.tax,
        b.forfeited, b.top_up, b.returned, b.decision, b.approved_event, b.sale_event, b.payable_event, b.completed_at, b.due_on,
-       b.reason, b.digest, b.parts, b.facts, coalesce(k.name, '') as checker,
+       b.reason, b.digest, b.parts, b.facts, b.estate, b.closed_event, coalesce(k.name, '') as checker,
        (select coalesce(sum(p.amount), 0)::bigint from payouts p where p.tenant_id = b.tenant_id and p.member_id = b.member_id
-           and p.source = 'claim:' || b.claim_id and p.settled_event <> 0 and p.home_event = 0) as paid
+           and (p.source = 'claim:' || b.claim_id or p.inherited_claim = b.claim_id)
+           and p.settled_event <> 0 and p.home_event = 0) as paid
   from benefit_claims b join actors m on m.tenant_id = b.tenant_id and m.actor_id = b.maker
   left join actors k on k.tenant_id = b.tenant_id and k.actor_id = b.checker
 """
@@ -123,6 +148,7 @@ async def claims_of(session: AsyncSession, member_id: int, products: Sequence[st
     """Return a member's claims that were granted and not given up, the oldest first."""
     rows = await session.execute(
         text(f"""{_CLAIM} where b.member_id = :m and b.product = any(:p) and b.state in ('decided', 'selling', 'payable')
+                    and b.closed_event = 0
                   order by b.claim_id"""),
         {"m": member_id, "p": list(products)},
     )
@@ -149,10 +175,10 @@ async def add_claim(session: AsyncSession, row: ClaimRow, maker: int) -> None:
         row,
         maker,
         """insert into benefit_claims (member_id, claim_id, tenant_id, kind, product, rule, state, asked, opened_on, maker, request,
-             amount, tax, forfeited, top_up, returned, decision, completed_at, due_on, reason, digest, parts, facts)
+             amount, tax, forfeited, top_up, returned, decision, completed_at, due_on, reason, digest, parts, facts, estate)
            values (%(member_id)s, %(claim_id)s, %(tenant)s, %(kind)s, %(product)s, %(rule)s, %(state)s, %(asked)s, %(opened_on)s, %(maker)s,
              %(request)s, %(amount)s, %(tax)s, %(forfeited)s, %(top_up)s, %(returned)s, %(decision)s, %(completed_at)s, %(due_on)s,
-             %(reason)s, %(digest)s, %(parts)s, %(facts)s)""",
+             %(reason)s, %(digest)s, %(parts)s, %(facts)s, %(estate)s)""",
     )
 
 
@@ -166,7 +192,7 @@ async def save_claim(session: AsyncSession, row: ClaimRow, *, checker: int = 0) 
              forfeited = %(forfeited)s, top_up = %(top_up)s, returned = %(returned)s, decision = %(decision)s,
              approved_event = %(approved_event)s, sale_event = %(sale_event)s, payable_event = %(payable_event)s,
              completed_at = %(completed_at)s, due_on = %(due_on)s, reason = %(reason)s, digest = %(digest)s, parts = %(parts)s,
-             facts = %(facts)s, checker = case when %(maker)s = 0 then checker else %(maker)s end
+             facts = %(facts)s, estate = %(estate)s, closed_event = %(closed_event)s, checker = case when %(maker)s = 0 then checker else %(maker)s end
             where member_id = %(member_id)s and claim_id = %(claim_id)s""",
     )
 
@@ -181,6 +207,7 @@ async def _write(session: AsyncSession, row: ClaimRow, actor: int, sql: str) -> 
         "request": encode(row.request).decode(),
         "parts": encode(row.parts).decode(),
         "facts": "{}" if row.facts is None else encode(row.facts).decode(),
+        "estate": "{}" if row.estate is None else encode(row.estate).decode(),
     }
     await connection.execute(sql.encode(), values)
 
@@ -243,12 +270,13 @@ async def last_prices(session: AsyncSession, funds: Sequence[str], on: date) -> 
 
 
 def _claim(row: RowMapping) -> ClaimRow:
-    facts = row["facts"]
+    facts, estate = row["facts"], row["estate"]
     return ClaimRow(
         **{
             **row,
             "request": msgspec.convert(row["request"], Request),
             "parts": tuple(msgspec.convert(row["parts"], list[Piece])),
             "facts": msgspec.convert(facts, TaxFacts) if facts else None,
+            "estate": msgspec.convert(estate, Estate) if estate else None,
         }
     )

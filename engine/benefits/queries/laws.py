@@ -121,6 +121,77 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
     Law(
+        "inheritances-are-what-was-shared",
+        "what heirs were given of a claim, without what a trust has earned, is what the claim's event moved to them",
+        """
+        with moved as (
+          select e.member_id, e.body ->> 'claim' as claim, sum(t.amount) as minor from events e
+            join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
+            join chart c on c.code = t.credit and c.kind in ('heirs', 'minors-trust') where e.kind = 168 group by 1, 2),
+        given as (
+          select i.member_id, i.claim_id::text as claim, sum(i.amount - i.earned) as minor,
+                 bool_and((select coalesce(sum((p ->> 2)::bigint), 0) from jsonb_array_elements(i.parts) p) = i.amount) as adds_up
+            from inheritances i join benefit_claims b on b.member_id = i.member_id and b.claim_id = i.claim_id
+           where b.closed_event = 0 group by 1, 2)
+        select format('claim %s', claim), coalesce(m.minor, 0)::text, coalesce(g.minor, 0)::text
+          from moved m full join given g using (member_id, claim)
+         where (m.minor is distinct from g.minor or not g.adds_up)
+           and not exists (select from benefit_claims b where b.member_id = m.member_id and b.claim_id::text = claim and b.closed_event <> 0)
+        """,
+    ),
+    Law(
+        "heirs-are-owed-what-they-inherit",
+        "what is due to a member's heirs, and held for children, is what they were given less what was paid, product by product",
+        """
+        with given as (
+          select i.member_id, b.product, b.closed_event, i.amount, i.overpaid,
+                 case when i.is_trust then i.amount - i.released else 0 end as trust,
+                 (select coalesce(sum(p.amount), 0) from payouts p where p.tenant_id = i.tenant_id and p.member_id = i.member_id
+                     and p.inherited_claim = i.claim_id and p.heir_no = i.heir_no and p.approved_event <> 0 and p.home_event = 0) as paid
+            from inheritances i join benefit_claims b on b.member_id = i.member_id and b.claim_id = i.claim_id),
+        due as (
+          select member_id, product, sum(case when closed_event = 0 then amount - trust - paid else overpaid - paid end) as heirs, sum(trust) as trust
+            from given group by 1, 2),
+        booked as (
+          select t.member_id, c.product, sum(x.sign * t.amount) filter (where c.kind = 'heirs') as heirs,
+                 sum(x.sign * t.amount) filter (where c.kind = 'minors-trust') as trust
+            from chart c join transfers t on c.code in (t.debit, t.credit)
+           cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
+           where c.kind in ('heirs', 'minors-trust') and x.code = c.code group by 1, 2)
+        select format('heirs in %s', product), format('%s, in trust %s', coalesce(d.heirs, 0), coalesce(d.trust, 0)),
+               format('%s, in trust %s', coalesce(b.heirs, 0), coalesce(b.trust, 0))
+          from due d full join booked b using (member_id, product)
+         where (coalesce(d.heirs, 0), coalesce(d.trust, 0)) is distinct from (coalesce(b.heirs, 0), coalesce(b.trust, 0))
+        """,
+    ),
+    Law(
+        "heirs-are-paid-once",
+        "payouts to an heir that are not home again take no more than the heir was given and is not held in trust",
+        """
+        select format('heir %s of claim %s', i.heir_no, i.claim_id),
+               format('at most %s', i.amount - case when i.is_trust then i.amount - i.released else 0 end), sum(p.amount)::text
+          from inheritances i join payouts p on p.tenant_id = i.tenant_id and p.member_id = i.member_id
+           and p.inherited_claim = i.claim_id and p.heir_no = i.heir_no and p.approved_event <> 0 and p.home_event = 0
+         group by i.member_id, i.claim_id, i.heir_no, i.amount, i.is_trust, i.released
+        having sum(p.amount) > i.amount - case when i.is_trust then i.amount - i.released else 0 end
+        """,
+    ),
+    Law(
+        "what-heirs-owe-back-is-receivable",
+        "what heirs were paid of members who live is the receivable of their product",
+        """
+        with owed as (
+          select b.product, sum(i.overpaid) as minor from inheritances i
+            join benefit_claims b on b.member_id = i.member_id and b.claim_id = i.claim_id where i.overpaid > 0 group by 1),
+        booked as (
+          select c.product, sum(case when t.debit = c.code then t.amount else -t.amount end) as minor
+            from chart c join transfers t on c.code in (t.debit, t.credit)
+           where c.kind = 'overpayment-receivable' and c.party = 'heirs' group by 1)
+        select format('owed back by heirs in %s', product), coalesce(o.minor, 0)::text, coalesce(b.minor, 0)::text
+          from owed o full join booked b using (product) where coalesce(o.minor, 0) <> coalesce(b.minor, 0)
+        """,
+    ),
+    Law(
         "claims-are-paid-once",
         "payouts of a claim that are not home again take no more than the claim pays after tax",
         """

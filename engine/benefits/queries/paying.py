@@ -98,13 +98,14 @@ async def add_payout(
     maker: str,
     rules: Sequence[str],
     document: bytes,
+    inherited: tuple[int, int] = (0, 0),
 ) -> None:
-    """Keep a payout that waits for a second person."""
+    """Keep a payout that waits for a second person; `inherited` are the claim and the number of an heir."""
     connection = await driver(session)
     await connection.execute(
         """insert into payouts (tenant_id, payout_id, member_id, amount, parts, account_digest, least_match_bp, made_on,
-                                not_before, name_state, name_bp, product, source, rail, digest, maker, rules, document)
-           values (%s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+                                not_before, name_state, name_bp, product, source, rail, digest, maker, rules, document, inherited_claim, heir_no)
+           values (%s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
             session.info["tenant_id"],
             payout_id,
@@ -124,6 +125,7 @@ async def add_payout(
             maker,
             list(rules),
             document,
+            *inherited,
         ),
     )
 
@@ -156,19 +158,27 @@ async def list_payouts(
     )
 
 
-async def payable_left(session: AsyncSession, member_id: int, product: str) -> dict[tuple[str, str], int]:
-    """Return by (pot, origin) what is payable to a member and asked for by no payout that waits for its approval."""
+async def payable_left(
+    session: AsyncSession, member_id: int, product: str, kind: str = "payable"
+) -> dict[tuple[str, str], int]:
+    """Return by (pot, origin) what is payable to a member, or "heirs": due to theirs, and asked for by no payout that waits."""
     connection = await driver(session)
     cursor = await connection.execute(
         """select pot, origin, sum(amount)::bigint from (
              select c.pot, c.origin, b.credits - b.debits as amount
-               from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'payable' and c.party = ''
+               from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = %(kind)s and c.party = ''
               where b.member_id = %(m)s and c.product = %(product)s
              union all
              select x ->> 0, x ->> 1, -(x ->> 2)::bigint from payouts p cross join jsonb_array_elements(p.parts) x
-              where p.tenant_id = %(t)s and p.member_id = %(m)s and p.product = %(product)s and p.state = 'created') s
+              where p.tenant_id = %(t)s and p.member_id = %(m)s and p.product = %(product)s and p.state = 'created'
+                and (p.heir_no <> 0) = (%(kind)s = 'heirs')
+             union all                                                 -- what a death's claim will share among heirs
+             select w ->> 'pot', w ->> 'origin', -(w ->> 'minor')::bigint from benefit_claims b
+              cross join jsonb_array_elements(b.estate -> 'waiting') w
+              where b.member_id = %(m)s and b.product = %(product)s and b.kind = 'death' and b.state in ('decided', 'selling')
+                and %(kind)s = 'payable') s
            group by pot, origin""",
-        {"t": session.info["tenant_id"], "m": member_id, "product": product},
+        {"t": session.info["tenant_id"], "m": member_id, "product": product, "kind": kind},
     )
     return {(pot, origin): amount for pot, origin, amount in await cursor.fetchall()}
 
@@ -183,16 +193,17 @@ class AccountHistory:
 
 
 async def account_histories(
-    session: AsyncSession, member_id: int, account_digests: Sequence[UUID]
+    session: AsyncSession, member_id: int, account_digests: Sequence[UUID], heir_no: int = 0
 ) -> dict[UUID, AccountHistory]:
-    """Return what payouts of a member say of accounts."""
+    """Return what payouts of a member, or of one of their heirs, say of accounts."""
     connection = await driver(session)
     cursor = await connection.execute(
         """select d, coalesce(bool_or(p.account_digest = d and p.state = 'succeeded'), false),
                   min(p.made_on) filter (where p.account_digest = d),
                   coalesce(bool_or(p.account_digest <> d and p.state = 'succeeded'), false)
-             from unnest(%s::uuid[]) d left join payouts p on p.tenant_id = %s and p.member_id = %s group by d""",
-        (list(account_digests), session.info["tenant_id"], member_id),
+             from unnest(%s::uuid[]) d left join payouts p on p.tenant_id = %s and p.member_id = %s and p.heir_no = %s
+            group by d""",
+        (list(account_digests), session.info["tenant_id"], member_id, heir_no),
     )
     return {digest: AccountHistory(*rest) for digest, *rest in await cursor.fetchall()}
 

@@ -41,6 +41,8 @@ class ClaimState(StrEnum):
     PAYABLE = "payable"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    CONTINUED = "continued"
+    """After a death the spouse pays in on: nothing is paid."""
 
 
 CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")

@@ -83,8 +83,11 @@ class Part(Struct, frozen=True, array_like=True):
     amount: int
 
 
-class Payload(Struct, frozen=True, kw_only=True):
-    """Exactly what is paid to whom; what two people agree on is its digest. `member` is their number, "" for money in suspense."""
+class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Exactly what is paid to whom; what two people agree on is its digest. `member` is their number, "" for money in suspense.
+
+    An heir is paid what they inherited by a `claim`, out of what is due to the member's heirs.
+    """
 
     payout_id: UUID
     member_id: int
@@ -96,6 +99,13 @@ class Payload(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     payee_name: str
     account: AccountGiven
+    claim: int = 0
+    heir: int = 0
+
+    @property
+    def owed_from(self) -> str:
+        """Return the kind of the member's account that it is paid from."""
+        return "heirs" if self.heir else "payable"
 
     @property
     def suspended(self) -> int | None:

@@ -30,6 +30,8 @@ class ProofSet(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class ProofRule(Rule, tag="proof", frozen=True, kw_only=True):
     """What proves a fact, in order of preference; the first set that is complete is taken (W13).
 
+    Claims after a death ask for the facts "death", "spouse", "survivors" (heirs by law), "payee" and "minor".
+
     Haba Haba needs it (a medical certificate for invalidity; a letter of the chief or of a community authority), and
     whoever pays on a death where no certificate is issued. `approvals` of a set are how many people must accept it.
     """

@@ -13,7 +13,6 @@ from engine.benefits.service.charging import (
 )
 from engine.benefits.service.claiming import (
     Standing,
-    add_documents,
     approve_claim,
     carry_on_claims,
     find_claim,
@@ -25,7 +24,21 @@ from engine.benefits.service.claiming import (
     withdraw_claim,
 )
 from engine.benefits.service.disbursing import carry_on_payrolls
+from engine.benefits.service.estates import (
+    HeirNamed,
+    KnownHeir,
+    add_documents,
+    anew_digest,
+    document_heir,
+    exclude_heir,
+    follow_deaths,
+    list_heirs,
+    name_heirs,
+    open_death_claim,
+    share_anew,
+)
 from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
+from engine.benefits.service.inheriting import HeirPerson, pay_heir
 from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
 from engine.benefits.service.paying import (
     BANK,
@@ -65,6 +78,9 @@ __all__ = [
     "FeeRun",
     "FeeTotal",
     "Guaranteed",
+    "HeirNamed",
+    "HeirPerson",
+    "KnownHeir",
     "MemberFee",
     "Payers",
     "PayoutFile",
@@ -74,6 +90,7 @@ __all__ = [
     "Standing",
     "account_before",
     "add_documents",
+    "anew_digest",
     "approve",
     "approve_claim",
     "approve_fees",
@@ -83,6 +100,8 @@ __all__ = [
     "carry_on_payrolls",
     "check_names",
     "check_operation",
+    "document_heir",
+    "exclude_heir",
     "fees_of",
     "file_payouts",
     "find_claim",
@@ -91,15 +110,20 @@ __all__ = [
     "find_payout",
     "find_payroll",
     "find_pension",
+    "follow_deaths",
     "instruct",
     "list_claims",
     "list_fee_runs",
+    "list_heirs",
     "list_payouts",
     "list_payrolls",
     "list_pensions",
     "missing_of",
+    "name_heirs",
     "name_payee",
     "open_claim",
+    "open_death_claim",
+    "pay_heir",
     "payout_of",
     "payout_operation",
     "post_payroll",
@@ -115,6 +139,7 @@ __all__ = [
     "reject_payroll",
     "remaining_guaranteed",
     "settle_payouts",
+    "share_anew",
     "standing_of",
     "stop_pensions",
     "withdraw_claim",

@@ -32,7 +32,7 @@ from engine.benefits.errors import (
 )
 from engine.benefits.queries import claiming as queries
 from engine.benefits.queries import schedules
-from engine.benefits.queries.claiming import ClaimRow, LastPrice, Piece, Request, TaxFacts
+from engine.benefits.queries.claiming import ClaimRow, Estate, LastPrice, Piece, Request, TaxFacts
 from engine.benefits.rules import (
     AccessRule,
     Asked,
@@ -58,6 +58,7 @@ from engine.benefits.rules import (
     tranches_of,
 )
 from engine.benefits.rules.claiming import WITHDRAWAL
+from engine.benefits.service import inheriting
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
@@ -82,6 +83,7 @@ from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 _ACTOR = "system:claims"
+NO_TAX = Taxed(tax_minor=0, returned_minor=0, rules=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ async def open_claim(
         "amount": "" if minor is None else str(minor),
         "documents": dict(request.documents),
     }
-    event_id = await _note(
+    event_id = await note(
         session, tenant, EventKind.BENEFIT_CLAIMED, member.member_id, actor, body, claims=(claim,), said=said
     )
     if event_id is None:
@@ -252,9 +254,9 @@ async def add_documents(
     Raises:
         UnknownClaim, ClaimDecided: there is none, or it lacks nothing.
     """
-    row = await _held(session, claim_id, {"open"})
+    row = await hold_claim(session, claim_id, {"open"})
     row = replace(row, request=msgspec.structs.replace(row.request, documents={**row.request.documents, **documents}))
-    await _note(
+    await note(
         session,
         tenant,
         EventKind.BENEFIT_DOCUMENTED,
@@ -263,7 +265,7 @@ async def add_documents(
         {"claim": str(row.claim_id), "documents": dict(documents)},
     )
     await queries.save_claim(session, row)
-    member = await _member(session, row)
+    member = await member_of(session, row)
     stands = await standing_of(session, keys, tenant, member, actor=actor)
     return await _complete(session, tenant, row, stands, actor)
 
@@ -280,15 +282,16 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
         ClaimMoneyGone: the account no longer holds it.
         PaymentsSuspended: the member has died since.
         ChoiceCoolingOff: the member may still choose otherwise.
+        DeathNotConfirmed: the claim is of their death, and it is taken back.
     """
 
     async def once() -> ClaimRow:
         async with db.unit_of_work(tenant.tenant_id) as session:
-            row = await _held(session, claim_id, {"decided"})
+            row = await hold_claim(session, claim_id, {"decided"})
             checked_by_other(maker=row.maker, checker=actor)
             if digest != row.digest:
                 raise ClaimDiffers
-            await _check_living(session, row)
+            await _check_approval(session, row, actor)
             await _check_cooled(session, tenant, row)
             checker = await ledger.actor_id(session, actor)
             wanted = _units_of(row)
@@ -297,7 +300,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
                 if row.facts is not None and row.facts.schedule is not None:
                     await begin_schedule(session, tenant, row, row.facts.schedule, actor=actor)
                 return row
-            event_id = await _note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
+            event_id = await note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
             sale = await funds.sell(
                 session,
                 tenant,
@@ -317,12 +320,13 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
 
 async def reject_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, digest: str, actor: str) -> ClaimRow:
     """Refuse a decided claim, as a second person; raises as `approve_claim` does."""
-    row = await _held(session, claim_id, {"decided"})
-    checked_by_other(maker=row.maker, checker=actor)
+    row = await hold_claim(session, claim_id, {"decided"})
+    for maker in (row.maker, *(row.estate.prepared_by if row.estate else ())):
+        checked_by_other(maker=maker, checker=actor)
     if digest != row.digest:
         raise ClaimDiffers
     checker = await ledger.actor_id(session, actor)
-    await _note(session, tenant, EventKind.BENEFIT_REJECTED, row.member_id, actor, _facts(row))
+    await note(session, tenant, EventKind.BENEFIT_REJECTED, row.member_id, actor, _facts(row))
     row = replace(row, state="refused", reason="rejected", checker=actor)
     await queries.save_claim(session, row, checker=checker)
     return row
@@ -330,8 +334,8 @@ async def reject_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, 
 
 async def withdraw_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, actor: str) -> ClaimRow:
     """Give a claim up that is not approved; UnknownClaim or ClaimDecided where there is none such."""
-    row = await _held(session, claim_id, {"open", "decided"})
-    await _note(session, tenant, EventKind.BENEFIT_WITHDRAWN, row.member_id, actor, _facts(row))
+    row = await hold_claim(session, claim_id, {"open", "decided"})
+    await note(session, tenant, EventKind.BENEFIT_WITHDRAWN, row.member_id, actor, _facts(row))
     row = replace(row, state="withdrawn")
     await queries.save_claim(session, row)
     return row
@@ -380,6 +384,8 @@ async def carry_on_claims(db: Database, tenant: Tenant) -> int:
 
 def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
     """Return the documents that an open claim lacks, by the rules as the member's product has them on the day it was opened."""
+    if row.estate is not None:
+        return row.estate.missing
     dates = Dates(
         on=row.opened_on,
         joined_on=row.opened_on,
@@ -474,8 +480,15 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
         if stands.is_unitised and row.kind == "exit":
             _check_sold_whole(row, granted, stands)
     except EngineError as error:
-        return await _refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
-    return await _grant(session, tenant, row, granted, stands, actor, now)
+        return await refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
+    return await grant(session, tenant, row, granted, stands, actor, now)
+
+
+async def _check_approval(session: AsyncSession, row: ClaimRow, actor: str) -> None:
+    if row.estate is not None:
+        await inheriting.check_approval(session, row, actor)
+    else:
+        await _check_living(session, row)
 
 
 async def _check_living(session: AsyncSession, row: ClaimRow) -> None:
@@ -496,7 +509,7 @@ def _check_sold_whole(row: ClaimRow, granted: Granted, stands: Standing) -> None
         raise NoExit(ground=row.request.ground)
 
 
-async def _grant(
+async def grant(
     session: AsyncSession,
     tenant: Tenant,
     row: ClaimRow,
@@ -505,6 +518,7 @@ async def _grant(
     actor: str,
     now: datetime,
 ) -> ClaimRow:
+    """Write what the rules grant, with its tax, its legal clock and the digest that an approval names."""
     claimant = stands.claimant
     pots = sorted(granted.schedule.terms.order.pots if granted.schedule else {one.pot for one in granted.parts})
     facts = TaxFacts(
@@ -531,7 +545,7 @@ async def _grant(
             joined_on=claimant.joined_on,
         )
 
-    taxed = taxed_of(granted.minor)
+    taxed = taxed_of(granted.minor) if granted.minor else NO_TAX
     if granted.schedule is not None:
         rest = max(facts.held - granted.minor, 0)
         later = taxed_of(granted.minor + rest).tax_minor - taxed.tax_minor
@@ -565,6 +579,7 @@ async def _grant(
             "tax": str(row.tax),
             "forfeited": str(row.forfeited),
             "due_on": "" if due_on is None else due_on.isoformat(),
+            **({} if row.estate is None else told_of(row.estate)),
             **{f"parts.{one.pot}.{one.origin}": str(one.minor) for one in granted.parts},
             **_told_later(facts),
         },
@@ -572,7 +587,7 @@ async def _grant(
     (decision,) = await tenancy.record(session, tenant, [told])
     row = replace(row, decision=decision)
     row = replace(row, digest=_digest(row))
-    await _note(session, tenant, EventKind.BENEFIT_DECIDED, row.member_id, actor, _facts(row), rules=rules)
+    await note(session, tenant, EventKind.BENEFIT_DECIDED, row.member_id, actor, _facts(row), rules=rules)
     await queries.save_claim(session, row)
     return row
 
@@ -591,9 +606,10 @@ def _told_later(facts: TaxFacts) -> dict[str, str]:
     }
 
 
-async def _refuse(
+async def refuse(
     session: AsyncSession, tenant: Tenant, row: ClaimRow, error: EngineError, rules: Sequence[str], actor: str
 ) -> ClaimRow:
+    """Write that the rules refuse a claim, and why."""
     told = Determination(
         kind="benefit-claim",
         product=row.product,
@@ -606,7 +622,7 @@ async def _refuse(
     )
     (decision,) = await tenancy.record(session, tenant, [told])
     row = replace(row, state="refused", reason=error.code, decision=decision)
-    await _note(session, tenant, EventKind.BENEFIT_REFUSED, row.member_id, actor, {**_facts(row), "code": error.code})
+    await note(session, tenant, EventKind.BENEFIT_REFUSED, row.member_id, actor, {**_facts(row), "code": error.code})
     await queries.save_claim(session, row)
     return row
 
@@ -626,6 +642,7 @@ async def _make_payable(
         forfeited=sum(one.minor for one in row.parts if one.is_forfeited),
     )
     moves: list[tuple[int, Account, Account]] = []
+    nets: dict[tuple[str, str], int] = {}
     left_of_tax = row.tax
     top_up = row.top_up
     for one in row.parts:
@@ -639,10 +656,11 @@ async def _make_payable(
             moves.append((top_up, Account("guarantee-receivable", money, product, party=facts.topped_up_by), payable))
         here = min(left_of_tax, one.minor + top_up)
         moves.append((here, payable, Account("tax-withheld", money, product)))
+        nets[one.pot, one.origin] = nets.get((one.pot, one.origin), 0) + one.minor + top_up - here
         left_of_tax, top_up = left_of_tax - here, 0
     moves = [move for move in moves if move[0]]
     codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
-    event_id = await _note(
+    event_id = await note(
         session,
         tenant,
         kind,
@@ -661,6 +679,8 @@ async def _make_payable(
         checker=row.checker or actor,
     )
     await queries.save_claim(session, row, checker=checker)
+    if row.estate is not None:
+        await inheriting.share(session, tenant, row, nets, actor)
     return row
 
 
@@ -750,7 +770,7 @@ def _brought(row: ClaimRow, proceeds: Mapping[tuple[str, str], int]) -> tuple[Pi
 
 
 def _digest(row: ClaimRow) -> str:
-    said = {
+    said: dict[str, object] = {
         "claim": row.claim_id,
         "member": row.member_id,
         "product": row.product,
@@ -763,6 +783,8 @@ def _digest(row: ClaimRow) -> str:
     }
     if row.facts is not None and row.facts.schedule is not None:
         said["schedule"] = msgspec.to_builtins(row.facts.schedule)
+    if row.estate is not None:
+        said["estate"] = msgspec.to_builtins(row.estate)
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 
@@ -791,22 +813,38 @@ def _facts(row: ClaimRow) -> dict[str, object]:
     }
 
 
+def told_of(estate: Estate) -> dict[str, str]:
+    """Return what a decision says of who inherits: heirs by their numbers, never by name."""
+    return {
+        "died_on": estate.died_on.isoformat(),
+        "basis": estate.basis,
+        "waiting": str(sum(one.minor for one in estate.waiting)),
+        **{f"share.{heir}": str(weight) for heir, weight in estate.shares.items()},
+    }
+
+
 async def _same(session: AsyncSession, earlier: tuple[int, int], said: int) -> ClaimRow:
     if earlier[1] != said:
         raise ClaimKeyReused
     return await find_claim(session, earlier[0])
 
 
-async def _held(session: AsyncSession, claim_id: int, states: set[str]) -> ClaimRow:
+async def hold_claim(session: AsyncSession, claim_id: int, states: set[str] | None) -> ClaimRow:
+    """Return a claim, which nobody else can change until the session ends; it stands in one of `states`, if any are said.
+
+    Raises:
+        UnknownClaim, ClaimDecided: there is none, or it stands otherwise.
+    """
     row = await queries.find_claim(session, claim_id, hold=True)
     if row is None:
         raise UnknownClaim
-    if row.state not in states:
+    if states is not None and row.state not in states:
         raise ClaimDecided(state=row.state)
     return row
 
 
-async def _member(session: AsyncSession, row: ClaimRow) -> MemberRef:
+async def member_of(session: AsyncSession, row: ClaimRow) -> MemberRef:
+    """Return the member of a claim as they stand in its product; UnknownMember if they were erased, or left it."""
     found = await identity.members_by_id(session, [row.member_id])
     if row.member_id not in found:
         raise UnknownMember
@@ -820,7 +858,7 @@ async def _today(session: AsyncSession, tenant: Tenant) -> date:
     return business_date(await ledger.scheme_now(session), tenant.time_zone)
 
 
-async def _note(
+async def note(
     session: AsyncSession,
     tenant: Tenant,
     kind: EventKind,

@@ -19,7 +19,9 @@ from engine.access.rules import checked_by_other
 from engine.benefits.errors import (
     AccountNotChecked,
     BelowLeastPayable,
+    ClaimDecided,
     CoolingOff,
+    DeathNotConfirmed,
     MemberDeceased,
     NameDiffers,
     NoRail,
@@ -31,6 +33,7 @@ from engine.benefits.errors import (
     UnknownPayout,
 )
 from engine.benefits.ports import PayoutRequest
+from engine.benefits.queries import claiming as claims
 from engine.benefits.queries import paying as queries
 from engine.benefits.queries.paying import AccountHistory, PayoutRow
 from engine.benefits.rules import PayoutRouteRule, Route, route_payout
@@ -143,6 +146,7 @@ async def instruct(
     payee: Payee,
     source: str,
     actor: str,
+    inherited: tuple[int, int] = (0, 0),
 ) -> Payout:
     """Make a payout of what is payable to a member; it waits for another person. Once for each source that is under way.
 
@@ -156,6 +160,7 @@ async def instruct(
         payee: who is paid; the product's rules choose among their accounts.
         source: what the money is due for ("claim:17"); its next payout is possible once this one failed or came back.
         actor: who makes it.
+        inherited: the claim and the number of an heir, who is paid out of what is due to the member's heirs.
 
     Raises:
         UnknownMember, MemberDeceased, UnknownProduct, NoRail, AccountNotChecked, DocumentsNeeded, BelowLeastPayable, NotPayable,
@@ -183,7 +188,7 @@ async def instruct(
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     accounts = [_checked(tenant, account) for account in payee.accounts]
     digests = {account.rail: _account_digest(keys, tenant, account) for account in accounts}
-    histories = await queries.account_histories(session, member_id, list(digests.values()))
+    histories = await queries.account_histories(session, member_id, list(digests.values()), inherited[1])
     rules = tenant.rules(
         PayoutRouteRule, product=product, dates=Dates(on=today, joined_on=members[member_id].joined_on)
     )
@@ -197,7 +202,7 @@ async def instruct(
     if not route.paid_minor:
         raise BelowLeastPayable(rail=route.rail)
     parts = cut(amounts, route.paid_minor)
-    left = await queries.payable_left(session, member_id, product)
+    left = await queries.payable_left(session, member_id, product, "heirs" if inherited[1] else "payable")
     if any(left.get((part.pot, part.origin), 0) < part.amount for part in parts):
         raise NotPayable
     account = next(one for one in accounts if one.rail == route.rail)
@@ -213,6 +218,8 @@ async def instruct(
         parts=parts,
         payee_name=payee.name or person.person.full_name,
         account=account,
+        claim=inherited[0],
+        heir=inherited[1],
     )
     history = histories[digests[route.rail]]
     least_bp, waits = name_rule(rule, history)
@@ -267,6 +274,7 @@ async def keep(
         maker=actor,
         rules=rules,
         document=seal(keys, tenant.tenant_id, "payouts", payload.payout_id, msgspec.json.encode(document)),
+        inherited=(payload.claim, payload.heir),
     )
     entry = await entry_of(
         session, tenant, EventKind.PAYOUT_INSTRUCTED, payload, actor=actor, rules=rules, claim="instructed"
@@ -386,7 +394,8 @@ async def approve(
 
     Raises:
         UnknownPayout, SamePerson, PayoutDecided, PayoutChanged, CoolingOff, AccountNotChecked (the name is still asked
-        for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased, AlreadyResolved (money in suspense that is another's
+        for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased, DeathNotConfirmed and ClaimDecided (of an heir: the
+            member lives after all), AlreadyResolved (money in suspense that is another's
         by now).
     """
     row = await _waiting(session, payout_id, actor)
@@ -397,6 +406,8 @@ async def approve(
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     if document.is_members:
         await _check_living(session, payload.member_id)
+    if payload.heir:
+        await _check_heir(session, payload)
     if row.not_before is not None and today < row.not_before:
         raise CoolingOff(day=row.not_before.isoformat())
     if row.name_state is NameState.WAITING and not name_seen:
@@ -452,6 +463,16 @@ async def refuse(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, payo
 async def _check_living(session: AsyncSession, member_id: int) -> None:
     if await enrolment.suspended(session, [member_id]):
         raise MemberDeceased
+
+
+async def _check_heir(session: AsyncSession, payload: Payload) -> None:
+    """Refuse a payout to an heir whose claim is closed, or of a member who may live; the claim stays as it is meanwhile."""
+    claim = await claims.find_claim(session, payload.claim, hold=True)
+    death = await enrolment.known_death(session, payload.member_id)
+    if death is None or death.is_doubted:
+        raise DeathNotConfirmed
+    if claim is None or claim.closed_event:
+        raise ClaimDecided(state="closed")
 
 
 async def _waiting(session: AsyncSession, payout_id: UUID, actor: str) -> PayoutRow:
@@ -543,7 +564,7 @@ async def entry_of(
 async def into_transit(session: AsyncSession, tenant: Tenant, payload: Payload) -> tuple[Transfer, ...]:
     """Return the transfers of a payout that leaves: Dr payable, or suspense, / Cr payouts in transit, one for each part."""
     transit = transit_of(tenant, payload.account.rail)
-    owed = {part: _owed(tenant, payload.product, part) for part in payload.parts}
+    owed = {part: _owed(tenant, payload, part) for part in payload.parts}
     codes = await ledger.account_codes(session, {transit, *owed.values()})
     return tuple(Transfer(part.amount, codes[owed[part]], codes[transit]) for part in payload.parts)
 
@@ -558,10 +579,10 @@ def transit_of(tenant: Tenant, rail: str) -> Account:
     return Account("payouts-in-transit", tenant.asset.symbol, party=rail)
 
 
-def _owed(tenant: Tenant, product: str, part: Part) -> Account:
-    if not product:
+def _owed(tenant: Tenant, payload: Payload, part: Part) -> Account:
+    if not payload.product:
         return Account(SUSPENSE, tenant.asset.symbol, party=part.pot)
-    return Account("payable", tenant.asset.symbol, product=product, pot=part.pot, origin=part.origin)
+    return Account(payload.owed_from, tenant.asset.symbol, product=payload.product, pot=part.pot, origin=part.origin)
 
 
 # -- telling

@@ -130,6 +130,23 @@ async def suspended(session: AsyncSession, member_ids: Sequence[int]) -> set[int
     return {row[0] for row in await cursor.fetchall()}
 
 
+async def confirmed(
+    session: AsyncSession, member_id: int, *, told_last: str
+) -> tuple[DeathState, date | None, str] | None:
+    """Return how a member's death stands, its day and who told of it, where it is confirmed and not reversed.
+
+    What nobody doubts comes first, then what others than `told_last` have told.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select state, died_on, registry from death_notices where member_id = %s and state in ('confirmed', 'reversal-proposed')
+            order by state, registry = %s, died_on, notice_id limit 1""",
+        (member_id, told_last),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else (DeathState(row[0]), row[1], row[2])
+
+
 async def living(session: AsyncSession, product: str, after: int, most: int) -> list[int]:
     """Return active members of a product whose death is not confirmed, by their ids from `after` on."""
     connection = await driver(session)

@@ -36,6 +36,8 @@ from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal, unseal
 from engine.tenancy.service import Tenant
 
+REPORT = "report"
+"""The register of deaths that are told to the scheme itself, by whoever claims after them."""
 LIFE, DECEASED, ALIVE = "life", "deceased", "alive"
 """The attribute, and its words, by which a member's death is recorded."""
 
@@ -92,6 +94,58 @@ async def receive_deaths(
 async def suspended(session: AsyncSession, member_ids: Sequence[int]) -> set[int]:
     """Return those of the members to whom nothing may be paid: their death is confirmed, and not reversed."""
     return await deaths.suspended(session, member_ids) if member_ids else set()
+
+
+class KnownDeath(Struct, frozen=True, kw_only=True):
+    """A member's death that is confirmed: the day, where it is known, and whether somebody has proposed to take it back.
+
+    `is_reported` says that no register has told of it: it was reported to the scheme.
+    """
+
+    died_on: date | None
+    is_doubted: bool
+    is_reported: bool
+
+
+async def known_death(session: AsyncSession, member_id: int) -> KnownDeath | None:
+    """Return a member's confirmed death; None while they live, as far as the scheme knows."""
+    found = await deaths.confirmed(session, member_id, told_last=REPORT)
+    if found is None:
+        return None
+    state, died_on, registry = found
+    return KnownDeath(died_on=died_on, is_doubted=state is not DeathState.CONFIRMED, is_reported=registry == REPORT)
+
+
+async def report_death(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    member_id: int,
+    *,
+    died_on: date,
+    record: str,
+    actor: str,
+    registry: str = REPORT,
+) -> None:
+    """Take a death that is reported to the scheme with documents: nothing more is paid to the member until it is taken back.
+
+    Args:
+        session: the tenant's.
+        keys: seal the notice.
+        tenant: whose member it is.
+        member_id: who has died.
+        died_on: as the documents say.
+        record: what tells this report from others, once for ever.
+        actor: who saw the documents.
+        registry: who told of it.
+    """
+    notice = DeathNotice(registry=registry, record=record, identifiers={}, died_on=died_on)
+    row = (registry, record, died_on, DeathState.UNMATCHED.value, _sealed(keys, tenant, notice))
+    new = await deaths.add_notices(session, [row])
+    notice_id = new.get((registry, record))
+    if notice_id is not None:
+        judged = Judged(VerificationState.VERIFIED, None, "reported")
+        await _confirm(session, tenant, {notice_id: (registry, died_on, member_id, judged)}, actor=actor)
 
 
 async def list_deaths(

@@ -47,8 +47,8 @@ LABELS: Mapping[str, str] = {
 assert set(LABELS) == set(get_args(Item))
 FEES = ("fees-payable", "vat-payable", "fees-receivable")
 """The kinds of account that a fee goes to, the tax on it, and a fee that was owed before."""
-PAID_OUT = ("payouts-in-transit", "tax-withheld")
-"""The kinds of account that what is payable to a member goes to when it is paid."""
+PAID_OUT = ("payouts-in-transit", "tax-withheld", "heirs", "minors-trust")
+"""The kinds of account that what is payable to a member goes to when it is paid, to them or to their heirs."""
 Statements = Annotated[tuple[Item, ...], Meta(min_length=1)]
 
 
