@@ -40,6 +40,7 @@ _PAYMENTS = frozenset(
         EventKind.CONTRIBUTION_RECEIVED,
         EventKind.SUSPENSE_RESOLVED,
         EventKind.CONTRIBUTION_REVERSED,
+        EventKind.MATCH_SHARED,
         EventKind.OPENING_POSTED,
     }
 )

@@ -1,5 +1,6 @@
 """Statements of histories that the engine itself wrote, against arithmetic in fractions that shares nothing with it."""
 
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -9,6 +10,8 @@ from sqlalchemy import event
 
 from engine.contributions import service as contributions
 from engine.funds import service as funds
+from engine.funds.rules import ReconciledReceipt
+from engine.identity import service as identity
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
@@ -349,3 +352,41 @@ async def test_a_payment_taken_back_after_it_was_invested_leaves_no_gain_and_no_
     ]
     assert (found.totals.contributed_minor, found.totals.value_minor) == (600_00, 620_00)
     assert (found.totals.payable_minor, found.totals.paid_out_minor, found.totals.gain_minor) == (0, 0, 20_00)
+
+
+async def test_state_money_that_bought_units_stands_beside_payments(india: Scheme) -> None:
+    await india.advance(date(2023, 4, 3))
+    asha = await india.enrol(group="sahyog")
+    receipt = await india.pay(asha, "100.00")
+    async with india.db.unit_of_work(india.tenant.tenant_id) as session:
+        member = (await identity.members_by_number(session, india.keys, [asha]))[asha].member_id
+        moved = (await ledger.transfers_of(session, [(member, int(receipt.receipt))]))[int(receipt.receipt)]
+        chart = await ledger.accounts_by_code(session)
+        ((_, collections, own),) = moved
+        cash = replace(chart[own], origin="state-match")
+        codes = await ledger.account_codes(session, [cash])
+        entry = Entry(
+            member_id=member,
+            kind=EventKind.MATCH_SHARED,
+            business_date=date(2023, 4, 3),
+            actor=await ledger.actor_id(session, "staff:1"),
+            transfers=[Transfer(50_00, collections, codes[cash])],
+        )
+        (shared,) = await ledger.post(session, [entry])
+        await funds.allocate(
+            session,
+            india.tenant,
+            [ReconciledReceipt(member, event, collections) for event in (int(receipt.receipt), shared.event_id)],
+        )
+    await india.advance(date(2023, 4, 4))
+    await india.prices(date(2023, 4, 4), {"SM001009": "10.0000", "SM002009": "10.0000"})
+    await india.deal(date(2023, 4, 3))
+    await india.deal(date(2023, 4, 4))
+
+    found = await statement(india, asha, date(2023, 4, 4))
+
+    assert [(line.origin, line.amount_minor, line.units, line.state) for line in found.lines] == [
+        ("own", 100_00, 10_0000, LineState.INVESTED),
+        ("state-match", 50_00, 5_0000, LineState.INVESTED),
+    ]
+    assert (found.totals.contributed_minor, found.totals.gain_minor) == (150_00, 0)
