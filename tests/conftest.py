@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from alembic import command
 from alembic.config import Config
+from hypothesis import settings
 from sqlalchemy import URL, make_url
 
 from engine.runtime.database import Database
@@ -20,6 +21,10 @@ from engine.runtime.embedded_postgres import ephemeral_server
 from engine.runtime.key_file import FileKeyStore
 
 ROOT = Path(__file__).parent.parent
+
+# Speed is what benchmarks tell: a busy machine fails no test.
+settings.register_profile("akiba", parent=settings.default, deadline=None)
+settings.load_profile("akiba")
 
 
 def migrate(owner_url: str, app_url: str) -> None:
