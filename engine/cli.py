@@ -42,6 +42,7 @@ from engine.cli_closing import close_of_business, quarantined
 from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_heirs import heirs
+from engine.cli_life import demo_life
 from engine.cli_messages import messages
 from engine.cli_openings import import_opening, openings
 from engine.cli_orders import import_confirmations, orders
@@ -117,6 +118,7 @@ app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
 app.add_typer(orders, name="orders")
 _groups["import"].command("confirmations")(import_confirmations)
+_groups["demo"].command("life")(demo_life)
 app.add_typer(fees, name="fees")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
