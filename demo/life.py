@@ -8,122 +8,34 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from rich.console import Console
 
-from demo import life_story
+from demo import life_end, life_story
 from demo.client import Credentials, DemoFailed, Operator, Partner, Site, expect
+from demo.life_facts import Change, Facts, Payment, dealing_days, months_later, payments_of, read_life
 from demo.life_story import Event, Life
 from demo.processes import Machine, free_port
-from demo.scenario import DemoInvalid, Pack, load_packs
+from demo.scenario import DemoInvalid, Pack
 from engine.kernel.price_files import PublishedPrice
 from engine.runtime.embedded_postgres import ServerError, ephemeral_server, provision
 from engine.runtime.settings import Settings
 from integrations.fund_managers.cra_files.adapter import CraFiles
 
-FILE = "demo/life.toml"
 OK, FAILED, USAGE = 0, 1, 2
-_PRICE = Decimal("0.0001")
 _PARTNER = "life-bank"
 _NONE = Decimal(0)
 _MORNING, _EVENING = time(10), time(14, 30)  # dealing closes at 15:00
 _AMOUNT = re.compile(r"\d+\.\d\d")
 _PHONE = "+919111100001"
 _DOCUMENT = "999900000016"  # an identity number that is right in form and nobody's
-
-
-class Change(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The member chooses another pension."""
-
-    on: date
-    slab: str
-
-
-class Missed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Months, by their first day, whose instalments were paid on one day of the last of them, with what lateness costs."""
-
-    months: tuple[date, ...]
-    caught_up_on: date
-
-
-class Fund(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A fund's price every half-year: the first, then each the one before and `half_year_bp`, to four decimals, down."""
-
-    code: str
-    name: str
-    manager: str
-    manager_name: str
-    first_price: str
-    half_year_bp: int
-
-    def price(self, number: int) -> Decimal:
-        """Return price number `number`, from 0."""
-        found = Decimal(self.first_price)
-        for _ in range(number):
-            found = (found * (10_000 + self.half_year_bp) / 10_000).quantize(_PRICE, ROUND_DOWN)
-        return found
-
-
-class Facts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a pack's `life.toml` says: who the member is, what they do, and when."""
-
-    full_name: str
-    sex: str
-    born_on: date
-    language: str
-    nominee: str
-    channel: str
-    frequency: str
-    slab: str
-    joins_on: date
-    pay_day: int
-    first_pay_day: int
-    years: int
-    change: tuple[Change, ...] = ()
-    missed: tuple[Missed, ...] = ()
-    fund: tuple[Fund, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """What the member pays on a day: the instalments of so many months."""
-
-    paid_on: date
-    months: int
-
-
-def payments_of(facts: Facts) -> list[Payment]:
-    """Return the payments of a life, the oldest first."""
-    ends = _months_later(facts.joins_on, 12 * facts.years).replace(day=1)
-    late = [one for one in facts.missed if one.caught_up_on < ends]
-    missed = {month for one in late for month in one.months}
-    found = [Payment(one.caught_up_on, len(one.months)) for one in late]
-    month = first = facts.joins_on.replace(day=1)
-    while month < ends:
-        if month not in missed:
-            found.append(Payment(month.replace(day=facts.first_pay_day if month == first else facts.pay_day), 1))
-        month = _months_later(month, 1)
-    return sorted(found, key=lambda one: one.paid_on)
-
-
-def dealing_days(facts: Facts, ends: date) -> list[date]:
-    """Return the days on which the life's money is dealt: a Monday to Thursday of late March and late September.
-
-    The last one is the first after the day on which instalments end.
-    """
-    days = (date(year, month, 25) for year in range(facts.joins_on.year, ends.year + 2) for month in (3, 9))
-    found = [day - timedelta(days=max(0, day.weekday() - 3)) for day in days]
-    last = next(day for day in found if day > ends)
-    return [day for day in found if facts.joins_on < day <= last]
 
 
 def run(settings: Settings, *, pack_code: str, out: Path | None, years: int | None, as_json: bool) -> int:
@@ -141,7 +53,7 @@ def run(settings: Settings, *, pack_code: str, out: Path | None, years: int | No
         words.print("A life advances the scheme clock, which a production deployment refuses.", style="red")
         return USAGE
     try:
-        pack, facts = _read(settings, pack_code)
+        pack, facts = read_life(settings, pack_code)
     except DemoInvalid as error:
         words.print(str(error), style="red", markup=False, highlight=False)
         return USAGE
@@ -169,16 +81,6 @@ def run(settings: Settings, *, pack_code: str, out: Path | None, years: int | No
     else:
         life_story.show(Console(), life)
     return OK
-
-
-def _read(settings: Settings, code: str) -> tuple[Pack, Facts]:
-    found = next((one for one in load_packs(settings.packs) if one.code == code), None)
-    if found is None or not (found.folder / FILE).is_file():
-        raise DemoInvalid(f"no pack {code} with a {FILE}")
-    try:
-        return found, msgspec.toml.decode((found.folder / FILE).read_bytes(), type=Facts)
-    except msgspec.DecodeError as error:
-        raise DemoInvalid(f"{found.folder / FILE}: {error}") from None
 
 
 @contextmanager
@@ -211,11 +113,12 @@ class _Life:
         machine.await_ready()
         self._partner = Partner(site, Credentials(made["client_id"], made["client_secret"]), 1)
         self._operator = Operator(site, link)
-        self._staff = cache(lambda role: Operator(site, self._link(role)))
+        self.staff = cache(lambda role: Operator(site, self._link(role)))
         self._events: list[Event] = []
         self._bank = self._balance = self._paid_in = Decimal(0)
         self._orders: list[tuple[str, Decimal]] = []
         self._member = ""
+        self._priced = 0
 
     def _link(self, role: str) -> str:
         made = self._machine.akiba("admin", "bootstrap", "--tenant", self._pack.code, "--role", role, "--name", role)
@@ -228,18 +131,21 @@ class _Life:
             DemoFailed: the scheme did something else than its rules say, or its books do not agree.
         """
         facts = self._facts
-        ends = _months_later(facts.joins_on, 12 * facts.years)
+        ends = months_later(facts.joins_on, 12 * facts.years)
         self._join()
         waiting, changes = payments_of(facts), [one for one in facts.change if one.on < ends]
-        for number, day in enumerate(dealing_days(facts, ends)):
+        for day in dealing_days(facts, ends):
             while changes and changes[0].on <= day:
                 waiting = self._send([one for one in waiting if one.paid_on <= changes[0].on], waiting)
                 self._change(changes.pop(0))
             self._advance(day, _EVENING)
             waiting = self._send([one for one in waiting if one.paid_on <= day], waiting)
-            self._deal(day, number)
+            self._deal(day)
         if self._is_whole:
             self._retire()
+            life_end.die(
+                self, self._member, self._pack.scenario.product, died_on=facts.died_on, reported_on=facts.reported_on
+            )
         broken = self._machine.akiba("check", allow=frozenset({0, 1}))
         if any(broken.values()):
             raise DemoFailed(f"akiba check finds offences: {broken}")
@@ -271,7 +177,7 @@ class _Life:
         self._tell(
             facts.joins_on,
             "joined",
-            rules=self._in_force(facts.joins_on, "contribution-chart"),
+            rules=self.in_force(facts.joins_on, "contribution-chart"),
             figures={name: undertaken[name] for name in ("slab", "instalment", "from_on")},
         )
 
@@ -283,7 +189,7 @@ class _Life:
         self._tell(
             change.on,
             "pension-changed",
-            rules=self._in_force(change.on, "undertaking"),
+            rules=self.in_force(change.on, "undertaking"),
             figures={name: told[name] for name in ("slab", "instalment", "from_on")},
         )
 
@@ -361,7 +267,7 @@ class _Life:
             is_late = one.months > 1
             if is_late or is_late not in decided:
                 receipt = answer["receipt"]["receipt"]
-                decided[is_late] = self._partner.get(f"/v1/decisions/{receipt}", language="en")["rules"]
+                decided[is_late] = self.rules_of(receipt)
             kind = "late-charge" if is_late else "contribution-chart"
             self._balance += amount
             self._paid_in += amount
@@ -381,30 +287,13 @@ class _Life:
 
     # -- dealing
 
-    def _deal(self, day: date, number: int) -> None:
+    def _deal(self, day: date) -> None:
         """Close the day's dealing, and price it by the next day's prices; tell what was bought, and what all is worth."""
         closed = self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()})
         for order in closed["orders"]:
             self._orders += [(order["reference"], Decimal(part)) for part in order["taken_from"].values()]
         priced_on = day + timedelta(days=1)
-        self._advance(priced_on, _MORNING)
-        prices = [
-            PublishedPrice(
-                fund_code=one.code,
-                manager_code=one.manager,
-                manager_name=one.manager_name,
-                name=one.name,
-                price_on=priced_on,
-                price=one.price(number),
-                row=row,
-            )
-            for row, one in enumerate(self._facts.fund, 1)
-        ]
-        name = f"NAV_File_{priced_on:%d%m%Y}.out"
-        report = self._operator.upload("/v1/operations/prices", CraFiles().write(prices, priced_on), name=name)
-        if len(report["accepted"]) != len(prices) or report["held"]:
-            raise DemoFailed(f"the prices of {priced_on} were not all accepted: {report}")
-        dealt = self._operator.post("/v1/operations/dealing-days", {"date": priced_on.isoformat()})
+        dealt = self._price(priced_on)
         if any(one["waiting"] for one in dealt["orders"]):
             raise DemoFailed(f"orders wait, and their price came: {dealt}")
         statement = self._statement(priced_on)
@@ -416,9 +305,32 @@ class _Life:
             priced_on,
             "dealt",
             amount=self._balance - before,
-            rules=self._in_force(day, "unit-pricing"),
+            rules=self.in_force(day, "unit-pricing"),
             figures=figures,
         )
+
+    def _price(self, day: date) -> Mapping[str, Any]:
+        """Import the next prices, and run the dealing day; return its report."""
+        self._advance(day, _MORNING)
+        prices = [
+            PublishedPrice(
+                fund_code=one.code,
+                manager_code=one.manager,
+                manager_name=one.manager_name,
+                name=one.name,
+                price_on=day,
+                price=one.price(self._priced),
+                row=row,
+            )
+            for row, one in enumerate(self._facts.fund, 1)
+        ]
+        self._priced += 1
+        raw = CraFiles().write(prices, day)
+        report = self._operator.upload("/v1/operations/prices", raw, name=f"NAV_File_{day:%d%m%Y}.out")
+        if len(report["accepted"]) != len(prices) or report["held"]:
+            raise DemoFailed(f"the prices of {day} were not all accepted: {report}")
+        found: Mapping[str, Any] = self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()})
+        return found
 
     # -- at 60
 
@@ -431,8 +343,8 @@ class _Life:
             "rule": "pension",
             "ground": "retirement",
         }
-        claim = self._staff("claims-officer").post("/v1/claims", asked, status=201, key="pension")
-        decided = self._partner.get(f"/v1/decisions/{claim['decision']}")["rules"]
+        claim = self.staff("claims-officer").post("/v1/claims", asked, status=201, key="pension")
+        decided = self.rules_of(claim["decision"])
         self._tell(
             self._now.date(),
             "pension-claimed",
@@ -440,6 +352,32 @@ class _Life:
             figures={name: claim[name] for name in ("state", "payable")}
             | ({"reason": claim["reason"]} if claim["reason"] else {}),
         )
+
+    # -- what the end of the life needs
+
+    def on(self, day: date) -> None:
+        """Set the clock to an hour of a day before dealing closes."""
+        self._advance(day, _EVENING)
+
+    def sell(self, day: date) -> Sequence[Mapping[str, Any]]:
+        """Close the day's dealing, sell by the next day's prices, and have the managers' money come; return each sale."""
+        self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()})
+        priced_on = day + timedelta(days=1)
+        sales: Sequence[Mapping[str, Any]] = self._price(priced_on)["sales"]
+        self._show(priced_on, [(one["reference"], Decimal(one["confirmed"])) for one in sales])
+        self._machine.start("worker", "work")  # it carries on what waited for the money
+        return sales
+
+    def rules_of(self, decision: str) -> list[dict[str, Any]]:
+        """Return the rules by which something was decided."""
+        return list(self._partner.get(f"/v1/decisions/{decision}", language="en")["rules"])
+
+    def tell(
+        self, on: date, what: str, amount: Decimal, rules: Sequence[Mapping[str, Any]], figures: dict[str, str]
+    ) -> None:
+        """Write an event down."""
+        self._balance += amount
+        self._tell(on, what, amount=amount, rules=rules, figures=figures)
 
     # -- what is told
 
@@ -450,7 +388,7 @@ class _Life:
         self._now = datetime.combine(day, at, self._pack.zone)
         self._operator.post("/v1/operations/clock", {"to": self._now.isoformat()})
 
-    def _in_force(self, day: date, kind: str) -> list[dict[str, Any]]:
+    def in_force(self, day: date, kind: str) -> list[dict[str, Any]]:
         """Return the rules of a kind that the pack has had since the last book up to a day that has one."""
         for book in sorted((self._pack.folder / self._pack.scenario.product / "rules").glob("*.toml"), reverse=True):
             found = [one for one in _toml(book).get("rule", ()) if one["kind"] == kind]
@@ -484,8 +422,3 @@ class _Life:
 @cache
 def _toml(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def _months_later(day: date, months: int) -> date:
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return day.replace(year=year, month=month + 1)

@@ -19,6 +19,8 @@ The rules, as the scheme states them:
 
 6. At 60 the pension is claimed. The claim is refused: pensions out of money in funds are not paid by the system yet. So the
    account stays as it is.
+7. A death is reported. All units are sold at the next day's prices, each fund's for  units x price,  rounded DOWN to the
+   paisa, and the nominee inherits the sum, as after a death before the benefit began.
 
 Prices are the life's own: of each fund the first, then twice a year the one before and so many parts of 10,000, rounded
 DOWN to 4 decimals.
@@ -226,6 +228,7 @@ class Life:
         if later(self.joined, 12 * self.facts["years"]) == self.ends:
             refused = {"state": "refused", "payable": "0.00", "reason": "benefits.no-such-rule"}
             self.tell(self.rows[-1].on, "pension-claimed", Fraction(0), **refused)
+            self.die()
         return self.rows
 
     def pay(self, day: date, months: list[date]) -> None:
@@ -255,6 +258,21 @@ class Life:
                 f"{fund.code}.value": money(fund.value()),
             }
         self.tell(day, "dealt", self.balance() - before, **figures)
+
+    def die(self) -> None:
+        """Sell all units at the prices of the day after the death is reported; the nominee gets what they bring."""
+        reported_on: date = self.facts["reported_on"]
+        worth = self.balance()
+        self.tell(reported_on, "death-claimed", Fraction(0), died_on=str(self.facts["died_on"]), worth=money(worth))
+        figures: dict[str, str] = {}
+        for fund in self.funds:
+            fund.price = down(fund.price * fund.growth, UNIT)
+            figures |= {f"{fund.code}.price": decimals(fund.price, 4), f"{fund.code}.amount": money(fund.value())}
+        brought = self.balance()
+        self.tell(reported_on + timedelta(days=1), "sold", brought - worth, **figures)
+        for fund in self.funds:
+            fund.units = Fraction(0)
+        self.tell(reported_on + timedelta(days=1), "inherited", -brought, nominee=money(brought))
 
 
 def as_told(row: Row) -> dict[str, str]:

@@ -53,7 +53,8 @@ def test_the_whole_life_has_420_instalments() -> None:
 
     assert months == 420
     assert charges == ["3.00", "10.00", "6.00"]
-    assert f"paid_in {72 * 76 + 348 * 151 + 19}.00" in rows[-1]
+    assert f"  paid_in {72 * 76 + 348 * 151 + 19}.00" in rows[-1]
+    assert "balance 0.00" in rows[-1]
 
 
 @pytest.mark.parametrize("name", ["balance", "charge", "SM002011.units"])
