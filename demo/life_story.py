@@ -83,14 +83,17 @@ def _told(event: Event) -> str:
 
 def _table(life: Life) -> Table:
     table = Table(title=f"A life in {life.pack}, {life.currency}")
-    for name, justify in (("date", "left"), ("what happened", "left"), ("amount", "right"), ("balance", "right")):
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=name != "what happened")
+    table.add_column("date", no_wrap=True)
+    table.add_column("what happened", overflow="fold")
+    table.add_column("amount", justify="right", no_wrap=True)
+    table.add_column("balance", justify="right", no_wrap=True)
     table.add_column("rule and source", overflow="fold")
     seen: set[str] = set()
-    for what, found in groupby(life.events, key=lambda one: (one.what, one.rule)):
-        group = list(found) if what[0] == "instalment" else []
-        for event in group[-1:] or list(found):
-            amount = sum((Decimal(one.amount) for one in group or [event]), Decimal(0))
+    for (what, _), found in groupby(life.events, key=lambda one: (one.what, one.rule)):
+        together = list(found)
+        for group in [together] if what == "instalment" else [[one] for one in together]:
+            event = group[-1]
+            amount = sum((Decimal(one.amount) for one in group), Decimal(0))
             many = f"{len(group)} × " if len(group) > 1 else ""
             rule = event.rule if event.rule in seen else f"{event.rule}: {event.source}"
             seen.add(event.rule)
@@ -105,7 +108,8 @@ def _table(life: Life) -> Table:
 
 
 def _columns(events: Sequence[Event]) -> Iterator[str]:
-    by_year = {one.on.year: Decimal(one.balance) for one in events}
+    told = {one.on.year: Decimal(one.balance) for one in events}
+    by_year = {year: told[max(one for one in told if one <= year)] for year in range(min(told), max(told) + 1)}
     most = max(by_year.values()) or Decimal(1)
     for row in range(_HEIGHT, 0, -1):
         heights = (int(balance / most * _HEIGHT * 8) - (row - 1) * 8 for balance in by_year.values())
