@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -28,7 +28,7 @@ from engine.contributions.errors import (
 from engine.contributions.queries import matching as queries
 from engine.contributions.queries.matching import ClaimLine, MatchClaim, Shared, Sharing
 from engine.contributions.rules import SplitRule
-from engine.contributions.rules.matching import MatchClaimRule, MatchRule, match_scale
+from engine.contributions.rules.matching import MatchClaimRule, MatchRule, MatchScale, match_scale
 from engine.funds import service as funds
 from engine.funds.rules import FundsRule
 from engine.identity import service as identity
@@ -47,6 +47,8 @@ from engine.tenancy.service import Tenant
 STATE_MATCH = "state-match"
 _PEOPLE_AT_ONCE = 1000
 _MEMBERS_AT_ONCE = 20_000
+_SEPARATOR = " "
+"""Between the rules of a claim whose members go by different ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,37 +78,44 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
     year = tenant.product(product).scheme_year(on)
-    match, claiming = _rules(tenant, product, year[0])
-    until = year[1]
-    due = year[1] + timedelta(days=claiming.rule.after_days)
-    if match.rule.timing == "each-contribution":
-        until, due = min(year[1], today), year[0] + timedelta(days=1)
-    if today < due:
-        raise MatchNotDue(day=due.isoformat())
+    claiming = _claiming(tenant, product, year[0])
+    matches = await _matches(session, tenant, product, year)
+    ended = year[1] + timedelta(days=claiming.rule.after_days)
+    opens = [year[0] + timedelta(days=1) if one.is_at_once else ended for one in matches]
+    due = [one for one, day in zip(matches, opens, strict=True) if today >= day]
+    if not due:
+        raise MatchNotDue(day=min(opens).isoformat())
+    until = min(year[1], today) if all(one.is_at_once for one in due) else year[1]
     await queries.hold_claims(session, product)
     waiting = await queries.prepared_claim(session, product)
     if waiting is not None:
         raise ClaimPrepared(claim=str(waiting))
-    scale = match_scale(match.rule, await tenancy.figures_for(session, tenant), since=year[0], until=until)
+    figures = await tenancy.figures_for(session, tenant)
     facts = {
         "product": product,
         "year_from": year[0].isoformat(),
         "until": until.isoformat(),
         "funder": claiming.rule.funder,
     }
-    event_id = await _note(session, tenant, EventKind.MATCH_PREPARED, today, actor, (match.ref, claiming.ref), facts)
+    refs = tuple(dict.fromkeys(one.match.ref for one in due))
+    event_id = await _note(session, tenant, EventKind.MATCH_PREPARED, today, actor, (*refs, claiming.ref), facts)
     number = await queries.begin_claim(
         session,
         product=product,
         funder=claiming.rule.funder,
-        rule=match.ref,
+        rule=_SEPARATOR.join(refs),
         year=(year[0], until),
         today=today,
         maker=await ledger.actor_id(session, actor),
         event_id=event_id,
     )
     again = claiming.rule.unpaid_rest == "claim-again"
-    if not await queries.add_lines(session, number, product, scale, claims_again=again):
+    lines = 0
+    for one in due:
+        ends = min(year[1], today) if one.is_at_once else year[1]
+        scale = one.within(match_scale(one.match.rule, figures, since=year[0], until=ends))
+        lines += await queries.add_lines(session, number, product, scale, claims_again=again)
+    if not lines:
         raise NothingToClaim
     await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))
     return await find_claim(session, number)
@@ -253,7 +262,7 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
     if not is_matched:
         raise NotOnStatement
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    _, claiming = _rules(tenant, claim.product, claim.year_from)
+    claiming = _claiming(tenant, claim.product, claim.year_from)
     split = tenant.rule(SplitRule, product=claim.product, dates=Dates(on=today, joined_on=today, tranche_on=today))
     if split is None:
         raise NoTerms(day=today.isoformat())
@@ -277,7 +286,9 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
             day=today,
             actor=await ledger.actor_id(session, actor),
             pack=tenant.pack_id,
-            decision=await ledger.decision_id(session, {"rules": [claim.rule, claiming.ref, split.ref]}),
+            decision=await ledger.decision_id(
+                session, {"rules": [*claim.rule.split(_SEPARATOR), claiming.ref, split.ref]}
+            ),
             facts={"product": claim.product, "year_from": claim.year_from.isoformat()},
         ),
     )
@@ -312,25 +323,72 @@ async def _decide(
     checked_by_other(maker=claim.maker, checker=actor)
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     facts = {"claim": claim_no, "digest": digest, "lines": claim.lines, "total": str(claim.total)}
-    event_id = await _note(session, tenant, kind, today, actor, (claim.rule,), facts)
+    event_id = await _note(session, tenant, kind, today, actor, tuple(claim.rule.split(_SEPARATOR)), facts)
     checker = await ledger.actor_id(session, actor)
     await queries.decide_claim(session, claim_no, state=state, checker=checker, event_id=event_id)
     return await find_claim(session, claim_no)
 
 
-def _rules(tenant: Tenant, product: str, year_from: date) -> tuple[InForce[MatchRule], InForce[MatchClaimRule]]:
-    dates = Dates(on=year_from, joined_on=year_from, scheme_year_from=year_from)
-    match = tenant.rule(MatchRule, product=product, dates=dates)
-    claiming = tenant.rule(MatchClaimRule, product=product, dates=dates)
-    served = match is not None and not (
-        match.rule.needs_all_dues
-        or match.rule.conditional_on
-        or match.rule.timing == "at-retirement"
-        or match.rule.destination != "pension-account"
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A match, and the days on which those joined whom it is for: None is no bound."""
+
+    match: InForce[MatchRule]
+    joined_from: date | None = None
+    joined_until: date | None = None
+
+    @property
+    def is_at_once(self) -> bool:
+        return self.match.rule.timing == "each-contribution"
+
+    def within(self, scale: MatchScale) -> MatchScale:
+        """Return the scale for those alone who joined on these days."""
+        first = max((day for day in (scale.joined_from, self.joined_from) if day is not None), default=None)
+        last = min((day for day in (scale.joined_until, self.joined_until) if day is not None), default=None)
+        return replace(scale, joined_from=first, joined_until=last)
+
+
+async def _matches(session: AsyncSession, tenant: Tenant, product: str, year: tuple[date, date]) -> list[_Match]:
+    """Return the matches of a scheme year: one, or one for each stretch of joining days where rules go by these."""
+    by_joining = any(
+        isinstance(version.rule, MatchRule) and version.rule.applies_by == "joining"
+        for version in tenant.book(product).versions()
     )
-    if match is None or claiming is None or not served:
+    days = await queries.joining_days(session, product, before=year[1]) if by_joining else [year[0]]
+    found: list[_Match] = []
+    last_ref = ""
+    for day in days:
+        dates = Dates(on=max(year[0], day), joined_on=day, scheme_year_from=year[0])
+        match = tenant.rule(MatchRule, product=product, dates=dates)
+        if match is None or not _is_served(match.rule):
+            last_ref = ""
+        elif not by_joining:
+            found.append(_Match(match))
+        elif match.ref == last_ref:
+            found[-1] = replace(found[-1], joined_until=day)
+        else:
+            found.append(_Match(match, day, day))
+            last_ref = match.ref
+    if not found:
+        raise NoMatch(product=product, day=year[0].isoformat())
+    return found
+
+
+def _is_served(rule: MatchRule) -> bool:
+    return not (
+        rule.needs_all_dues
+        or rule.conditional_on
+        or rule.timing == "at-retirement"
+        or rule.destination != "pension-account"
+    )
+
+
+def _claiming(tenant: Tenant, product: str, year_from: date) -> InForce[MatchClaimRule]:
+    dates = Dates(on=year_from, joined_on=year_from, scheme_year_from=year_from)
+    claiming = tenant.rule(MatchClaimRule, product=product, dates=dates)
+    if claiming is None:
         raise NoMatch(product=product, day=year_from.isoformat())
-    return match, claiming
+    return claiming
 
 
 async def _note(

@@ -395,3 +395,54 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
         connection.execute(f"{DAMAGE[law]} where tenant_id = {scheme.tenant.tenant_id}")
         assert [row for row in connection.execute(sql).fetchall() if "claim" in row[0] or "member" in row[0]]
         connection.rollback()
+
+
+async def test_who_joined_before_a_match_ended_keeps_it_and_who_joined_later_has_none(
+    db: Database, tenant_id: int, tmp_path: Path
+) -> None:
+    """NPS-Lite: Swavalamban goes by joining, and is gone for those who joined from 1 June 2015 on."""
+    pack = load_pack(ROOT / "tenants/in-nps-lite", KINDS)
+    async with db.unit_of_work(tenant_id) as session:
+        code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
+        pack_id = await ledger.pack_id(session, pack.sha256, {})
+    scheme = Scheme(db, Tenant(tenant_id, code, pack, pack_id), FileKeyStore(tmp_path / "keys.toml"))
+    members = {}
+    for joined_on in (date(2014, 5, 5), date(2015, 5, 31), date(2015, 6, 1), date(2015, 8, 3)):
+        member = members[joined_on] = new_member_id()
+        async with db.unit_of_work(tenant_id) as session:
+            await session.execute(
+                text("""with taken as (
+                          insert into members (member_id, enrolled_event, tenant_id, joined_on, product, group_code)
+                          values (:m, 0, :t, :joined, 'nps-lite', 'sahyog') returning *)
+                        insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code, person_class)
+                        select member_id, 0, tenant_id, joined_on, joined_on, product, group_code, '' from taken"""),
+                {"m": member, "t": tenant_id, "joined": joined_on},
+            )
+            bank = Account("collections", "INR", party="upi")
+            cash = Account("cash", "INR", "nps-lite", "account", "own")
+            codes = await ledger.account_codes(session, {bank, cash})
+            actor = await ledger.actor_id(session, "partner:1")
+            entries = [
+                Entry(
+                    member_id=member,
+                    kind=EventKind.CONTRIBUTION_RECEIVED,
+                    business_date=day,
+                    actor=actor,
+                    body={"amount": "200000", "channel": "upi"},
+                    transfers=[Transfer(2000_00, codes[bank], codes[cash])],
+                )
+                for day in (date(2015, 9, 1), date(2016, 9, 1))
+            ]
+            await ledger.post(session, entries)
+    await scheme.clock("2017-06-01T08:00:00Z")
+
+    for year in (date(2015, 4, 1), date(2016, 4, 1)):
+        async with db.unit_of_work(tenant_id) as session:
+            claim = await service.prepare_claim(session, scheme.tenant, "nps-lite", year, actor="staff:1")
+            lines = [one async for one in contribution_queries.matching.claim_lines(session, claim.claim_no)]
+        assert {one.member_id: one.minor for one in lines} == {
+            members[date(2014, 5, 5)]: 1000_00,
+            members[date(2015, 5, 31)]: 1000_00,
+        }
+        assert await scheme.send(claim)
+    assert await scheme.broken() == []
