@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean texts postgres16 conformance
+.PHONY: help demo test lint bench clean texts packs postgres16 conformance
 
 help:  ## Explain every command.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ lint: $(STAMP)  ## Check style, types, layers and migrations.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/squawk --version >/dev/null && $(BIN)/squawk --config .squawk.toml migrations/versions/*.sql
+
+packs: $(STAMP)  ## Prove every pack: its examples, and each figure changed by one unit. Survivors are listed.
+	@for pack in tenants/*/; do \
+	  said=$$($(BIN)/akiba pack check $$pack) || { echo "$$said"; exit 1; }; \
+	  echo "$$said" | grep -v '^ok '; \
+	done
 
 postgres16: $(STAMP)
 	$(BIN)/python -m tests.second_server --numprocesses auto --dist loadfile tests/engine/ledger tests/engine/audit tests/engine/benefits tests/engine/notices tests/engine/webhooks tests/engine/channels tests/engine/closing tests/engine/opening tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy tests/migrations
