@@ -79,6 +79,8 @@ def pack_check(context: typer.Context, folder: Path) -> None:
             typer.echo(f"{'ok  ' if scenario.ok else 'FAIL'} {scenario.file}: {scenario.name}")
         for problem in report.problems:
             typer.echo(_placed(folder, problem))
+        for ref in report.not_carried_out:
+            typer.echo(f"note: {ref}: kept and explained; nothing in the engine acts by it yet")
         for ref in report.unproven:
             typer.echo(f"{ref}: decides no example; write one that it decides")
         for one in report.untried:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta, Struct
 
@@ -18,8 +18,11 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_fi
     own business date, the day the member joined the product or was born, the day a contribution tranche was paid, the
     first day of the scheme year, the start of the benefit, or the day of death. `source` names the page of law the
     figures are from; `confidence` how far it settles them. Where that is low, `assumption` says in words what was
-    assumed, and is shown wherever the figures are.
+    assumed, and is shown wherever the figures are. `is_carried_out` is False of a kind that is kept, proven and explained,
+    and that no use case obeys yet: the check of a pack says so.
     """
+
+    is_carried_out: ClassVar[bool] = True
 
     id: RuleId
     source: str

@@ -148,6 +148,7 @@ class WaitingPeriodRule(Rule, tag="waiting-period", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     benefits: Annotated[tuple[Code, ...], Meta(min_length=1)]
     months: Annotated[int, Meta(ge=1, le=600, description="a number of months from 1 to 600")]
     counts: Literal["consecutive-months", "months-paid", "months-since-joining"]

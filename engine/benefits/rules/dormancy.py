@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -36,6 +36,8 @@ class StatusLadderRule(Rule, tag="status-ladder", frozen=True, kw_only=True):
     first day on which one was due and not paid. The net balance leaves out `net_of` origins. The last step that is reached
     in both ways counts.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     counted_from: Literal["last-contribution", "first-missed-due"]
     first_status: Code
@@ -108,6 +110,8 @@ class ReactivationRule(Rule, tag="reactivation", frozen=True, kw_only=True):
     reaching it, whoever pays `dues` (nothing; a first payment of `least_payment`; all arrears; or arrears and late charges)
     and has the `documents`, returns to `status`.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     statuses: Annotated[tuple[Code, ...], Meta(min_length=1)]
     within_months: Months | None = None

@@ -32,6 +32,7 @@ class LoanRule(Rule, tag="loan", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     form: Literal["loan", "pledge"]
     base: ConsumptionOrder
     ceiling_bp: Bp | None = None

@@ -30,6 +30,7 @@ class ProductMoveRule(Rule, tag="product-move", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     from_product: Code
     act: Literal["switch", "merge", "re-designation"]
     keeps: tuple[Kept, ...]

@@ -27,6 +27,7 @@ class ConditionalEntitlementRule(Rule, tag="conditional-entitlement", frozen=Tru
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     choice: Code
     origins: Annotated[tuple[Origin, ...], Meta(min_length=1)]
     share_bp: Annotated[int, Meta(ge=1, le=100_000, description="basis points from 1 to 100000")]

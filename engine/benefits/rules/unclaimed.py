@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -26,6 +26,8 @@ class UnclaimedRule(Rule, tag="unclaimed", frozen=True, kw_only=True):
     the next `handed_over` day of a year. Sums below `least` are not handed over. It can be reclaimed for ever, or within
     `reclaim_years` of that day.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     counted_from: Literal["last-activity", "benefit-due"]
     dormant_years: Annotated[int, Meta(ge=1, le=100, description="a number of years from 1 to 100")]

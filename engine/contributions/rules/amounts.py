@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -31,6 +31,8 @@ class DeclaredIncomeRule(Rule, tag="declared-income", frozen=True, kw_only=True)
 
     Ghana's SEED: 13.5 % of a declared monthly income, adjustable once a year.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     share_bp: Annotated[int, Meta(ge=1, le=10_000)]
     changes_a_year: Annotated[int, Meta(ge=0, le=12)]

@@ -24,6 +24,8 @@ class ContributorsRule(Rule, tag="contributors", frozen=True, kw_only=True):
     A kind of payer that is not listed is not taken. Gift-a-pension, employers, cashback of a partner wallet.
     """
 
+    is_carried_out: ClassVar[bool] = False
+
     origins: Annotated[Mapping[PayerKind, Origin], Meta(min_length=1)]
 
 
@@ -44,6 +46,7 @@ class ForeignMoneyRule(Rule, tag="foreign-money", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
     series: SeriesCode
     rate_of: Literal["value-date", "received-date"]
@@ -59,6 +62,7 @@ class AgentCollectionRule(Rule, tag="agent-collection", frozen=True, kw_only=Tru
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     takes: Literal["cash", "goods"]
     receipt: Literal["required", "none"]
     counts_from: Literal["receipt", "deposit"]

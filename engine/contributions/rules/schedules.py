@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -68,6 +68,8 @@ class AnnualCapRule(Rule, tag="annual-cap", frozen=True, kw_only=True):
 
     What is over is refused, owed back to the payer, or carried into as many later years as `carry_years`.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     most: Figure
     counted_by: Literal["received", "value", "reconciled"]

@@ -63,6 +63,7 @@ class DeductionRule(Rule, tag="deduction-before-split", frozen=True, kw_only=Tru
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     order: Annotated[int, Meta(ge=1, le=100)]
     purpose: Literal["premium", "fee"]
     party: Code
@@ -92,6 +93,8 @@ class PayeesRule(Rule, tag="payees", frozen=True, kw_only=True):
     A payment that falls short is shared in the order of the payees or in proportion to their amounts; what is over goes
     to `excess_to`. Kenya: KES 60 = 25 pension + 18 health + 17 welfare, and KES 2 for the splitter.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     payees: Annotated[tuple[Payee, ...], Meta(min_length=2)]
     splitter: Code

@@ -53,6 +53,7 @@ class DecisionLimitRule(Rule, tag="decision-limit", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    is_carried_out: ClassVar[bool] = False
     decision: Code
     days: Annotated[int, Meta(ge=1, le=366)]
     counted: Literal["calendar-days", "business-days"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -35,6 +35,8 @@ class LifePathRule(Rule, tag="life-path", frozen=True, kw_only=True):
     of the last birthday on the first day of the scheme year. `moves` says whether only new money follows the path, or what
     is invested too. `before_group` says whether the path decides before the choice of the member's group.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     steps: Annotated[tuple[PathStep, ...], Meta(min_length=1)]
     between: Literal["step", "linear"]

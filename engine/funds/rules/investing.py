@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta
@@ -99,6 +99,8 @@ class UnitPricingRule(Rule, tag="unit-pricing", frozen=True, kw_only=True):
     day, or that of `lag` priced days later; historic pricing takes the last one dated before it, or that of `lag` priced
     days earlier. `bought` rounds units that money buys; `sold` units that are cancelled to raise an amount.
     """
+
+    is_carried_out: ClassVar[bool] = False
 
     pricing: Literal["forward", "historic"]
     lag: Annotated[int, Meta(ge=0, le=10, description="a number of priced days from 0 to 10")]

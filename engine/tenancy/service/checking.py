@@ -50,7 +50,7 @@ class Surviving:
 class PackReport:
     """What `akiba pack check` says. Rule versions are named "product/id@page".
 
-    `unproven` are those that no example consulted, `untried` the thresholds not tried on each side, `survivors` the
+    `not_carried_out` are those of kinds that no use case obeys yet, `unproven` those that no example consulted, `untried` the thresholds not tried on each side, `survivors` the
     figures that no example settles. They are gaps in a pack's proof; a pack with `problems` is not served.
     """
 
@@ -58,6 +58,7 @@ class PackReport:
     sha256: str | None
     problems: tuple[PackProblem, ...]
     scenarios: tuple[ScenarioResult, ...] = ()
+    not_carried_out: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
     untried: tuple[Untried, ...] = ()
     survivors: tuple[Surviving, ...] = ()
@@ -135,6 +136,7 @@ def _checked(
         pack.sha256,
         in_reading_order(problems),
         tuple(results),
+        not_carried_out=_not_carried_out(pack),
         unproven=_unproven(pack, consulting),
         untried=_untried(pack, tried),
     )
@@ -164,6 +166,16 @@ def _with_survivors(
 def _surviving(pack: Pack, ref: str, mutation: Mutation) -> Surviving:
     why = next((one.why for one in pack.survivors if one.covers(ref, mutation.figure)), "")
     return Surviving(ref, mutation.figure, mutation.was, mutation.became, why)
+
+
+def _not_carried_out(pack: Pack) -> tuple[str, ...]:
+    """Return the versions that the engine keeps and explains, and does nothing by."""
+    return tuple(
+        f"{product}/{version.ref}"
+        for product, book in pack.books.items()
+        for version in book.versions()
+        if not version.rule.is_carried_out
+    )
 
 
 def _unproven(pack: Pack, proven: Iterable[str]) -> tuple[str, ...]:
