@@ -287,7 +287,7 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
             actor=await ledger.actor_id(session, actor),
             pack=tenant.pack_id,
             decision=await ledger.decision_id(
-                session, {"rules": [*claim.rule.split(_SEPARATOR), claiming.ref, split.ref]}
+                session, tenancy.trace(claim.product, [*claim.rule.split(_SEPARATOR), claiming.ref, split.ref])
             ),
             facts={"product": claim.product, "year_from": claim.year_from.isoformat()},
         ),

@@ -16,7 +16,7 @@ from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
-from engine.tenancy.service import Tenant, figures_for
+from engine.tenancy.service import Tenant, figures_for, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, act
                 day=run.credited_on,
                 actor=await ledger.actor_id(session, actor),
                 pack=tenant.pack_id,
-                decision=await ledger.decision_id(session, {"rules": [ref]}),
+                decision=await ledger.decision_id(session, trace(run.product, [ref])),
                 reserve=codes[reserve],
                 owed=codes[owed],
                 facts=_facts(run),
@@ -141,7 +141,7 @@ async def _finish(db: Database, tenant: Tenant, run: Run, actor: str, ref: str) 
                         business_date=run.credited_on,
                         actor=await ledger.actor_id(session, actor),
                         pack=tenant.pack_id,
-                        decision=await ledger.decision_id(session, {"rules": [ref]}),
+                        decision=await ledger.decision_id(session, trace(run.product, [ref])),
                         body={
                             **_facts(run), "members": came.members, "credited": str(came.credited),
                             "recovered": str(came.recovered), "uncovered": str(came.uncovered),

@@ -26,7 +26,7 @@ from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.runtime.database import Database, Role, retry_transaction
 from engine.runtime.jobs import promise
 from engine.runtime.logging import get_logger
-from engine.tenancy.service import Tenant
+from engine.tenancy.service import Tenant, trace
 
 SESSIONS = 2
 NO_PRICE, PRICE_HELD, CONFIRMED_TOO_FEW, IN_PROGRESS = "no-price", "price-held", "confirmed-too-few", "in-progress"
@@ -222,7 +222,7 @@ async def _place_orders(
     transit = {fund: Account("orders-in-transit", money.symbol, dealing.product, fund=fund) for _, fund in cash}
     codes = await ledger.account_codes(session, transit.values())
     actor_id = await ledger.actor_id(session, actor)
-    decision = await ledger.decision_id(session, {"rules": [rule[1]]})
+    decision = await ledger.decision_id(session, trace(dealing.product, [rule[1]]))
 
     def entry(kind: EventKind, body: Mapping[str, object], transfers: Sequence[Transfer] = ()) -> Entry:
         facts = {"dealing": dealing.dealing_id, "product": dealing.product, "cut_off_on": day.isoformat()}
@@ -448,7 +448,7 @@ class _Allotment:
                 conversion=self._conversion(order.price),
                 codes=AllotmentCodes(codes[transit], codes[issued], cash, [codes[account] for account in held]),
                 actor=await ledger.actor_id(session, self._actor),
-                decision=await ledger.decision_id(session, {"rules": [rule]}),
+                decision=await ledger.decision_id(session, trace(order.product, [rule])),
                 ranges=await queries.ranges(session, order),
             )
 
@@ -497,7 +497,7 @@ class _Allotment:
                         business_date=plan.price_on,
                         actor=plan.actor,
                         pack=self._tenant.pack_id,
-                        decision=await ledger.decision_id(session, {"rules": [ref]}),
+                        decision=await ledger.decision_id(session, trace(plan.order.product, [ref])),
                         body=self._run.body(
                             plan.order,
                             amount=str(order.amount),
@@ -634,7 +634,7 @@ class _Selling:
                 conversion=self._conversion(order.price),
                 codes=SaleCodes(codes[due], codes[issued], selling, [codes[account] for account in payable]),
                 actor=await ledger.actor_id(session, self._run.actor),
-                decision=await ledger.decision_id(session, {"rules": [rule]}),
+                decision=await ledger.decision_id(session, trace(order.product, [rule])),
                 ranges=await sale_queries.ranges(session, order),
             )
 

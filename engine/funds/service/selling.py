@@ -18,7 +18,7 @@ from engine.kernel.prices import value_of
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
-from engine.tenancy.service import Tenant
+from engine.tenancy.service import Tenant, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ async def sell(
                 business_date=day,
                 actor=await ledger.actor_id(session, actor),
                 pack=tenant.pack_id,
-                decision=await ledger.decision_id(session, {"rules": [into.rule]}),
+                decision=await ledger.decision_id(session, trace(product, [into.rule])),
                 body={
                     "product": product,
                     "parts": [
