@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from engine.app import KINDS
 from engine.contributions import service as contributions
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.kernel.errors import EngineError
+from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy import service as tenancy
 from engine.tenancy.errors import UnknownDecision
+from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 from tests.factories import schemes
 
@@ -91,3 +99,52 @@ async def test_another_tenants_decision_is_not_there(
         async with db.unit_of_work(other.tenant_id) as session:
             with pytest.raises(UnknownDecision):
                 await reports.tell_decision(session, keys, other, decision, actor="staff:1")
+
+
+GOLDEN = Path(__file__).parents[2] / "golden/decisions/earlier-release.json"
+"""Decisions and the pack they were made by, and how the release before explained them, in its own words."""
+
+
+async def test_decisions_of_an_earlier_release_and_three_versions_ago_are_explained_as_they_were(
+    db: Database, keys: FileKeyStore, tenant: Tenant, tmp_path: Path
+) -> None:
+    """The old pack holds a kind of rule that this engine has never known, and lacks a rule that decided."""
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    assert "stamp-duty" not in {kind.__struct_config__.tag for kind in KINDS}
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        stored = {"code": tenant.code, "files": golden["files"]}
+        old = await ledger.pack_id(session, hashlib.sha256(GOLDEN.read_bytes()).hexdigest(), stored)
+        made = [
+            Determination(
+                kind=one["kind"],
+                product=one["product"],
+                decided_on=date.fromisoformat(one["decided_on"]),
+                rules=one["rules"],
+                code=one["code"],
+                inputs=one["inputs"],
+                outcome=one["outcome"],
+            )
+            for one in golden["decisions"]
+        ]
+        numbers = await tenancy.record(session, replace(tenant, pack_id=old), made)
+    for turn in range(3):
+        page = tmp_path / tenant.code / "nps-lite/rules/2025-10-01.toml"
+        page.write_text(f"{page.read_text(encoding='utf-8')}\n# Version {turn}.\n", encoding="utf-8")
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            await tenancy.activate_pack(session, tenancy.load_pack(tmp_path / tenant.code, KINDS))
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        versions = await session.scalar(
+            text("select count(*) from packs where tenant_id = :t"), {"t": tenant.tenant_id}
+        )
+        told = [
+            await reports.tell_decision(session, keys, tenant, number, actor="staff:1", language="en")
+            for number in numbers
+        ]
+        hindi = await reports.tell_decision(session, keys, tenant, numbers[0], actor="staff:1", language="hi")
+
+    assert versions == 5  # the scheme's own, the old one, three since
+    assert [list(one.sentences) for one in told] == [one["told"] for one in golden["decisions"]]
+    assert [one.decision.code for one in told] == ["contributions.below-minimum", ""]
+    assert told[1].decision.outcome == {"amount": "0"}
+    assert not set(hindi.sentences) & set(told[0].sentences)
+    assert all("100.00" in one for one in (hindi.sentences[0], told[0].sentences[0]))
