@@ -1,5 +1,6 @@
 """The guide to a first pack, as a newcomer follows it: every command in order, from an empty folder."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -13,6 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "first-pack.md"
 
 
+def engine_files() -> dict[Path, str]:
+    """Return the digest of each of the engine's files."""
+    files = (path for path in (ROOT / "engine").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def test_the_guide_works_as_it_stands(tmp_path: Path) -> None:
     blocks = re.findall(r"^```(sh|text)\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     script = "set -euo pipefail\n" + "".join(text for kind, text in blocks if kind == "sh")
@@ -20,10 +27,14 @@ def test_the_guide_works_as_it_stands(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
     }
+    before = engine_files()
     done = subprocess.run(
         ["bash"], input=script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+    assert len(before) > 300
+    assert engine_files() == before, "a pack is data: the engine stays as it is"
 
     place, said = 0, done.stdout + done.stderr
     for line in (line for kind, text in blocks if kind == "text" for line in text.splitlines()):
