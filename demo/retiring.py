@@ -1,7 +1,6 @@
 """Members who are old enough take what they saved: claimed, approved, paid to their wallets, and found on the operators' statements."""
 
 import hashlib
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -114,8 +113,7 @@ class RetiringRound:
             by_channel[one.person.channel].append(one)
         wrong: dict[str, str] = {}
         for channel, unpayable in self._wanted.unpayable.items():
-            own = by_channel[channel]
-            wrong |= {one.number: unpayable for one in own[: math.ceil(len(due) * self._wanted.failing)]}
+            wrong |= {one.number: wallet for one, wallet in zip(by_channel[channel], unpayable, strict=False)}
         strangers = {one.number for own in by_channel.values() for one in own[-1:]} - wrong.keys()
         for channel, own in by_channel.items():
             holders = {one.person.phone: _as_written(one.person) for one in own}

@@ -117,14 +117,13 @@ class YearEnd(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Retiring(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """On the last day those of `from_age` and older take what they saved by the option `rule`, paid to their wallets.
 
-    Of all, the share `failing` has a wallet written down at first that cannot be paid, which is `unpayable` of a
-    channel. Each channel's operator misbehaves `misbehaving` times in every way.
+    Each wallet that is `unpayable`, by channel, is written down for one of them at first. Each channel's operator
+    misbehaves `misbehaving` times in every way.
     """
 
     from_age: Annotated[int, Meta(ge=18, le=120)]
     rule: str
-    failing: Share = 0.0
-    unpayable: Mapping[str, str] = {}
+    unpayable: Mapping[str, tuple[str, ...]] = {}
     misbehaving: Annotated[int, Meta(ge=0)] = 0
 
 
