@@ -60,6 +60,7 @@ class RetiringRound:
             DemoFailed: a claim was refused, or a payout ended otherwise than the operator's own books say, or not at all.
         """
         old = [one for one in people if one.index in numbers and _age(one.born_on, day) >= self._wanted.from_age]
+        # Each signs in once, before many work at once.
         for role in ("claims-officer", "claims-checker", "payout-maker", "payout-checker"):
             self._staff(role)
         due = self._partner.together(lambda one: self._claim(one, numbers[one.index]), old)

@@ -1,6 +1,7 @@
 """SQL of matching: lines that wait, the receipts and orders they may be, and receipts that wait for a fund."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -141,9 +142,8 @@ async def open_lines(
     )
     claimed: dict[UUID, int] = dict(await cursor.fetchall())
     receipts: dict[int, tuple[int, int]] = {}
-    events = sorted(set(claimed.values()))
-    for first, last in _stretches([(event, event) for event in events]):
-        cursor = await connection.execute(_RECEIPTS, (first, last, BigInts(events)))
+    for events in _by_stretch(claimed.values()):
+        cursor = await connection.execute(_RECEIPTS, (events[0], events[-1], BigInts(events)))
         receipts.update({event: (member, kind) for member, event, kind in await cursor.fetchall()})
 
     def event_of(digests: Sequence[UUID | None]) -> int:
@@ -189,9 +189,8 @@ async def receipts_in(session: AsyncSession, account: str, event_ids: Sequence[i
     """Return (member, is suspended, account's code, what it booked there, is reversed, is matched) of receipts, by event."""
     connection = await driver(session)
     found: dict[int, ReceiptFound] = {}
-    events = sorted(set(event_ids))
-    for first, last in _stretches([(event, event) for event in events]):
-        cursor = await connection.execute(_RECEIPTS, (first, last, BigInts(events)))
+    for events in _by_stretch(event_ids):
+        cursor = await connection.execute(_RECEIPTS, (events[0], events[-1], BigInts(events)))
         kinds = {event: (member, kind) for member, event, kind in await cursor.fetchall()}
         keys = ([member for member, _ in kinds.values()], list(kinds), [account] * len(kinds))
         cursor = await connection.execute(_FACTS, keys)
@@ -211,6 +210,13 @@ def _stretches(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             found.append((first, last))
     return found
+
+
+def _by_stretch(event_ids: Iterable[int]) -> Iterator[list[int]]:
+    """Yield the event ids of each stretch, sorted."""
+    events = sorted(set(event_ids))
+    for first, last in _stretches([(event, event) for event in events]):
+        yield events[bisect_left(events, first) : bisect_right(events, last)]
 
 
 async def count_open_lines(session: AsyncSession, statement_ids: Sequence[int]) -> int:
