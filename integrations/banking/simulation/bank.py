@@ -71,6 +71,10 @@ class SimulatedBank:
         """Book money that came in, in smallest units; return the bank's id of the booking."""
         return self._book(amount, Side.CREDIT, end_to_end_id, text, payer, account)
 
+    def debit(self, amount: int, *, end_to_end_id: str = "", text: str = "", payee: str = "") -> str:
+        """Book money that was paid out otherwise than by a file; return the bank's id of the booking."""
+        return self._book(amount, Side.DEBIT, end_to_end_id, text, payee, "")
+
     def take_files(self) -> int:
         """Read every file of ours that is new and answer it; return how many there were."""
         files = [file for file in self.site.got("*.xml") if file.sha256 + file.name not in self._read]
