@@ -37,6 +37,9 @@ packs: $(STAMP)  ## Prove every pack: its examples, and each figure changed by o
 	  echo "$$said" | grep -v '^ok '; \
 	done
 
+pictures: $(STAMP)  ## Take the pictures of docs/pictures anew.
+	AKIBA_PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/journeys/test_pictures.py
+
 postgres16: $(STAMP)
 	$(BIN)/python -m tests.second_server --numprocesses auto --dist loadfile tests/engine/ledger tests/engine/audit tests/engine/benefits tests/engine/notices tests/engine/webhooks tests/engine/channels tests/engine/closing tests/engine/opening tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy tests/migrations
 
