@@ -107,6 +107,11 @@ def format_units(units: int, scale: int, locale: str) -> str:
     return _apply(_pattern(found.decimal_formats[None], scale, scale), _scaled(units, scale), locale)
 
 
+def format_whole(number: int, locale: str) -> str:
+    """Write a whole number that is no amount (an age, a count, the number of a thing), without parting its thousands."""
+    return _in_digits(str(number), numbering(locale))
+
+
 def format_price(price: Decimal, currency: str, locale: str) -> str:
     """Write an exact price of one unit with all the decimals it is given with, two at least; nothing is rounded."""
     assert isinstance(price, Decimal), price

@@ -95,6 +95,17 @@ def test_no_text_is_empty_fuzzy_or_left_in_english(language: str) -> None:
         "Total",
         "Orders",
         "Message",
+        "Code",
+        "Formats",
+        "Option",
+        "Parts",
+        "Pension",
+        "Sexes",
+        "Sources",
+        "Version",
+        "certain",
+        "payable",
+        "{name}: {value}",
     }
     bad = [
         one.id

@@ -618,7 +618,7 @@ async def refuse(
         member_id=row.member_id,
         code=error.code,
         inputs=_inputs(row),
-        outcome={name: str(value) for name, value in error.details.items()},
+        outcome=error.details,
     )
     (decision,) = await tenancy.record(session, tenant, [told])
     row = replace(row, state="refused", reason=error.code, decision=decision)

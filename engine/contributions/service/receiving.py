@@ -293,6 +293,7 @@ class _Batch:
                 member_id=member.member_id,
                 code=refusal.code,
                 inputs={"amount": self._payments[index].amount, "channel": self._payments[index].channel},
+                outcome=refusal.details,
             )
             for index, member, refusal, rules in self._refused
         ]

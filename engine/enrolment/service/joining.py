@@ -409,6 +409,7 @@ async def _keep_refusals(
             rules=_rules_on(tenant.pack, application, today),
             code=refusal.code,
             inputs={"age": age_on(application.born_on, today)},
+            outcome=refusal.details,
         )
         for application, refusal in known
     ]

@@ -175,6 +175,7 @@ async def _keep_refusal(
         member_id=member.member_id,
         code=refusal.code,
         inputs={"slab": given.slab, "frequency": given.frequency},
+        outcome=refusal.details,
     )
     (number,) = await tenancy.record(session, tenant, [determination])
     refusal.details = {**refusal.details, "decision": str(number)}

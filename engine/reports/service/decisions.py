@@ -1,14 +1,15 @@
 """Why a decision came out as it did, in the language of whom it was about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
+from engine.ledger import service as ledger
+from engine.reports.service.telling import Teller
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.rules.decided import DecisionExplained
-from engine.tenancy.rules.explaining import Explanation, given
 from engine.tenancy.service import Tenant, explain_decision
 
 REASON = "decision-explained"
@@ -52,22 +53,35 @@ async def tell_decision(
         person = people.get(found.member_id)
         language = person.person.language if person else None
     spoken = tenant.pack.language(language)
-    words = tenant.translator(spoken)
-    sentences = (*found.sentences, *await _chart_row(session, found))
-    return Told(
-        found,
-        spoken,
-        tuple(str(words.gettext(one.message)).format(**one.details) for one in sentences),
-    )
+    booked = await _booked(session, tenant, found) if found.is_event else {}
+    found = replace(found, outcome={**found.outcome, **booked})
+    whole = replace(found, inputs={**found.inputs, **await _chart_row(session, found)})
+    return Told(found, spoken, Teller.of(tenant, spoken, found.product, found.names).decision(whole))
 
 
-async def _chart_row(session: AsyncSession, found: DecisionExplained) -> tuple[Explanation, ...]:
+async def _chart_row(session: AsyncSession, found: DecisionExplained) -> dict[str, object]:
     """Return what else picked the row of the chart that an instalment was read from: the entry age.
 
     It leads to a birth date, so it stands in no event, and goes with the person.
     """
     if "frequency" not in found.inputs or found.member_id <= 0:
-        return ()
+        return {}
     held = (await enrolment.memberships_of(session, [found.member_id])).get(found.member_id, ())
     ages = [one.entry_age for one in held if one.product == found.product and one.entry_age is not None]
-    return given({"entry_age": ages[0]} if ages else {})
+    return {"entry_age": ages[0]} if ages else {}
+
+
+async def _booked(session: AsyncSession, tenant: Tenant, found: DecisionExplained) -> dict[str, object]:
+    """Return what an event of a member's own moved on their accounts of money, in smallest units; less, if negative."""
+    if found.member_id <= 0:
+        return {}
+    moved = await ledger.transfers_of(session, [(found.member_id, found.decision_id)])
+    chart = await ledger.accounts_by_code(session)
+    sums: dict[str, int] = {}
+    for amount, debit, credit in moved.get(found.decision_id, ()):
+        for code, minor in ((debit, -amount), (credit, amount)):
+            account = chart[code]
+            if account.is_members and account.asset == tenant.asset.symbol:
+                name = ".".join(one for one in ("booked", account.kind, account.pot, account.origin) if one)
+                sums[name] = sums.get(name, 0) + minor
+    return {name: str(minor) for name, minor in sums.items() if minor}

@@ -3,7 +3,7 @@
 from engine.tenancy.rules.books import InForce, RuleBook
 from engine.tenancy.rules.branding import Theme, contrast
 from engine.tenancy.rules.consents import ConsentText
-from engine.tenancy.rules.explaining import Explanation, explain
+from engine.tenancy.rules.explaining import RuleUsed, rules_used
 from engine.tenancy.rules.manifest import Channel, Manifest, MemberNumber, Pot, Product, Regulator
 from engine.tenancy.rules.packs import Pack, content_hash, decode_pack
 from engine.tenancy.rules.proving import MissingInput, Runner, ScenarioContext
@@ -12,7 +12,6 @@ from engine.tenancy.rules.scenarios import Scenario
 __all__ = [
     "Channel",
     "ConsentText",
-    "Explanation",
     "InForce",
     "Manifest",
     "MemberNumber",
@@ -22,6 +21,7 @@ __all__ = [
     "Product",
     "Regulator",
     "RuleBook",
+    "RuleUsed",
     "Runner",
     "Scenario",
     "ScenarioContext",
@@ -29,5 +29,5 @@ __all__ = [
     "content_hash",
     "contrast",
     "decode_pack",
-    "explain",
+    "rules_used",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from engine.tenancy.rules.explaining import Explanation, RuleUsed
+from engine.tenancy.rules.explaining import RuleUsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,11 @@ class Determination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionExplained:
-    """A decision with all that explains it, in one language where it is shown.
+    """A decision with all that explains it, as it is stored; it is put into words where it is shown.
 
-    `kind` is the event's label or the determination's kind; `code` the refusal's, "" where nothing was refused.
+    `kind` is the event's label or the determination's kind; `code` the refusal's, "" where nothing was refused. `refs` are
+    the rules that decided, `used` what the pack version says of each, None of one that it does not hold;
+    `names` are what it calls its own things, by code.
     """
 
     decision_id: int
@@ -36,6 +38,13 @@ class DecisionExplained:
     code: str
     inputs: Mapping[str, object]
     outcome: Mapping[str, object]
-    rules: tuple[RuleUsed, ...]
-    sentences: tuple[Explanation, ...]
+    refs: tuple[str, ...]
+    used: tuple[RuleUsed | None, ...]
+    names: Mapping[str, str]
+    is_event: bool
     pack: str
+
+    @property
+    def rules(self) -> tuple[RuleUsed, ...]:
+        """Return the rules that decided, as far as the pack version holds them."""
+        return tuple(one for one in self.used if one is not None)

@@ -1,40 +1,19 @@
-"""Why a decision came out as it did: its trace, and the pack version that made it, as sentences.
+"""Why a decision came out as it did: the rules that its trace names, as they stand in the pack version that made it.
 
 Read from the pack's files as they were stored, not from the kinds of rules that today's engine knows: a decision made by
-an earlier engine is explained as it was then. What stands in a rule is shown under the names the pack gave it.
+an earlier engine is explained as it was then.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.kernel.text import N_
-
-BY_RULE = N_("{rule} ({kind}), in force from {effective_from}, decided: {parameters}. Source: {source}")
-BY_JOINING = N_(
-    "{rule} ({kind}), in force for those who joined from {effective_from}, decided: {parameters}. Source: {source}"
-)
-BY_ASSUMPTION = N_("The sources do not settle {rule}. Assumed: {assumption}")
-BY_FACT = N_("It was given that {name} is {value}.")
-BY_UNKNOWN = N_("The rule {rule} decided; this pack version does not hold it.")
 _COMMON = frozenset({"id", "kind", "source", "applies_by", "confidence", "assumption"})
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """One sentence of an explanation: `message` is translated and filled with `details` where it is shown."""
-
-    message: str
-    details: Mapping[str, str]
-
-    def __str__(self) -> str:
-        """Return the English sentence."""
-        return self.message.format(**self.details)
-
-
-@dataclass(frozen=True, slots=True)
 class RuleUsed:
-    """A rule version that decided, as it stands in the pack: its parameters as words, by name."""
+    """A rule version that decided, as it stands in the pack: its parameters by name, as words and as `values`."""
 
     ref: str
     kind: str
@@ -44,6 +23,7 @@ class RuleUsed:
     source: str
     confidence: str
     assumption: str
+    values: Mapping[str, object]
 
 
 def rules_used(trace: Mapping[str, object], files: Mapping[str, bytes]) -> tuple[RuleUsed | None, ...]:
@@ -55,28 +35,22 @@ def rules_used(trace: Mapping[str, object], files: Mapping[str, bytes]) -> tuple
         files: the files of the pack version that made the decision, by path.
 
     """
-    product = trace.get("product")
+    return tuple(_found(ref, trace.get("product"), files) for ref in refs_of(trace))
+
+
+def names_of(files: Mapping[str, bytes], product: str) -> dict[str, str]:
+    """Return what a pack version calls its roles, channels, products and the pots of `product`, by code."""
+    manifest = tomllib.loads(files.get("pack.toml", b"").decode())
+    products = manifest.get("products", [])
+    pots = [pot for one in products if one.get("code") == product for pot in one.get("pots", [])]
+    named = [*manifest.get("channels", []), *products, *pots]
+    return {**manifest.get("roles", {}), **{str(one["code"]): str(one["name"]) for one in named if "name" in one}}
+
+
+def refs_of(trace: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the versions of rules that a trace names, in its order."""
     refs = trace.get("rules", ())
-    return tuple(_found(str(ref), product, files) for ref in (refs if isinstance(refs, list | tuple) else ()))
-
-
-def explain(trace: Mapping[str, object], files: Mapping[str, bytes]) -> tuple[Explanation, ...]:
-    """Return why a decision came out as it did; of a trace, all but `rules` and `product` are facts that were given."""
-    refs = trace.get("rules", ())
-    sentences: list[Explanation] = []
-    for ref, rule in zip(refs if isinstance(refs, list | tuple) else (), rules_used(trace, files), strict=True):
-        sentences.extend(_sentences(rule) if rule else (Explanation(BY_UNKNOWN, {"rule": str(ref)}),))
-    sentences.extend(given(trace))
-    return tuple(sentences)
-
-
-def given(facts: Mapping[str, object]) -> tuple[Explanation, ...]:
-    """Return what was given to a decision, a sentence a fact."""
-    return tuple(
-        Explanation(BY_FACT, {"name": name, "value": words(value)})
-        for name, value in facts.items()
-        if name not in ("rules", "product")
-    )
+    return tuple(map(str, refs)) if isinstance(refs, list | tuple) else ()
 
 
 def words(value: object) -> str:
@@ -86,23 +60,6 @@ def words(value: object) -> str:
     if isinstance(value, list | tuple):
         return " / ".join(words(one) for one in value)
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _sentences(rule: RuleUsed) -> Sequence[Explanation]:
-    said = Explanation(
-        BY_JOINING if rule.applies_by == "joining" else BY_RULE,
-        {
-            "rule": rule.ref.partition("@")[0],
-            "kind": rule.kind,
-            "effective_from": rule.effective_from,
-            "parameters": "; ".join(f"{name} {value}" for name, value in rule.parameters.items()) or "—",
-            "source": rule.source,
-        },
-    )
-    if not rule.assumption:
-        return (said,)
-    assumed = {"rule": rule.ref.partition("@")[0], "assumption": rule.assumption}
-    return said, Explanation(BY_ASSUMPTION, assumed)
 
 
 def _found(ref: str, product: object, files: Mapping[str, bytes]) -> RuleUsed | None:
@@ -119,13 +76,15 @@ def _found(ref: str, product: object, files: Mapping[str, bytes]) -> RuleUsed | 
 
 
 def _used(ref: str, page: str, row: Mapping[str, object]) -> RuleUsed:
+    values = {name: value for name, value in row.items() if name not in _COMMON}
     return RuleUsed(
         ref=ref,
         kind=str(row.get("kind", "")),
         effective_from=page[:10],
         applies_by=str(row.get("applies_by", "event")),
-        parameters={name: words(value) for name, value in row.items() if name not in _COMMON},
+        parameters={name: words(value) for name, value in values.items()},
         source=str(row.get("source", "")),
         confidence=str(row.get("confidence", "")),
         assumption=str(row.get("assumption", "")),
+        values=values,
     )

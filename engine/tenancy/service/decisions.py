@@ -9,7 +9,7 @@ from engine.ledger.rules import EventKind
 from engine.tenancy import queries
 from engine.tenancy.errors import UnknownDecision
 from engine.tenancy.rules.decided import DecisionExplained, Determination
-from engine.tenancy.rules.explaining import explain, given, rules_used
+from engine.tenancy.rules.explaining import names_of, refs_of, rules_used
 from engine.tenancy.service.tenants import Tenant, stored_files
 
 _INNER = frozenset({"ref"})
@@ -54,6 +54,7 @@ async def explain_decision(session: AsyncSession, decision_id: int) -> DecisionE
 
     """
     found = await queries.determination(session, decision_id)
+    is_event = found is None
     if found is None:
         found = await _of_event(session, decision_id)
     if found is None:
@@ -62,17 +63,20 @@ async def explain_decision(session: AsyncSession, decision_id: int) -> DecisionE
     files = await stored_files(session, found.pack) if found.pack else {}
     facts = {name: value for name, value in traced.items() if name not in ("rules", "product")}
     inputs = {**facts, **found.inputs}
+    product = found.product or str(traced.get("product", ""))
     return DecisionExplained(
         decision_id=decision_id,
         member_id=found.member_id,
         kind=found.kind,
-        product=found.product or str(traced.get("product", "")),
+        product=product,
         decided_on=found.decided_on,
         code=found.code,
         inputs=inputs,
         outcome=found.outcome,
-        rules=tuple(one for one in rules_used(traced, files) if one is not None),
-        sentences=(*explain(traced, files), *given(found.inputs)),
+        refs=refs_of(traced),
+        used=rules_used(traced, files),
+        names=names_of(files, product),
+        is_event=is_event,
         pack=found.sha256,
     )
 

@@ -165,7 +165,7 @@ async def test_what_is_undertaken_at_joining_is_kept_and_decided_by_the_chart(
     assert isinstance(seldom, enrolment_errors.UnknownFrequency)
     assert seldom.details["allowed"] == "monthly, quarterly, half-yearly"
     why = await explained(db, keys, tenant, str(event))
-    assert "chart (contribution-chart)" in why
+    assert "“chart” (Chart of instalments)" in why
     assert "NDTV, 2016181" in why
 
 
@@ -186,10 +186,10 @@ async def test_the_instalment_is_taken_once_a_period_and_nothing_else(
     assert isinstance(second, errors.NothingDue)
     assert second.details["next"] == "2023-05-31"
     why = await explained(db, keys, tenant, receipt.receipt)
-    for said in ("instalment is 11600", "slab is 1000", "frequency is monthly", "entry_age is 30", "NDTV, 2016181"):
+    for said in ("Instalment: ₹116.00", "Slab: 1000", "How often: monthly", "Age at joining: 30", "NDTV, 2016181"):
         assert said in why, why
     refused = await explained(db, keys, tenant, str(second.details["decision"]))
-    assert "chart (contribution-chart)" in refused
+    assert "“chart” (Chart of instalments)" in refused
 
 
 async def test_in_one_batch_a_payment_counts_for_those_after_it(
@@ -272,7 +272,7 @@ async def test_a_change_counts_from_the_next_period_and_is_made_once_a_year(
     assert isinstance(higher, Undertaking)
     assert (higher.from_on, str(higher.instalment.decimal())) == (date(2023, 5, 1), "231.00")
     assert isinstance(again, enrolment_errors.ChangedTooOften)
-    assert "slab_changes_a_year 1" in await explained(db, keys, tenant, str(again.details["decision"]))
+    assert "Changes of slab a year: 1" in await explained(db, keys, tenant, str(again.details["decision"]))
     assert told(payments) == ["not-what-is-due", "received"]
     assert told(later) == ["not-what-is-due", "received"]
     assert isinstance(in_next_year, Undertaking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
@@ -58,7 +58,10 @@ async def test_a_receipt_is_explained_by_its_rules_and_their_sources(
         "contribution-split@2010-04-01",
     ]
     assert told.decision.rules[0].parameters == {"minimum": "100.00", "maximum": "12000.00"}
-    assert "PFRDA" in told.sentences[0]
+    assert told.sentences[0] == "Contribution received: decided on 3 Apr 2023."
+    assert told.sentences[1] == "Result – Booked to – money – Retirement savings – own savings: ₹500.00."
+    assert "PFRDA" in told.sentences[3]
+    assert told.decision.outcome == {"booked.cash.retirement.own": "50000"}
     assert told.decision.inputs["amount"] == "50000"
     assert "ref" not in told.decision.inputs
 
@@ -84,7 +87,8 @@ async def test_a_refusal_bears_a_number_and_is_explained(
     assert (told.decision.code, told.decision.kind) == ("contributions.below-minimum", "contribution")
     assert told.decision.decided_on == date(2023, 4, 3)
     assert told.decision.inputs == {"amount": "99.99", "channel": "upi"}
-    assert any("minimum 100.00" in sentence for sentence in told.sentences)
+    assert told.decision.outcome == {"minimum": "100.00"}
+    assert told.sentences[0] == "Contribution: refused on 3 Apr 2023. The smallest contribution is ₹100.00."
 
 
 async def test_another_tenants_decision_is_not_there(
@@ -99,6 +103,27 @@ async def test_another_tenants_decision_is_not_there(
         async with db.unit_of_work(other.tenant_id) as session:
             with pytest.raises(UnknownDecision):
                 await reports.tell_decision(session, keys, other, decision, actor="staff:1")
+
+
+async def test_it_is_told_by_the_names_of_the_version_that_decided(
+    db: Database, keys: FileKeyStore, tenant: Tenant, number: str, tmp_path: Path
+) -> None:
+    receipt = await paid(db, keys, tenant, number, "500.00")
+    assert isinstance(receipt, Receipt)
+    manifest = tmp_path / tenant.code / "pack.toml"
+    written = manifest.read_text(encoding="utf-8")
+    manifest.write_text(written.replace("Retirement savings", "Old-age savings"), encoding="utf-8")
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        pack = tenancy.load_pack(tmp_path / tenant.code, KINDS)
+        today = replace(tenant, pack=pack, pack_id=await tenancy.activate_pack(session, pack))
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        before, after = [
+            await reports.tell_decision(session, keys, version, int(receipt.receipt), actor="staff:1", language="en")
+            for version in (tenant, today)
+        ]
+    assert "Old-age savings" in {pot.name for product in pack.products for pot in product.pots}
+    assert "Retirement savings" in before.sentences[1]
+    assert after.sentences == before.sentences
 
 
 GOLDEN = Path(__file__).parents[2] / "golden/decisions/earlier-release.json"
@@ -146,5 +171,10 @@ async def test_decisions_of_an_earlier_release_and_three_versions_ago_are_explai
     assert [list(one.sentences) for one in told] == [one["told"] for one in golden["decisions"]]
     assert [one.decision.code for one in told] == ["contributions.below-minimum", ""]
     assert told[1].decision.outcome == {"amount": "0"}
+    for one, kept in zip(told, golden["decisions"], strict=True):
+        stated = [None if rule is None else asdict(rule) for rule in one.decision.used]
+        facts = [rule and {"version": rule.pop("ref"), **rule} for rule in stated]
+        assert [rule and {name: rule[name] for name in rule if name != "values"} for rule in facts] == kept["used"]
+        assert (one.decision.inputs, one.decision.outcome) == (kept["inputs"], kept["outcome"])
     assert not set(hindi.sentences) & set(told[0].sentences)
     assert all("100.00" in one for one in (hindi.sentences[0], told[0].sentences[0]))

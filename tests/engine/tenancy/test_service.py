@@ -31,7 +31,7 @@ from engine.tenancy.errors import (
 )
 from engine.tenancy.queries import decision_trace
 from engine.tenancy.rules import Runner
-from engine.tenancy.rules.explaining import explain
+from engine.tenancy.rules.explaining import rules_used
 from engine.tenancy.service import Tenant, Tenants, activate_pack, advance_clock, check_pack, load_pack, stored_pack
 from engine.tenancy.service.tenants import stored_files
 
@@ -252,15 +252,16 @@ async def test_a_decision_is_explained_by_the_version_that_made_it(
             "scenarios/payments.toml", "amount = 9", "amount = 4"
         )
         new = await activate_pack(session, load_pack(scheme.path, load()._kinds))
-        said = explain(await decision_trace(session, decision), await stored_files(session, old.pack_id))
-        assert [str(one) for one in said] == [
-            "least-payment (least), in force from 2020-01-01, decided: amount 10. Source: page 1",
-            "The rule gone@2020-01-01 decided; this pack version does not hold it.",
-            "It was given that age is 42.",
-        ]
-        said = explain(await decision_trace(session, decision), await stored_files(session, new))
-        assert "amount 5" in str(said[0])
-        assert explain(await decision_trace(session, 0), await stored_files(session, new)) == ()
+        least, gone = rules_used(await decision_trace(session, decision), await stored_files(session, old.pack_id))
+        assert least is not None
+        assert (least.kind, least.effective_from, least.parameters, least.source) == (
+            "least", "2020-01-01", {"amount": "10"}, "page 1",
+        )  # fmt: skip
+        assert gone is None
+        least, _ = rules_used(await decision_trace(session, decision), await stored_files(session, new))
+        assert least is not None
+        assert least.values == {"amount": 5}
+        assert rules_used(await decision_trace(session, 0), await stored_files(session, new)) == ()
 
 
 async def test_the_clock_goes_forward_and_dates_what_is_recorded(db: Database, tenant: Tenant) -> None:
