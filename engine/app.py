@@ -86,7 +86,13 @@ from engine.outside import NoTransport, Outside
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
 from engine.reports import rules as report_rules
-from engine.reports.api import DecisionController, EntitlementController, ProjectionController, StatementController
+from engine.reports.api import (
+    DecisionController,
+    EntitlementController,
+    ProjectionController,
+    StatementController,
+    ZeroResultController,
+)
 from engine.reports.rules import statement_problems
 from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Database, driver_url
@@ -388,6 +394,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             ReconciliationController,
             StatementController,
             DecisionController,
+            ZeroResultController,
             EntitlementController,
             ProjectionController,
             FigureController,

@@ -39,6 +39,7 @@ from engine.app import (
 from engine.audit import service as audit
 from engine.cli_claims import claims
 from engine.cli_closing import close_of_business, quarantined
+from engine.cli_explaining import explain
 from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_heirs import heirs
@@ -61,7 +62,7 @@ from engine.ledger import service as ledger
 from engine.outside import Registered, calling, register
 from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
-from engine.reports.api import StatementDocument, decision_document, document_of
+from engine.reports.api import StatementDocument, document_of
 from engine.runtime.counterparty_file import CounterpartiesUnavailable, CounterpartyFile
 from engine.runtime.embedded_postgres import ServerError
 from engine.runtime.key_file import KeysUnavailable
@@ -124,6 +125,7 @@ app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
 app.add_typer(pensions, name="pensions")
 app.add_typer(texts, name="texts")
+app.command()(explain)
 
 
 def main() -> None:
@@ -735,33 +737,6 @@ def statement(
         pdf.write_bytes(printed)
         console.print(f"{pdf}: {len(printed)} bytes", highlight=False)
     show(context, document, lambda: _print_sheet(sheet))
-
-
-@app.command()
-def explain(
-    context: typer.Context,
-    decision: Annotated[int, typer.Argument(help="A receipt, or the number that a refusal bore.")],
-    tenant: TenantOption,
-    language: Annotated[str | None, typer.Option("--language", help="The member's own if absent.")] = None,
-) -> None:
-    """Explain any decision ever made: what was given, which rules decided, and where they are from."""
-
-    async def use(deployment: Deployment) -> reports.Told:
-        served = deployment.tenants.by_code(tenant)
-        async with deployment.db.unit_of_work(served.tenant_id) as session:
-            return await reports.tell_decision(
-                session, deployment.keys, served, decision, actor=ACTOR, language=language
-            )
-
-    told = run(context, use)
-
-    def lines() -> None:
-        found = told.decision
-        typer.echo(f"{found.kind} of {found.decided_on}: {found.code or 'decided'}")
-        for sentence in told.sentences:
-            typer.echo(sentence)
-
-    show(context, decision_document(told), lines)
 
 
 def _print_sheet(sheet: reports.Sheet) -> None:

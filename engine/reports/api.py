@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
@@ -34,6 +34,7 @@ from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.errors import PackNotStored, UnknownDecision
+from engine.tenancy.rules.decided import ZeroResult
 from engine.tenancy.rules.explaining import RuleUsed
 from engine.tenancy.service import Tenant
 
@@ -389,6 +390,54 @@ def _decision_rule(rule: RuleUsed) -> DecisionRule:
     )
 
 
+class ZeroResultDocument(Struct, frozen=True):
+    """What a run over members gave one of them nothing by: the fee or the class where it tells some apart, and why."""
+
+    decision: str
+    kind: str
+    run: int
+    product: str
+    decided_on: date
+    subject: str
+    reason: str
+
+    @classmethod
+    def of(cls, one: ZeroResult) -> Self:
+        """Return it as the API tells it."""
+        return cls(str(one.decision_id), one.kind, one.run_no, one.product, one.decided_on, one.subject, one.reason)
+
+
+AboutMember = Annotated[
+    str | None,
+    QueryParameter(name="member", max_length=40, description="Of a run: the member whom it gave nothing, and why."),
+]
+
+
+class ZeroResultController(Controller):
+    """What came to nothing."""
+
+    path = "/v1/members"
+    tags = ("Decisions",)
+
+    @get(
+        "/{number:str}/zero-results",
+        operation_id="ListZeroResults",
+        opt={"permission": Permission.DECISIONS_READ},
+        responses=refuses(UnknownMember),
+    )
+    async def zero_results(
+        self,
+        number: FromPath[str],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Response[list[ZeroResultDocument]]:
+        """List the matches, fees and interest that came to nothing for a member; each decision can be explained."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await service.nothing_given(session, keys, number)
+        return Response([ZeroResultDocument.of(one) for one in found], headers=_NO_STORE)
+
+
 class DecisionController(Controller):
     """Why a decision came out as it did."""
 
@@ -399,7 +448,7 @@ class DecisionController(Controller):
         "/{decision:int}",
         operation_id="ExplainDecision",
         opt={"permission": Permission.DECISIONS_READ},
-        responses=refuses(UnknownDecision, PackNotStored, UnknownLanguage),
+        responses=refuses(UnknownDecision, UnknownMember, PackNotStored, UnknownLanguage),
     )
     async def explain(
         self,
@@ -409,12 +458,15 @@ class DecisionController(Controller):
         keys: NamedDependency[FileKeyStore],
         caller: NamedDependency[Caller],
         lang: Language = None,
+        member: AboutMember = None,
     ) -> Response[DecisionDocument]:
-        """Explain a decision by its receipt, or by the number a refusal bore: what was given, which rules, from where."""
+        """Explain a decision by its receipt, or the number of a refusal or run: how it came out, by which rules, from what."""
         if lang is not None and lang not in tenant.pack.languages:
             raise UnknownLanguage(field="lang", allowed=", ".join(tenant.pack.languages))
         async with db.unit_of_work(tenant.tenant_id) as session:
-            told = await service.tell_decision(session, keys, tenant, decision, actor=caller.actor, language=lang)
+            told = await service.tell_decision(
+                session, keys, tenant, decision, actor=caller.actor, language=lang, member=member
+            )
         return Response(decision_document(told), headers=_NO_STORE)
 
 

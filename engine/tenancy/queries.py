@@ -14,7 +14,7 @@ from engine.kernel.series import SeriesPoint
 from engine.ledger.rules import EventKind
 from engine.runtime.arrays import JSONs
 from engine.runtime.database import driver
-from engine.tenancy.rules.decided import Determination
+from engine.tenancy.rules.decided import Determination, RunDecided, ZeroResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,59 @@ async def determination(session: AsyncSession, decision_id: int) -> Determinatio
         )
     ).first()
     return None if row is None else DeterminationRow(*row)
+
+
+async def add_run_decision(
+    session: AsyncSession, run: RunDecided, *, recorded_at: datetime, pack: int, trace: int
+) -> int:
+    """Put a run over members on record as a decision; return its number."""
+    number = await session.scalar(
+        text("""insert into run_decisions (decision_id, recorded_at, tenant_id, run_no, decided_on, pack, decision, kind, product, inputs)
+                values (next_batch_id(), :at, :t, :run, :on, :pack, :trace, :kind, :product, cast(:inputs as jsonb))
+                returning decision_id"""),
+        {
+            "at": recorded_at, "t": session.info["tenant_id"], "run": run.run_no, "on": run.decided_on, "pack": pack, "trace": trace,
+            "kind": run.kind, "product": run.product, "inputs": msgspec.json.encode(run.inputs).decode(),
+        },
+    )  # fmt: skip
+    assert number is not None
+    return int(number)
+
+
+async def run_decision(session: AsyncSession, decision_id: int) -> DeterminationRow | None:
+    """Return a run's decision, or None."""
+    row = (
+        await session.execute(
+            text("""select 0 as member_id, d.kind, d.product, d.decided_on, '' as code, d.inputs, cast('{}' as jsonb) as outcome, d.pack,
+                           d.decision as trace, p.sha256
+                      from run_decisions d join packs p on p.tenant_id = d.tenant_id and p.pack_id = d.pack
+                     where d.tenant_id = :t and d.decision_id = :id"""),
+            {"t": session.info["tenant_id"], "id": decision_id},
+        )
+    ).first()
+    return None if row is None else DeterminationRow(*row)
+
+
+async def zeros_of(session: AsyncSession, member_id: int, decision_id: int = 0) -> list[ZeroResult]:
+    """Return what runs, or one of them, gave a member nothing by, the newest first."""
+    rows = await session.execute(
+        text("""select z.decision_id, d.kind, d.run_no, d.product, d.decided_on, z.subject, z.reason, z.basis
+                  from zero_results z join run_decisions d on d.tenant_id = z.tenant_id and d.decision_id = z.decision_id
+                 where z.member_id = :m and (:id = 0 or z.decision_id = :id) order by z.decision_id desc, z.subject"""),
+        {"m": member_id, "id": decision_id},
+    )
+    return [ZeroResult(*row) for row in rows]
+
+
+async def zeros_by_reason(session: AsyncSession, decision_id: int) -> list[tuple[str, int]]:
+    """Return how many results of a run came to nothing, by reason."""
+    rows = await session.execute(
+        text(
+            """select reason, count(*)::int from zero_results where tenant_id = :t and decision_id = :id group by 1 order by 1"""
+        ),
+        {"t": session.info["tenant_id"], "id": decision_id},
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def event_numbers(session: AsyncSession, member_id: int, event_id: int) -> EventNumbers:

@@ -230,6 +230,7 @@ ASKED: dict[str, Ask] = {
     "GetEntitlements": Ask("GET", lambda ids: f"/v1/members/{ids.member}/entitlements", Permission.STATEMENTS_READ),
     "GetProjection": Ask("GET", lambda ids: f"/v1/members/{ids.member}/projection", Permission.STATEMENTS_READ),
     "ExplainDecision": Ask("GET", lambda ids: f"/v1/decisions/{ids.receipt}", Permission.DECISIONS_READ),
+    "ListZeroResults": Ask("GET", lambda ids: f"/v1/members/{ids.member}/zero-results", Permission.DECISIONS_READ),
     "ListFigures": Ask("GET", lambda _: "/v1/figures", Permission.OPERATIONS_READ, 200),
     "ProposeFigures": Ask(
         "POST",

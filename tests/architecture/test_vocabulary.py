@@ -61,12 +61,12 @@ def test_whatever_is_decided_has_a_name() -> None:
         word.value.value
         for path in Path(engine.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Determination"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Determination", "RunDecided")
         for word in node.keywords
         if word.arg == "kind" and isinstance(word.value, ast.Constant)
     }
 
-    assert "contribution" in told
+    assert {"contribution", "match", "fee", "interest"} <= told
     assert told - subjects.WHAT.keys() == set()
     assert {kind.label for kind in EventKind} - subjects.WHAT.keys() == set()
 

@@ -307,6 +307,19 @@ select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fe
                   group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}) x
  where net + arrears > 0
 """
+# Whom a fee that asked for them takes nothing of, and why.
+_ZEROS = """
+insert into zero_results (member_id, decision_id, basis, tenant_id, subject, reason)
+select m.member_id, d.decision_id, m.assets, d.tenant_id, %(fee)s,
+       case when m.assets <= %(waived_up_to)s::bigint then 'small-balance'
+            when %(on)s < m.joined_on + make_interval(months => %(waived_months)s) then 'new-member'
+            when exists (select from fee_lines l join fee_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no and r.state = 'done'
+                          where l.member_id = m.member_id and l.fee = %(fee)s and l.period_from = %(since)s) then 'charged-before'
+            when least(1::numeric{rooms}) = 0 then 'limit-reached' when {days} = 0 then 'outside-period' else 'below-one-unit' end
+  from run_decisions d join fee_assets m on true{years}
+ where d.kind = 'fee' and d.run_no = %(run)s and m.member_id in (select member_id from ({cases}) k)
+   and not exists (select from fee_lines l where l.member_id = m.member_id and l.run_no = %(run)s and l.fee = %(fee)s)
+"""
 # A whole number not below zero over one above it, rounded as `engine.kernel.rounding`; what a function does is not inlined.
 _ROUNDED: Mapping[Rounding, str] = {
     "down": "div({num}, {den})",
@@ -360,7 +373,8 @@ async def count_range(
 ) -> int:
     """Note what each of the members is due by each fee of the run, one after the other so that caps hold over all of them.
 
-    Units are worth their prices, where the product is in funds. Returns how many members are due anything.
+    Units are worth their prices, where the product is in funds. Whom a fee takes nothing of is noted with the reason. Returns
+    how many members are due anything.
     """
     connection = await driver(session)
     tenant = session.info["tenant_id"]
@@ -429,6 +443,7 @@ async def _count(connection: AsyncConnection, one: FeeTerms, given: Mapping[str,
         vat=_ROUNDED[one.rounding].format(num="(net::numeric * %(vat_numerator)s)", den="%(vat_denominator)s::numeric"),
     )
     await connection.execute(statement, {**given, **own})
+    await connection.execute(_ZEROS.format(cases=cases, days=days, rooms=rooms, years=years), {**given, **own})
 
 
 async def finish_counting(session: AsyncSession, run_no: int, digest_of: str) -> None:

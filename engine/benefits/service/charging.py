@@ -41,7 +41,8 @@ from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
-from engine.tenancy.service import Tenant, figures_for
+from engine.tenancy.rules.decided import RunDecided
+from engine.tenancy.service import Tenant, figures_for, record_run
 
 _ACTOR = "system:fees"
 Progress = Callable[[int], None]
@@ -95,6 +96,13 @@ async def propose_fees(
             maker = await ledger.actor_id(session, actor)
             new = NewRun(product, on, year[0], terms, maker, member_id=leaving, left_on=on if leaving else None)
             run = await _found(session, await queries.begin_run(session, new))
+            await record_run(
+                session,
+                tenant,
+                RunDecided(
+                    kind="fee", run_no=run.run_no, product=product, decided_on=on, rules=run.rules, inputs=_facts(run)
+                ),
+            )
         elif run.state != "counting" or (run.charged_on, run.member_id, run.corrects) != (on, leaving, 0):
             raise FeeRunOpen(run=run.run_no)
     return await _count(db, tenant, run, actor, progress)

@@ -129,18 +129,24 @@ claimed as (
    where m.product = %(product)s and m.state <> 'rejected' and l.year_from = %(since)s group by 1),
 entitled as (
   select w.member_id, s.class, coalesce(v.minor, 0) as saved,
+         case when s.class is null then 'no-class' when %(years)s > 0 and coalesce(y.years, 0) >= %(years)s then 'years-used'
+              when coalesce(v.minor, 0) < s.threshold then 'below-threshold' when coalesce(v.minor, 0) > s.up_to then 'above-limit'
+              else 'no-match' end as nothing,
          case when s.class is null or (%(years)s > 0 and coalesce(y.years, 0) >= %(years)s) or coalesce(v.minor, 0) < s.threshold or coalesce(v.minor, 0) > s.up_to then 0
               when s.flat >= 0 then s.flat
               when %(cap_first)s then least(rounded_ratio(least(coalesce(v.minor, 0)::numeric * s.share_bp, s.most::numeric * 10000), 10000, %(rounding)s), s.most)
               else least(rounded_ratio(coalesce(v.minor, 0)::numeric * s.share_bp, 10000, %(rounding)s), s.most) end as minor
     from who w left join saved v using (member_id) left join earlier y using (member_id)
-    left join lateral (select * from scale where scale.class in (w.class, 'any') order by n limit 1) s on true)
+    left join lateral (select * from scale where scale.class in (w.class, 'any') order by n limit 1) s on true),
+due as materialized (
+  select e.member_id, coalesce(e.class, '') as class, e.saved, e.minor as entitled, e.nothing, coalesce(c.minor, 0) as before,
+         case when %(leaves)s then greatest(e.minor, coalesce(c.minor, 0)) else e.minor end as due
+    from entitled e left join claimed c using (member_id)),
+zeros as (
+  insert into zero_results (member_id, decision_id, basis, tenant_id, subject, reason)
+  select member_id, %(decision)s, saved, %(t)s, class, case when due > 0 then 'claimed-before' else nothing end from due where due = before)
 insert into match_claim_lines (member_id, minor, entitled, saved, tenant_id, claim_no, year_from, class)
-select member_id, due - before, entitled, saved, %(t)s, %(claim)s, %(since)s, class
-  from (select e.member_id, coalesce(e.class, '') as class, e.saved, e.minor as entitled, coalesce(c.minor, 0) as before,
-               case when %(leaves)s then greatest(e.minor, coalesce(c.minor, 0)) else e.minor end as due
-          from entitled e left join claimed c using (member_id)) d
- where due <> before
+select member_id, due - before, entitled, saved, %(t)s, %(claim)s, %(since)s, class from due where due <> before
 """
 
 
@@ -179,9 +185,11 @@ async def joining_days(session: AsyncSession, product: str, *, before: date) -> 
 
 
 async def add_lines(
-    session: AsyncSession, claim_no: int, product: str, scale: MatchScale, *, claims_again: bool
+    session: AsyncSession, claim_no: int, product: str, scale: MatchScale, *, claims_again: bool, decision: int
 ) -> int:
     """Add to a claim what every member's scheme year is entitled to beyond what was claimed for it; return how many lines.
+
+    Whom it gives nothing is noted with the reason, under the claim's `decision`.
 
     Where one `claims_again`, what a claim asked for and was not paid counts as never claimed once the claim is settled.
     """
@@ -196,6 +204,7 @@ async def add_lines(
             "since": scale.since, "until": scale.until, "class_on": scale.class_on, "net": scale.is_net, "years": scale.years,
             "joined_from": scale.joined_from, "joined_until": scale.joined_until, "cap_first": scale.caps_before_rounding,
             "rounding": scale.rounding, "leaves": scale.leaves_reversals, "again": claims_again,
+            "decision": decision,
         },
     )  # fmt: skip
     return cursor.rowcount

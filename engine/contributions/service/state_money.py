@@ -42,6 +42,7 @@ from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
 from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.decided import RunDecided
 from engine.tenancy.service import Tenant
 
 STATE_MATCH = "state-match"
@@ -109,12 +110,24 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
         maker=await ledger.actor_id(session, actor),
         event_id=event_id,
     )
+    decision = await tenancy.record_run(
+        session,
+        tenant,
+        RunDecided(
+            kind="match",
+            run_no=number,
+            product=product,
+            decided_on=today,
+            rules=(*refs, claiming.ref),
+            inputs={"claim": number, **facts},
+        ),
+    )
     again = claiming.rule.unpaid_rest == "claim-again"
     lines = 0
     for one in due:
         ends = min(year[1], today) if one.is_at_once else year[1]
         scale = one.within(match_scale(one.match.rule, figures, since=year[0], until=ends))
-        lines += await queries.add_lines(session, number, product, scale, claims_again=again)
+        lines += await queries.add_lines(session, number, product, scale, claims_again=again, decision=decision)
     if not lines:
         raise NothingToClaim
     await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))

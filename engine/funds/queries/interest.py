@@ -211,6 +211,27 @@ select o.member_id, o.code, o.owed, least(greatest(-o.owed, 0), b.credits - b.de
           select from balances h join chart c on c.tenant_id = h.tenant_id and c.code = h.code and c.product = %(product)s
            where h.member_id = o.member_id and h.credits > h.debits))
 """
+# Whom it owes nothing, and why: nothing lay there, it earned less than a unit, or it is credited or left as it is.
+_ZEROS = """
+insert into zero_results (member_id, decision_id, basis, tenant_id, subject, reason)
+select m.member_id, d.decision_id, coalesce(h.minor, 0), d.tenant_id, '',
+       case when h.member_id is null then 'nothing-held' when coalesce(w.minor, 0) = 0 and coalesce(p.minor, 0) = 0 then 'below-one-unit'
+            when coalesce(w.minor, 0) < coalesce(p.minor, 0) and %(keeps)s then 'overpaid-is-kept'
+            when coalesce(w.minor, 0) <> coalesce(p.minor, 0) then 'has-left' else 'credited-before' end
+  from run_decisions d
+  join (select distinct b.member_id from balances b
+          join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'cash' and c.product = %(product)s
+         where b.member_id between %(first)s and %(last)s) m on true
+  left join (select member_id, sum(minor)::bigint as minor from interest_moves group by 1) h using (member_id)
+  left join (select member_id, sum(minor)::bigint as minor
+               from (select member_id, code, max(minor) as minor
+                       from (select member_id, code, candidate, sum(minor) as minor from interest_earned group by 1, 2, 3) s group by 1, 2) b
+              group by 1) w using (member_id)
+  left join (select i.member_id, sum(i.minor - i.uncovered)::bigint as minor from interest_credits i
+               join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
+              where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s group by 1) p using (member_id)
+ where d.kind = 'interest' and d.run_no = %(run)s and not exists (select from interest_owed o where o.member_id = m.member_id)
+"""
 _BOOK = """
 with owed as materialized (
   select member_id, code, owed, taken, row_number() over (order by member_id, code) as line from interest_owed),
@@ -245,7 +266,7 @@ async def count_interest(
 ) -> None:
     """Count what each account of the members earned: `weighed` has for each of the terms' rates the posting periods' weights.
 
-    It stands in temporary tables of the transaction. Balances that will change are held, in the order of their keys.
+    It stands in temporary tables of the transaction; whom it owes nothing is noted with the reason. Balances that will change are held, in the order of their keys.
     """
     connection = await driver(session)
     terms = run.terms.interest
@@ -275,6 +296,7 @@ async def count_interest(
         given,
     )
     await connection.execute(_OWED, given)
+    await connection.execute(_ZEROS, {**given, "run": run.run_no})
 
 
 async def _count(connection: AsyncConnection, one: Weights, given: Mapping[str, object], rounding: Rounding) -> None:

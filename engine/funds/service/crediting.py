@@ -16,7 +16,8 @@ from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
-from engine.tenancy.service import Tenant, figures_for, trace
+from engine.tenancy.rules.decided import RunDecided
+from engine.tenancy.service import Tenant, figures_for, record_run, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,18 @@ async def credit_interest(
             if terms is None:
                 return InterestReport(product, year[0], waiting=True)
             run = await queries.begin_run(session, product, year, terms[0], terms[1], is_final=terms[2])
+            await record_run(
+                session,
+                tenant,
+                RunDecided(
+                    kind="interest",
+                    run_no=run.run_no,
+                    product=product,
+                    decided_on=run.credited_on,
+                    rules=[found.ref],
+                    inputs=_facts(run),
+                ),
+            )
         ranges = await queries.open_ranges(session, run.run_no)
     for number in ranges:
         came = await _credit_range(db, tenant, run, number, actor, found.ref)

@@ -82,6 +82,7 @@ WHAT: Mapping[str, str] = {
     "webhook-secret-changed": N_("Secret for notices changed"),
     "webhook-removed": N_("Address for notices removed"),
     "state-match": N_("State contribution"),
+    "match": N_("State contribution"),
     "match-prepared": N_("Claim of state money prepared"),
     "match-sent": N_("Claim of state money sent"),
     "match-rejected": N_("Claim of state money rejected"),

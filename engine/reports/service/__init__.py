@@ -1,6 +1,6 @@
 """Use cases of the reports: a member's statement, as figures, as text in a language, as a PDF."""
 
-from engine.reports.service.decisions import Told, tell_decision
+from engine.reports.service.decisions import Told, nothing_given, tell_decision
 from engine.reports.service.entitlements import (
     Affected,
     Entitlements,
@@ -47,6 +47,7 @@ __all__ = [
     "expectation_of",
     "find_member",
     "is_money",
+    "nothing_given",
     "preview",
     "print_statement",
     "project",

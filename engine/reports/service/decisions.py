@@ -7,10 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.ledger import service as ledger
+from engine.reports.service.statements import find_member
 from engine.reports.service.telling import Teller
 from engine.runtime.key_file import FileKeyStore
-from engine.tenancy.rules.decided import DecisionExplained
-from engine.tenancy.service import Tenant, explain_decision
+from engine.tenancy.rules.decided import DecisionExplained, ZeroResult
+from engine.tenancy.service import Tenant, explain_decision, zero_results
 
 REASON = "decision-explained"
 
@@ -32,6 +33,7 @@ async def tell_decision(
     *,
     actor: str,
     language: str | None = None,
+    member: str | None = None,
 ) -> Told:
     """Return why a decision came out as it did: inputs, rules, sources; nothing personal.
 
@@ -39,15 +41,18 @@ async def tell_decision(
         session: the tenant's.
         keys: where the scheme's keys are; the member's language is read from the vault, and the reading put on record.
         tenant: the scheme.
-        decision_id: a receipt, or the number that a refusal or an answer bore.
+        decision_id: a receipt, or the number that a refusal, an answer or a run bore.
         actor: who asks; nothing personal.
         language: a language of the scheme; the member's own if None.
+        member: of a run over members: the number of one whom it gave nothing; the run itself if None.
 
     Raises:
+        UnknownMember: there is no such member.
         UnknownDecision: the scheme has made none of that number.
         PackNotStored: the pack version it names is not stored.
     """
-    found = await explain_decision(session, decision_id)
+    about = await find_member(session, keys, member) if member else None
+    found = await explain_decision(session, decision_id, member_id=about.member_id if about else 0)
     if language is None and found.member_id > 0:
         people = await identity.read_people(session, keys, [found.member_id], actor=actor, reason=REASON)
         person = people.get(found.member_id)
@@ -57,6 +62,15 @@ async def tell_decision(
     found = replace(found, outcome={**found.outcome, **booked})
     whole = replace(found, inputs={**found.inputs, **await _chart_row(session, found)})
     return Told(found, spoken, Teller.of(tenant, spoken, found.product, found.names).decision(whole))
+
+
+async def nothing_given(session: AsyncSession, keys: FileKeyStore, member: str) -> list[ZeroResult]:
+    """Return what runs gave a member nothing by, the newest first; each decision can be told of that member.
+
+    Raises:
+        UnknownMember: there is no such member.
+    """
+    return await zero_results(session, (await find_member(session, keys, member)).member_id)
 
 
 async def _chart_row(session: AsyncSession, found: DecisionExplained) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 from engine.tenancy.rules.explaining import RuleUsed
 
@@ -19,6 +20,32 @@ class Determination:
     code: str = ""
     inputs: Mapping[str, object] = field(default_factory=dict)
     outcome: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDecided:
+    """A run over members as a decision: `inputs` are what it was run by. Whom it gives nothing has a `ZeroResult`."""
+
+    kind: Literal["match", "fee", "interest"]
+    run_no: int
+    product: str
+    decided_on: date
+    rules: Sequence[str]
+    inputs: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroResult:
+    """What a run gave a member nothing by: a fee, a class of matches, or all of it; `basis` in smallest units, and why."""
+
+    decision_id: int
+    kind: str
+    run_no: int
+    product: str
+    decided_on: date
+    subject: str
+    reason: str
+    basis: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

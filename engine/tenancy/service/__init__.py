@@ -1,7 +1,7 @@
 """Use cases of tenancy: load and check packs, create and serve tenants, set a scheme's clock, explain decisions."""
 
 from engine.tenancy.service.checking import PackCheck, PackReport, ScenarioResult, check_pack, checked_pack
-from engine.tenancy.service.decisions import explain_decision, record, trace
+from engine.tenancy.service.decisions import explain_decision, record, record_run, trace, zero_results
 from engine.tenancy.service.figures import (
     FiguresProposed,
     accept_figure,
@@ -56,8 +56,10 @@ __all__ = [
     "propose_pack",
     "reaches_back",
     "record",
+    "record_run",
     "reject_figure",
     "reject_pack",
     "stored_pack",
     "trace",
+    "zero_results",
 ]

@@ -1,6 +1,7 @@
 """Decisions on record: those that are events, and those that are none; every one can be explained as it was made."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -8,7 +9,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind
 from engine.tenancy import queries
 from engine.tenancy.errors import UnknownDecision
-from engine.tenancy.rules.decided import DecisionExplained, Determination
+from engine.tenancy.rules.decided import DecisionExplained, Determination, RunDecided, ZeroResult
 from engine.tenancy.rules.explaining import names_of, refs_of, rules_used
 from engine.tenancy.service.tenants import Tenant, stored_files
 
@@ -36,25 +37,45 @@ async def record(session: AsyncSession, tenant: Tenant, decided: Sequence[Determ
     )
 
 
+async def record_run(session: AsyncSession, tenant: Tenant, run: RunDecided) -> int:
+    """Put a run over members on record, before it decides; return the number it can be explained by."""
+    return await queries.add_run_decision(
+        session,
+        run,
+        recorded_at=await ledger.scheme_now(session),
+        pack=tenant.pack_id,
+        trace=await ledger.decision_id(session, trace(run.product, run.rules)),
+    )
+
+
+async def zero_results(session: AsyncSession, member_id: int) -> list[ZeroResult]:
+    """Return what runs gave a member nothing by, the newest first."""
+    return await queries.zeros_of(session, member_id)
+
+
 def trace(product: str, rules: Sequence[str]) -> dict[str, object]:
     """Return the trace of a decision by rules of one product's book."""
     return {"product": product, "rules": list(rules)}
 
 
-async def explain_decision(session: AsyncSession, decision_id: int) -> DecisionExplained:
+async def explain_decision(session: AsyncSession, decision_id: int, *, member_id: int = 0) -> DecisionExplained:
     """Return a decision with the rules that made it, in the words of the pack version that was in force.
 
     Args:
         session: the tenant's.
-        decision_id: a receipt, another event's number, or the number that a refusal or an answer bore.
+        decision_id: a receipt, another event's number, or the number that a refusal, an answer or a run bore.
+        member_id: of a run: whom it gave nothing, and why; 0 for the run itself.
 
     Raises:
-        UnknownDecision: the tenant has made none of that number.
+        UnknownDecision: the tenant has made none of that number, or a run of it gave the member something, or did not ask.
         PackNotStored: the pack version it names is not stored.
 
     """
     found = await queries.determination(session, decision_id)
     is_event = found is None
+    if found is None:
+        found = await _of_run(session, decision_id, member_id)
+        is_event = found is None
     if found is None:
         found = await _of_event(session, decision_id)
     if found is None:
@@ -78,6 +99,25 @@ async def explain_decision(session: AsyncSession, decision_id: int) -> DecisionE
         names=names_of(files, product),
         is_event=is_event,
         pack=found.sha256,
+    )
+
+
+async def _of_run(session: AsyncSession, decision_id: int, member_id: int) -> queries.DeterminationRow | None:
+    run = await queries.run_decision(session, decision_id)
+    if run is None:
+        return None
+    if not member_id:
+        counted = await queries.zeros_by_reason(session, decision_id)
+        return replace(run, outcome={f"nothing.{reason}": count for reason, count in counted})
+    zeros = await queries.zeros_of(session, member_id, decision_id)
+    if not zeros:
+        raise UnknownDecision
+    of = {f".{one.subject}" if one.subject else "": one for one in zeros}
+    return replace(
+        run,
+        member_id=member_id,
+        inputs={**run.inputs, **{f"counted_on{name}": str(one.basis) for name, one in of.items()}},
+        outcome={"amount": "0", **{f"reason{name}": one.reason for name, one in of.items()}},
     )
 
 

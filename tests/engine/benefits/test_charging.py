@@ -37,10 +37,12 @@ from engine.kernel.series import Figures
 from engine.ledger import queries as ledger_queries
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.reports.service.telling import Teller
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.errors import UnknownDecision
 from engine.tenancy.rules.books import decode_book
-from engine.tenancy.service import Tenant, load_pack
+from engine.tenancy.service import Tenant, explain_decision, load_pack, zero_results
 from tests.engine.funds.conftest import Scheme
 from tests.engine.funds.test_crediting import move
 
@@ -185,6 +187,47 @@ async def test_a_year_is_proposed_by_one_approved_by_another_and_taken_once(sche
     kinds = await scheme.rows("select kind, business_date from events where kind between 185 and 189 order by event_id")
     assert kinds == [(185, date(2024, 4, 2)), (186, date(2024, 4, 2)), (188, END)]
     assert not await broken(scheme)
+
+
+async def test_whom_a_fee_takes_nothing_of_is_on_record_with_the_reason(scheme: Scheme) -> None:
+    """The run's decision counts them; of each it says which fee, on what, and why; it is explained in words."""
+    rules = (
+        fee("annual", 'percent = "1"', 'percent_of = "assets"', 'waived_up_to = "10.00"'),
+        fee("paper", 'amount = "5.00"', "waived_months = 12"),
+        cap("most", ["annual"], "3.00"),
+    )
+    scheme = with_rules(scheme, *rules)
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        stored = {"code": scheme.tenant.code, "files": {f"{PRODUCT}/rules/2010-04-01.toml": "\n".join(rules)}}
+        pack_id = await ledger.pack_id(session, "f" * 64, stored)
+    scheme = dataclasses.replace(scheme, tenant=dataclasses.replace(scheme.tenant, pack_id=pack_id))
+    (rich,) = await scheme.members(["first"])
+    (poor,) = await scheme.members(["first"], joined_on=date(2023, 6, 1))
+    await pay_in(scheme, rich, 50_000)
+    await pay_in(scheme, poor, 900)
+    first = await charge(scheme)
+    await charge(scheme)
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        of_rich, of_poor = [await zero_results(session, one) for one in (rich, poor)]
+        run = await explain_decision(session, of_poor[-1].decision_id)
+        told = await explain_decision(session, of_poor[-1].decision_id, member_id=poor)
+        with pytest.raises(UnknownDecision):
+            await explain_decision(session, of_poor[-1].decision_id, member_id=rich)
+
+    assert (first.net, first.members) == (300 + 500, 1)
+    assert [(one.run_no, one.subject, one.reason, one.basis) for one in of_rich] == [
+        (2, "annual", "charged-before", 49_200), (2, "paper", "charged-before", 49_200),
+    ]  # fmt: skip
+    assert {(one.run_no, one.subject, one.reason, one.basis) for one in of_poor} == {
+        (number, *why) for number in (1, 2) for why in (("annual", "small-balance", 900), ("paper", "new-member", 900))
+    }
+    assert run.outcome == {"nothing.new-member": 1, "nothing.small-balance": 1}
+    assert run.refs == ("annual@2010-04-01", "most@2010-04-01", "paper@2010-04-01")
+    assert (run.inputs["run"], run.inputs["on"]) == (1, "2024-03-31")
+    assert told.outcome == {"amount": "0", "reason.annual": "small-balance", "reason.paper": "new-member"}
+    sentences = Teller.of(scheme.tenant, "en", PRODUCT).decision(told)
+    assert "Result – Reason – annual: no fee is taken from so small a balance." in sentences
+    assert "Given – Counted on – annual: ₹9.00." in sentences
 
 
 async def test_a_rejected_run_takes_nothing_and_is_charged_anew(scheme: Scheme) -> None:

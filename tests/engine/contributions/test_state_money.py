@@ -347,7 +347,7 @@ async def test_every_member_is_claimed_for_what_the_rule_of_one_member_says(
         joined_until=data.draw(st.none() | st.just(date(2022, 3, 1))),
     )
     rule = next(one.rule for one in fresh.tenant.pack.books[PRODUCT].versions() if isinstance(one.rule, MatchRule))
-    expected = {}
+    expected, nothing = {}, {}
     for _ in range(data.draw(st.integers(1, 6))):
         member_class = data.draw(st.sampled_from(["", *CLASSES]))
         joined = data.draw(st.sampled_from([date(2021, 6, 1), date(2022, 2, 1), date(2022, 5, 1)]))
@@ -360,7 +360,10 @@ async def test_every_member_is_claimed_for_what_the_rule_of_one_member_says(
             member_class=member_class or "any", joined_on=joined,
             saved_gross=Amount(sum(came), asset), saved_net=Amount(sum(came) - back, asset),
         )  # fmt: skip
-        expected[member] = decide_match(rule, facts, Figures(asset), date(2022, 12, 31)).amount.units
+        match = decide_match(rule, facts, Figures(asset), date(2022, 12, 31))
+        expected[member] = match.amount.units
+        if not match.amount.units and match.reason != "other-joiners":
+            nothing[member] = match.reason
     try:
         await fresh.prepare()
     except NothingToClaim:
@@ -372,6 +375,9 @@ async def test_every_member_is_claimed_for_what_the_rule_of_one_member_says(
         )
     )
     assert lines == {member: minor for member, minor in expected.items() if minor}
+    if lines:
+        why = await fresh.rows("select member_id, reason from zero_results where member_id = any(:m)", m=list(expected))
+        assert dict(why) == nothing
     await fresh.run("update match_claims set state = 'rejected' where state = 'prepared'")
 
 

@@ -22,6 +22,7 @@ from engine.kernel.series import Figures, Series, SeriesPoint
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.tenancy.rules.books import InForce
+from engine.tenancy.service import zero_results
 from tests.engine.funds.conftest import PRODUCT, UNMATCHED, Scheme, book_of
 
 BOOK = """
@@ -127,6 +128,30 @@ def by_rule(scheme: Scheme, moves: Sequence[Movement], on: str = "2023-06-01", o
 
 def day(number: int) -> date:
     return YEAR[0] + timedelta(days=number)
+
+
+async def why_nothing(scheme: Scheme, member: int) -> list[tuple[int, str, int]]:
+    """Run, reason and basis of what a member got nothing by, the oldest first."""
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        found = await zero_results(session, member)
+    return [(one.run_no, one.reason, one.basis) for one in reversed(found)]
+
+
+async def test_who_earns_nothing_is_on_record_with_the_reason(scheme: Scheme) -> None:
+    scheme = with_rule(scheme)
+    await scheme.clock("2024-04-02T12:00:00")
+    earner, spent, little = await scheme.members(["first"] * 3)
+    await move(scheme, earner, [Movement(day(0), 100_000)])
+    await move(scheme, spent, [Movement(day(0), 5_000), Movement(day(0), -5_000)])
+    await move(scheme, little, [Movement(day(300), 3)])
+    (outsider,) = await scheme.members(["first"])
+    await credit(scheme)
+    await credit(scheme)
+
+    assert await why_nothing(scheme, earner) == [(2, "credited-before", 100_000)]
+    assert await why_nothing(scheme, spent) == [(1, "below-one-unit", 0), (2, "below-one-unit", 0)]
+    assert await why_nothing(scheme, little) == [(1, "below-one-unit", 3), (2, "below-one-unit", 3)]
+    assert await why_nothing(scheme, outsider) == []
 
 
 async def test_a_year_is_credited_for_its_end_and_only_once(scheme: Scheme) -> None:

@@ -17,11 +17,12 @@ from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
 from engine.reports import service as reports
+from engine.reports.errors import UnknownMember
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
 from engine.tenancy.errors import UnknownDecision
-from engine.tenancy.rules.decided import Determination
+from engine.tenancy.rules.decided import Determination, RunDecided
 from engine.tenancy.service import Tenant
 from tests.factories import schemes
 
@@ -124,6 +125,41 @@ async def test_it_is_told_by_the_names_of_the_version_that_decided(
     assert "Old-age savings" in {pot.name for product in pack.products for pot in product.pots}
     assert "Retirement savings" in before.sentences[1]
     assert after.sentences == before.sentences
+
+
+async def test_a_run_tells_a_member_why_they_got_nothing(
+    db: Database, keys: FileKeyStore, tenant: Tenant, number: str
+) -> None:
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        run = RunDecided(
+            kind="match", run_no=3, product="nps-lite", decided_on=date(2023, 4, 3),
+            rules=["swavalamban@2010-04-01"], inputs={"claim": 3, "year_from": "2022-04-01"},
+        )  # fmt: skip
+        decision = await tenancy.record_run(session, tenant, run)
+        member = await reports.find_member(session, keys, number)
+        await session.execute(
+            text("insert into zero_results values (:m, :d, 99900, :t, 'any', 'below-threshold')"),
+            {"m": member.member_id, "d": decision, "t": tenant.tenant_id},
+        )
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        (zero,) = await reports.nothing_given(session, keys, number)
+        told, hindi = [
+            await reports.tell_decision(
+                session, keys, tenant, zero.decision_id, actor="staff:1", language=language, member=number
+            )
+            for language in ("en", None)
+        ]
+        with pytest.raises(UnknownMember):
+            await reports.tell_decision(session, keys, tenant, decision, actor="staff:1", member="500000000009")
+
+    assert told.sentences[:3] == (
+        "State contribution: decided on 3 Apr 2023.",
+        "Result – Amount: ₹0.00.",
+        "Result – Reason – any: less was saved than the threshold.",
+    )
+    assert "Given – Counted on – any: ₹999.00." in told.sentences
+    assert hindi.language == "hi"
+    assert "Swavalamban" in "".join(hindi.sentences)
 
 
 GOLDEN = Path(__file__).parents[2] / "golden/decisions/earlier-release.json"
