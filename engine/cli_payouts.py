@@ -81,7 +81,8 @@ def payouts_approve(
     async def use(deployment: Deployment) -> Payout:
         served = deployment.tenants.by_code(tenant)
         payers = payers_of(deployment, served)
-        async with deployment.db.unit_of_work(served.tenant_id) as session:
+        kept = benefits.approving(deployment.db, served, payout)
+        async with kept, deployment.db.unit_of_work(served.tenant_id) as session:
             return await benefits.approve(
                 session, deployment.keys, served, payers, payout, digest=digest, actor=ACTOR, name_seen=name_seen
             )

@@ -373,7 +373,7 @@ class SecondPersonPages(Controller):
         payers: NamedDependency[Payers],
     ) -> Redirect:
         """Pay exactly what was read, or refuse to."""
-        async with db.unit_of_work(tenant.tenant_id) as session:
+        async with benefits.approving(db, tenant, item), db.unit_of_work(tenant.tenant_id) as session:
             if data.decision == "approve":
                 await benefits.approve(
                     session,

@@ -143,7 +143,10 @@ class PayoutController(Controller):
                 raise AmountNotPositive(field="amount")
             amounts[part.pot, part.origin] = amounts.get((part.pot, part.origin), 0) + units
         accounts = tuple(map(given, data.accounts))
-        async with db.unit_of_work(tenant.tenant_id) as session:
+        kept = service.instructing(
+            db, keys, tenant, member=data.member, product=data.product, amounts=amounts, accounts=accounts
+        )
+        async with kept, db.unit_of_work(tenant.tenant_id) as session:
             found = await identity.members_by_number(session, keys, [data.member])
             if data.member not in found:
                 raise UnknownMember
@@ -252,7 +255,7 @@ class PayoutController(Controller):
         payers: NamedDependency[Payers],
     ) -> Payout:
         """Approve exactly what you saw, as another person than its maker: it is paid."""
-        async with db.unit_of_work(tenant.tenant_id) as session:
+        async with service.approving(db, tenant, payout), db.unit_of_work(tenant.tenant_id) as session:
             return await service.approve(
                 session,
                 keys,

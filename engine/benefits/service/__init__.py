@@ -66,6 +66,7 @@ from engine.benefits.service.payroll import (
     reject_payroll,
 )
 from engine.benefits.service.refunding import refund
+from engine.benefits.service.refusals import approving, instructing
 from engine.benefits.service.scheduling import find_pension, list_pensions, name_payee
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
@@ -95,6 +96,7 @@ __all__ = [
     "approve_claim",
     "approve_fees",
     "approve_payroll",
+    "approving",
     "carry_on_claims",
     "carry_on_fees",
     "carry_on_payrolls",
@@ -112,6 +114,7 @@ __all__ = [
     "find_pension",
     "follow_deaths",
     "instruct",
+    "instructing",
     "list_claims",
     "list_fee_runs",
     "list_heirs",

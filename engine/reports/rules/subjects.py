@@ -63,6 +63,7 @@ WHAT: Mapping[str, str] = {
     "benefit-withdrawn": N_("Claim withdrawn"),
     "payout-request": N_("Payout asked for"),
     "payout-instructed": N_("Payout made ready"),
+    "payout-approval": N_("Approval of a payout"),
     "payout-approved": N_("Payout approved"),
     "payout-refused": N_("Payout not approved"),
     "payout-failed": N_("Payout failed"),

@@ -1,7 +1,7 @@
 """Use cases of tenancy: load and check packs, create and serve tenants, set a scheme's clock, explain decisions."""
 
 from engine.tenancy.service.checking import PackCheck, PackReport, ScenarioResult, check_pack, checked_pack
-from engine.tenancy.service.decisions import explain_decision, record, record_run, trace, zero_results
+from engine.tenancy.service.decisions import explain_decision, record, record_run, refusals_kept, trace, zero_results
 from engine.tenancy.service.figures import (
     FiguresProposed,
     accept_figure,
@@ -57,6 +57,7 @@ __all__ = [
     "reaches_back",
     "record",
     "record_run",
+    "refusals_kept",
     "reject_figure",
     "reject_pack",
     "stored_pack",

@@ -1,12 +1,15 @@
 """Decisions on record: those that are events, and those that are none; every one can be explained as it was made."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.kernel.errors import Refused
 from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind
+from engine.runtime.database import Database
 from engine.tenancy import queries
 from engine.tenancy.errors import UnknownDecision
 from engine.tenancy.rules.decided import DecisionExplained, Determination, RunDecided, ZeroResult
@@ -35,6 +38,30 @@ async def record(session: AsyncSession, tenant: Tenant, decided: Sequence[Determ
         pack=tenant.pack_id,
         traces=[numbers[one.product, tuple(one.rules)] for one in decided],
     )
+
+
+@asynccontextmanager
+async def refusals_kept(
+    db: Database, tenant: Tenant, asked: Callable[[AsyncSession], Awaitable[Determination | None]]
+) -> AsyncIterator[None]:
+    """Put a refusal of what is done inside on record, in a transaction of its own: what was refused is undone.
+
+    Args:
+        db: of the scheme.
+        tenant: the scheme.
+        asked: tells what was asked and by which rules; None if there is nothing to tell, such as of an unknown member.
+
+    """
+    try:
+        yield
+    except Refused as refusal:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            told = await asked(session)
+            if told is not None:
+                told = replace(told, code=refusal.code, outcome=refusal.details)
+                (number,) = await record(session, tenant, [told])
+                refusal.details = {**refusal.details, "decision": str(number)}
+        raise
 
 
 async def record_run(session: AsyncSession, tenant: Tenant, run: RunDecided) -> int:

@@ -31,6 +31,7 @@ from engine.identity.ports import DeathNotice
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
+from engine.reports import service as reports
 from engine.runtime.database import Database, driver
 from engine.runtime.exchanges.engine import Exchanges
 from engine.runtime.key_file import FileKeyStore
@@ -260,6 +261,53 @@ async def test_a_new_account_cools_off_after_another_was_paid(ruled: Owing) -> N
     with pytest.raises(errors.CoolingOff) as refused:
         await ruled.approve(changed)
     assert refused.value.details == {"day": "2023-04-10"}
+
+
+async def test_a_refused_payout_is_on_record_without_whom_it_pays_and_explained(ruled: Owing) -> None:
+    await ruled.owe(700_00)
+    number, member_id = ruled.members[0]
+    account = AccountGiven(rail="wallet-bank", number="0012345", holder="Asha Example", is_verified=True)
+    asked = service.instructing(
+        ruled.db, ruled.keys, ruled.tenant, member=number, product=PRODUCT, amounts={(POT, OWN): 40_00}, accounts=[account]
+    )  # fmt: skip
+    with pytest.raises(errors.BelowLeastPayable) as refused:
+        async with asked:
+            await ruled.make(40_00, "wallet-bank:Asha Example")
+    await ruled.make(100_00, "wallet-bank:Asha Example", source="claim:1")
+    async with ruled.db.unit_of_work(ruled.tenant.tenant_id) as session:
+        told = await reports.tell_decision(
+            session, ruled.keys, ruled.tenant, int(str(refused.value.details["decision"])), actor=MAKER, language="en"
+        )
+
+    assert told.decision.member_id == member_id
+    assert told.decision.inputs == {"amount": "4000", "rail": ["wallet-bank"]}
+    assert told.decision.refs == ("banks@2010-04-01", "wallets@2010-04-01")
+    assert told.sentences[0] == (
+        "Payout asked for: refused on 3 Apr 2023. The amount is too small to be paid this way (wallet-bank)."
+    )
+    assert "Given – Amount: ₹40.00." in told.sentences
+    assert "Asha" not in str(told)
+
+
+async def test_an_approval_that_the_rules_refuse_is_on_record(ruled: Owing) -> None:
+    await ruled.owe(700_00)
+    first = await ruled.make(100_00, "wallet-bank:Asha Example")
+    async with ruled.db.unit_of_work(ruled.tenant.tenant_id) as session:
+        connection = await driver(session)
+        await ruled.approve(first)
+        await connection.execute("update payouts set state = 'succeeded' where payout_id = %s", (first.id,))
+    new = await ruled.make(100_00, "wallet-bank:Asha Example", number="999")
+    with pytest.raises(errors.CoolingOff) as refused:
+        async with service.approving(ruled.db, ruled.tenant, new.id):
+            await ruled.approve(new)
+    async with ruled.db.unit_of_work(ruled.tenant.tenant_id) as session:
+        told = await reports.tell_decision(
+            session, ruled.keys, ruled.tenant, int(str(refused.value.details["decision"])), actor=MAKER, language="en"
+        )
+
+    assert told.sentences[0] == (
+        "Approval of a payout: refused on 3 Apr 2023. The account is new. It can be paid from 10 Apr 2023."
+    )
 
 
 async def test_who_and_what_must_be_there(owing: Owing) -> None:
