@@ -19,6 +19,7 @@ from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.tenancy.errors import PackErrors, PackProblem
 from engine.tenancy.queries import Proposal
+from engine.tenancy.rules.assuming import assumptions_behind
 from engine.tenancy.rules.differing import differences
 from engine.tenancy.rules.dimensions import BLANK, DIMENSIONS, cells, dimension_table
 from engine.tenancy.rules.places import line_of
@@ -238,14 +239,22 @@ def pack_preview(
         return totals, day, served.asset.scale
 
     totals, day, scale = run(context, use)
+    assumed = [
+        one
+        for product, rules in sorted(totals.rules.items())
+        for one in assumptions_behind(new.books.get(product), sorted(rules))
+    ]
 
     def lines() -> None:
         typer.echo(f"{tenant} on {day}: {totals.affected} of {totals.members} members are affected")
         for figure, (count, by) in sorted(totals.figures.items()):
             amount = Decimal(by).scaleb(-scale) if reports.is_money(figure) else by
             typer.echo(f"{figure}: {count} members, {amount:+} in all")
+        for one in assumed:
+            typer.echo(f"assumed by {one.rule}: {one.assumed}")
 
-    show(context, {"on": day, "members": totals.members, "affected": totals.affected, "figures": totals.figures}, lines)
+    told = {"on": day, "members": totals.members, "affected": totals.affected, "figures": totals.figures}
+    show(context, {**told, "assumptions": assumed}, lines)
 
 
 @packs.command("propose")

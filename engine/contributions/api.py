@@ -28,6 +28,7 @@ from engine.runtime.database import Database
 from engine.runtime.http import Problem, problem_of, refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.errors import UnknownProduct
+from engine.tenancy.rules.assuming import Assumption
 from engine.tenancy.service import Tenant
 
 MOST_ITEMS = 1000
@@ -474,7 +475,10 @@ class ClaimReceipt(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StateClaim(Struct, frozen=True):
-    """A claim of state money; amounts in major units. `total` is what is asked less what is given back."""
+    """A claim of state money; amounts in major units. `total` is what is asked less what is given back.
+
+    `assumptions` are what the rules that entitle to it assume.
+    """
 
     claim: int
     product: str
@@ -490,6 +494,7 @@ class StateClaim(Struct, frozen=True):
     total: str
     received: str
     shared: str
+    assumptions: tuple[Assumption, ...]
     maker: str
     checker: str
 
@@ -513,6 +518,7 @@ def _claim_item(claim: MatchClaim, tenant: Tenant) -> StateClaim:
         total=major(claim.total),
         received=major(claim.received),
         shared=major(claim.shared),
+        assumptions=tenant.assumptions(claim.product, claim.rules),
         maker=claim.maker,
         checker=claim.checker,
     )

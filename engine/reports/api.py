@@ -34,6 +34,7 @@ from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.errors import PackNotStored, UnknownDecision
+from engine.tenancy.rules.assuming import Assumption
 from engine.tenancy.rules.decided import ZeroResult
 from engine.tenancy.rules.explaining import RuleUsed
 from engine.tenancy.service import Tenant
@@ -94,7 +95,8 @@ class StatementTotals(Struct, frozen=True):
 class StatementDocument(Struct, frozen=True):
     """A member's account at the end of a business day; `items` are what the scheme's statement says of its year.
 
-    An item is null where it is not counted yet: it is not known to be zero.
+    An item is null where it is not counted yet: it is not known to be zero. `assumptions` are what the rules behind the items
+    assume, where their sources do not settle it.
     """
 
     member: str
@@ -108,6 +110,7 @@ class StatementDocument(Struct, frozen=True):
     lines: tuple[StatementLine, ...]
     year_from: date | UnsetType = UNSET
     items: Mapping[str, str | None] | UnsetType = UNSET
+    assumptions: tuple[Assumption, ...] | UnsetType = UNSET
 
 
 def document_of(statement: Statement) -> StatementDocument:
@@ -148,6 +151,7 @@ def document_of(statement: Statement) -> StatementDocument:
         ),
         year_from=UNSET if statement.year_from is None else statement.year_from,
         items={item: None if minor is None else money(minor) for item, minor in statement.items.items()} or UNSET,
+        assumptions=statement.assumptions or UNSET,
         lines=tuple(
             StatementLine(
                 receipt=str(line.receipt),
@@ -275,7 +279,7 @@ class StatementController(Controller):
 class EntitlementsDocument(Struct, frozen=True):
     """What the rules give a member on a day: money in major units, or the code of what stands against it.
 
-    `decision` can be asked to be explained.
+    `decision` can be asked to be explained; `assumptions` are what the rules behind them assume.
     """
 
     member: str
@@ -284,6 +288,7 @@ class EntitlementsDocument(Struct, frozen=True):
     currency: str
     entitlements: Mapping[str, str]
     decision: str
+    assumptions: tuple[Assumption, ...]
 
 
 class EntitlementController(Controller):
@@ -325,6 +330,7 @@ class EntitlementController(Controller):
                     for name, value in found.figures.items()
                 },
                 decision=str(decision),
+                assumptions=tenant.assumptions(member.product, found.rules),
             ),
             headers=_NO_STORE,
         )

@@ -68,7 +68,10 @@ class FieldProblem(Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """A refusal (RFC 9457). `code` is stable; `title` and `detail` are for people; `decision` can be asked to be explained."""
+    """A refusal (RFC 9457). `code` is stable; `title` and `detail` are for people; `decision` can be asked to be explained.
+
+    `assumptions` are what its rules assume, in the words of the rule book, where their sources do not settle it.
+    """
 
     type: str
     title: str
@@ -77,6 +80,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     errors: tuple[FieldProblem, ...] = ()
     decision: str = ""
+    assumptions: tuple[str, ...] = ()
 
 
 _NO_BODY = FieldProblem("data", "'data'")
@@ -136,6 +140,7 @@ def refuses(*errors: type[EngineError]) -> dict[int, ResponseSpec]:
 def problem_of(error: EngineError, translate: Callable[[str], str] = str) -> Problem:
     """Return the refusal as a problem, its texts through `translate`."""
     detail = translate(error.message).format_map(_Shown(error.details))
+    assumed = error.details.get("assumptions")
     field = error.details.get("field")
     return Problem(
         type=f"urn:akiba:problem:{error.code}",
@@ -145,6 +150,7 @@ def problem_of(error: EngineError, translate: Callable[[str], str] = str) -> Pro
         detail=detail,
         errors=(FieldProblem(str(field), detail),) if field else (),
         decision=str(error.details.get("decision", "")),
+        assumptions=tuple(translate(str(one)) for one in assumed) if isinstance(assumed, list) else (),
     )
 
 

@@ -1,6 +1,6 @@
 """What waits for a second person: one list of every kind, each in full, and approved or rejected as it was read."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID
@@ -27,7 +27,7 @@ from engine.reports.service import Letterhead
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
-from engine.tenancy.service import Tenant
+from engine.tenancy.service import Tenant, explain_decision
 from engine.web.frame import Frame, HTTPRequest
 from engine.web.staff import NONE, staff_page
 from engine.web.waiting import KINDS, Waiting, find_waiting, list_waiting, readable
@@ -116,6 +116,12 @@ class Reading:
         """Write an amount given in major units."""
         return self.frame.money(Amount.parse(major, self.tenant.asset).units)
 
+    def assumed(self, product: str, rules: Iterable[str]) -> list[tuple[str, str]]:
+        """Return what the rules behind the figures assume, a row each."""
+        head = Letterhead.of(self.tenant, self.frame.language)
+        found = self.tenant.assumptions(product, rules)
+        return [(self.say(N_("What is assumed")), head.assumed(one.assumed)) for one in found]
+
 
 async def _reversal(page: Reading) -> InFull:
     found = await contributions.find_reversal(page.session, page.tenant, int(page.one.item))
@@ -152,7 +158,8 @@ async def _claim(page: Reading) -> InFull:
         count = page.frame.number(later.instalments) if later.instalments else say(N_("for life"))
         each = f"{count} × {money(later.amount)}" if later.amount else count
         facts += [(say(N_("Paid later")), each), (say(N_("First paid on")), page.frame.day(later.due_on(1)))]
-    return InFull(found.digest, facts)
+    decided = await explain_decision(page.session, found.decision) if found.decision else None
+    return InFull(found.digest, [*facts, *page.assumed(found.product, decided.refs if decided else ())])
 
 
 async def _payout(page: Reading) -> InFull:
@@ -186,7 +193,7 @@ async def _payroll(page: Reading) -> InFull:
         (say(N_("To be paid")), money(totals.paying)),
         (say(N_("Suspended")), page.frame.number(totals.suspended)),
     ]
-    return InFull(found.row.digest, facts)
+    return InFull(found.row.digest, [*facts, *page.assumed(found.row.product, found.row.rules)])
 
 
 async def _break(page: Reading) -> InFull:
@@ -222,7 +229,7 @@ async def _state_money(page: Reading) -> InFull:
         (say(N_("Given back")), money(found.given_back)),
         (say(N_("In all")), money(found.total)),
     ]
-    return InFull(found.digest, facts)
+    return InFull(found.digest, [*facts, *page.assumed(found.product, found.rules)])
 
 
 READERS: Mapping[str, Callable[[Reading], Awaitable[InFull]]] = {

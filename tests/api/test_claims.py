@@ -19,6 +19,10 @@ def test_a_claim_is_opened_once_told_explained_and_given_up(site: Site) -> None:
     assert all(one["source"] for one in ways.values())
     assert {one["available"] is None for one in ways.values()} <= {True, False}
 
+    gives = site.ask("GET", f"/v1/members/{member}/entitlements", Permission.STATEMENTS_READ).json()
+    assert gives["entitlements"]["terms.minimum"] == "100.00"
+    assert {one["rule"] for one in gives["assumptions"]} <= {"annuity@2010-04-01", "before-sixty@2010-04-01"}
+
     body = {"member": member, "kind": "exit", "ground": "no-such-ground"}
     key = secrets.token_hex(8)
     first = site.ask("POST", "/v1/claims", OPEN, key=key, json=body)

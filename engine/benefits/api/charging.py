@@ -21,6 +21,7 @@ from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.errors import UnknownProduct
+from engine.tenancy.rules.assuming import Assumption
 from engine.tenancy.service import Tenant
 
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
@@ -68,7 +69,7 @@ class FeeRunItem(Struct, frozen=True):
     """A fee run; amounts in major units, negative where they are given back.
 
     `net`, `vat` and `arrears` are due by it; once it is approved, that is `taken`, `owed` or `waived`. A run that `corrects`
-    another gives back what that one charged. Approval names the `digest`.
+    another gives back what that one charged. `assumptions` are what the rules assume. Approval names the `digest`.
     """
 
     run: str
@@ -87,6 +88,7 @@ class FeeRunItem(Struct, frozen=True):
     waived: str
     fees: list[FeeSum]
     rules: list[str]
+    assumptions: tuple[Assumption, ...]
     maker: str
     checker: str
 
@@ -139,6 +141,7 @@ def shown(run: service.FeeRun, tenant: Tenant) -> FeeRunItem:
             for one in run.by_fee
         ],
         rules=run.rules,
+        assumptions=tenant.assumptions(run.product, run.rules),
         maker=run.maker,
         checker=run.checker,
     )

@@ -20,6 +20,7 @@ from engine.kernel.tables import TableValueMissing
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.tenancy.errors import UnknownProduct
+from engine.tenancy.rules.assuming import Assumption
 from engine.tenancy.service import Tenant
 
 LAST_PAYROLL = 2**31 - 1
@@ -52,6 +53,7 @@ class PayrollTold(Struct, frozen=True):
 
     `due` is `taken` from members' pots, `pooled` from pools, or `lacking`; `tax` of it is withheld. `paying` is paid by
     `payments`; of what is `owed` to pensioners the rest is carried over. `suspended` pensions wait for a proof of life.
+    `assumptions` are what the rules assume.
     """
 
     payroll: str
@@ -75,6 +77,7 @@ class PayrollTold(Struct, frozen=True):
     suspended: int
     fates: list[PaymentsFate]
     rules: list[str]
+    assumptions: tuple[Assumption, ...]
 
 
 class PayrollController(Controller):
@@ -208,4 +211,5 @@ def told(one: Payroll, tenant: Tenant) -> PayrollTold:
         suspended=totals.suspended,
         fates=[PaymentsFate(fate, count, major(minor, tenant)) for fate, (count, minor) in one.fates.items()],
         rules=list(row.rules),
+        assumptions=tenant.assumptions(row.product, row.rules),
     )

@@ -38,6 +38,11 @@ class MatchClaim:
     maker: str
     checker: str
 
+    @property
+    def rules(self) -> list[str]:
+        """Return the rules of matches that it was counted by."""
+        return self.rule.split(" ")
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimLine:

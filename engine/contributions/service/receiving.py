@@ -298,8 +298,8 @@ class _Batch:
             for index, member, refusal, rules in self._refused
         ]
         numbers = await tenancy.record(self._session, self._tenant, found)
-        for (_, _, refusal, _), number in zip(self._refused, numbers, strict=True):
-            refusal.details = {**refusal.details, "decision": str(number)}
+        for (_, _, refusal, _), number, told in zip(self._refused, numbers, found, strict=True):
+            tenancy.tell_refusal(refusal, self._tenant, number, told)
 
     def _decide_one(
         self,

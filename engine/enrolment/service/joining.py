@@ -413,8 +413,9 @@ async def _keep_refusals(
         )
         for application, refusal in known
     ]
-    for (_, refusal), number in zip(known, await tenancy.record(session, tenant, found), strict=True):
-        refusal.details = {**refusal.details, "decision": str(number)}
+    numbers = await tenancy.record(session, tenant, found)
+    for (_, refusal), number, told in zip(known, numbers, found, strict=True):
+        tenancy.tell_refusal(refusal, tenant, number, told)
 
 
 def _rules_on(pack: Pack, application: Application, on: date) -> tuple[str, ...]:

@@ -178,7 +178,7 @@ async def _keep_refusal(
         outcome=refusal.details,
     )
     (number,) = await tenancy.record(session, tenant, [determination])
-    refusal.details = {**refusal.details, "decision": str(number)}
+    tenancy.tell_refusal(refusal, tenant, number, determination)
     return refusal
 
 

@@ -16,6 +16,7 @@ from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
+from engine.tenancy.rules.assuming import Assumption
 from engine.tenancy.rules.decided import RunDecided
 from engine.tenancy.service import Tenant, figures_for, record_run, trace
 
@@ -26,7 +27,7 @@ class InterestReport:
 
     `waiting`: nothing was done, since the year (or its first posting period) has not ended or its rate is not declared.
     `bases` are what accounts earn by, each with its rates; an account earns by the best of them. `uncovered` is what
-    accounts owe back and have no money for: it stands in the books as a receivable.
+    accounts owe back and have no money for: it stands in the books as a receivable. `assumptions` are what its rule assumes.
     """
 
     product: str
@@ -39,6 +40,7 @@ class InterestReport:
     credited: str = ""
     recovered: str = ""
     uncovered: str = ""
+    assumptions: tuple[Assumption, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report in sentences, for the command line."""
@@ -47,9 +49,8 @@ class InterestReport:
             return [f"{head}waits"]
         kind = "final" if self.is_final else "provisional"
         sums = f"credited {self.credited}, taken back {self.recovered}, owed back {self.uncovered}"
-        return [
-            f"{head}{kind} ({'; '.join(self.bases)}) for {self.credited_on}: {sums}; {self.members} members changed"
-        ]
+        told = f"{head}{kind} ({'; '.join(self.bases)}) for {self.credited_on}: {sums}; {self.members} members changed"
+        return [told, *(f"assumed: {one.assumed}" for one in self.assumptions)]
 
 
 async def credit_interest(
@@ -178,6 +179,7 @@ async def _finish(db: Database, tenant: Tenant, run: Run, actor: str, ref: str) 
         credited=major(came.credited),
         recovered=major(came.recovered),
         uncovered=major(came.uncovered),
+        assumptions=tenant.assumptions(run.product, [ref]),
     )
 
 

@@ -45,6 +45,24 @@ LABELS: Mapping[str, str] = {
     "closing-balance": N_("Balance at the end"),
 }
 assert set(LABELS) == set(get_args(Item))
+_BENEFITS = ("access", "early-exit", "retirement-option", "pension", "exit-tax")
+COUNTED_BY: Mapping[str, tuple[str, ...]] = {
+    "contributions-paid": ("contribution-split",),
+    "contributions-payable": (
+        "undertaking",
+        "contribution-chart",
+        "instalment-formula",
+        "contribution-schedule",
+        "arrears",
+    ),
+    "surcharge": ("late-charge",),
+    "state-match": ("state-match", "match-claim", "vesting"),
+    "returns": ("declared-return",),
+    "fees": ("fee", "fee-cap"),
+    "benefits-paid": _BENEFITS,
+    "benefits-unpaid": _BENEFITS,
+}
+"""The kinds of rules that items are counted by: what these assume is shown with them."""
 FEES = ("fees-payable", "vat-payable", "fees-receivable")
 """The kinds of account that a fee goes to, the tax on it, and a fee that was owed before."""
 PAID_OUT = ("payouts-in-transit", "tax-withheld", "heirs", "minors-trust")

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from engine.kernel.prices import Price, value_of
 from engine.reports.rules.contents import FEES, PAID_OUT
+from engine.tenancy.rules.assuming import Assumption
 
 SHORTEST_RETURN_DAYS = 30
 """A yearly rate is told from this many days after the first payment on: before, a year's rate says nothing."""
@@ -97,7 +98,7 @@ class Statement(Struct, frozen=True, kw_only=True):
 
     `log_size` says what was known: the entries that stood in the audit log of that size; None, all there are now.
     `items` are what the scheme's statement says of the scheme year that began on `year_from`, in smallest units;
-    None is what is not counted yet.
+    None is what is not counted yet. `assumptions` are what the rules behind the items assume.
     `uninvested_minor` is cash that has bought no units yet; of a product without units, the whole balance.
     """
 
@@ -115,6 +116,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     totals: Totals
     year_from: date | None = None
     items: Mapping[str, int | None] = {}
+    assumptions: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,11 +250,15 @@ class Affected:
 
 @dataclass(slots=True)
 class Preview:
-    """What a preview found in all: members looked at and affected, and by figure how many and by how much in sum."""
+    """What a preview found in all: members looked at and affected, and by figure how many and by how much in sum.
+
+    `rules` are the versions that would decide changed figures, by product: what they assume is shown with these.
+    """
 
     members: int = 0
     affected: int = 0
     figures: dict[str, tuple[int, int]] = field(default_factory=dict)
+    rules: dict[str, set[str]] = field(default_factory=dict)
 
     def note(self, changes: Sequence[Affected]) -> None:
         """Count the changes of one member."""
@@ -284,8 +288,10 @@ async def preview(db: Database, tenant: Tenant, new: Pack, *, on: date, totals: 
         new_figures = Figures(new.asset, {**figures.series, **added}, figures.known_on)
         while facts := await queries.member_facts(session, on=on, after=after, most=RANGE):
             for one in facts:
-                changes = _changes(tenant.pack, new, one, figures, new_figures, on, parts[one.product])
+                changes, rules = _changes(tenant.pack, new, one, figures, new_figures, on, parts[one.product])
                 totals.note(changes)
+                if changes:
+                    totals.rules.setdefault(one.product, set()).update(rules)
                 for change in changes:
                     yield change
             after = (facts[-1].member_id, facts[-1].product)
@@ -306,13 +312,16 @@ def _changes(
     new_figures: Figures,
     on: date,
     parts: Sequence[Part],
-) -> list[Affected]:
+) -> tuple[list[Affected], tuple[str, ...]]:
+    """Return what changes for a member, and the new rules that decide it."""
     if not parts:
-        return []
+        return [], ()
     before = entitlements(old, facts, figures, on, parts).figures
-    after = entitlements(new, facts, new_figures, on, parts).figures if facts.product in new.books else {}
-    return [
+    decided = entitlements(new, facts, new_figures, on, parts) if facts.product in new.books else Entitlements({}, ())
+    after = decided.figures
+    changes = [
         Affected(facts.member_id, facts.product, name, before.get(name), after.get(name))
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
+    return changes, decided.rules

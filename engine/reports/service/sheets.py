@@ -7,7 +7,11 @@ from babel.support import Translations
 from msgspec import Struct
 
 from engine.funds.rules import FundsRule
+from engine.kernel.text import N_
 from engine.tenancy.service import Tenant
+
+ASSUMED = N_("The sources do not settle this. Assumed: {assumption}")
+ASSUMED_QUOTED = N_("The sources do not settle this. Assumed, in the words of the rule book: “{assumption}”")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,16 @@ class Letterhead:
             surface=colours.surface,
             logo=pack.logo,
         )
+
+    def quoted(self, plain: str, quoted: str, **words: str) -> str:
+        """Return a sentence with words of the pack: translated where its catalogue has them, else quoted as they stand."""
+        ((name, text),) = words.items()
+        translated = self.words.gettext(text) if text else text
+        return str(self.words.gettext(plain if translated != text else quoted)).format(**{name: translated})
+
+    def assumed(self, assumption: str) -> str:
+        """Return the sentence that says what a figure rests on where the sources do not settle it."""
+        return self.quoted(ASSUMED, ASSUMED_QUOTED, assumption=assumption)
 
 
 class Figure(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """A member's statement at any date, derived from the books in a small fixed number of queries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 import pyxirr
@@ -39,7 +39,9 @@ from engine.reports.rules import (
     totals_of,
     why_no_return,
 )
+from engine.reports.rules.contents import COUNTED_BY
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy.rules.assuming import Assumption, assumptions_on
 from engine.tenancy.service import Tenant
 
 
@@ -139,7 +141,19 @@ async def statement(
         ),
         year_from=year_from if items else None,
         items=items,
+        assumptions=_assumed(tenant, member, items, year_from, as_of),
     )
+
+
+def _assumed(
+    tenant: Tenant, member: MemberRef, items: Iterable[str], year_from: date, as_of: date
+) -> tuple[Assumption, ...]:
+    """Return what the rules behind a statement's items assume; an item that is zero was counted by them, too."""
+    dates = Dates(
+        on=as_of, joined_on=member.joined_on, tranche_on=as_of, scheme_year_from=year_from, benefit_from=as_of
+    )
+    kinds = {kind for item in items for kind in COUNTED_BY.get(item, ())}
+    return assumptions_on(tenant.book(member.product), kinds, dates)
 
 
 async def _items(

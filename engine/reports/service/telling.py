@@ -4,7 +4,7 @@ Texts of a rule book, its sources and assumptions, are shown in the pack's own w
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -33,8 +33,6 @@ PARAMETER = N_("{name}: {value}")
 BY_UNKNOWN = N_("The rule {rule} decided; this pack version does not hold it.")
 SOURCE = N_("Source: {source}")
 SOURCE_QUOTED = N_("Source, in the words of the rule book: “{source}”")
-ASSUMED = N_("The sources do not settle this. Assumed: {assumption}")
-ASSUMED_QUOTED = N_("The sources do not settle this. Assumed, in the words of the rule book: “{assumption}”")
 _BY = {"joining": BY_JOINING, "birth": BY_BIRTH}
 _IN_MAJOR = frozenset({"contribution", "state-match"})
 """Determinations whose inputs are amounts as they were sent; those of all others are in smallest units, as in events."""
@@ -74,10 +72,6 @@ class Teller:
     def decision(self, found: DecisionExplained) -> tuple[str, ...]:
         """Return a decision in sentences: how it came out, then the rules with their sources, then what was given."""
         return (*self._outcome(found), *self._rules(found), *self._given(found))
-
-    def assumptions(self, rules: Iterable[RuleUsed]) -> tuple[str, ...]:
-        """Return what the sources of these rules do not settle, and what was assumed instead, a sentence each."""
-        return tuple(dict.fromkeys(self._assumed(one) for one in rules if one.assumption))
 
     def refusal(self, code: str, details: Mapping[str, object]) -> str:
         """Return the sentence of a refusal, filled from `details`; the code itself where no refusal is called so now."""
@@ -129,9 +123,9 @@ class Teller:
                 yield self.say(BY_UNKNOWN).format(rule=ref)
                 continue
             yield self._rule(rule)
-            yield self._quoted(SOURCE, SOURCE_QUOTED, source=rule.source)
+            yield self.head.quoted(SOURCE, SOURCE_QUOTED, source=rule.source)
             if rule.assumption:
-                yield self._assumed(rule)
+                yield self.head.assumed(rule.assumption)
 
     def _rule(self, rule: RuleUsed) -> str:
         parameters = "; ".join(self._parameter(name, value) for name, value in rule.values.items())
@@ -141,15 +135,6 @@ class Teller:
             day=self._text(rule.effective_from),
             parameters=parameters or "—",
         )
-
-    def _assumed(self, rule: RuleUsed) -> str:
-        return self._quoted(ASSUMED, ASSUMED_QUOTED, assumption=rule.assumption)
-
-    def _quoted(self, plain: str, quoted: str, **words: str) -> str:
-        """Return a sentence with words of the pack: translated where its catalogue has them, else quoted as they stand."""
-        ((name, text),) = words.items()
-        translated = self.say(text) if text else text
-        return self.say(plain if translated != text else quoted).format(**{name: translated})
 
     def _parameter(self, name: str, value: object, above: Term | None = None) -> str:
         known = PARAMETERS.get(name)

@@ -91,7 +91,7 @@ class _Writer:
             if expectation is None
             else expected_of(expectation, self._head, currency=statement.currency, scale=statement.scale),
             payments=self._payments(),
-            notes=self._notes(),
+            notes=(*self._notes(), *(self._head.assumed(one.assumed) for one in statement.assumptions)),
             page=_("Page {page} of {pages}"),
         )
 

@@ -1,7 +1,15 @@
 """Use cases of tenancy: load and check packs, create and serve tenants, set a scheme's clock, explain decisions."""
 
 from engine.tenancy.service.checking import PackCheck, PackReport, ScenarioResult, check_pack, checked_pack
-from engine.tenancy.service.decisions import explain_decision, record, record_run, refusals_kept, trace, zero_results
+from engine.tenancy.service.decisions import (
+    explain_decision,
+    record,
+    record_run,
+    refusals_kept,
+    tell_refusal,
+    trace,
+    zero_results,
+)
 from engine.tenancy.service.figures import (
     FiguresProposed,
     accept_figure,
@@ -61,6 +69,7 @@ __all__ = [
     "reject_figure",
     "reject_pack",
     "stored_pack",
+    "tell_refusal",
     "trace",
     "zero_results",
 ]

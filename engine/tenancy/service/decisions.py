@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.kernel.errors import Refused
+from engine.kernel.errors import EngineError, Refused
 from engine.ledger import service as ledger
 from engine.ledger.rules import EventKind
 from engine.runtime.database import Database
@@ -40,6 +40,16 @@ async def record(session: AsyncSession, tenant: Tenant, decided: Sequence[Determ
     )
 
 
+def tell_refusal(refusal: EngineError, tenant: Tenant, number: int, told: Determination) -> None:
+    """Add to a refusal the number it is on record by, and what its rules assume where their sources do not settle it."""
+    assumed = [one.assumed for one in tenant.assumptions(told.product, told.rules)]
+    refusal.details = {
+        **refusal.details,
+        "decision": str(number),
+        **({"assumptions": assumed} if assumed else {}),
+    }
+
+
 @asynccontextmanager
 async def refusals_kept(
     db: Database, tenant: Tenant, asked: Callable[[AsyncSession], Awaitable[Determination | None]]
@@ -60,7 +70,7 @@ async def refusals_kept(
             if told is not None:
                 told = replace(told, code=refusal.code, outcome=refusal.details)
                 (number,) = await record(session, tenant, [told])
-                refusal.details = {**refusal.details, "decision": str(number)}
+                tell_refusal(refusal, tenant, number, told)
         raise
 
 

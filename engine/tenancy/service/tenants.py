@@ -34,6 +34,7 @@ from engine.tenancy.errors import (
     UnknownProduct,
     UnknownTenant,
 )
+from engine.tenancy.rules.assuming import Assumption, assumptions_behind
 from engine.tenancy.rules.books import AnyRule, InForce, RuleBook
 from engine.tenancy.rules.manifest import Product
 from engine.tenancy.rules.packs import MANIFEST, Pack
@@ -99,6 +100,10 @@ class Tenant:
     def rules(self, kind: type[AnyRule], *, product: str, dates: Dates) -> tuple[InForce[AnyRule], ...]:
         """Return every rule of a kind of many that decides by `dates`, by id; else as `rule`."""
         return self.book(product).all_in_force(kind, dates)
+
+    def assumptions(self, product: str, refs: Iterable[str]) -> tuple[Assumption, ...]:
+        """Return what the rules behind a figure of a product assume, to be shown with it."""
+        return assumptions_behind(self.pack.books.get(product), refs)
 
     def translator(self, language: str | None) -> Translations:
         """Return the words to speak to someone who wants `language`: the scheme's own where it has any."""

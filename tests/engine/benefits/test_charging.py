@@ -18,6 +18,7 @@ from sqlalchemy.exc import ProgrammingError
 from engine.access.errors import SamePerson
 from engine.app import KINDS
 from engine.benefits import service
+from engine.benefits.api.charging import shown
 from engine.benefits.errors import (
     FeeKeyMissing,
     FeeRunChanged,
@@ -228,6 +229,15 @@ async def test_whom_a_fee_takes_nothing_of_is_on_record_with_the_reason(scheme: 
     sentences = Teller.of(scheme.tenant, "en", PRODUCT).decision(told)
     assert "Result – Reason – annual: no fee is taken from so small a balance." in sentences
     assert "Given – Counted on – annual: ₹9.00." in sentences
+
+
+async def test_a_run_says_what_its_rules_assume(scheme: Scheme) -> None:
+    rule = fee("annual", 'amount = "5.00"', 'assumption = "by the operator alone"').replace('"high"', '"low"')
+    scheme = with_rules(scheme, rule, fee("paper", 'amount = "1.00"'))
+    await scheme.members(["first"])
+
+    told = shown(await propose(scheme), scheme.tenant)
+    assert [(one.rule, one.assumed) for one in told.assumptions] == [("annual@2010-04-01", "by the operator alone")]
 
 
 async def test_a_rejected_run_takes_nothing_and_is_charged_anew(scheme: Scheme) -> None:

@@ -38,7 +38,7 @@ from engine.kernel.permissions import Permission
 from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
-from engine.runtime.http import exception_handlers
+from engine.runtime.http import exception_handlers, problem_of
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, Tenants, advance_clock
 from tests.factories.schemes import PACKS, aadhaar, serve
@@ -188,6 +188,10 @@ async def test_the_instalment_is_taken_once_a_period_and_nothing_else(
     why = await explained(db, keys, tenant, receipt.receipt)
     for said in ("Instalment: ₹116.00", "Slab: 1000", "How often: monthly", "Age at joining: 30", "NDTV, 2016181"):
         assert said in why, why
+    assumed = second.details["assumptions"]
+    assert isinstance(assumed, list)
+    assert assumed
+    assert problem_of(second).assumptions == tuple(assumed)
     refused = await explained(db, keys, tenant, str(second.details["decision"]))
     assert "“chart” (Chart of instalments)" in refused
 

@@ -130,6 +130,16 @@ def day(number: int) -> date:
     return YEAR[0] + timedelta(days=number)
 
 
+async def test_a_run_says_what_its_rule_assumes(scheme: Scheme) -> None:
+    settled, assumed = with_rule(scheme), with_rule(scheme, confidence="low", assumption="as in the year before")
+    await scheme.clock("2024-04-02T12:00:00")
+
+    assert (await credit(settled)).assumptions == ()
+    report = await credit(assumed)
+    assert [one.assumed for one in report.assumptions] == ["as in the year before"]
+    assert report.lines()[1:] == ["assumed: as in the year before"]
+
+
 async def why_nothing(scheme: Scheme, member: int) -> list[tuple[int, str, int]]:
     """Run, reason and basis of what a member got nothing by, the oldest first."""
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:

@@ -246,6 +246,16 @@ async def test_the_statement_says_what_the_pack_lists(db: Database, tmp_path: Pa
     assert ("Contributions paid", "₹500.00") in sheet.year.rows
 
 
+async def test_the_statement_says_what_its_items_rest_on(db: Database, tmp_path: Path) -> None:
+    """Who joined in 2023 has no match by the rule of those days: only how it is claimed says what it assumes."""
+    scheme = await _with_rules(db, tmp_path, LAW.format(items='"fees", "contributions-paid", "returns", "state-match"'))
+    number = await scheme.enrol(group="sahyog")
+    told = await _told(scheme, number)
+    assert [one.rule for one in told.assumptions] == ["match-claim@2010-04-01"]
+    sheet = reports.sheet_of(told, reports.Letterhead.of(scheme.tenant, "en"))
+    assert any(told.assumptions[0].assumed in note for note in sheet.notes)
+
+
 async def test_the_statement_says_what_the_law_wants_beside(db: Database, tmp_path: Path) -> None:
     wanted = LAW.replace('"returns", "transfers-in"]', '"contributions-payable", "closing-balance"]')
     scheme = await _with_rules(db, tmp_path, wanted.format(items='"opening-balance", "fees"'))

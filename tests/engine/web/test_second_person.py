@@ -152,6 +152,16 @@ async def test_the_list_has_every_kind_with_its_age_and_owner(desk: Desk) -> Non
     assert figures(today)["Waiting for a second person"] == ("6", "", "/staff/waiting")
 
 
+async def test_what_the_figures_rest_on_is_shown_with_them(desk: Desk) -> None:
+    """EjoHeza's match and the withdrawal rest on assumptions; a payment to be taken back does not."""
+    said = "The sources do not settle this. Assumed, in the words of the rule book:"
+    shown = {
+        kind: (await desk.checker.get(f"/staff/waiting/{kind}/{desk.items[kind]}")).text
+        for kind in ("state-money", "claims", "reversals")
+    }
+    assert [kind for kind, page in shown.items() if said in page] == ["state-money", "claims"]
+
+
 @pytest.mark.parametrize("kind", APPROVED)
 async def test_another_person_approves_exactly_what_was_read_once(desk: Desk, kind: str) -> None:
     before = await desk.state(kind)
