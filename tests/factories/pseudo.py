@@ -52,3 +52,14 @@ def untranslated(shown: str, data: set[str]) -> str:
         left = left.replace(one, "")
     left = re.sub(r"\b(\d{1,2} [A-Z][a-z]{2,3}|[A-Z][a-z]{2,3} \d{1,2},) \d{4}", "", left)
     return left.strip() if re.search(r"[^\W\d_]|[«»{}]", left) else ""
+
+
+def left_in_english(shown: str, data: set[str]) -> list[str]:
+    """Return the words of a text that no catalogue has, wherever they stand in it: also where a translated text holds them.
+
+    The pseudo-language leaves no vowel as it is, so a word with a plain one is not of it; `data` are as in `untranslated`.
+    """
+    for one in sorted(data, key=len, reverse=True):
+        shown = shown.replace(one, "")
+    shown = re.sub(r"\b\d{1,2} [A-Z][a-z]{2,3} \d{4}", "", shown)
+    return re.findall(r"\b[A-Za-z]*[aeiouAEIOU][A-Za-z]*\b", shown)

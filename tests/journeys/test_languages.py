@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 from pypdf import PdfReader
+from sqlalchemy import text as sql
 
 from engine.contributions import service as contributions
+from engine.contributions.rules import Payment, lane_of
 from engine.kernel.errors import EngineError
 from engine.reports import service as reports
+from engine.reports.rules.vocabulary import FACTS, PARAMETERS
 from engine.runtime import locale
 from engine.runtime.database import Database
 from engine.runtime.http import problem_of
 from engine.runtime.locale import translator
+from engine.tenancy import service as tenancy
+from engine.tenancy.rules.decided import Determination, RunDecided
 from engine.tenancy.service import Tenant
 from engine.worker import JOBS
 from tests.architecture.test_catalogues import errors
@@ -26,7 +31,7 @@ from tests.engine.reports import scheme as schemes
 from tests.engine.reports.scheme import Scheme, open_scheme
 from tests.engine.reports.test_printing import letterhead, statement
 from tests.engine.web.site import host_of, make_app, sign_in_token
-from tests.factories.pseudo import CLOSE, OPEN, untranslated, write_pseudo
+from tests.factories.pseudo import CLOSE, OPEN, left_in_english, untranslated, write_pseudo
 from tests.journeys.test_pages import CHROMIUM, OVERFLOW, browsing, serving
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -155,6 +160,50 @@ def test_every_paper_is_translated_and_fits() -> None:
         whole = "".join(page.extract_text() for page in reader.pages)
         assert "{" not in whole
         assert whole.count(OPEN) == whole.count(CLOSE) > 10
+
+
+@pytest.mark.usefixtures("pseudo_language")
+async def test_every_explanation_is_translated(db: Database, tmp_path: Path) -> None:
+    """A payment, a refusal, what the rules give, what a run gave nothing by: only the pack's own words are not translated."""
+    india = await open_scheme(db, tmp_path, "in-nps-lite")
+    await india.advance(date(2023, 6, 1))
+    number = await india.enrol(group="sahyog", language="en")
+    receipt = await india.pay(number, "500.00")
+    tenant, keys = india.tenant, india.keys
+    small = Payment(member=number, amount="1.00", currency="INR", channel="upi", reference="R-1", sent_by="partner:1")
+    (refusal,) = await contributions.receive(db, keys, tenant, [small], lane=lane_of(number))
+    assert isinstance(refusal, EngineError)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        member = await reports.find_member(session, keys, number)
+        _, given = await reports.tell_entitlements(session, tenant, member, on=date(2023, 6, 1))
+        rules = [one.ref for one in tenant.book(member.product).latest() if one.rule.is_carried_out]
+        everything = Determination(
+            kind="projection", product=member.product, decided_on=date(2023, 6, 1), rules=rules,
+            inputs=dict.fromkeys((*FACTS, *PARAMETERS), "7"), outcome={"expected": "7"},
+        )  # fmt: skip
+        (all_rules,) = await tenancy.record(session, tenant, [everything])
+        run = RunDecided(
+            kind="fee", run_no=1, product=member.product, decided_on=date(2023, 6, 1), rules=rules[:1], inputs={}
+        )
+        nothing = await tenancy.record_run(session, tenant, run)
+        await session.execute(
+            sql("insert into zero_results values (:m, :d, 900, :t, 'yearly', 'small-balance')"),
+            {"m": member.member_id, "d": nothing, "t": tenant.tenant_id},
+        )
+        told = [
+            await reports.tell_decision(session, keys, tenant, number_of, actor="staff:1", language="en", member=about)
+            for number_of, about in (
+                (int(receipt.receipt), None),
+                (int(str(refusal.details["decision"])), None),
+                (given, None),
+                (all_rules, None),
+                (nothing, number),
+            )
+        ]
+    sentences = [sentence for one in told for sentence in one.sentences]
+    assert len(sentences) > 250
+    assert all(OPEN in sentence for sentence in sentences)
+    assert sorted({word for one in sentences for word in left_in_english(one, data_of(tenant))}) == []
 
 
 def strings(value: Any) -> Iterator[str]:

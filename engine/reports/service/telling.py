@@ -201,13 +201,13 @@ class Teller:
         return self.say(term.label) if term else self._word(name)
 
     def _word(self, name: str) -> str:
-        """Return a part of a name: what the scheme calls it, an origin, a fact, or the name itself."""
+        """Return a part of a name: what the scheme calls it, an origin, a fact, or the name itself, such as a rule's id."""
         if name in self.names or name in ORIGINS:
             return self._text(name)
         term = self._term(name)
         if term:
             return self.say(term.label)
-        return self.say(VALUES[name]) if name in VALUES else _spelled(name)
+        return self.say(VALUES[name]) if name in VALUES else name.replace("_", " ")
 
 
 class _Filled(dict[str, object]):
