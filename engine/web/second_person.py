@@ -81,11 +81,15 @@ class Verdict(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class InFull:
-    """All that is decided on: facts by label, and the digest that stands for them; `asks_name` where a name does not agree."""
+    """All that is decided on: facts by label, and the digest that stands for them; `asks_name` where a name does not agree.
+
+    `decision` is what can be explained of it, 0 for nothing.
+    """
 
     digest: str
     facts: list[tuple[str, str]]
     asks_name: bool = False
+    decision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,9 @@ async def _claim(page: Reading) -> InFull:
         each = f"{count} × {money(later.amount)}" if later.amount else count
         facts += [(say(N_("Paid later")), each), (say(N_("First paid on")), page.frame.day(later.due_on(1)))]
     decided = await explain_decision(page.session, found.decision) if found.decision else None
-    return InFull(found.digest, [*facts, *page.assumed(found.product, decided.refs if decided else ())])
+    return InFull(
+        found.digest, [*facts, *page.assumed(found.product, decided.refs if decided else ())], decision=found.decision
+    )
 
 
 async def _payout(page: Reading) -> InFull:
@@ -310,6 +316,7 @@ class SecondPersonPages(Controller):
             title=say(KINDS[kind].label),
             facts=facts,
             found=found,
+            explained=found.decision if caller.may(Permission.DECISIONS_READ) else 0,
             action=f"/staff/decisions/{kind}/{one.item}",
             may_decide=may and not is_maker,
             why_not=say(

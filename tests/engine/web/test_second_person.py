@@ -162,6 +162,17 @@ async def test_what_the_figures_rest_on_is_shown_with_them(desk: Desk) -> None:
     assert [kind for kind, page in shown.items() if said in page] == ["state-money", "claims"]
 
 
+async def test_a_claim_leads_to_why_it_came_out_so(desk: Desk) -> None:
+    page = await desk.checker.get(f"/staff/waiting/claims/{desk.items['claims']}")
+    (link,) = [one for one in every(tree(page.text), "a") if words(one) == "Why it came out so"]
+    told = await desk.checker.get(f"{link.attrib['href']}?lang=rw")
+    assert told.status_code == 200
+    said = [words(one) for one in every(tree(told.text), "li")]
+    assert any(one.startswith("Icyavuyemo – Amafaranga: ") and "50" in one for one in said), said
+    assert (await desk.checker.get("/staff/decisions/1")).status_code == 404
+    assert (await desk.checker.get("/staff/decisions/x")).status_code == 404
+
+
 @pytest.mark.parametrize("kind", APPROVED)
 async def test_another_person_approves_exactly_what_was_read_once(desk: Desk, kind: str) -> None:
     before = await desk.state(kind)
