@@ -309,7 +309,8 @@ class HeirController(Controller):
         A child's money is held in trust until they are of age, but for what the rule releases before.
         """
         payee = Payee(accounts=tuple(map(given, data.accounts)), name=data.payee)
-        async with db.unit_of_work(tenant.tenant_id) as session:
+        kept = service.paying_heir(db, tenant, claim_number(claim), heir, data.purpose)
+        async with kept, db.unit_of_work(tenant.tenant_id) as session:
             return await service.pay_heir(
                 session,
                 keys,

@@ -66,7 +66,7 @@ from engine.benefits.service.payroll import (
     reject_payroll,
 )
 from engine.benefits.service.refunding import refund
-from engine.benefits.service.refusals import approving, instructing
+from engine.benefits.service.refusals import approving, instructing, paying_heir
 from engine.benefits.service.scheduling import find_pension, list_pensions, name_payee
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
@@ -127,6 +127,7 @@ __all__ = [
     "open_claim",
     "open_death_claim",
     "pay_heir",
+    "paying_heir",
     "payout_of",
     "payout_operation",
     "post_payroll",

@@ -179,7 +179,7 @@ async def pay_heir(
     heir, given = await _inherits(session, row, heir_no)
     person = await opened(session, keys, row, heir)
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    terms = await _terms(session, tenant, row, today)
+    terms = await terms_of(session, tenant, row, today)
     is_child = given.is_trust and person.born_on is not None and today < majority_of(terms.trust, person.born_on)
     figures = await tenancy.figures_for(session, tenant)
     lacks = payee_lacks(terms, frozenset(heir.documents), given.amount, figures, today, is_minor=is_child)
@@ -243,7 +243,8 @@ async def opened(session: AsyncSession, keys: FileKeyStore, row: ClaimRow, heir:
     return msgspec.json.decode(raw, type=HeirPerson)
 
 
-async def _terms(session: AsyncSession, tenant: Tenant, row: ClaimRow, today: date) -> DeathTerms:
+async def terms_of(session: AsyncSession, tenant: Tenant, row: ClaimRow, today: date) -> DeathTerms:
+    """Return the rules by which heirs of a death's claim are paid on a day."""
     assert row.estate is not None, row
     members = await identity.members_by_id(session, [row.member_id])
     found = await enrolment.in_their_products(session, {"": members[row.member_id]}, product=row.product)

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.benefits.queries import claiming as claims
 from engine.benefits.queries import paying as queries
 from engine.benefits.rules import PayoutRouteRule
 from engine.benefits.rules.paying import AccountGiven
+from engine.benefits.service import inheriting
 from engine.identity import service as identity
 from engine.kernel.clock import business_date
 from engine.kernel.rules import Dates
@@ -77,6 +79,31 @@ async def approving(db: Database, tenant: Tenant, payout_id: UUID) -> AsyncItera
             rules=row.rules,
             member_id=max(row.member_id, 0),
             inputs={"payout": str(payout_id), "amount": str(row.amount), "rail": row.rail},
+        )
+
+    async with refusals_kept(db, tenant, asked):
+        yield
+
+
+@asynccontextmanager
+async def paying_heir(db: Database, tenant: Tenant, claim_id: int, heir_no: int, purpose: str) -> AsyncIterator[None]:
+    """Put on record what refuses a payout to an heir that is made inside, in a transaction of its own; the heir by their number."""
+
+    async def asked(session: AsyncSession) -> Determination | None:
+        row = await claims.find_claim(session, claim_id)
+        if row is None or row.estate is None:
+            return None
+        today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        terms = await inheriting.terms_of(session, tenant, row, today)
+        routes = tenant.rules(PayoutRouteRule, product=row.product, dates=Dates(on=today, joined_on=today))
+        trust = () if terms.trust is None else (terms.trust.ref,)
+        return Determination(
+            kind="payout-request",
+            product=row.product,
+            decided_on=today,
+            rules=[*(one.ref for one in terms.proofs), *trust, *(one.ref for one in routes)],
+            member_id=row.member_id,
+            inputs={"claim": str(claim_id), "heir": heir_no, **({"purpose": purpose} if purpose else {})},
         )
 
     async with refusals_kept(db, tenant, asked):

@@ -60,8 +60,15 @@ async def test_nominees_share_by_what_the_member_gave_them_and_are_paid_one_by_o
     assert await scheme.holds(member) == {"heirs:own": 100_001, "heirs:state-match": 18_000}
 
     with pytest.raises(errors.DocumentsNeeded) as lacking:
-        await ejoheza.pay(claim, 1, "Aline Invented")
-    assert lacking.value.details == {"missing": "identity"}
+        async with service.paying_heir(scheme.db, scheme.tenant, claim.claim_id, 1, ""):
+            await ejoheza.pay(claim, 1, "Aline Invented")
+    assert lacking.value.details["missing"] == "identity"
+    [kept] = await scheme.rows(
+        "select code, member_id, inputs, outcome ->> 'missing' from determinations where decision_id = :d",
+        d=int(str(lacking.value.details["decision"])),
+    )
+    inputs = {"claim": str(claim.claim_id), "heir": 1}
+    assert kept == ("benefits.documents-needed", claim.member_id, inputs, "identity")
     await ejoheza.document(claim, 1, "identity")
     first = await ejoheza.pay(claim, 1, "Aline Invented")
     assert (first.amount, first.payee, first.name_check) == ("39341", "Aline Invented", "agrees")
