@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from msgspec import Meta, Struct
 
 RuleId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 Confidence = Literal["high", "medium", "low"]
 AppliesBy = Literal["event", "joining", "birth", "tranche", "scheme-year", "benefit-start", "death"]
+BY_EVENT: tuple[AppliesBy, ...] = ("event",)
+BY_YEAR: tuple[AppliesBy, ...] = ("event", "scheme-year")
+BY_COHORT: tuple[AppliesBy, ...] = ("event", "joining", "scheme-year")
+"""What rules may apply by that decide for a day, for a scheme year, and for all members at once by stretches of joining days."""
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
@@ -19,10 +23,12 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_fi
     first day of the scheme year, the start of the benefit, or the day of death. `source` names the page of law the
     figures are from; `confidence` how far it settles them. Where that is low, `assumption` says in words what was
     assumed, and is shown wherever the figures are. `is_carried_out` is False of a kind that is kept, proven and explained,
-    and that no use case obeys yet: the check of a pack says so.
+    and that no use case obeys yet: the check of a pack says so. `may_apply_by` are the dates that its use cases know of every
+    case: a version or a repeal by another date is refused.
     """
 
     is_carried_out: ClassVar[bool] = True
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = get_args(AppliesBy)
 
     id: RuleId
     source: str

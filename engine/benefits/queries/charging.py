@@ -83,7 +83,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class FeeCodes:
-    """The accounts that a range is booked over: what is owed by members, by fee what is due to its payee, and tax."""
+    """The accounts that a range is booked over: what is owed by members, what is due by payee, and tax."""
 
     receivable: int
     payable: Mapping[str, int]
@@ -223,6 +223,12 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int, state: s
 
 # -- counting
 
+OF_TERM = """((t ->> 'joined_from') is null or m.joined_on >= (t ->> 'joined_from')::date)
+  and ((t ->> 'joined_until') is null or m.joined_on <= (t ->> 'joined_until')::date)"""
+"""Whether the terms `t` of a fee are those of who joined on the day that the membership `m` says."""
+_COHORT = """(%(all_joined)s or exists (select from memberships m where m.member_id = {member} and m.product = %(product)s
+  and m.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
+
 _MEMBERS = """
 create temporary table fee_members on commit drop as
 select m.member_id, m.joined_on,
@@ -287,7 +293,7 @@ _SLICES = """coalesce((select sum((least(base, s.next) - s.start) * s.numerator)
    from unnest(%(starts)s::bigint[], %(nexts)s::bigint[], %(numerators)s::numeric[]) s(start, next, numerator)
   where s.start <= base), 0)"""
 _COUNTED = """
-insert into fee_lines (member_id, net, vat, arrears, tenant_id, run_no, period_from, fee)
+insert into {lines} (member_id, net, vat, arrears, tenant_id, run_no, period_from, fee)
 select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fee)s
   from (
     select m.member_id, least(greatest(coalesce(c.net, 0) - coalesce(b.net, 0), 0){rooms})::bigint as net, coalesce(o.owed, 0) as arrears
@@ -304,7 +310,8 @@ select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fe
                   where l.fee = %(fee)s and l.period_from = %(since)s and l.member_id between %(first)s and %(last)s group by 1) b using (member_id)
       left join (select member_id, sum(net + vat - taken)::bigint as owed from fee_charges
                   where fee = %(fee)s and %(collects)s and member_id between %(first)s and %(last)s
-                  group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}) x
+                  group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}
+     where m.joined_on between %(joined_from)s::date and %(joined_until)s::date) x
  where net + arrears > 0
 """
 # Whom a fee that asked for them takes nothing of, and why.
@@ -333,7 +340,7 @@ _YEAR = """
                    from (select member_id, net, vat from fee_charges
                           where year_from = %(year)s and fee = any(%(cap{n})s) and member_id between %(first)s and %(last)s
                          union all
-                         select member_id, net, vat from fee_lines
+                         select member_id, net, vat from {lines}
                           where run_no = %(run)s and fee = any(%(cap{n})s) and member_id between %(first)s and %(last)s) u
                   group by 1) y{n} using (member_id)"""
 _ROOM = ", greatest(%(most{n})s - coalesce(y{n}.net, 0), 0)"
@@ -398,7 +405,17 @@ async def count_range(
     return int(row[0])
 
 
-async def _count(connection: AsyncConnection, one: FeeTerms, given: Mapping[str, object]) -> None:
+def _joined(one: FeeTerms) -> dict[str, object]:
+    return {
+        "all_joined": one.joined_from is None and one.joined_until is None,
+        "joined_from": one.joined_from or date.min,
+        "joined_until": one.joined_until or date.max,
+    }
+
+
+async def _count(
+    connection: AsyncConnection, one: FeeTerms, given: Mapping[str, object], *, lines: str = "fee_lines"
+) -> None:
     on = given["on"]
     assert isinstance(on, date)
     until = min(one.until, on + timedelta(days=1))
@@ -410,7 +427,7 @@ async def _count(connection: AsyncConnection, one: FeeTerms, given: Mapping[str,
         "numerators": [step.numerator for step in one.steps], "denominator": one.denominator, "least": one.least, "most": one.most,
         "waived_up_to": one.waived_up_to, "waived_months": one.waived_months, "charge_most": one.charge_most,
         "days": period_days if by_days else 1, "period_days": period_days, "collects": one.taken_from != "billed",
-        "vat_numerator": one.vat_numerator, "vat_denominator": one.vat_denominator,
+        "vat_numerator": one.vat_numerator, "vat_denominator": one.vat_denominator, **_joined(one),
     }  # fmt: skip
     for number, cap in enumerate(one.year_caps):
         own |= {f"cap{number}": list(cap.fees), f"most{number}": cap.most}
@@ -432,8 +449,9 @@ async def _count(connection: AsyncConnection, one: FeeTerms, given: Mapping[str,
     rooms = "".join(
         (_ROOM_WITH_VAT if cap.includes_vat else _ROOM).format(n=number) for number, cap in enumerate(one.year_caps)
     )
-    years = "".join(_YEAR.format(n=number) for number in range(len(one.year_caps)))
+    years = "".join(_YEAR.format(n=number, lines=lines) for number in range(len(one.year_caps)))
     statement = _COUNTED.format(
+        lines=lines,
         charge=charge,
         cases=cases,
         days=days,
@@ -454,13 +472,12 @@ async def finish_counting(session: AsyncSession, run_no: int, digest_of: str) ->
                   from (select coalesce(sum(members), 0)::int as members, coalesce(sum(net), 0)::bigint as net, coalesce(sum(vat), 0)::bigint as vat,
                                coalesce(sum(arrears), 0)::bigint as arrears, coalesce(string_agg(digest, E'\\n' order by range_no), '') as digests
                           from fee_ranges where run_no = :run) s,
-                       (select coalesce(jsonb_agg(jsonb_build_object('fee', fee, 'payee', payee, 'members', members, 'net', net, 'vat', vat,
+                       (select coalesce(jsonb_agg(jsonb_build_object('fee', fee, 'payee', payees, 'members', members, 'net', net, 'vat', vat,
                                  'arrears', arrears) order by fee), '[]') as by_fee
-                          from (select l.fee, coalesce(max(t ->> 'payee'), '') as payee, count(*)::int as members, sum(l.net)::bigint as net,
-                                       sum(l.vat)::bigint as vat, sum(l.arrears)::bigint as arrears
+                          from (select l.fee, count(*)::int as members, sum(l.net)::bigint as net, sum(l.vat)::bigint as vat, sum(l.arrears)::bigint as arrears,
+                                       coalesce((select string_agg(distinct t ->> 'payee', ', ') from fee_runs o, jsonb_array_elements(o.terms) t
+                                                  where o.run_no = :run and t ->> 'fee' = l.fee), '') as payees
                                   from fee_ranges g join fee_lines l on l.member_id between g.first_member and g.last_member and l.run_no = g.run_no
-                                  join fee_runs o on o.tenant_id = g.tenant_id and o.run_no = g.run_no
-                                  left join jsonb_array_elements(o.terms) t on t ->> 'fee' = l.fee
                                  where g.run_no = :run group by 1) l) f
                  where r.run_no = :run"""),
         {"run": run_no, "of": digest_of},
@@ -526,15 +543,16 @@ select b.member_id, b.code, c.pot, c.origin, case c.kind when 'units' then floor
  where b.credits > b.debits and b.member_id between %(first)s and %(last)s
    and b.member_id in (select member_id from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s)
 """
-_CREDIT_LESS = """
+_CREDIT_LESS = f"""
 update fee_held h set free = greatest(h.free - l.net - l.vat - l.arrears, 0) from fee_lines l
- where h.is_credit and l.run_no = %(run)s and l.fee = %(fee)s and l.member_id = h.member_id and h.pot = any(%(pots)s) and h.origin = any(%(origins)s)
+ where h.is_credit and l.run_no = %(run)s and l.fee = %(fee)s and {_COHORT.format(member="l.member_id")}
+   and l.member_id = h.member_id and h.pot = any(%(pots)s) and h.origin = any(%(origins)s)
 """
 _UP_OF = """
 create temporary table units_put_up on commit drop as
 select p.member_id, h.code as units_code, s.code as selling_code, f.fund_id,
        least(ceil(p.minor::numeric * h.divisor / h.multiplier), h.units - p.keeps)::bigint as units
-  from (select member_id, code, sum(minor)::bigint as minor, bool_or(fee = any(%(keeping)s))::int as keeps from fee_parts group by 1, 2) p
+  from (select member_id, code, sum(minor)::bigint as minor, max(keeps) as keeps from fee_parts group by 1, 2) p
   join fee_held h on h.member_id = p.member_id and h.code = p.code
   join unnest(%(unit_codes)s::int[], %(selling_codes)s::int[]) s(units_code, code) on s.units_code = h.code
   join unnest(%(numbered)s::text[], %(numbers)s::int[]) f(fund, fund_id) on f.fund = h.fund
@@ -542,13 +560,13 @@ select p.member_id, h.code as units_code, s.code as selling_code, f.fund_id,
 """
 _PARTS_OF = """
 create temporary table fee_parts (
-  member_id bigint not null, starts bigint not null, minor bigint not null, code int not null, fee text not null
+  member_id bigint not null, starts bigint not null, minor bigint not null, code int not null, keeps int not null, fee text not null
 ) on commit drop
 """
 _SETTLED_OF = """
 create temporary table fee_settled (
   member_id bigint not null, net bigint not null, vat bigint not null, arrears bigint not null, paid_arrears bigint not null,
-  taken bigint not null, waived bigint not null, period_from date not null, fee text not null
+  taken bigint not null, waived bigint not null, payable int not null, period_from date not null, fee text not null
 ) on commit drop
 """
 # What one fee takes of each pot, and within it of each origin: in order, or in proportion with the rest to the largest
@@ -562,7 +580,7 @@ with held as (
 wanted as (
   select w.member_id, greatest(case when h.room >= w.due then w.due when %(takes)s then h.room else 0 end - h.credit, 0) as minor, h.free
     from (select member_id, net + vat + arrears as due from fee_lines
-           where run_no = %(run)s and fee = %(fee)s and member_id between %(first)s and %(last)s) w
+           where run_no = %(run)s and fee = %(fee)s and member_id between %(first)s and %(last)s and {cohort}) w
     join (select member_id, coalesce(sum(free) filter (where not is_credit), 0)::bigint as free, coalesce(sum(free) filter (where is_credit), 0)::bigint as credit,
                  greatest(sum(free) - %(keeps)s, 0)::bigint as room
             from held group by 1) h using (member_id)),
@@ -581,40 +599,40 @@ codes as (                                                            -- of seve
     from origins w join held h using (member_id, pot_no, origin_no)
    where w.minor > 0 and not h.is_credit window whole as (partition by h.member_id, h.pot_no, h.origin_no),
          largest as (partition by h.member_id, h.pot_no, h.origin_no order by mod(w.minor::numeric * h.free, w.free) desc, h.code))
-select member_id, sum(minor) over (partition by member_id order by pot_no, origin_no, code) - minor, minor, code, %(fee)s from codes where minor > 0
+select member_id, sum(minor) over (partition by member_id order by pot_no, origin_no, code) - minor, minor, code, %(keeps)s, %(fee)s from codes where minor > 0
 """
 _IN_ORDER = "greatest(least(h.free, w.minor - (sum(h.free) over before - h.free)), 0)::bigint"
 _PRO_RATA = """(div(w.minor::numeric * h.free, w.free)
   + (row_number() over largest <= w.minor - sum(div(w.minor::numeric * h.free, w.free)) over whole)::int)::bigint"""
-_LESS = """
+_LESS = f"""
 update fee_held h set free = h.free - p.minor from fee_parts p
- where p.fee = %(fee)s and p.member_id = h.member_id and p.code = h.code
+ where p.fee = %(fee)s and {_COHORT.format(member="p.member_id")} and p.member_id = h.member_id and p.code = h.code
 """
-_SETTLED = """
+_SETTLED = f"""
 insert into fee_settled
 select member_id, charged_net, case when is_whole then vat else g - charged_net end, arrears, paid, taken,
-       net + vat - charged_net - case when is_whole then vat else g - charged_net end, period_from, %(fee)s
+       net + vat - charged_net - case when is_whole then vat else g - charged_net end, %(payable)s, period_from, %(fee)s
   from (select *, case when is_whole then net else div(g::numeric * %(vat_denominator)s, %(vat_denominator)s::numeric + %(vat_numerator)s)::bigint end as charged_net
           from (select l.*, t.taken, least(t.taken, l.arrears) as paid, t.taken - least(t.taken, l.arrears) as g,
                        t.taken - least(t.taken, l.arrears) = l.net + l.vat or %(owes)s as is_whole
                   from fee_lines l
                   left join (select member_id, sum(minor)::bigint as minor from fee_parts where fee = %(fee)s group by 1) p using (member_id)
                   cross join lateral (select coalesce(p.minor, 0) as taken) t
-                 where l.run_no = %(run)s and l.fee = %(fee)s and l.member_id between %(first)s and %(last)s) s) x
+                 where l.run_no = %(run)s and l.fee = %(fee)s and l.member_id between %(first)s and %(last)s
+                   and {_COHORT.format(member="l.member_id")}) s) x
 """
 # An account pays what was owed before first, then the fee, then the tax on it: where these stretches of money meet its parts,
 # there is a transfer. What is owed now is booked by the house, one transfer a fee.
 _BOOK = """
-with payable as (select * from unnest(%(fees)s::text[], %(payables)s::int[]) p(fee, code)),
-rows as materialized (
+with rows as materialized (
   select p.member_id, p.code as debit, x.code as credit, least(p.starts + p.minor, x.ends) - greatest(p.starts, x.starts) as amount
-    from fee_parts p join fee_settled s using (member_id, fee) join payable d using (fee)
-    cross join lateral (values (%(receivable)s, 0::bigint, s.paid_arrears), (d.code, s.paid_arrears, s.paid_arrears + s.net),
+    from fee_parts p join fee_settled s using (member_id, fee)
+    cross join lateral (values (%(receivable)s, 0::bigint, s.paid_arrears), (s.payable, s.paid_arrears, s.paid_arrears + s.net),
                                (%(vat)s, s.paid_arrears + s.net, s.taken)) x(code, starts, ends)
    where least(p.starts + p.minor, x.ends) > greatest(p.starts, x.starts)
   union all
   select %(house)s, %(receivable)s, x.code, sum(x.minor)::bigint
-    from fee_settled s join payable d using (fee) cross join lateral (values (d.code, s.net), (%(vat)s, s.vat)) x(code, minor)
+    from fee_settled s cross join lateral (values (s.payable, s.net), (%(vat)s, s.vat)) x(code, minor)
    where s.taken = 0 and x.minor > 0 group by x.code),
 moved as (
   insert into transfers (member_id, event_id, amount, tenant_id, debit, credit, line)
@@ -636,17 +654,19 @@ select member_id, net, vat, arrears, taken, net + vat + arrears - taken, %(t)s, 
 # What a run charged is given back by its own transfers with the sides exchanged; nothing is owed by it any more.
 _TURN = """
 with run as (
-  select l.member_id, l.fee, l.period_from, c.net, c.vat, c.taken, c.owed, c.year_from
+  select l.member_id, l.fee, l.period_from, c.net, c.vat, c.taken, c.owed, c.year_from, p.code as payable
     from fee_lines l join fee_charges c on c.member_id = l.member_id and c.run_no = %(corrects)s and c.fee = l.fee
+    join memberships m on m.member_id = l.member_id and m.product = %(product)s
+    join unnest(%(fees)s::text[], %(payables)s::int[], %(froms)s::date[], %(untils)s::date[]) p(fee, code, joined_from, joined_until)
+      on p.fee = l.fee and m.joined_on between p.joined_from and p.joined_until
    where l.run_no = %(run)s and l.member_id between %(first)s and %(last)s),
-payable as (select * from unnest(%(fees)s::text[], %(payables)s::int[]) p(fee, code)),
 rows as materialized (
   select x.member_id, x.credit as debit, x.debit as credit, x.amount
     from transfers x join fee_ranges g on g.event_id = x.event_id and g.run_no = %(corrects)s
    where x.member_id in (select member_id from run)
   union all
   select %(house)s, x.code, %(receivable)s, sum(x.minor)::bigint
-    from run r join payable d using (fee) cross join lateral (values (d.code, r.net), (%(vat)s, r.vat)) x(code, minor)
+    from run r cross join lateral (values (r.payable, r.net), (%(vat)s, r.vat)) x(code, minor)
    where r.taken = 0 and x.minor > 0 group by x.code),
 moved as (
   insert into transfers (member_id, event_id, amount, tenant_id, debit, credit, line)
@@ -683,7 +703,7 @@ async def put_up_range(
     connection = await driver(session)
     given: dict[str, object] = {
         "run": run.run_no, "product": run.product, "first": members[0], "last": members[1], "party": FEES, "kind": "units",
-        "keeping": [one.fee for one in run.terms if not one.may_empty], "unit_codes": list(codes.units), "selling_codes": list(codes.selling),
+        "unit_codes": list(codes.units), "selling_codes": list(codes.selling),
         "numbered": list(codes.funds), "numbers": list(codes.funds.values()), **prices.given(),
     }  # fmt: skip
     for step in (_HOLD, _HELD_IN_UNITS, _PARTS_OF):
@@ -762,7 +782,8 @@ async def take_range(
         "t": tenant, "house": -tenant, "run": run.run_no, "product": run.product, "year": run.year_from, "range": range_no,
         "first": members[0], "last": members[1], "corrects": run.corrects, "receivable": posting.codes.receivable,
         "party": FEES, "kind": "payable" if any(one.taken_from == "units" for one in run.terms) else "cash",
-        "vat": posting.codes.vat, "fees": list(posting.codes.payable), "payables": list(posting.codes.payable.values()),
+        "vat": posting.codes.vat, "fees": [one.fee for one in run.terms], "payables": [posting.codes.payable[one.payee] for one in run.terms],
+        "froms": [_joined(one)["joined_from"] for one in run.terms], "untils": [_joined(one)["joined_until"] for one in run.terms],
     }  # fmt: skip
     await connection.execute(_HOLD, given)
     if not run.corrects:
@@ -772,7 +793,8 @@ async def take_range(
         await connection.execute("create index on fee_parts (member_id, fee)")
         await connection.execute("analyze fee_held")
         for one in run.terms:
-            await connection.execute(_SETTLED, await _consume(connection, one, given))
+            own = await _consume(connection, one, given)
+            await connection.execute(_SETTLED, {**own, "payable": posting.codes.payable[one.payee]})
         await connection.execute("analyze fee_parts, fee_settled")
         moves = "select exists (select from fee_settled where taken > 0 or net + vat > 0)"
     else:
@@ -817,11 +839,16 @@ async def _consume(connection: AsyncConnection, one: FeeTerms, given: Mapping[st
         # What units were sold for it brought is a fee's whole; the last unit was kept before.
         "keeps": int(not one.may_empty and given["kind"] != "payable"),
         "owes": one.taken_from == "billed" or one.when_short == "owe",
-        "vat_numerator": one.vat_numerator, "vat_denominator": one.vat_denominator,
+        "vat_numerator": one.vat_numerator, "vat_denominator": one.vat_denominator, **_joined(one),
     }  # fmt: skip
     if one.taken_from != "billed":
         shared = {"in-order": _IN_ORDER, "pro-rata": _PRO_RATA}
-        parts = _PARTS.format(shared=shared[one.pots_by], shared_within=shared[one.origins_by], pro_rata=_PRO_RATA)
+        parts = _PARTS.format(
+            shared=shared[one.pots_by],
+            shared_within=shared[one.origins_by],
+            pro_rata=_PRO_RATA,
+            cohort=_COHORT.format(member="fee_lines.member_id"),
+        )
         await connection.execute(parts, own)
         await connection.execute(_LESS, own)
     return own
@@ -844,7 +871,8 @@ class MemberFee:
 async def member_fees(session: AsyncSession, member_id: int) -> list[MemberFee]:
     """Return what every fee took of a member, newest first; what was waived whole is none."""
     rows = await session.execute(
-        text("""select c.fee, coalesce((select t ->> 'payee' from jsonb_array_elements(r.terms) t where t ->> 'fee' = c.fee limit 1), '') as payee,
+        text(f"""select c.fee, coalesce((select t ->> 'payee' from jsonb_array_elements(r.terms) t join memberships m
+                                          on m.member_id = c.member_id and m.product = r.product and {OF_TERM} where t ->> 'fee' = c.fee limit 1), '') as payee,
                        r.charged_on, r.run_no, c.net, c.vat, c.taken, c.owed
                   from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no
                  where c.member_id = :m and (c.net <> 0 or c.vat <> 0 or c.taken <> 0) order by r.run_no desc, c.fee"""),

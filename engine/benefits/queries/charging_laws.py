@@ -1,5 +1,6 @@
 """The laws of fees, each derived from the transfers and lines by SQL of its own."""
 
+from engine.benefits.queries.charging import OF_TERM
 from engine.ledger.rules import Law
 
 FEE_LAWS: tuple[Law, ...] = (
@@ -20,7 +21,7 @@ FEE_LAWS: tuple[Law, ...] = (
     Law(
         "fees-are-booked-to-their-payees",
         "what fee runs booked as due to payees, as tax and as owed by members is what they charged and took",
-        """
+        f"""
         with booked as (
           select c.product, c.kind, case c.kind when 'fees-payable' then c.party else '' end as party,
                  sum(case when x.credit = c.code then x.amount else -x.amount end)::bigint as minor
@@ -31,7 +32,8 @@ FEE_LAWS: tuple[Law, ...] = (
         charged as (
           select r.product, s.kind, s.party, sum(s.minor)::bigint as minor
             from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no
-            join jsonb_array_elements(r.terms) t on t ->> 'fee' = c.fee
+            join memberships m on m.member_id = c.member_id and m.product = r.product
+            join jsonb_array_elements(r.terms) t on t ->> 'fee' = c.fee and {OF_TERM}
             cross join lateral (values ('fees-payable', t ->> 'payee', c.net), ('vat-payable', '', c.vat),
                                        ('fees-receivable', '', c.taken - c.net - c.vat)) s(kind, party, minor)
            group by 1, 2, 3)
@@ -58,14 +60,15 @@ FEE_LAWS: tuple[Law, ...] = (
     Law(
         "fees-keep-their-caps",
         "what fees under a cap charged a member in a scheme year, up to each run that kept it, is no more than the cap",
-        """
+        f"""
         select format('member %s, year from %s, fee run %s', x.member_id, x.year_from, x.run_no), format('at most %s', x.most), x.minor::text
           from (select c.member_id, c.year_from, c.run_no, (k.cap ->> 'most')::bigint as most,
                        (select sum(e.net + case when (k.cap ->> 'includes_vat')::boolean then e.vat else 0 end) from fee_charges e
                          where e.member_id = c.member_id and e.year_from = c.year_from and e.run_no <= c.run_no
                            and k.cap -> 'fees' ? e.fee)::bigint as minor
                   from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no and r.corrects = 0
-                  join jsonb_array_elements(r.terms) t on t ->> 'fee' = c.fee
+                  join memberships m on m.member_id = c.member_id and m.product = r.product
+                  join jsonb_array_elements(r.terms) t on t ->> 'fee' = c.fee and {OF_TERM}
                   cross join lateral jsonb_array_elements(t -> 'year_caps') k(cap)
                  where c.net > 0) x
          where x.minor > x.most

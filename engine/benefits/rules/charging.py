@@ -44,7 +44,8 @@ class FeeTerms(Struct, frozen=True, kw_only=True):
     """A fee as a run charges it, for the days from `since` up to and without `until`. Limits are smallest units.
 
     The charge on a base is that of the last step it reaches, or where `slices` the sum of what each step's slice is charged.
-    `charge_most` is the cap of each charge before tax; tax is `vat_numerator` ÷ `vat_denominator` of the fee.
+    `charge_most` is the cap of each charge before tax; tax is `vat_numerator` ÷ `vat_denominator` of the fee. It is of those
+    alone who joined from `joined_from` to `joined_until`, where these are there; others may be charged by another version.
     """
 
     fee: str
@@ -75,6 +76,8 @@ class FeeTerms(Struct, frozen=True, kw_only=True):
     origins_by: Literal["in-order", "pro-rata"]
     may_empty: bool
     when_short: Literal["take-what-is-there", "waive", "owe"]
+    joined_from: date | None = None
+    joined_until: date | None = None
 
     @property
     def needs_assets(self) -> bool:

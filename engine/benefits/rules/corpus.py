@@ -8,7 +8,7 @@ from engine.benefits.errors import NoSuchRule
 from engine.benefits.rules.parameters import WHOLE_BP
 from engine.funds.rules import Given, in_major
 from engine.kernel.amounts import Amount, Asset
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.kernel.series import SeriesCode
 from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
@@ -105,6 +105,7 @@ class PayersRule(Rule, tag="payers", frozen=True, kw_only=True):
     owed, or it ends.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     then: tuple[Code, ...]
     last: Literal["owed", "ends"]
 

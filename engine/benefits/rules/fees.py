@@ -24,7 +24,7 @@ from engine.funds.rules import Given, in_major
 from engine.kernel.amounts import Amount
 from engine.kernel.months import months_after
 from engine.kernel.rounding import Rounding, rounded
-from engine.kernel.rules import Rule, RuleId
+from engine.kernel.rules import BY_COHORT, AppliesBy, Rule, RuleId
 from engine.kernel.series import Figure, Figures, SeriesCode
 from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
@@ -70,6 +70,7 @@ class FeeRule(Rule, tag="fee", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_COHORT
     charged: Charged
     payee: Code
     amount: Figure | None = None
@@ -103,8 +104,6 @@ class FeeRule(Rule, tag="fee", frozen=True, kw_only=True):
             raise ValueError('banding = "slices" needs percent in each band')
         if (self.order is not None) != (self.taken_from in ("cash", "units")):
             raise ValueError("order is needed where a fee is taken from cash or units, and nowhere else")
-        if self.applies_by not in ("event", "scheme-year"):
-            raise ValueError('a fee applies by "event" or "scheme-year"')
         if self.assets_on == "each-day" and (self.percent_of != "assets" or self.charged not in PERIODS):
             raise ValueError('assets_on = "each-day" needs percent of assets, charged for a period')
         if self.assets_on == "each-day" and self.taken_from == "units":
@@ -125,6 +124,7 @@ class FeeCapRule(Rule, tag="fee-cap", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_COHORT
     fees: Annotated[tuple[RuleId, ...], Meta(min_length=1)]
     per: Literal["charge", "scheme-year"]
     most: Figure | None = None

@@ -10,7 +10,7 @@ from msgspec import Meta
 from engine.benefits.errors import AccountNotChecked, DocumentsNeeded, NameDiffers, NoRail
 from engine.benefits.rules.parameters import Bp
 from engine.funds.rules import Given, in_major
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.kernel.series import Figure, Figures
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.manifest import Code
@@ -30,6 +30,7 @@ class PayoutRouteRule(Rule, tag="payout-route", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     rail: Code
     rank: Annotated[int, Meta(ge=1, le=99, description="a number from 1 to 99, the lowest first")]
     from_amount: Figure | None = None

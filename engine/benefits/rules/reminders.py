@@ -11,7 +11,7 @@ from msgspec import Meta
 from engine.benefits.errors import NoSuchRule
 from engine.benefits.rules.parameters import ClockTime, Count, Days
 from engine.funds.rules import Given
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.manifest import Code
 from engine.tenancy.rules.proving import ScenarioContext
@@ -28,6 +28,7 @@ class ReminderRule(Rule, tag="reminder", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     trigger: Literal[
         "payment-due", "payment-missed", "no-contribution", "target-near", "year-end", "birthday", "status-changed",
         "benefit-age-near", "document-expires",

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from itertools import chain
 
 import msgspec
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
@@ -41,7 +43,9 @@ from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
+from engine.tenancy.rules.books import OnDates
 from engine.tenancy.rules.decided import RunDecided
+from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenant, figures_for, record_run
 
 _ACTOR = "system:fees"
@@ -87,7 +91,7 @@ async def propose_fees(
         run = await queries.open_run(session, product)
         if run is None:
             figures = await figures_for(session, tenant)
-            terms = _terms(tenant, product, on, year, figures, keys or {}, leaving=bool(leaving))
+            terms = _terms(tenant.pack, product, on, year, figures, keys or {}, leaving=bool(leaving))
             if not terms:
                 raise NoFeeDue(product=product, day=on.isoformat())
             due = on if leaving else on + timedelta(days=1)
@@ -226,7 +230,7 @@ async def fees_of(session: AsyncSession, member_id: int) -> list[MemberFee]:
 
 
 def _terms(
-    tenant: Tenant,
+    pack: Pack,
     product: str,
     on: date,
     year: tuple[date, date],
@@ -235,20 +239,43 @@ def _terms(
     *,
     leaving: bool,
 ) -> tuple[FeeTerms, ...]:
-    """Return the fees whose period ends on a day, or that a member who leaves then is charged; those of the lowest rank first."""
-    dates = Dates(on=on, scheme_year_from=year[0])
+    """Return the fees whose period ends on a day, or that a member who leaves then is charged; those of the lowest rank first.
+
+    Where fees or caps go by joining, a fee has terms for each stretch of joining days that is charged alike.
+    """
     # Where money is invested, cash is on its way into a fund.
-    source = "units" if tenant.rule(FundsRule, product=product, dates=Dates(on=on, joined_on=on)) else "cash"
-    caps = tenant.rules(FeeCapRule, product=product, dates=dates)
-    terms = []
-    for found in tenant.rules(FeeRule, product=product, dates=dates):
-        rule = found.rule
-        if rule.charged not in SERVED or rule.when_short == "refuse" or rule.taken_from not in (source, "billed"):
-            continue
-        period = period_of(rule.charged, year, on)
-        if leaving or period[1] == on + timedelta(days=1):
-            terms.append(fee_terms(found, caps, period, on, figures, tables=tenant.pack.tables, keys=keys))
-    return tuple(sorted(terms, key=lambda one: (one.rank, one.fee)))
+    source = "units" if pack.books[product].in_force(FundsRule, Dates(on=on)) else "cash"
+    terms: dict[str, list[FeeTerms]] = {}
+    for stretch in pack.books[product].joining_stretches((FeeRule, FeeCapRule)):
+        asked = OnDates(pack.books[product], Dates(on=on, joined_on=stretch.joined_by(on), scheme_year_from=year[0]))
+        caps = asked.rules(FeeCapRule)
+        for found in asked.rules(FeeRule):
+            rule = found.rule
+            if rule.charged not in SERVED or rule.when_short == "refuse" or rule.taken_from not in (source, "billed"):
+                continue
+            period = period_of(rule.charged, year, on)
+            if not leaving and period[1] != on + timedelta(days=1):
+                continue
+            new = structs.replace(
+                fee_terms(found, caps, period, on, figures, tables=pack.tables, keys=keys),
+                joined_from=stretch.joined_from,
+                joined_until=stretch.joined_until,
+            )
+            own = terms.setdefault(rule.id, [])
+            if own and _goes_on(own[-1], new):
+                own[-1] = structs.replace(own[-1], joined_until=new.joined_until)
+            else:
+                own.append(new)
+    return tuple(sorted(chain.from_iterable(terms.values()), key=lambda one: (one.rank, one.fee)))
+
+
+def _goes_on(one: FeeTerms, later: FeeTerms) -> bool:
+    """Return whether terms are those of the members who joined just before, too."""
+    return (
+        one.joined_until is not None
+        and later.joined_from == one.joined_until + timedelta(days=1)
+        and structs.replace(later, joined_from=one.joined_from, joined_until=one.joined_until) == one
+    )
 
 
 async def _found(session: AsyncSession, run_no: int, *, hold: bool = False) -> FeeRun:
@@ -338,7 +365,7 @@ async def _prices(session: AsyncSession, tenant: Tenant, run: FeeRun, on: date) 
     Raises:
         NoPriceYet: there are units of a fund without a price.
     """
-    if tenant.rule(FundsRule, product=run.product, dates=Dates(on=on, joined_on=on)) is None:
+    if tenant.rule(FundsRule, product=run.product, dates=Dates(on=on)) is None:
         return None
     chart = await ledger.accounts_by_code(session)
     held = sorted({one.fund for one in chart.values() if one.kind == "units" and one.product == run.product})
@@ -370,7 +397,7 @@ async def _take(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: s
 
 async def _posting(session: AsyncSession, tenant: Tenant, run: FeeRun, actor: str) -> FeePosting:
     money = tenant.asset.symbol
-    payable = {one.fee: Account("fees-payable", money, run.product, party=one.payee) for one in run.terms}
+    payable = {one.payee: Account("fees-payable", money, run.product, party=one.payee) for one in run.terms}
     owed, vat = Account("fees-receivable", money, run.product), Account("vat-payable", money, run.product)
     codes = await ledger.account_codes(session, {*payable.values(), owed, vat})
     return FeePosting(
@@ -378,7 +405,7 @@ async def _posting(session: AsyncSession, tenant: Tenant, run: FeeRun, actor: st
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
         decision=await ledger.decision_id(session, {"rules": run.rules}),
-        codes=FeeCodes(codes[owed], {fee: codes[account] for fee, account in payable.items()}, codes[vat]),
+        codes=FeeCodes(codes[owed], {payee: codes[account] for payee, account in payable.items()}, codes[vat]),
         facts=_facts(run),
     )
 

@@ -83,7 +83,8 @@ async def _make_chunk(db: Database, keys: FileKeyStore, tenant: Tenant, run_no: 
                 session, keys, [one.member_id for one in waiting], actor=run.maker, reason="payout"
             )
             rules = {
-                one.ref: one for one in tenant.rules(PayoutRouteRule, product=run.product, dates=_dates(run.counted_on))
+                one.ref: one
+                for one in tenant.rules(PayoutRouteRule, product=run.product, dates=Dates(on=run.counted_on))
             }
             made = [
                 _payout(keys, tenant, run, one, people[one.member_id], rules.get(one.rule), today)
@@ -212,7 +213,3 @@ async def _release_chunk(db: Database, keys: FileKeyStore, tenant: Tenant, payer
 
 def _refs(rule: str) -> tuple[str, ...]:
     return (rule,) if rule else ()
-
-
-def _dates(on: date) -> Dates:
-    return Dates(on=on, joined_on=on, born_on=on, tranche_on=on, scheme_year_from=on, benefit_from=on)

@@ -93,7 +93,7 @@ async def propose_payroll(
 async def _begin(
     session: AsyncSession, tenant: Tenant, product: str, month: date, today: date, actor: str
 ) -> PayrollRow:
-    found = tenant.rule(PayersRule, product=product, dates=_dates(today))
+    found = tenant.rule(PayersRule, product=product, dates=Dates(on=today))
     pools = [
         Account("pension-pool", tenant.asset.symbol, product, party=role) for role in (found.rule.then if found else ())
     ]
@@ -136,7 +136,7 @@ def _factor(tenant: Tenant, terms: ScheduleTerms, one: Wanted, figures: Figures)
 
 def _routes(tenant: Tenant, run: PayrollRow, figures: Figures) -> list[Route]:
     """Return the rails by which the product pays; without rules, whichever account was named first."""
-    found = tenant.rules(PayoutRouteRule, product=run.product, dates=_dates(run.counted_on))
+    found = tenant.rules(PayoutRouteRule, product=run.product, dates=Dates(on=run.counted_on))
     if not found:
         return [Route(rule="", rail="", rank=1, least=1, step=1, account="any")]
 
@@ -285,10 +285,6 @@ def _told(totals: Totals) -> dict[str, object]:
 
 def _facts(run: PayrollRow) -> dict[str, object]:
     return {"payroll": str(run.run_no), "product": run.product, "month": run.month.isoformat()}
-
-
-def _dates(on: date) -> Dates:
-    return Dates(on=on, joined_on=on, born_on=on, tranche_on=on, scheme_year_from=on, benefit_from=on)
 
 
 async def _note(

@@ -180,15 +180,6 @@ async def begin_claim(
     return int(number)
 
 
-async def joining_days(session: AsyncSession, product: str, *, before: date) -> list[date]:
-    """Return the days before `before` on which somebody joined the product, the earliest first."""
-    rows = await session.scalars(
-        text("select distinct joined_on from memberships where product = :p and joined_on < :before order by 1"),
-        {"p": product, "before": before},
-    )
-    return list(rows)
-
-
 async def add_lines(
     session: AsyncSession, claim_no: int, product: str, scale: MatchScale, *, claims_again: bool, decision: int
 ) -> int:

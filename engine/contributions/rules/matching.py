@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from engine.kernel.amounts import Amount
 from engine.kernel.rounding import Rounding, rounded
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_COHORT, BY_YEAR, AppliesBy, Rule
 from engine.kernel.series import Figure, Figures
 
 WHOLE_BP = 10_000
@@ -50,6 +50,7 @@ class MatchRule(Rule, tag="state-match", frozen=True, kw_only=True):
     claws a match back or leaves it. EjoHeza by class, APY 50 % up to 1,000, PM-SYM one to one, NPS-Lite flat 1,000.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_COHORT
     matches: Annotated[tuple[MatchClass, ...], Meta(min_length=1)]
     base: Literal["net-of-reversals", "gross"]
     cap_tested: Literal["before-rounding", "after-rounding"]
@@ -109,6 +110,7 @@ class MatchClaimRule(Rule, tag="match-claim", frozen=True, kw_only=True):
     the member's state money, or from the operator.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_YEAR
     funder: Code
     after_days: Annotated[int, Meta(ge=0, le=730)]
     short_receipt: Literal["pro-rata", "oldest-first"]

@@ -80,7 +80,7 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
     today = business_date(now, tenant.time_zone)
     year = tenant.product(product).scheme_year(on)
     claiming = _claiming(tenant, product, year[0])
-    matches = await _matches(session, tenant, product, year)
+    matches = _matches(tenant, product, year)
     ended = year[1] + timedelta(days=claiming.rule.after_days)
     opens = [year[0] + timedelta(days=1) if one.is_at_once else ended for one in matches]
     due = [one for one, day in zip(matches, opens, strict=True) if today >= day]
@@ -361,27 +361,13 @@ class _Match:
         return replace(scale, joined_from=first, joined_until=last)
 
 
-async def _matches(session: AsyncSession, tenant: Tenant, product: str, year: tuple[date, date]) -> list[_Match]:
+def _matches(tenant: Tenant, product: str, year: tuple[date, date]) -> list[_Match]:
     """Return the matches of a scheme year: one, or one for each stretch of joining days where rules go by these."""
-    by_joining = any(
-        isinstance(version.rule, MatchRule) and version.rule.applies_by == "joining"
-        for version in tenant.book(product).versions()
-    )
-    days = await queries.joining_days(session, product, before=year[1]) if by_joining else [year[0]]
-    found: list[_Match] = []
-    last_ref = ""
-    for day in days:
-        dates = Dates(on=max(year[0], day), joined_on=day, scheme_year_from=year[0])
-        match = tenant.rule(MatchRule, product=product, dates=dates)
-        if match is None or not _is_served(match.rule):
-            last_ref = ""
-        elif not by_joining:
-            found.append(_Match(match))
-        elif match.ref == last_ref:
-            found[-1] = replace(found[-1], joined_until=day)
-        else:
-            found.append(_Match(match, day, day))
-            last_ref = match.ref
+    found = [
+        _Match(match, stretch.joined_from, stretch.joined_until)
+        for stretch, match in tenant.book(product).in_force_by_joining(MatchRule, year)
+        if _is_served(match.rule)
+    ]
     if not found:
         raise NoMatch(product=product, day=year[0].isoformat())
     return found

@@ -12,7 +12,7 @@ from engine.enrolment.rules.parameters import Age, Code
 from engine.enrolment.rules.persons import ExternalStatusRule, RegisterWord, external_status
 from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.months import whole_months
-from engine.kernel.rules import Dates, Rule
+from engine.kernel.rules import AppliesBy, Dates, Rule
 from engine.kernel.series import Figures
 from engine.tenancy.rules.books import InForce, RuleBook
 
@@ -27,6 +27,7 @@ class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", fro
     """
 
     many: ClassVar[bool] = True
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = ("event", "joining")
     test: Literal["age", "fact", "status", "unfinished"]
     until_age: Age | None = None
     attribute: Code | None = None
@@ -34,9 +35,7 @@ class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", fro
     outcome: MoneyOutcome
 
     def __post_init__(self) -> None:
-        """Check that the test has what it tests, and nothing else, and applies by a date that every contribution has."""
-        if self.applies_by not in ("event", "joining"):
-            raise ValueError("contributions are tested by a rule that applies by event or joining")
+        """Check that the test has what it tests, and nothing else."""
         if (self.test == "age") != (self.until_age is not None):
             raise ValueError('test = "age" needs until_age, and that needs it')
         if (self.test in ("fact", "status")) != (self.attribute is not None):

@@ -3,13 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
 from engine.enrolment.errors import GroupProofMissing, GroupProofNotAccepted, LevelNotReached
 from engine.enrolment.rules.parameters import Code, Days, listed
-from engine.kernel.rules import Rule
+from engine.kernel.rules import AppliesBy, Rule
 from engine.kernel.series import Figure, Figures
 from engine.tenancy.rules.books import InForce
 
@@ -37,13 +37,12 @@ class KycTiersRule(Rule, tag="kyc-tiers", frozen=True, kw_only=True):
     payment; what exceeds one is refused or kept in suspense, as `over` says.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = ("event", "joining")
     levels: Annotated[tuple[KycLevel, ...], Meta(min_length=1)]
     over: MoneyOutcome
 
     def __post_init__(self) -> None:
-        """Check that every level is there once and can be reached, and that every contribution has a date it applies by."""
-        if self.applies_by not in ("event", "joining"):
-            raise ValueError("levels apply by event or joining")
+        """Check that every level is there once and can be reached."""
         names = [one.level for one in self.levels]
         if len(set(names)) < len(names):
             raise ValueError("levels holds a level twice")

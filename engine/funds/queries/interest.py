@@ -144,7 +144,9 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int) -> tuple
 
 # What moved on each account, by the first day whose balance holds it; what moved before the year, on its first day. Interest
 # is in the balance from its day on; that of this year and of later ones is none of the year's.
-_MOVES = """
+_COHORT = """(%(all_joined)s or exists (select from memberships m where m.member_id = {member} and m.product = %(product)s
+  and m.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
+_MOVES = f"""
 create temporary table interest_moves on commit drop as
 select x.member_id, s.code, greatest(%(since)s::date, e.business_date + case
          when r.run_no is not null then 0 when s.sign < 0 then %(out)s else %(in)s end) as effective,
@@ -157,7 +159,7 @@ select x.member_id, s.code, greatest(%(since)s::date, e.business_date + case
                join interest_runs u on u.tenant_id = g.tenant_id and u.run_no = g.run_no where g.event_id <> 0) r
     on r.event_id = x.event_id
  where x.member_id between %(first)s and %(last)s and e.business_date < %(until)s
-   and (r.run_no is null or (%(compound)s and r.year_from < %(since)s))
+   and (r.run_no is null or (%(compound)s and r.year_from < %(since)s)) and {_COHORT.format(member="x.member_id")}
  group by 1, 2, 3
 """
 _EARNED = """
@@ -191,7 +193,7 @@ select member_id, code, %(candidate)s, %(period)s,
  group by member_id, code
 """
 # What is owed is the best of what the year may earn by, less what it was credited before.
-_OWED = """
+_OWED = f"""
 create temporary table interest_owed on commit drop as
 select o.member_id, o.code, o.owed, least(greatest(-o.owed, 0), b.credits - b.debits) as taken
   from (select k.member_id, k.code,
@@ -203,7 +205,8 @@ select o.member_id, o.code, o.owed, least(greatest(-o.owed, 0), b.credits - b.de
                          group by 1, 2) w
                   full join (select i.member_id, i.code, sum(i.minor - i.uncovered)::bigint as minor from interest_credits i
                                join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
-                              where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s group by 1, 2) p
+                              where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s
+                                 and {_COHORT.format(member="i.member_id")} group by 1, 2) p
                     on p.member_id = w.member_id and p.code = w.code) k) o
   join balances b on b.member_id = o.member_id and b.code = o.code
  where o.owed <> 0
@@ -275,6 +278,8 @@ async def count_interest(
         "house": -session.info["tenant_id"], "compound": terms.interest == "compound",
         "out": int(terms.last_day_counts), "in": int(not terms.first_day_counts), "rounding": terms.rounding,
         "keeps": run.terms.keeps_overpaid, "trues_up_leavers": run.terms.trues_up_leavers,
+        "all_joined": run.terms.joined_from is None and run.terms.joined_until is None,
+        "joined_from": run.terms.joined_from or date.min, "joined_until": run.terms.joined_until or date.max,
     }  # fmt: skip
     await connection.execute(_MOVES, given)
     await connection.execute("analyze interest_moves")

@@ -34,7 +34,8 @@ class Rates(Struct, frozen=True, kw_only=True):
 class YearTerms(Struct, frozen=True, kw_only=True):
     """What a scheme year earns by: every account the best of `rates`, for the posting periods ended, up to and without `ends[-1]`.
 
-    Nothing where there are no rates. `starts` and `ends` are the periods' first days, and the first days after them.
+    Nothing where there are no rates. `starts` and `ends` are the periods' first days, and the first days after them. It is
+    the year of those alone who joined from `joined_from` to `joined_until`, where these are there; `rule` says so.
     """
 
     rates: tuple[Rates, ...]
@@ -43,6 +44,9 @@ class YearTerms(Struct, frozen=True, kw_only=True):
     interest: InterestTerms
     keeps_overpaid: bool
     trues_up_leavers: bool
+    rule: str = ""
+    joined_from: date | None = None
+    joined_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from engine.funds.errors import NoFundChoice, PriceNotUsable, UnknownFund
 from engine.kernel.amounts import Amount
 from engine.kernel.prices import MAX_PRICE_SCALE, Price, units_for
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.tenancy.rules.proving import MissingInput, ScenarioContext
 
 WHOLE_BP = 10_000
@@ -41,6 +41,7 @@ class Fund(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class FundsRule(Rule, tag="funds", frozen=True, kw_only=True):
     """The funds a product deals in. A product without this rule deals in none."""
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     funds: Annotated[tuple[Fund, ...], Meta(min_length=1)]
 
     def __post_init__(self) -> None:
@@ -76,12 +77,14 @@ class FundChoiceRule(Rule, tag="fund-choice", frozen=True, kw_only=True):
 class PriceToleranceRule(Rule, tag="price-tolerance", frozen=True, kw_only=True):
     """How far a price may move from the last accepted one before a second person must look, in basis points of that one."""
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     move_bp: Annotated[int, Meta(ge=1, le=WHOLE_BP)]
 
 
 class DealingRule(Rule, tag="dealing", frozen=True, kw_only=True):
     """When a day's dealing closes, in the scheme's own time, and the role that owns what rounding leaves over."""
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     cut_off: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="a time of day as HH:MM")] = "23:59"
     residue_to: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 

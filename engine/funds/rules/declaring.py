@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from engine.funds.errors import ReturnNotDeclared
 from engine.funds.rules.examples import Given, in_major
@@ -18,7 +18,7 @@ from engine.funds.rules.interest import (
     interest_total,
     rates_of,
 )
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_COHORT, AppliesBy, Rule
 from engine.kernel.series import Factor, Figures, SeriesCode, SeriesPoint
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.proving import ScenarioContext
@@ -39,6 +39,7 @@ class DeclaredReturnRule(Rule, tag="declared-return", frozen=True, kw_only=True)
     day of the interest's terms, the first day after the year (or after the exit), or the day of the declaration.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_COHORT
     series: SeriesCode
     interest: InterestTerms
     floors: tuple[SeriesCode, ...] = ()

@@ -14,7 +14,7 @@ from engine.funds.rules.dealing import DealingRule, FundsRule, dealing_day, in_u
 from engine.funds.rules.examples import Given
 from engine.kernel.prices import Price
 from engine.kernel.rounding import Rounding, rounded
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.manifest import Code
 from engine.tenancy.rules.proving import ScenarioContext
@@ -31,6 +31,7 @@ class InvestingRule(Rule, tag="investing", frozen=True, kw_only=True):
     taken back after pricing is redeemed at the next price; the gain or loss goes to the role `reversal_difference_to`.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     invested_from: Literal["received", "matched", "reconciled"]
     reversal_difference_to: Code
 

@@ -1,8 +1,10 @@
 """Declared interest: what a scheme year's money earned is credited to every member at once, by ranges that can be resumed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+
+from msgspec import structs
 
 from engine.funds.errors import LaterYearCredited, NoDeclaredReturn
 from engine.funds.queries import interest as queries
@@ -12,11 +14,11 @@ from engine.funds.rules.crediting import weights, year_terms
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
-from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
 from engine.tenancy.rules.assuming import Assumption
+from engine.tenancy.rules.books import InForce, Stretch
 from engine.tenancy.rules.decided import RunDecided
 from engine.tenancy.service import Tenant, figures_for, record_run, trace
 
@@ -65,7 +67,8 @@ async def credit_interest(
     """Credit what the scheme year that `on` lies in earned, less what it was credited before; a run that stopped goes on.
 
     Interest enters the account whose money earned it: Dr interest-reserve / Cr cash, for the day that the rule names.
-    What had been too much is taken back as far as there is money, and owed for the rest. Figures are those accepted by
+    What had been too much is taken back as far as there is money, and owed for the rest. Where the rule goes by joining, each
+    cohort has a run of its own. Figures are those accepted by
     two people. Run again it changes nothing, unless a rate was declared or payments were booked back into the year.
 
     Raises:
@@ -74,41 +77,77 @@ async def credit_interest(
         ReturnNotDeclared, SeriesValueMissing: a rate is not known, and the rule gives none in its place.
     """
     year = tenant.pack.product(product).scheme_year(on)
-    found = tenant.rule(DeclaredReturnRule, product=product, dates=Dates(on=year[0]))
-    if found is None:
+    cohorts = tenant.book(product).in_force_by_joining(DeclaredReturnRule, year)
+    if not cohorts:
         raise NoDeclaredReturn(product=product, day=year[0].isoformat())
+    done = []
+    for stretch, found in cohorts:
+        while (run := await _open_or_begun(db, tenant, product, year, found, stretch)) is not None:
+            came = await _go_on(db, tenant, run, actor, progress)
+            if _is_of(run, year, stretch):
+                done.append((run, came))
+                break
+    return _report(tenant, product, year[0], done)
+
+
+async def _open_or_begun(
+    db: Database,
+    tenant: Tenant,
+    product: str,
+    year: tuple[date, date],
+    found: InForce[DeclaredReturnRule],
+    stretch: Stretch,
+) -> Run | None:
+    """Return the product's run that has not ended, whosever it is, or one begun for a cohort; None while its year waits."""
     async with db.unit_of_work(tenant.tenant_id) as session:
         await queries.hold_product(session, product)
         run = await queries.open_run(session, product)
-        if run is None:
-            later = await queries.later_run(session, product, year[0])
-            if later is not None:
-                raise LaterYearCredited(year=later.isoformat())
-            today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-            terms = year_terms(found.rule, year, await figures_for(session, tenant), today=today)
-            if terms is None:
-                return InterestReport(product, year[0], waiting=True)
-            run = await queries.begin_run(session, product, year, terms[0], terms[1], is_final=terms[2])
-            await record_run(
-                session,
-                tenant,
-                RunDecided(
-                    kind="interest",
-                    run_no=run.run_no,
-                    product=product,
-                    decided_on=run.credited_on,
-                    rules=[found.ref],
-                    inputs=_facts(run),
-                ),
-            )
+        if run is not None:
+            return run
+        later = await queries.later_run(session, product, year[0])
+        if later is not None:
+            raise LaterYearCredited(year=later.isoformat())
+        today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        terms = year_terms(found.rule, year, await figures_for(session, tenant), today=today)
+        if terms is None:
+            return None
+        own = structs.replace(
+            terms[0], rule=found.ref, joined_from=stretch.joined_from, joined_until=stretch.joined_until
+        )
+        run = await queries.begin_run(session, product, year, own, terms[1], is_final=terms[2])
+        await record_run(
+            session,
+            tenant,
+            RunDecided(
+                kind="interest",
+                run_no=run.run_no,
+                product=product,
+                decided_on=run.credited_on,
+                rules=[found.ref],
+                inputs=_facts(run),
+            ),
+        )
+        return run
+
+
+def _is_of(run: Run, year: tuple[date, date], stretch: Stretch) -> bool:
+    return (run.year_from, run.terms.joined_from, run.terms.joined_until) == (
+        year[0],
+        stretch.joined_from,
+        stretch.joined_until,
+    )
+
+
+async def _go_on(db: Database, tenant: Tenant, run: Run, actor: str, progress: Callable[[int], None]) -> Came:
+    async with db.unit_of_work(tenant.tenant_id) as session:
         ranges = await queries.open_ranges(session, run.run_no)
     for number in ranges:
-        came = await _credit_range(db, tenant, run, number, actor, found.ref)
+        came = await _credit_range(db, tenant, run, number, actor)
         progress(came.members)
-    return await _finish(db, tenant, run, actor, found.ref)
+    return await _finish(db, tenant, run, actor)
 
 
-async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, actor: str, ref: str) -> Came:
+async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, actor: str) -> Came:
     weighed = [
         [
             weights(run.terms.interest, rates.rate_steps(), start, end)
@@ -130,7 +169,9 @@ async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, act
                 day=run.credited_on,
                 actor=await ledger.actor_id(session, actor),
                 pack=tenant.pack_id,
-                decision=await ledger.decision_id(session, trace(run.product, [ref])),
+                decision=await ledger.decision_id(
+                    session, trace(run.product, [run.terms.rule] if run.terms.rule else [])
+                ),
                 reserve=codes[reserve],
                 owed=codes[owed],
                 facts=_facts(run),
@@ -140,7 +181,7 @@ async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, act
     return await retry_transaction(once)
 
 
-async def _finish(db: Database, tenant: Tenant, run: Run, actor: str, ref: str) -> InterestReport:
+async def _finish(db: Database, tenant: Tenant, run: Run, actor: str) -> Came:
     async with db.unit_of_work(tenant.tenant_id) as session:
         await queries.hold_product(session, run.product)
         came = await queries.came_to(session, run.run_no)
@@ -155,7 +196,7 @@ async def _finish(db: Database, tenant: Tenant, run: Run, actor: str, ref: str) 
                         business_date=run.credited_on,
                         actor=await ledger.actor_id(session, actor),
                         pack=tenant.pack_id,
-                        decision=await ledger.decision_id(session, trace(run.product, [ref])),
+                        decision=await ledger.decision_id(session, trace(run.product, [run.terms.rule] if run.terms.rule else [])),
                         body={
                             **_facts(run), "members": came.members, "credited": str(came.credited),
                             "recovered": str(came.recovered), "uncovered": str(came.uncovered),
@@ -165,21 +206,29 @@ async def _finish(db: Database, tenant: Tenant, run: Run, actor: str, ref: str) 
             )  # fmt: skip
             await queries.finish_run(session, run.run_no, posted.event_id)
 
+    return came
+
+
+def _report(tenant: Tenant, product: str, year_from: date, done: Sequence[tuple[Run, Came]]) -> InterestReport:
+    """Return what the runs over a year's cohorts came to together."""
+    if not done:
+        return InterestReport(product, year_from, waiting=True)
+
     def major(minor: int) -> str:
         return f"{Amount(minor, tenant.asset).decimal():f}"
 
     return InterestReport(
-        product=run.product,
-        year_from=run.year_from,
+        product=product,
+        year_from=year_from,
         waiting=False,
-        credited_on=run.credited_on,
-        is_final=run.is_final,
-        bases=tuple(_basis(run)),
-        members=came.members,
-        credited=major(came.credited),
-        recovered=major(came.recovered),
-        uncovered=major(came.uncovered),
-        assumptions=tenant.assumptions(run.product, [ref]),
+        credited_on=max(run.credited_on for run, _ in done),
+        is_final=all(run.is_final for run, _ in done),
+        bases=tuple(dict.fromkeys(basis for run, _ in done for basis in _basis(run))),
+        members=sum(came.members for _, came in done),
+        credited=major(sum(came.credited for _, came in done)),
+        recovered=major(sum(came.recovered for _, came in done)),
+        uncovered=major(sum(came.uncovered for _, came in done)),
+        assumptions=tenant.assumptions(product, [run.terms.rule for run, _ in done if run.terms.rule]),
     )
 
 

@@ -10,8 +10,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
-from itertools import combinations
+from datetime import date, timedelta
+from itertools import combinations, pairwise
 from itertools import product as cartesian
 from pathlib import PurePosixPath
 from typing import Annotated, Generic, TypeVar
@@ -81,6 +81,26 @@ class InForce(Generic[AnyRule]):
     def ref(self) -> str:
         """Return the version's name in decision traces: "contribution-amount@2010-04-01"."""
         return f"{self.rule.id}@{self.page or self.effective_from.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The days on which some members joined, both included; None is no bound."""
+
+    joined_from: date | None = None
+    joined_until: date | None = None
+
+    def joined_by(self, day: date) -> date:
+        """Return a day of the stretch that stands for all of it: its first, or its last up to `day`."""
+        return self.joined_from or min(self.joined_until or day, day)
+
+    def holds(self, day: date) -> bool:
+        """Return whether a day is in the stretch."""
+        return (self.joined_from or day) <= day <= (self.joined_until or day)
+
+    def meets(self, later: "Stretch") -> bool:
+        """Return whether another stretch begins on the day after this one."""
+        return self.joined_until is not None and later.joined_from == self.joined_until + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +184,39 @@ class RuleBook:
         """Return the turns by rule, the newest first, wherever they stand in the book."""
         found = self._by_kind.get(kind, {})
         return {rule_id: [replace(turn, order=0, row=0) for turn in turns] for rule_id, turns in found.items()}
+
+    def joining_stretches(self, kinds: Iterable[type[Rule]]) -> tuple["Stretch", ...]:
+        """Return the stretches of joining days whose members the rules of `kinds` decide alike, on whatever day.
+
+        One, of all days, where none of the rules goes by joining.
+        """
+        turns = [turn for kind in kinds for turns in self._by_kind.get(kind, {}).values() for turn in turns]
+        if all(turn.applies_by != "joining" for turn in turns):
+            return (Stretch(),)
+        days = sorted({turn.effective_from for turn in turns})
+        return tuple(
+            Stretch(since, None if until is None else until - timedelta(days=1))
+            for since, until in pairwise((None, *days, None))
+        )
+
+    def in_force_by_joining(
+        self, kind: type[AnyRule], year: tuple[date, date]
+    ) -> tuple[tuple["Stretch", InForce[AnyRule]], ...]:
+        """Return the rules of a kind of one that decide a scheme year, each with the joining days of those it decides for.
+
+        What was in force on the first day of the year decides it, or on the day of joining where that was later.
+        """
+        found: list[tuple[Stretch, InForce[AnyRule]]] = []
+        for stretch in self.joining_stretches((kind,)):
+            joined = stretch.joined_by(year[0])
+            if joined >= year[1]:
+                continue
+            rule = self.in_force(kind, Dates(on=max(year[0], joined), joined_on=joined, scheme_year_from=year[0]))
+            if rule is not None and found and found[-1][1].ref == rule.ref and found[-1][0].meets(stretch):
+                found[-1] = (Stretch(found[-1][0].joined_from, stretch.joined_until), rule)
+            elif rule is not None:
+                found.append((stretch, rule))
+        return tuple(found)
 
     def overlapping(self) -> tuple[tuple[str, int, str, date], ...]:
         """Return which versions could decide a case that another rule of their kind decides too.
@@ -327,6 +380,7 @@ class _Page:
             if earlier is not None and earlier.kind is not type(rule):
                 self._add(under(key, "kind"), f"the rule {rule.id} is of another kind; repeal it and choose a new id")
                 continue
+            self._may_apply(type(rule), rule.applies_by, under(key, "applies_by"))
             state[rule.id] = replace(self._made(rule.id, type(rule), rule.applies_by, rule), row=row)
             turns.append(state[rule.id])
         for row, repeal in self.repeals:
@@ -338,8 +392,16 @@ class _Page:
                 reason = "the first rule book has nothing to repeal" if is_first else ""
                 self._add(under(key, "id"), reason or unknown(repeal.id, state, what="a rule in force"))
                 continue
-            turns.append(self._made(repeal.id, ended.kind, repeal.applies_by or ended.applies_by, None))
+            by = repeal.applies_by or ended.applies_by
+            self._may_apply(ended.kind, by, under(key, "applies_by"))
+            turns.append(self._made(repeal.id, ended.kind, by, None))
         self._one_of_a_kind(state)
+
+    def _may_apply(self, kind: type[Rule], by: AppliesBy, key: str) -> None:
+        if by not in kind.may_apply_by:
+            allowed = ", ".join(kind.may_apply_by)
+            tag = kind.__struct_config__.tag
+            self._add(key, f"{tag} decides for members of whom no {by} date is asked; allowed: {allowed}")
 
     def _made(self, rule_id: str, kind: type[Rule], applies_by: AppliesBy, rule: Rule | None) -> _Turn:
         return _Turn(self.day, self.order, self.name, rule_id, kind, applies_by, rule)

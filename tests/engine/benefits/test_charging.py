@@ -709,3 +709,62 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
 
 def test_every_law_has_its_damage() -> None:
     assert DAMAGE.keys() == {law.name for law in FEE_LAWS}
+
+
+def by_joining(scheme: Scheme, first: str, later: str, since: str = "2023-06-01") -> Scheme:
+    files = {f"{PRODUCT}/rules/2010-04-01.toml": first.encode(), f"{PRODUCT}/rules/{since}.toml": later.encode()}
+    book, problems = decode_book(PRODUCT, files, KINDS)
+    assert not problems, problems
+    pack = dataclasses.replace(scheme.tenant.pack, books={PRODUCT: book}, tables={})
+    return dataclasses.replace(scheme, tenant=dataclasses.replace(scheme.tenant, pack=pack))
+
+
+async def test_who_joined_before_keeps_the_fee_its_payee_and_its_cap(scheme: Scheme) -> None:
+    old = fee("annual", 'amount = "100.00"', 'vat = "10"') + fee("other", 'amount = "5.00"', rank="2")
+    new = fee("annual", 'amount = "30.00"', 'applies_by = "joining"', payee='"keeper"', taken_from='"billed"') + (
+        cap("least", ["other"], "2.00").replace('kind = "fee-cap"', 'kind = "fee-cap"\napplies_by = "joining"')
+    )
+    scheme = by_joining(scheme, old, new)
+    (before,) = await scheme.members(["first"], date(2023, 5, 31))
+    (after,) = await scheme.members(["first"], date(2023, 6, 1))
+    for member in (before, after):
+        await pay_in(scheme, member, 50_000, date(2023, 6, 2))
+    run = await propose(scheme)
+    assert [(one.fee, one.payee, one.members, one.net, one.vat) for one in run.by_fee] == [
+        ("annual", "keeper, operator", 2, 13_000, 1_000),
+        ("other", "operator", 2, 700, 0),
+    ]
+    done = await approve(scheme, run)
+    assert [sum((await holds(scheme, one)).values()) for one in (before, after)] == [38_500, 49_800]
+    assert (done.taken, done.owed) == (11_700, 3_000)
+    assert (await control(scheme, "fees-payable", "operator"), await control(scheme, "fees-payable", "keeper")) == (
+        10_700,
+        3_000,
+    )
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        told = {one: await service.fees_of(session, one) for one in (before, after)}
+    assert {one: {(fee.fee, fee.payee, fee.net) for fee in fees} for one, fees in told.items()} == {
+        before: {("annual", "operator", 10_000), ("other", "operator", 500)},
+        after: {("annual", "keeper", 3_000), ("other", "operator", 200)},
+    }
+    assert (await charge(scheme)).state == "empty"
+    assert not await broken(scheme)
+
+    refund = await service.propose_refund(scheme.db, scheme.tenant, run.run_no, reason="wrong", actor="staff:1")
+    await approve(scheme, refund)
+    assert (await control(scheme, "fees-payable", "operator"), await control(scheme, "fees-payable", "keeper")) == (
+        0,
+        0,
+    )
+    assert not await broken(scheme)
+
+
+async def test_a_fee_that_ends_by_joining_is_charged_to_who_had_it(scheme: Scheme) -> None:
+    end = '[[repeal]]\nid = "annual"\napplies_by = "joining"\nsource = "test"\n'
+    scheme = by_joining(scheme, fee("annual", 'amount = "100.00"'), end)
+    (before,) = await scheme.members(["first"], date(2023, 5, 31))
+    await scheme.members(["first"], date(2023, 6, 1))
+    run = await propose(scheme)
+    assert (run.members, run.net) == (1, 10_000)
+    assert [(one.joined_from, one.joined_until) for one in run.terms] == [(None, date(2023, 5, 31))]
+    assert await scheme.rows("select member_id from fee_lines where run_no = :n", n=run.run_no) == [(before,)]

@@ -21,7 +21,7 @@ from engine.kernel.ids import new_member_id
 from engine.kernel.series import Figures, Series, SeriesPoint
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Transfer
-from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.books import InForce, decode_book
 from engine.tenancy.service import zero_results
 from tests.engine.funds.conftest import PRODUCT, UNMATCHED, Scheme, book_of
 
@@ -362,3 +362,42 @@ async def test_credits_are_never_changed(scheme: Scheme) -> None:
 
     with pytest.raises(ProgrammingError):
         await scheme.rows("update interest_credits set minor = 1 returning 1")
+
+
+async def test_a_year_is_credited_by_the_rule_of_the_day_of_joining(scheme: Scheme) -> None:
+    later = BOOK.replace('id = "declared"', 'id = "declared"\napplies_by = "joining"').replace(
+        'series = "declared-rate"', 'series = "later-rate"'
+    )
+    book, problems = decode_book(
+        PRODUCT,
+        {f"{PRODUCT}/rules/2010-04-01.toml": BOOK.encode(), f"{PRODUCT}/rules/2023-05-01.toml": later.encode()},
+        (DeclaredReturnRule,),
+    )
+    assert not problems
+    rates = (
+        series(("2023-04-01", "2024-03-20", "12")),
+        series(("2023-04-01", "2024-03-20", "6"), code="later-rate"),
+    )
+    first = with_rule(scheme, *rates)
+    scheme = dataclasses.replace(
+        first,
+        tenant=dataclasses.replace(first.tenant, pack=dataclasses.replace(first.tenant.pack, books={PRODUCT: book})),
+    )
+    (old,) = await scheme.members(["first"], date(2023, 4, 30))
+    (new,) = await scheme.members(["first"], date(2023, 5, 1))
+    for member in (old, new):
+        await move(scheme, member, [Movement(day(30), 100_000)])
+    await scheme.clock("2024-04-02T12:00:00")
+    report = await credit(scheme)
+    whole = 100_000 * 335 * 12 // 36_500
+    half = 100_000 * 335 * 6 // 36_500
+    assert (await credited(scheme, old), await credited(scheme, new)) == (whole, half)
+    assert (report.members, report.bases) == (2, ("declared 12 %", "declared 6 %"))
+    assert report.credited == f"{(whole + half) / 100:.2f}"
+    assert (await credit(scheme)).members == 0
+    refs = await scheme.rows(
+        "select d.trace ->> 'rules' from events e join decisions d on d.decision_id = e.decision and d.tenant_id = e.tenant_id where e.kind = :k order by e.event_id",
+        k=int(EventKind.INTEREST_CREDITED),
+    )
+    assert ["2010-04-01" in one for (one,) in refs] == [True, False]
+    assert not await scheme.broken(but=BARE)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.kernel.rules import Dates, Rule
-from engine.tenancy.rules.books import RuleBook, decode_book
+from engine.kernel.rules import BY_EVENT, BY_YEAR, AppliesBy, Dates, Rule
+from engine.tenancy.rules.books import RuleBook, Stretch, decode_book
 
 D = date.fromisoformat
 Changes = dict[date, dict[str, int | None]]
@@ -280,3 +280,78 @@ def test_a_rule_that_some_keep_overlaps_one_that_reaches_them_too() -> None:
         found = overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + end)
         assert found == [("main/rules/2022-01-01.toml", "rule[1]", told)], end
         assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 10, 20) + end) == [], end
+
+
+YEAR = (D("2021-01-01"), D("2022-01-01"))
+
+
+def cohorts(made: RuleBook) -> list[tuple[str, str, int]]:
+    return [
+        (
+            str(stretch.joined_from or ""),
+            str(stretch.joined_until or ""),
+            found.rule.value,
+        )
+        for stretch, found in made.in_force_by_joining(Amount, YEAR)
+    ]
+
+
+def test_a_year_is_decided_for_all_alike_where_nothing_goes_by_joining() -> None:
+    made = book(d2020_01_01=rule(1), d2021_07_01=rule(2), d2022_01_01=rule(3))
+    assert cohorts(made) == [("", "", 1)]
+
+
+def test_a_year_is_decided_by_stretches_of_joining_days() -> None:
+    made = book(d2020_01_01=rule(1), d2020_07_01=rule(2, "joining"), d2021_03_01=rule(3, "joining"))
+    assert cohorts(made) == [
+        ("", "2020-06-30", 1),
+        ("2020-07-01", "2021-02-28", 2),
+        ("2021-03-01", "", 3),
+    ]
+    assert cohorts(book(d2020_01_01=rule(1), d2020_07_01=repeal(applies_by="joining"))) == [("", "2020-06-30", 1)]
+    assert Stretch().joined_by(D("2020-01-01")) == D("2020-01-01")
+    assert cohorts(book(d2020_01_01=rule(1), d2022_01_01=rule(2, "joining"))) == [("", "2021-12-31", 1)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 900), st.sampled_from(["event", "joining"])), min_size=1, max_size=5), DAYS)
+def test_a_member_is_in_the_cohort_of_the_rule_that_decides_for_them(
+    changes: list[tuple[int, str]], joined_on: date
+) -> None:
+    files = {f"main/rules/{START + timedelta(days=n)}.toml": rule(n, by).encode() for n, by in dict(changes).items()}
+    made, problems = decode_book("main", files, KINDS)
+    assert problems == []
+    dates = Dates(on=max(YEAR[0], joined_on), joined_on=joined_on, scheme_year_from=YEAR[0])
+    wanted = made.in_force(Amount, dates)
+    if all(version.rule.applies_by == "event" for version in made.versions()):
+        wanted = made.in_force(Amount, Dates(on=YEAR[0]))
+    found = [one.ref for stretch, one in made.in_force_by_joining(Amount, YEAR) if stretch.holds(joined_on)]
+    assert found == ([wanted.ref] if wanted else [])
+
+
+class Daily(Rule, tag="daily", frozen=True, kw_only=True):
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
+    value: int
+
+
+class Yearly(Rule, tag="yearly", frozen=True, kw_only=True):
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_YEAR
+    value: int
+
+
+def test_a_rule_by_a_date_that_nobody_asks_for_is_refused_in_words() -> None:
+    def told(text: str) -> list[tuple[str, str]]:
+        files = {
+            "main/rules/2020-01-01.toml": rule(1, kind="daily").encode(),
+            "main/rules/2021-01-01.toml": text.encode(),
+        }
+        _, problems = decode_book("main", files, (Daily, Yearly))
+        return [(one.key, one.reason) for one in problems]
+
+    reason = "daily decides for members of whom no joining date is asked; allowed: event"
+    assert told(rule(2, "event", "daily")) == []
+    assert told(rule(2, "joining", "daily")) == [("rule[1].applies_by", reason)]
+    assert told(repeal(applies_by="joining")) == [("repeal[1].applies_by", reason)]
+    assert told(rule(2, "scheme-year", "yearly", "two")) == []
+    assert told(rule(2, "birth", "yearly", "two")) == [
+        ("rule[1].applies_by", "yearly decides for members of whom no birth date is asked; allowed: event, scheme-year")
+    ]
