@@ -23,6 +23,7 @@ from engine.app import KINDS, RUNNERS
 from engine.reports import queries
 from engine.reports import service as reports
 from engine.runtime.database import Database
+from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
 from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenants, load_pack
@@ -84,8 +85,10 @@ def _preview(where: Stage, members: int) -> dict[str, float]:
             connection.execute("vacuum analyze memberships")
         new, totals = _changed(), reports.Preview()
         start = time.perf_counter()
-        async for _ in reports.preview(db, tenant, new, on=ON, totals=totals):
-            pass
+        with tempfile.TemporaryDirectory() as folder:
+            keys = FileKeyStore(Path(folder) / "keys.toml")
+            async for _ in reports.preview(db, tenant, new, on=ON, totals=totals, keys=keys, actor="staff:1"):
+                pass
         seconds = time.perf_counter() - start
         assert (totals.members, totals.affected) == (members, members), totals
         start, after, read = time.perf_counter(), (0, ""), 0

@@ -217,12 +217,17 @@ def pack_preview(
         typer.Option("--on", help="The day whose figures are compared; today if absent.", formats=["%Y-%m-%d"]),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write every changed figure as CSV.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Where a cap of fees stands in a table: agency=protean.")
+    ] = None,
 ) -> None:
     """Run a pack against a tenant's real members: who would be affected, and by how much. Posts nothing."""
     try:
         new = load_pack(folder, KINDS)
     except PackErrors as errors:
         fail(str(errors))
+
+    chosen = dict(pair.split("=", 1) for pair in key or () if "=" in pair)
 
     async def use(deployment: Deployment) -> tuple[reports.Preview, date, int]:
         served = deployment.tenants.by_code(tenant)
@@ -233,7 +238,9 @@ def pack_preview(
             writer = csv.writer(file) if file else None
             if writer:
                 writer.writerow(("member", "product", "figure", "before", "after"))
-            async for one in reports.preview(deployment.db, served, new, on=day, totals=totals):
+            async for one in reports.preview(
+                deployment.db, served, new, on=day, totals=totals, keys=deployment.keys, actor=ACTOR, fee_keys=chosen
+            ):
                 if writer:
                     writer.writerow((one.member_id, one.product, one.figure, one.before or "", one.after or ""))
         return totals, day, served.asset.scale

@@ -205,7 +205,7 @@ class MemberFacts:
     """What the books say of a member in a product on a day: money in smallest units, nothing that tells a person.
 
     `paid` are own payments by day, net of what was taken back; `holdings` what is held by pot and origin, units at
-    their fund's last price, each rounded down.
+    their fund's last price, each rounded down. `matched_years` are earlier scheme years that earned state money.
     """
 
     member_id: int
@@ -215,11 +215,12 @@ class MemberFacts:
     member_class: str
     paid: tuple[tuple[date, int], ...]
     holdings: tuple[tuple[str, str, int], ...]
+    matched_years: int = 0
 
 
 _FACTS = """
 with who as materialized (
-  select s.member_id, s.product, s.joined_on, s.group_code from memberships s
+  select s.member_id, s.product, s.joined_on, s.group_code, s.person_class from memberships s
    where s.tenant_id = %(t)s and s.moved_to = '' and (%(product)s = '' or s.product = %(product)s)
      and (%(members)s::bigint[] is null or s.member_id = any(%(members)s)) and (s.member_id, s.product) > (%(after)s, %(past)s) and s.joined_on <= %(on)s
    order by s.member_id, s.product limit %(most)s),
@@ -262,8 +263,11 @@ held_of as (
   select member_id, product, jsonb_agg(jsonb_build_array(pot, origin, minor) order by pot, origin) as parts from held group by 1, 2)
 select w.member_id, w.product, w.joined_on, w.group_code,
        coalesce((select a.value from member_attributes a where a.member_id = w.member_id and a.attribute = 'class' and a.as_of <= %(on)s
-                    and (a.expires_on is null or a.expires_on > %(on)s) order by a.as_of desc, a.event_id desc limit 1), ''),
-       coalesce(p.days, '[]'), coalesce(h.parts, '[]')
+                    and (a.expires_on is null or a.expires_on > %(on)s) order by a.as_of desc, a.event_id desc limit 1),
+                w.person_class),
+       coalesce(p.days, '[]'), coalesce(h.parts, '[]'),
+       (select count(distinct l.year_from) from match_claim_lines l join match_claims c using (tenant_id, claim_no)
+         where l.member_id = w.member_id and c.product = w.product and c.state <> 'rejected' and l.entitled > 0 and l.year_from + interval '1 year' <= %(on)s)
   from who w left join paid_of p using (member_id, product) left join held_of h using (member_id, product)
  order by w.member_id, w.product
 """
@@ -303,6 +307,7 @@ async def member_facts(
             row[4],
             tuple((date.fromisoformat(day), minor) for day, minor in row[5]),
             tuple((pot, origin, minor) for pot, origin, minor in row[6]),
+            row[7],
         )
         for row in await cursor.fetchall()
     ]

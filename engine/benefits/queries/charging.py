@@ -392,17 +392,56 @@ async def count_range(
     if run.corrects:
         await connection.execute(_GIVEN_BACK, given)
     else:
-        given["needed"] = any(one.needs_assets for one in run.terms)
-        given |= {} if prices is None else prices.given()
-        for step in (_MEMBERS, _MOVES if prices is None else _UNIT_MOVES, _ASSETS):
-            await connection.execute(step, given)
-        await connection.execute("analyze fee_members, fee_moves, fee_assets")
-        for one in run.terms:
-            await _count(connection, one, given)
+        await _count_all(connection, run.terms, given, prices)
     cursor = await connection.execute(_SUMMED, given)
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def foreseen_fees(
+    session: AsyncSession,
+    product: str,
+    terms: Sequence[FeeTerms],
+    members: tuple[int, int],
+    on: date,
+    year_from: date,
+    prices: UnitPrices | None,
+) -> list[tuple[int, str, int]]:
+    """Return (member, fee, fee with its tax) of what members would be charged; nothing is written.
+
+    What is there on the day is taken to stay until each fee's period ends, and what was charged for the period before is
+    taken off, as in a run on its last day.
+    """
+    tenant = session.info["tenant_id"]
+    given: dict[str, object] = {
+        "t": tenant, "house": -tenant, "run": 0, "product": product, "on": on, "year": year_from,
+        "first": members[0], "last": members[1], "member": 0,
+    }  # fmt: skip
+    connection = await driver(session)
+    async with connection.transaction(force_rollback=True):
+        await connection.execute("create temporary table fees_foreseen (like fee_lines) on commit drop")
+        await _count_all(connection, terms, given, prices, lines="fees_foreseen")
+        cursor = await connection.execute("select member_id, fee, net + vat from fees_foreseen where net + vat > 0")
+        found: list[tuple[int, str, int]] = await cursor.fetchall()
+    return found
+
+
+async def _count_all(
+    connection: AsyncConnection,
+    terms: Sequence[FeeTerms],
+    given: dict[str, object],
+    prices: UnitPrices | None,
+    *,
+    lines: str = "fee_lines",
+) -> None:
+    given["needed"] = any(one.needs_assets for one in terms)
+    given |= {} if prices is None else prices.given()
+    for step in (_MEMBERS, _MOVES if prices is None else _UNIT_MOVES, _ASSETS):
+        await connection.execute(step, given)
+    await connection.execute("analyze fee_members, fee_moves, fee_assets")
+    for one in terms:
+        await _count(connection, one, given, lines=lines)
 
 
 def _joined(one: FeeTerms) -> dict[str, object]:
@@ -418,7 +457,7 @@ async def _count(
 ) -> None:
     on = given["on"]
     assert isinstance(on, date)
-    until = min(one.until, on + timedelta(days=1))
+    until = one.until if lines != "fee_lines" else min(one.until, on + timedelta(days=1))
     by_days, period_days = one.part_period == "days", (one.until - one.since).days
     starts = [step.start for step in one.steps]
     own: dict[str, object] = {

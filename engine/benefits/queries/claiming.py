@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -125,13 +126,17 @@ select b.member_id, b.claim_id, b.kind, b.product, b.rule, b.state, b.asked, b.o
 """
 
 
+GRANTED_CLAIM = f"{_CLAIM} where b.state in ('decided', 'selling', 'payable') and b.closed_event = 0"
+"""Claims that were granted and not given up."""
+
+
 async def find_claim(session: AsyncSession, claim_id: int, *, hold: bool = False) -> ClaimRow | None:
     """Return a claim; with `hold`, nobody else can change it until the session ends."""
     found = await session.execute(
         text(f"{_CLAIM} where b.claim_id = :c {'for update of b' if hold else ''}"), {"c": claim_id}
     )
     row = found.mappings().one_or_none()
-    return None if row is None else _claim(row)
+    return None if row is None else claim_row(row)
 
 
 async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0, most: int = 100) -> list[ClaimRow]:
@@ -141,18 +146,16 @@ async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0,
                   order by b.claim_id limit :most"""),
         {"after": after, "state": state, "most": most},
     )
-    return [_claim(row) for row in rows.mappings()]
+    return [claim_row(row) for row in rows.mappings()]
 
 
 async def claims_of(session: AsyncSession, member_id: int, products: Sequence[str]) -> list[ClaimRow]:
     """Return a member's claims that were granted and not given up, the oldest first."""
     rows = await session.execute(
-        text(f"""{_CLAIM} where b.member_id = :m and b.product = any(:p) and b.state in ('decided', 'selling', 'payable')
-                    and b.closed_event = 0
-                  order by b.claim_id"""),
+        text(f"{GRANTED_CLAIM} and b.member_id = :m and b.product = any(:p) order by b.claim_id"),
         {"m": member_id, "p": list(products)},
     )
-    return [_claim(row) for row in rows.mappings()]
+    return [claim_row(row) for row in rows.mappings()]
 
 
 async def claimed_event(session: AsyncSession, digest: UUID) -> tuple[int, int] | None:
@@ -269,7 +272,8 @@ async def last_prices(session: AsyncSession, funds: Sequence[str], on: date) -> 
     return {row.code: LastPrice(row.digits, row.scale, row.unit_scale) for row in rows}
 
 
-def _claim(row: RowMapping) -> ClaimRow:
+def claim_row(row: Mapping[str, Any] | RowMapping) -> ClaimRow:
+    """Return a claim as it is stored."""
     facts, estate = row["facts"], row["estate"]
     return ClaimRow(
         **{

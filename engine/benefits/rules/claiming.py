@@ -1,14 +1,15 @@
 """What a claim is granted: which money of a member it takes, by the rule it names, and the tax on it. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
 from engine.benefits.errors import AnnuityFirst, MoreThanAccessible, NoBenefitAge, NoSuchRule, NothingAtOnce
 from engine.benefits.rules.access import AccessCase, AccessRule, accessible, withdraw
-from engine.benefits.rules.ages import BenefitAgeRule, benefit_start, check_benefit_age
+from engine.benefits.rules.ages import BenefitAgeRule, BenefitStart, benefit_start, check_benefit_age
 from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
 from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable
 from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
@@ -22,10 +23,11 @@ from engine.funds.rules import Movement
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.errors import EngineError
-from engine.kernel.rules import Rule
+from engine.kernel.rules import Dates, Rule
 from engine.kernel.series import Figures
 from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.packs import Pack
 
 ClaimKind = Literal["access", "retirement", "exit"]
 
@@ -181,6 +183,50 @@ def rules_named(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
     return options if terms.age is None else (terms.age.ref, *options)
 
 
+def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
+    """Return the rules of a pack by which a member claims on a day; those of a pension by the day on which it begins."""
+    year_from, _ = pack.product(product).scheme_year(claimant.on)
+    dates = Dates(
+        on=claimant.on,
+        joined_on=claimant.joined_on,
+        born_on=claimant.born_on,
+        tranche_on=claimant.on,
+        scheme_year_from=year_from,
+        benefit_from=claimant.on,
+    )
+    book = pack.books[product]
+    age = book.in_force(BenefitAgeRule, dates)
+    begins = dates
+    if age is not None and claimant.born_on is not None:
+        with suppress(NoBenefitAge):
+            begins = replace(dates, benefit_from=begins_on(age, claimant).day)
+    return ClaimTerms(
+        pensions=book.all_in_force(PensionRule, begins),
+        guarantee=book.in_force(GuaranteePeriodRule, begins),
+        tables=pack.tables,
+        access=book.all_in_force(AccessRule, dates),
+        age=age,
+        options=book.all_in_force(RetirementOptionRule, begins),
+        exits=book.all_in_force(EarlyExitRule, dates),
+        taxes=book.all_in_force(ExitTaxRule, dates),
+        limits=book.all_in_force(TimeLimitRule, dates),
+    )
+
+
+def begins_on(age: InForce[BenefitAgeRule], claimant: Claimant, ground: str = "") -> BenefitStart:
+    """Return when a member's benefit begins; NoBenefitAge as `benefit_start`, or where their birth date is not known."""
+    if claimant.born_on is None:
+        raise NoBenefitAge
+    return benefit_start(
+        age,
+        born_on=claimant.born_on,
+        sex=claimant.sex,
+        counted_from=claimant.joined_on if age.rule.counted_from == "joining" else claimant.first_paid_on,
+        on=claimant.on,
+        ground=ground,
+    )
+
+
 def access_case(rule: AccessRule, asked: Asked, member: Claimant) -> AccessCase:
     """Return a member's case by an access rule: the contributions are those to the pots and of the origins it takes."""
     return AccessCase(
@@ -242,7 +288,14 @@ def available(
     terms: ClaimTerms, member: Claimant, figures: Figures, year_of: SchemeYear, asset: Asset
 ) -> tuple[Available, ...]:
     """Return every way to take money, with what it gives on its own ground, for its first purpose, all documents brought."""
-    found = []
+    found = [
+        _tried(terms, asked, rule, member, figures, year_of, asset, purposes) for asked, rule, purposes in ways(terms)
+    ]
+    return tuple(one for one in found if one is not None)
+
+
+def ways(terms: ClaimTerms) -> Iterator[tuple[Asked, Rule, Mapping[str, list[str]]]]:
+    """Yield what may be claimed, by which rule, and the purposes it is open for with the documents that each needs."""
     for access in terms.access:
         purposes = {one.code: list(one.documents) for one in access.rule.purposes}
         asked = Asked(
@@ -252,17 +305,15 @@ def available(
             purpose=next(iter(purposes), ""),
             documents=frozenset(next(iter(purposes.values()), ())),
         )
-        found.append(_tried(terms, asked, access.rule, member, figures, year_of, asset, purposes))
+        yield asked, access.rule, purposes
     for option in terms.options:
         for ground in option.rule.grounds:
             asked = Asked(
                 kind="retirement", rule=option.rule.id, ground=ground, documents=frozenset(option.rule.documents)
             )
-            found.append(_tried(terms, asked, option.rule, member, figures, year_of, asset, {}))
+            yield asked, option.rule, {}
     for early in terms.exits:
-        asked = Asked(kind="exit", ground=early.rule.ground)
-        found.append(_tried(terms, asked, early.rule, member, figures, year_of, asset, {}, only=early.rule.id))
-    return tuple(one for one in found if one is not None)
+        yield Asked(kind="exit", ground=early.rule.ground), early.rule, {}
 
 
 def _tried(
@@ -274,14 +325,12 @@ def _tried(
     year_of: SchemeYear,
     asset: Asset,
     purposes: Mapping[str, list[str]],
-    *,
-    only: str = "",
 ) -> Available | None:
     """Return what a way gives; None if another rule of the same ground decides today."""
     minor, reason, details, schedule = None, "", {}, None
     try:
         granted = decide_claim(terms, asked, member, figures, year_of, asset)
-        if only and granted.rule != only:
+        if asked.kind == "exit" and granted.rule != rule.id:
             return None
         minor, schedule = granted.minor, granted.schedule
     except EngineError as error:
@@ -315,6 +364,31 @@ def tax_of(
         returned_minor=sum(part.contribution_minor for part in withheld[0].parts),
         rules=tuple(ref for one in withheld for ref in one.rules),
     )
+
+
+def tax_on(
+    terms: ClaimTerms, asked: Asked, granted: Granted, member: Claimant, figures: Figures, *, is_pre_tax: bool
+) -> Taxed:
+    """Return the tax on what is paid of a claim at once."""
+    tranches = tranches_of(member, pots_of(granted), held_for(granted, member), is_pre_tax=is_pre_tax)
+    ground = ground_taxed(asked.kind, asked.ground)
+    return tax_of(terms, ground, granted.minor, tranches, figures, on=member.on, joined_on=member.joined_on)
+
+
+def ground_taxed(kind: str, ground: str) -> str:
+    """Return the ground on which a claim is taxed."""
+    return WITHDRAWAL if kind == "access" else ground or "retirement"
+
+
+def pots_of(granted: Granted) -> list[str]:
+    """Return the pots whose tranches a claim is taxed by: those it takes from now or later."""
+    return sorted(granted.schedule.terms.order.pots if granted.schedule else {one.pot for one in granted.parts})
+
+
+def held_for(granted: Granted, member: Claimant) -> int:
+    """Return what is held in those pots, with what a role adds, smallest units."""
+    pots = pots_of(granted)
+    return sum(one.minor for one in member.holdings if one.pot in pots) + granted.top_up_minor
 
 
 def tranches_of(member: Claimant, pots: Sequence[str], minor_held: int, *, is_pre_tax: bool) -> tuple[Tranche, ...]:
@@ -367,15 +441,7 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
     if terms.age is None or member.born_on is None:
         raise NoBenefitAge
     ground = asked.ground or "retirement"
-    start = benefit_start(
-        terms.age,
-        born_on=member.born_on,
-        sex=member.sex,
-        counted_from=member.joined_on if terms.age.rule.counted_from == "joining" else member.first_paid_on,
-        on=member.on,
-        ground=ground,
-    )
-    check_benefit_age(start, member.on)
+    check_benefit_age(begins_on(terms.age, member, ground), member.on)
     found = next((one for one in terms.options if one.rule.id == asked.rule), None)
     if found is None:
         raise NoSuchRule(rule=asked.rule)

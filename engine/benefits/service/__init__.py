@@ -6,6 +6,7 @@ from engine.benefits.service.charging import (
     carry_on_fees,
     fees_of,
     find_fee_run,
+    foreseen_fees,
     list_fee_runs,
     propose_fees,
     propose_refund,
@@ -70,6 +71,7 @@ from engine.benefits.service.refusals import approving, instructing, paying_heir
 from engine.benefits.service.scheduling import find_pension, list_pensions, name_payee
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
+from engine.benefits.service.standing import claimants
 
 __all__ = [
     "BANK",
@@ -102,6 +104,7 @@ __all__ = [
     "carry_on_payrolls",
     "check_names",
     "check_operation",
+    "claimants",
     "document_heir",
     "exclude_heir",
     "fees_of",
@@ -113,6 +116,7 @@ __all__ = [
     "find_payroll",
     "find_pension",
     "follow_deaths",
+    "foreseen_fees",
     "instruct",
     "instructing",
     "list_claims",

@@ -112,6 +112,36 @@ async def propose_fees(
     return await _count(db, tenant, run, actor, progress)
 
 
+async def foreseen_fees(
+    session: AsyncSession,
+    pack: Pack,
+    product: str,
+    members: tuple[int, int],
+    *,
+    on: date,
+    figures: Figures,
+    keys: Mapping[str, str],
+) -> dict[int, dict[str, int]]:
+    """Return what the fees of a pack come to for a range of members, with tax, in smallest units by fee; nothing is booked.
+
+    Each is counted for the period that the day lies in, as if what is there then stayed until its end: on a period's last day
+    that is what a run proposes. What was charged for the period before is taken off.
+
+    Raises:
+        NoPriceYet: there are units of a fund without a price.
+        FeeKeyMissing, SeriesValueMissing, TableValueMissing: a cap or a figure cannot be known.
+    """
+    year = pack.product(product).scheme_year(on)
+    terms = _terms(pack, product, on, year, figures, keys, leaving=True)
+    if not terms:
+        return {}
+    prices = await _prices(session, pack, product, on)
+    found: dict[int, dict[str, int]] = {}
+    for member, fee, minor in await queries.foreseen_fees(session, product, terms, members, on, year[0], prices):
+        found.setdefault(member, {})[fee] = minor
+    return found
+
+
 async def propose_refund(
     db: Database,
     tenant: Tenant,
@@ -291,7 +321,7 @@ async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress
             members = await queries.hold_range(session, run.run_no, number, "planned")
             if members is None:
                 return 0
-            prices = await _prices(session, tenant, run, run.charged_on)
+            prices = await _prices(session, tenant.pack, run.product, run.charged_on)
             return await queries.count_range(session, run, number, members, prices)
 
     async with db.unit_of_work(tenant.tenant_id) as session:
@@ -338,7 +368,7 @@ async def _put_up(db: Database, tenant: Tenant, run: FeeRun, number: int, actor:
             return
         today = business_date(await ledger.scheme_now(session), tenant.time_zone)
         into = await funds.open_for_sale(session, tenant, run.product, today)
-        prices = await _prices(session, tenant, run, today)
+        prices = await _prices(session, tenant.pack, run.product, today)
         assert prices is not None, run
         chart = await ledger.accounts_by_code(session)
         own = {code: one for code, one in chart.items() if one.kind == "units" and one.product == run.product}
@@ -359,16 +389,16 @@ async def _put_up(db: Database, tenant: Tenant, run: FeeRun, number: int, actor:
         await queries.note_put_up(session, run, number, posting, event)
 
 
-async def _prices(session: AsyncSession, tenant: Tenant, run: FeeRun, on: date) -> UnitPrices | None:
+async def _prices(session: AsyncSession, pack: Pack, product: str, on: date) -> UnitPrices | None:
     """Return what units of a product in funds are worth on a day, None of another product.
 
     Raises:
         NoPriceYet: there are units of a fund without a price.
     """
-    if tenant.rule(FundsRule, product=run.product, dates=Dates(on=on)) is None:
+    if pack.books[product].in_force(FundsRule, Dates(on=on)) is None:
         return None
     chart = await ledger.accounts_by_code(session)
-    held = sorted({one.fund for one in chart.values() if one.kind == "units" and one.product == run.product})
+    held = sorted({one.fund for one in chart.values() if one.kind == "units" and one.product == product})
     prices = await claiming_queries.last_prices(session, held, on)
     for fund in held:
         if fund not in prices:
@@ -378,7 +408,7 @@ async def _prices(session: AsyncSession, tenant: Tenant, run: FeeRun, on: date) 
         [
             Conversion.selling_at(
                 Price(prices[fund].digits, prices[fund].scale),
-                amount_scale=tenant.asset.scale,
+                amount_scale=pack.asset.scale,
                 unit_scale=prices[fund].unit_scale,
             )
             for fund in held

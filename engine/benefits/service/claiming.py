@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import TypedDict
 from uuid import UUID
 
 import msgspec
@@ -23,7 +24,6 @@ from engine.benefits.errors import (
     ClaimDiffers,
     ClaimKeyReused,
     ClaimMoneyGone,
-    NoBenefitAge,
     NoExit,
     NoPriceYet,
     NothingAtOnce,
@@ -36,20 +36,14 @@ from engine.benefits.queries.claiming import ClaimRow, Estate, LastPrice, Piece,
 from engine.benefits.rules import (
     AccessRule,
     Asked,
-    BenefitAgeRule,
     Claimant,
     ClaimKind,
     ClaimTerms,
-    EarlyExitRule,
     ExitTaxRule,
     Granted,
-    GuaranteePeriodRule,
     Holding,
-    PensionRule,
     RetirementOptionRule,
     Taxed,
-    TimeLimitRule,
-    benefit_start,
     claim_due,
     decide_claim,
     missing_documents,
@@ -57,7 +51,7 @@ from engine.benefits.rules import (
     tax_of,
     tranches_of,
 )
-from engine.benefits.rules.claiming import WITHDRAWAL
+from engine.benefits.rules.claiming import claim_terms, ground_taxed, held_for, pots_of
 from engine.benefits.service import inheriting
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -125,49 +119,78 @@ async def standing_of(
     # Asked once the money is held: a claim of it that ran beside this one has ended.
     earlier = await queries.claims_of(session, member.member_id, products)
     reserved = [one for one in earlier if one.state == "decided"]
-    units: dict[tuple[str, str, str], int] = {}
-    cash: dict[tuple[str, str], int] = {}
-    for code, balance in held.items():
-        one = chart[code]
-        pieces = [
-            piece for row in reserved for piece in row.parts if (piece.pot, piece.origin) == (one.pot, one.origin)
-        ]
-        if is_unitised:
-            units[one.pot, one.origin, one.fund] = balance - sum(piece.units.get(one.fund, 0) for piece in pieces)
-        else:
-            cash[one.pot, one.origin] = balance - sum(piece.minor for piece in pieces)
+    left = {
+        (one.pot, one.origin, one.fund): left_of(one.pot, one.origin, one.fund, balance, reserved)
+        for code, balance in held.items()
+        for one in (chart[code],)
+    }
     for code in await schedules.reserved_codes(session, member.member_id, member.product):
         one = chart[code]
-        cash.pop((one.pot, one.origin), None)
-    units = {key: amount for key, amount in units.items() if amount > 0}
+        left.pop((one.pot, one.origin, ""), None)
+    units = {key: amount for key, amount in left.items() if amount > 0} if is_unitised else {}
     prices = await queries.last_prices(session, sorted({fund for _, _, fund in units}), today) if units else {}
-    for pot, origin, fund in units:
-        if fund not in prices:
-            raise NoPriceYet(fund=fund)
-        worth = _worth(tenant, units[pot, origin, fund], prices[fund])
-        cash[pot, origin] = cash.get((pot, origin), 0) + worth
-    withdrawn: dict[str, tuple[tuple[date, int], ...]] = {}
-    for row in earlier:
-        withdrawn[row.rule] = (*withdrawn.get(row.rule, ()), (row.opened_on, row.amount))
     claimant = Claimant(
         on=today,
         joined_on=member.joined_on,
         born_on=person.born_on,
         sex=person.sex,
-        holdings=tuple(Holding(pot, origin, max(minor, 0)) for (pot, origin), minor in sorted(cash.items())),
+        holdings=holdings_of(tenant, left, prices),
         paid=await queries.paid_in(session, member.member_id, products, today),
-        withdrawn=withdrawn,
-        taken=tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
-        returned=tuple((frozenset(piece.pot for piece in row.parts), row.returned) for row in earlier),
+        **claimed_before(earlier),
     )
     return Standing(
-        _terms(tenant, member, claimant),
+        claim_terms(tenant.pack, member.product, claimant),
         claimant,
         units,
         prices,
         await tenancy.figures_for(session, tenant),
         is_unitised,
     )
+
+
+def left_of(pot: str, origin: str, fund: str, balance: int, reserved: Sequence[ClaimRow]) -> int:
+    """Return what claims that wait for approval leave of a balance: units of a fund, or cash where it is none."""
+    pieces = [piece for row in reserved for piece in row.parts if (piece.pot, piece.origin) == (pot, origin)]
+    return balance - sum(piece.units.get(fund, 0) if fund else piece.minor for piece in pieces)
+
+
+def holdings_of(
+    tenant: Tenant, left: Mapping[tuple[str, str, str], int], prices: Mapping[str, LastPrice]
+) -> tuple[Holding, ...]:
+    """Return what is left by pot, origin and fund as money by pot and origin: units at their last price, rounded down.
+
+    Raises:
+        NoPriceYet: there are units of a fund without a price.
+    """
+    worth: dict[tuple[str, str], int] = {}
+    for (pot, origin, fund), amount in left.items():
+        if fund and amount <= 0:
+            continue
+        if fund and fund not in prices:
+            raise NoPriceYet(fund=fund)
+        minor = _worth(tenant, amount, prices[fund]) if fund else amount
+        worth[pot, origin] = worth.get((pot, origin), 0) + minor
+    return tuple(Holding(pot, origin, max(minor, 0)) for (pot, origin), minor in sorted(worth.items()))
+
+
+class ClaimedBefore(TypedDict):
+    """What earlier claims took, as a `Claimant` says it."""
+
+    withdrawn: Mapping[str, tuple[tuple[date, int], ...]]
+    taken: tuple[tuple[date, str, int], ...]
+    returned: tuple[tuple[frozenset[str], int], ...]
+
+
+def claimed_before(earlier: Sequence[ClaimRow]) -> ClaimedBefore:
+    """Return what a member's claims that were granted took."""
+    withdrawn: dict[str, tuple[tuple[date, int], ...]] = {}
+    for row in earlier:
+        withdrawn[row.rule] = (*withdrawn.get(row.rule, ()), (row.opened_on, row.amount))
+    return {
+        "withdrawn": withdrawn,
+        "taken": tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
+        "returned": tuple((frozenset(piece.pot for piece in row.parts), row.returned) for row in earlier),
+    }
 
 
 async def open_claim(
@@ -401,41 +424,6 @@ def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
     return missing_documents(terms, _asked(row))
 
 
-def _terms(tenant: Tenant, member: MemberRef, claimant: Claimant) -> ClaimTerms:
-    year_from, _ = tenant.product(member.product).scheme_year(claimant.on)
-    dates = Dates(
-        on=claimant.on,
-        joined_on=member.joined_on,
-        born_on=claimant.born_on,
-        tranche_on=claimant.on,
-        scheme_year_from=year_from,
-        benefit_from=claimant.on,
-    )
-    book = tenant.book(member.product)
-    age = book.in_force(BenefitAgeRule, dates)
-    begins = dates
-    if age is not None and claimant.born_on is not None:
-        counted_from = claimant.joined_on if age.rule.counted_from == "joining" else claimant.first_paid_on
-        try:
-            start = benefit_start(
-                age, born_on=claimant.born_on, sex=claimant.sex, counted_from=counted_from, on=claimant.on
-            )
-            begins = replace(dates, benefit_from=start.day)
-        except NoBenefitAge:
-            pass
-    return ClaimTerms(
-        pensions=book.all_in_force(PensionRule, begins),
-        guarantee=book.in_force(GuaranteePeriodRule, begins),
-        tables=tenant.pack.tables,
-        access=book.all_in_force(AccessRule, dates),
-        age=age,
-        options=book.all_in_force(RetirementOptionRule, begins),
-        exits=book.all_in_force(EarlyExitRule, dates),
-        taxes=book.all_in_force(ExitTaxRule, dates),
-        limits=book.all_in_force(TimeLimitRule, dates),
-    )
-
-
 def _asked(row: ClaimRow) -> Asked:
     request = row.request
     kinds: Mapping[str, ClaimKind] = {"access": "access", "retirement": "retirement", "exit": "exit"}
@@ -450,12 +438,6 @@ def _asked(row: ClaimRow) -> Asked:
         years=request.years,
         is_pre_tax=request.is_pre_tax,
     )
-
-
-def _ground(row: ClaimRow) -> str:
-    if row.kind == "access":
-        return WITHDRAWAL
-    return row.request.ground or "retirement"
 
 
 async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands: Standing, actor: str) -> ClaimRow:
@@ -520,10 +502,10 @@ async def grant(
 ) -> ClaimRow:
     """Write what the rules grant, with its tax, its legal clock and the digest that an approval names."""
     claimant = stands.claimant
-    pots = sorted(granted.schedule.terms.order.pots if granted.schedule else {one.pot for one in granted.parts})
+    pots = pots_of(granted)
     facts = TaxFacts(
-        ground=_ground(row),
-        held=sum(one.minor for one in claimant.holdings if one.pot in pots) + granted.top_up_minor,
+        ground=ground_taxed(row.kind, row.request.ground),
+        held=held_for(granted, claimant),
         on=claimant.on,
         joined_on=claimant.joined_on,
         is_pre_tax=row.request.is_pre_tax,

@@ -44,7 +44,7 @@ from engine.contributions.service.suspense import (
     resolve_suspense,
 )
 from engine.contributions.service.terms import terms_for
-from engine.contributions.service.undertaken import contributions_payable
+from engine.contributions.service.undertaken import contributions_payable, undertakings_of
 
 __all__ = [
     "CHUNK",
@@ -91,4 +91,5 @@ __all__ = [
     "send_claim",
     "share_match",
     "terms_for",
+    "undertakings_of",
 ]

@@ -107,6 +107,13 @@ async def decide_contribution(
     return decided
 
 
+async def undertakings_of(
+    session: AsyncSession, asked: Sequence[tuple[int, str]], *, on: date
+) -> dict[tuple[int, str], Undertook]:
+    """Return what members of products undertook by the end of a day and paid of it, by (member_id, product)."""
+    return await queries.undertook(session, asked, until=on)
+
+
 async def contributions_payable(
     session: AsyncSession,
     tenant: Tenant,

@@ -271,6 +271,37 @@ async def count_interest(
 
     It stands in temporary tables of the transaction; whom it owes nothing is noted with the reason. Balances that will change are held, in the order of their keys.
     """
+    connection, given = await _count_earned(session, run, members, weighed)
+    await connection.execute(
+        """select count(*) from (
+             select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'cash' and c.product = %(product)s
+              where b.member_id between %(first)s and %(last)s order by b.member_id, b.code for no key update of b) held""",
+        given,
+    )
+    await connection.execute(_OWED, given)
+    await connection.execute(_ZEROS, {**given, "run": run.run_no})
+
+
+async def foreseen_interest(
+    session: AsyncSession, run: Run, members: tuple[int, int], weighed: Sequence[Sequence[Weights]]
+) -> list[tuple[int, int]]:
+    """Return (member, smallest units) of what a year earns in all, each account by the best of its rates; nothing is written."""
+    connection = await driver(session)
+    async with connection.transaction(force_rollback=True):
+        await _count_earned(session, run, members, weighed)
+        cursor = await connection.execute(
+            """select member_id, sum(minor)::bigint from (
+                 select member_id, code, max(minor) as minor
+                   from (select member_id, code, candidate, sum(minor)::bigint as minor from interest_earned group by 1, 2, 3) s
+                  group by 1, 2) a group by 1"""
+        )
+        found: list[tuple[int, int]] = await cursor.fetchall()
+    return found
+
+
+async def _count_earned(
+    session: AsyncSession, run: Run, members: tuple[int, int], weighed: Sequence[Sequence[Weights]]
+) -> tuple[AsyncConnection, dict[str, object]]:
     connection = await driver(session)
     terms = run.terms.interest
     given: dict[str, object] = {
@@ -294,14 +325,7 @@ async def count_interest(
             }
             await _count(connection, one, {**given, **span}, terms.rounding)
             await connection.execute("analyze interest_earned")
-    await connection.execute(
-        """select count(*) from (
-             select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'cash' and c.product = %(product)s
-              where b.member_id between %(first)s and %(last)s order by b.member_id, b.code for no key update of b) held""",
-        given,
-    )
-    await connection.execute(_OWED, given)
-    await connection.execute(_ZEROS, {**given, "run": run.run_no})
+    return connection, given
 
 
 async def _count(connection: AsyncConnection, one: Weights, given: Mapping[str, object], rounding: Rounding) -> None:

@@ -20,7 +20,7 @@ from engine.funds.service.confirming import (
     judge_confirmations,
     list_confirmations,
 )
-from engine.funds.service.crediting import InterestReport, credit_interest
+from engine.funds.service.crediting import InterestReport, credit_interest, foreseen_interest
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
 from engine.funds.service.ordering import (
@@ -80,6 +80,7 @@ __all__ = [
     "approve_price",
     "credit_interest",
     "file_orders",
+    "foreseen_interest",
     "fund_numbers",
     "held_of",
     "hold_allocating",

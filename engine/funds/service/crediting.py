@@ -5,21 +5,24 @@ from dataclasses import dataclass
 from datetime import date
 
 from msgspec import structs
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.errors import LaterYearCredited, NoDeclaredReturn
 from engine.funds.queries import interest as queries
 from engine.funds.queries.interest import Came, Posting, Run
 from engine.funds.rules import DeclaredReturnRule
-from engine.funds.rules.crediting import weights, year_terms
+from engine.funds.rules.crediting import Weights, YearTerms, weights, year_terms
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
+from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
 from engine.tenancy.rules.assuming import Assumption
 from engine.tenancy.rules.books import InForce, Stretch
 from engine.tenancy.rules.decided import RunDecided
+from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenant, figures_for, record_run, trace
 
 
@@ -148,13 +151,7 @@ async def _go_on(db: Database, tenant: Tenant, run: Run, actor: str, progress: C
 
 
 async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, actor: str) -> Came:
-    weighed = [
-        [
-            weights(run.terms.interest, rates.rate_steps(), start, end)
-            for start, end in zip(run.terms.starts, run.terms.ends, strict=True)
-        ]
-        for rates in run.terms.rates
-    ]
+    weighed = _weighed(run.terms)
 
     async def once() -> Came:
         async with db.unit_of_work(tenant.tenant_id) as session:
@@ -179,6 +176,38 @@ async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, act
             return await queries.book_interest(session, run, number, posting)
 
     return await retry_transaction(once)
+
+
+def _weighed(terms: YearTerms) -> list[list[Weights]]:
+    return [
+        [
+            weights(terms.interest, rates.rate_steps(), start, end)
+            for start, end in zip(terms.starts, terms.ends, strict=True)
+        ]
+        for rates in terms.rates
+    ]
+
+
+async def foreseen_interest(
+    session: AsyncSession, pack: Pack, product: str, members: tuple[int, int], *, on: date, figures: Figures
+) -> dict[int, int]:
+    """Return what the scheme year that a day lies in earns a range of members by a pack's rules, in all; nothing is booked.
+
+    As if the year had ended with what has moved by now. Smallest units.
+
+    Raises:
+        ReturnNotDeclared, SeriesValueMissing: a rate is not known, and the rule gives none in its place.
+    """
+    year = pack.product(product).scheme_year(on)
+    found: dict[int, int] = {}
+    for stretch, rule in pack.books[product].in_force_by_joining(DeclaredReturnRule, year):
+        terms = year_terms(rule.rule, year, figures, today=year[1])
+        if terms is None:
+            continue
+        own = structs.replace(terms[0], joined_from=stretch.joined_from, joined_until=stretch.joined_until)
+        run = Run(0, product, *year, terms[1], terms[2], own)
+        found |= dict(await queries.foreseen_interest(session, run, members, _weighed(own)))
+    return found
 
 
 async def _finish(db: Database, tenant: Tenant, run: Run, actor: str) -> Came:

@@ -1,16 +1,9 @@
 """Use cases of the reports: a member's statement, as figures, as text in a language, as a PDF."""
 
 from engine.reports.service.decisions import Told, nothing_given, tell_decision
-from engine.reports.service.entitlements import (
-    Affected,
-    Entitlements,
-    Preview,
-    entitlements_of,
-    is_money,
-    preview,
-    tell_entitlements,
-)
+from engine.reports.service.entitlements import Entitlements, entitlements_of, is_money, tell_entitlements
 from engine.reports.service.expecting import Expectation, Promise, expectation, expectation_of
+from engine.reports.service.previewing import Affected, Preview, preview
 from engine.reports.service.printing import print_statement, render_pdf
 from engine.reports.service.projecting import (
     Projected,

@@ -3,15 +3,16 @@
 One function decides, from facts that one statement reads; a preview and a member's own entitlements cannot differ.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.rules import (
     AccessCase,
     AccessRule,
+    Claimant,
     CoverCase,
     CoverRule,
     Holding,
@@ -22,7 +23,16 @@ from engine.benefits.rules import (
     plan_retirement,
     reachable,
 )
-from engine.contributions.rules import AmountRule, MatchFacts, MatchRule, SplitRule, VestingRule, decide_match, vested
+from engine.contributions.rules import (
+    AmountRule,
+    MatchFacts,
+    MatchRule,
+    SplitRule,
+    Undertook,
+    VestingRule,
+    decide_match,
+    vested,
+)
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError
@@ -32,15 +42,13 @@ from engine.kernel.series import Figures
 from engine.reports import queries
 from engine.reports.errors import UnknownMember
 from engine.reports.queries import MemberFacts
-from engine.runtime.database import Database
 from engine.tenancy.rules.decided import Determination
 from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenant, figures_for, record
 
-RANGE = 5_000
-"""Members read by one statement."""
 GROUND = "retirement"
 _SHARES = "terms.split."
+BENEFIT_AGE = "benefit-age"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +60,19 @@ class Entitlements:
 
 
 def is_money(figure: str) -> bool:
-    """Return whether an entitlement of that name is an amount; the others are shares in basis points."""
-    return not figure.startswith(_SHARES)
+    """Return whether an entitlement of that name is an amount; the others are shares in basis points, or a day."""
+    return not figure.startswith(_SHARES) and figure != BENEFIT_AGE
 
 
 def entitlements(
-    pack: Pack, facts: MemberFacts, figures: Figures, on: date, parts: "Sequence[Part] | None" = None
+    pack: Pack,
+    facts: MemberFacts,
+    figures: Figures,
+    on: date,
+    parts: "Sequence[Part] | None" = None,
+    *,
+    claimant: Claimant | EngineError | None = None,
+    undertook: Undertook | None = None,
 ) -> Entitlements:
     """Return what a pack's rules give a member on a day.
 
@@ -66,7 +81,9 @@ def entitlements(
         facts: what the books say of the member.
         figures: what the pack's figures are worth.
         on: the day: of the decision, the event and the start of any benefit.
-        parts: which of all `PARTS` are asked for.
+        parts: which are asked for; those that the member's facts alone decide if absent.
+        claimant: the member as their claims would be decided, or why they cannot be, where a part asks for it.
+        undertook: what they undertook to pay, likewise.
 
     Returns:
         By name: "terms.minimum" and "terms.split.<pot>" of the next contribution; "match" of the scheme year so far;
@@ -79,17 +96,21 @@ def entitlements(
     found: dict[str, str] = {}
     rules: list[str] = []
     for part in PARTS if parts is None else parts:
-        part.decide(_Question(pack, facts, figures, dates, year_from), found, rules)
+        part.decide(Question(pack, facts, figures, dates, year_from, claimant, undertook), found, rules)
     return Entitlements(found, tuple(dict.fromkeys(rules)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
+    """What is asked of a member's entitlements: by which rules, of whom, on which day."""
+
     pack: Pack
     facts: MemberFacts
     figures: Figures
     dates: Dates
     year_from: date
+    claimant: Claimant | EngineError | None = None
+    undertook: Undertook | None = None
 
     @property
     def paid(self) -> tuple[Paid, ...]:
@@ -100,7 +121,7 @@ class _Question:
         return tuple(Holding(pot, origin, minor) for pot, origin, minor in self.facts.holdings)
 
 
-def _terms(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+def _terms(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     book = asked.pack.books[asked.facts.product]
     amount, split = book.in_force(AmountRule, asked.dates), book.in_force(SplitRule, asked.dates)
     if amount is not None:
@@ -111,10 +132,13 @@ def _terms(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
         rules.append(split.ref)
 
 
-def _match(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
-    rule = asked.pack.books[asked.facts.product].in_force(MatchRule, asked.dates)
+def _match(asked: Question, found: dict[str, str], rules: list[str]) -> None:
+    year = asked.pack.product(asked.facts.product).scheme_year(asked.dates.on)
+    rules_of_year = asked.pack.books[asked.facts.product].in_force_by_joining(MatchRule, year)
+    rule = next((one for stretch, one in rules_of_year if stretch.holds(asked.facts.joined_on)), None)
     if rule is None:
         return
+    at_once = rule.rule.timing == "each-contribution"
     saved = sum(minor for day, minor in asked.facts.paid if asked.year_from <= day <= asked.dates.on)
     amount = Amount(saved, asked.pack.asset)
     facts = MatchFacts(
@@ -122,13 +146,15 @@ def _match(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
         joined_on=asked.facts.joined_on,
         saved_gross=amount,
         saved_net=amount,
+        matched_years=asked.facts.matched_years,
     )
-    match = decide_match(rule.rule, facts, asked.figures, asked.dates.on)
+    counted_on = asked.dates.on if at_once else year[1] - timedelta(days=1)
+    match = decide_match(rule.rule, facts, asked.figures, counted_on)
     found["match"] = str(match.amount.units) if match.amount.units else match.reason
     rules.append(rule.ref)
 
 
-def _vesting(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+def _vesting(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     months = whole_months(asked.facts.joined_on, asked.dates.on)
     for rule in asked.pack.books[asked.facts.product].all_in_force(VestingRule, asked.dates):
         held = sum(minor for _, origin, minor in asked.facts.holdings if origin == rule.rule.origin)
@@ -137,7 +163,7 @@ def _vesting(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
         rules.append(rule.ref)
 
 
-def _access(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+def _access(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     product = asked.pack.product(asked.facts.product)
     for rule in asked.pack.books[asked.facts.product].all_in_force(AccessRule, asked.dates):
         case = AccessCase(
@@ -156,7 +182,7 @@ def _access(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
         rules.append(rule.ref)
 
 
-def _retirement(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+def _retirement(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     for rule in asked.pack.books[asked.facts.product].all_in_force(RetirementOptionRule, asked.dates):
         terms = rule.rule.instalments
         try:
@@ -177,7 +203,7 @@ def _retirement(asked: _Question, found: dict[str, str], rules: list[str]) -> No
         rules.append(rule.ref)
 
 
-def _cover(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
+def _cover(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     product = asked.pack.product(asked.facts.product)
     for rule in asked.pack.books[asked.facts.product].all_in_force(CoverRule, asked.dates):
         case = CoverCase(asked.dates.on, asked.paid, product.scheme_year, asked.facts.member_class)
@@ -191,8 +217,10 @@ def _cover(asked: _Question, found: dict[str, str], rules: list[str]) -> None:
 class Part:
     """Some of a member's entitlements, and the kinds of the rules that decide them: besides the product, nothing else does."""
 
-    decide: Callable[[_Question, dict[str, str], list[str]], None]
+    decide: Callable[[Question, dict[str, str], list[str]], None]
     kinds: tuple[type[Rule], ...]
+    asks_claimant: bool = False
+    asks_undertaking: bool = False
 
 
 PARTS = (
@@ -235,93 +263,3 @@ async def tell_entitlements(
     )
     (decision,) = await record(session, tenant, [told])
     return found, decision
-
-
-@dataclass(frozen=True, slots=True)
-class Affected:
-    """One figure of a member that another version of the rules changes; None where one of the two knows no such figure."""
-
-    member_id: int
-    product: str
-    figure: str
-    before: str | None
-    after: str | None
-
-
-@dataclass(slots=True)
-class Preview:
-    """What a preview found in all: members looked at and affected, and by figure how many and by how much in sum.
-
-    `rules` are the versions that would decide changed figures, by product: what they assume is shown with these.
-    """
-
-    members: int = 0
-    affected: int = 0
-    figures: dict[str, tuple[int, int]] = field(default_factory=dict)
-    rules: dict[str, set[str]] = field(default_factory=dict)
-
-    def note(self, changes: Sequence[Affected]) -> None:
-        """Count the changes of one member."""
-        self.members += 1
-        self.affected += bool(changes)
-        for one in changes:
-            count, total = self.figures.get(one.figure, (0, 0))
-            by = _minor(one.after) - _minor(one.before)
-            self.figures[one.figure] = (count + 1, total + by)
-
-
-def _minor(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
-
-
-async def preview(db: Database, tenant: Tenant, new: Pack, *, on: date, totals: Preview) -> AsyncIterator[Affected]:
-    """Yield every figure of every member that `new` would change on a day; posts nothing.
-
-    Members are read in ranges by their ids, so that memory does not grow with them; `totals` is counted along. What no
-    changed rule decides is not decided again.
-    """
-    after = (0, "")
-    parts = {product: parts_that_differ(tenant.pack, new, product) for product in tenant.pack.books}
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        figures = await figures_for(session, tenant)
-        added = {code: series for code, series in new.series.items() if code not in figures.series}
-        new_figures = Figures(new.asset, {**figures.series, **added}, figures.known_on)
-        while facts := await queries.member_facts(session, on=on, after=after, most=RANGE):
-            for one in facts:
-                changes, rules = _changes(tenant.pack, new, one, figures, new_figures, on, parts[one.product])
-                totals.note(changes)
-                if changes:
-                    totals.rules.setdefault(one.product, set()).update(rules)
-                for change in changes:
-                    yield change
-            after = (facts[-1].member_id, facts[-1].product)
-
-
-def parts_that_differ(old: Pack, new: Pack, product: str) -> tuple[Part, ...]:
-    """Return the parts of a product's entitlements that another version of the pack may decide otherwise."""
-    if product not in new.books or old.product(product) != new.product(product) or old.asset != new.asset:
-        return PARTS
-    return tuple(part for part in PARTS if not old.books[product].decides_as(new.books[product], part.kinds))
-
-
-def _changes(
-    old: Pack,
-    new: Pack,
-    facts: MemberFacts,
-    figures: Figures,
-    new_figures: Figures,
-    on: date,
-    parts: Sequence[Part],
-) -> tuple[list[Affected], tuple[str, ...]]:
-    """Return what changes for a member, and the new rules that decide it."""
-    if not parts:
-        return [], ()
-    before = entitlements(old, facts, figures, on, parts).figures
-    decided = entitlements(new, facts, new_figures, on, parts) if facts.product in new.books else Entitlements({}, ())
-    after = decided.figures
-    changes = [
-        Affected(facts.member_id, facts.product, name, before.get(name), after.get(name))
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
-    return changes, decided.rules

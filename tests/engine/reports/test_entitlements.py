@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,10 +22,12 @@ from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
 from engine.enrolment.service import Enrolled
 from engine.reports import service as reports
 from engine.reports.queries import MemberFacts
-from engine.reports.service.entitlements import PARTS, entitlements, parts_that_differ
+from engine.reports.service.entitlements import entitlements
+from engine.reports.service.previewing import ALL_PARTS, parts_that_differ
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
+from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenant, Tenants, advance_clock, load_pack
 from tests.factories import schemes
 
@@ -76,6 +79,9 @@ class Scheme:
             self.db, self.keys, self.tenant, [payment], lane=lane_of(payment.member)
         )
         assert isinstance(answer, Receipt), answer
+
+    def preview(self, new: Pack, on: date, totals: reports.Preview) -> AsyncIterator[reports.Affected]:
+        return reports.preview(self.db, self.tenant, new, on=on, totals=totals, keys=self.keys, actor="staff:1")
 
     async def figures(self, member: Enrolled, on: date) -> dict[str, str]:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -164,12 +170,13 @@ async def test_what_a_member_has_is_told_by_name_and_on_record(scheme: Scheme) -
 async def test_after_activation_every_figure_equals_the_preview(scheme: Scheme) -> None:
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         await advance_clock(session, scheme.tenant, datetime(2023, 5, 2, 6, tzinfo=UTC), "development")
-    (scheme.folder / "ltss/rules/2023-05-02.toml").write_text(RULES.format(threshold="12000"))
+    law = "[change]\nenacted_on = 2023-05-02\n" + RULES.format(threshold="12000")
+    (scheme.folder / "ltss/rules/2023-01-01-law.toml").write_text(law)
     new = load_pack(scheme.folder, KINDS)
     on, totals = date(2023, 5, 2), reports.Preview()
     before = {one.member_id: await scheme.figures(one, on) for one in scheme.members}
     events = await _events(scheme)
-    changes = [one async for one in reports.preview(scheme.db, scheme.tenant, new, on=on, totals=totals)]
+    changes = [one async for one in scheme.preview(new, on, totals)]
     assert await _events(scheme) == events, "a preview posts nothing"
     assert (totals.members, totals.affected) == (4, 1)
     assert totals.figures == {"cover.life.death": (1, 1_000_000), "match": (1, 12_000)}
@@ -188,14 +195,9 @@ async def test_after_activation_every_figure_equals_the_preview(scheme: Scheme) 
 
 
 async def test_a_preview_reads_in_ranges(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.reports.service.entitlements.RANGE", 1)
+    monkeypatch.setattr("engine.reports.service.previewing.RANGE", 1)
     totals = reports.Preview()
-    found = [
-        one
-        async for one in reports.preview(
-            scheme.db, scheme.tenant, scheme.tenant.pack, on=date(2023, 4, 3), totals=totals
-        )
-    ]
+    found = [one async for one in scheme.preview(scheme.tenant.pack, date(2023, 4, 3), totals)]
     assert (found, totals.members, totals.affected) == ([], 4, 0)
 
 
@@ -243,7 +245,7 @@ def test_a_preview_decides_again_only_what_a_changed_rule_decides(tmp_path: Path
 
     assert parts_that_differ(old, old, "nps-lite") == ()
     assert [part.kinds for part in parts_that_differ(old, raised, "nps-lite")] == [(AmountRule, SplitRule)]
-    assert parts_that_differ(old, moved, "nps-lite") == PARTS
+    assert parts_that_differ(old, moved, "nps-lite") == ALL_PARTS
     facts = MemberFacts(1, "nps-lite", date(2020, 1, 1), "", "", ((date(2023, 4, 3), 50_000),), ())
     for on in (date(2023, 4, 3), date(2023, 4, 4)):
         before, after = (entitlements(pack, facts, pack.figures(), on).figures for pack in (old, raised))
