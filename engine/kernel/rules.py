@@ -24,11 +24,13 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_fi
     figures are from; `confidence` how far it settles them. Where that is low, `assumption` says in words what was
     assumed, and is shown wherever the figures are. `is_carried_out` is False of a kind that is kept, proven and explained,
     and that no use case obeys yet: the check of a pack says so. `may_apply_by` are the dates that its use cases know of every
-    case: a version or a repeal by another date is refused.
+    case: a version or a repeal by another date is refused. A kind of many rules of which a case asks one names in `one_for` the
+    figures by which it is found: two rules that share a value in each of them overlap, and are refused.
     """
 
     is_carried_out: ClassVar[bool] = True
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = get_args(AppliesBy)
+    one_for: ClassVar[tuple[str, ...]] = ()
 
     id: RuleId
     source: str
@@ -36,9 +38,14 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_fi
     assumption: str = ""
     applies_by: AppliesBy = "event"
 
-    def overlaps(self, other: Self) -> bool:  # noqa: ARG002 - for kinds whose rules share cases out among them
-        """Return whether this rule and another of its kind, both in force, could decide the same case; never by default."""
-        return False
+    def overlaps(self, other: Self) -> bool:
+        """Return whether this rule and another of its kind, both in force, could decide the same case: by `one_for`."""
+        return bool(self.one_for) and all(_values(self, name) & _values(other, name) for name in self.one_for)
+
+
+def _values(rule: Rule, name: str) -> set[object]:
+    value = getattr(rule, name)
+    return set(value) if isinstance(value, tuple) else {value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ class TimeLimitRule(Rule, tag="time-limit", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("act",)
     act: Code
     starts: Code
     count: Count

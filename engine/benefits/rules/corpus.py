@@ -27,6 +27,7 @@ class CorpusRule(Rule, tag="corpus", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("after",)
     after: Literal["member", "member-and-spouse", "member-before-benefit"]
     to: Literal["nominees", "heirs", "fund", "state"]
     without_nominee: Literal["heirs", "fund", "state"]

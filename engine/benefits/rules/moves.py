@@ -30,6 +30,7 @@ class ProductMoveRule(Rule, tag="product-move", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("from_product",)
     is_carried_out: ClassVar[bool] = False
     from_product: Code
     act: Literal["switch", "merge", "re-designation"]

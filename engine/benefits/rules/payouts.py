@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, ClassVar, Literal
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
 
@@ -49,6 +50,15 @@ class PayoutRouteRule(Rule, tag="payout-route", frozen=True, kw_only=True):
             raise ValueError("least_match_bp is needed where the name is checked, and nowhere else")
         if self.exception_documents and self.account != "that-paid-in":
             raise ValueError('exception_documents need account = "that-paid-in"')
+
+    def overlaps(self, other: Self) -> bool:
+        """Return whether both could be the first to take an amount: of one rank, for amounts that meet or are not written out."""
+
+        def ends(first: Figure | None, second: Figure | None) -> bool:
+            return isinstance(first, str) and isinstance(second, str) and Decimal(first) <= Decimal(second)
+
+        meet = not ends(self.below_amount, other.from_amount) and not ends(other.below_amount, self.from_amount)
+        return self.rank == other.rank and meet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

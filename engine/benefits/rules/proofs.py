@@ -37,6 +37,7 @@ class ProofRule(Rule, tag="proof", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("fact",)
     fact: Code
     alternatives: Annotated[tuple[ProofSet, ...], Meta(min_length=1)]
 

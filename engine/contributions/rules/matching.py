@@ -86,6 +86,7 @@ class VestingRule(Rule, tag="vesting", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("origin",)
     origin: Literal["employer", "state-match", "gift"]
     steps: Annotated[tuple[VestingStep, ...], Meta(min_length=1)]
     on_early_exit: Literal["forfeit-all", "by-steps"]

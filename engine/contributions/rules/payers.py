@@ -46,6 +46,7 @@ class ForeignMoneyRule(Rule, tag="foreign-money", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("currency",)
     is_carried_out: ClassVar[bool] = False
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
     series: SeriesCode
@@ -62,6 +63,7 @@ class AgentCollectionRule(Rule, tag="agent-collection", frozen=True, kw_only=Tru
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("takes",)
     is_carried_out: ClassVar[bool] = False
     takes: Literal["cash", "goods"]
     receipt: Literal["required", "none"]

@@ -22,6 +22,7 @@ class PoolRule(Rule, tag="unallocated-pool", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("pool",)
     is_carried_out: ClassVar[bool] = False
     pool: Literal["suspense", "uncredited", "transitional"]
     earns: Literal["nothing", "simple-interest"]

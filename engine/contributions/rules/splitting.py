@@ -63,6 +63,7 @@ class DeductionRule(Rule, tag="deduction-before-split", frozen=True, kw_only=Tru
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("order",)
     is_carried_out: ClassVar[bool] = False
     order: Annotated[int, Meta(ge=1, le=100)]
     purpose: Literal["premium", "fee"]

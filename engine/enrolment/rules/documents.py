@@ -56,6 +56,7 @@ class DocumentRule(Rule, tag="identity-document", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("document",)
     document: Code
     validator: Validator
     pattern: str | None = None

@@ -27,6 +27,7 @@ class EligibilityAtContributionRule(Rule, tag="eligibility-at-contribution", fro
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("test", "attribute")
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = ("event", "joining")
     test: Literal["age", "fact", "status", "unfinished"]
     until_age: Age | None = None
@@ -52,6 +53,7 @@ class DecisionLimitRule(Rule, tag="decision-limit", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("decision",)
     is_carried_out: ClassVar[bool] = False
     decision: Code
     days: Annotated[int, Meta(ge=1, le=366)]

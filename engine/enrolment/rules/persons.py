@@ -35,6 +35,7 @@ class PersonClassRule(Rule, tag="person-class", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("person_class",)
     person_class: Code
     shown_by: Literal["declaration", "document"]
     documents: tuple[Code, ...] = ()
@@ -68,6 +69,7 @@ class ExclusionRule(Rule, tag="exclusion", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("fact",)
     fact: Code
     asked: bool
     after_months: Months = 0
@@ -82,6 +84,7 @@ class ExternalStatusRule(Rule, tag="external-status", frozen=True, kw_only=True)
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("attribute",)
     attribute: Code
     register: Name
     values: Annotated[tuple[Code, ...], Meta(min_length=1)]

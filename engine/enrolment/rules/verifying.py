@@ -25,6 +25,7 @@ class NameMatchRule(Rule, tag="name-match", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("purpose",)
     purpose: MatchPurpose
     accept_bp: BasisPoints
     look_bp: BasisPoints
@@ -46,6 +47,7 @@ class IdentityCheckRule(Rule, tag="identity-check", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("document",)
     document: Code
     at_joining: bool
     register_kind: Annotated[str, Meta(max_length=40)] = ""

@@ -218,19 +218,20 @@ class RuleBook:
                 found.append((stretch, rule))
         return tuple(found)
 
-    def overlapping(self) -> tuple[tuple[str, int, str, date], ...]:
+    def overlapping(self) -> tuple[tuple[str, int, str, str, date], ...]:
         """Return which versions could decide a case that another rule of their kind decides too.
 
         A version is picked by comparing dates with the days on which versions take effect, so that those days, and one
         before them all, stand for every date: each is tried as the event's day and as each date that versions apply by.
 
         Returns:
-            The page and row of the later version, the other's name in traces, and the first day they are both in force.
+            The page, row and id of the later version, the other's name in traces, and the first day they are both in force.
 
         """
-        found: dict[tuple[str, int, str], date] = {}
+        found: dict[tuple[str, int, str, str], date] = {}
         for kind, by_id in self._by_kind.items():
-            if kind.overlaps is Rule.overlaps or len(by_id) == 1:
+            shares = kind.overlaps is not Rule.overlaps or kind.one_for
+            if len(by_id) == 1 or (holds_many(kind) and not shares):
                 continue
             turns = [turn for turns in by_id.values() for turn in turns]
             days = sorted({turn.effective_from for turn in turns})
@@ -238,8 +239,10 @@ class RuleBook:
             for on, *others in cartesian(days, *((date.min, *days) for _ in fields)):
                 decided = self._decided(kind, Dates(on=on, **dict(zip(fields, others, strict=True))))
                 for one, other in combinations(sorted(decided, key=lambda turn: (turn.order, turn.row)), 2):
-                    if one.rule is not None and other.rule is not None and one.rule.overlaps(other.rule):
-                        found.setdefault((other.page, other.row, f"{one.rule_id}@{one.page}"), on)
+                    if one.rule is None or other.rule is None:
+                        continue
+                    if not holds_many(kind) or one.rule.overlaps(other.rule):
+                        found.setdefault((other.page, other.row, other.rule_id, f"{one.rule_id}@{one.page}"), on)
         return tuple((*key, on) for key, on in found.items())
 
     def versions(self) -> tuple[InForce[Rule], ...]:
@@ -317,10 +320,11 @@ def decode_book(
             page.turn(state, turns)
             changes.append(DatedChange(file, day, page.change.title, page.change.enacted_on or day))
     book = RuleBook(product, turns, changes)
-    for name, row, other, on in book.overlapping():
-        reason = (
-            f"could decide the same case as {other} from {on} on; let one end where the other begins, or repeal one"
-        )
+    told = {(one.file, one.key) for one in problems}
+    for name, row, own, other, on in book.overlapping():
+        if (f"{product}/rules/{name}.toml", f"rule[{row}].kind") in told:
+            continue
+        reason = f"{own} could decide the same case as {other} from {on} on; let one end where the other begins, or repeal one"
         problems.append(PackProblem(f"{product}/rules/{name}.toml", f"rule[{row}]", reason))
     return book, problems
 

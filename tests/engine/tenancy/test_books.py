@@ -262,20 +262,22 @@ def overlaps(**files: str) -> list[tuple[str, str, str]]:
 def test_rules_that_share_cases_out_may_meet_and_not_overlap() -> None:
     assert overlaps(d2020_01_01=span("one", 0, 10) + span("two", 10, 20)) == []
     assert overlaps(d2020_01_01=span("one", 0, 10) + span("two", 9, 20)) == [
-        ("main/rules/2020-01-01.toml", "rule[2]", "could decide the same case as one@2020-01-01 from 2020-01-01")
+        ("main/rules/2020-01-01.toml", "rule[2]", "two could decide the same case as one@2020-01-01 from 2020-01-01")
     ]
 
 
 def test_a_later_page_overlaps_what_is_still_in_force() -> None:
     first = span("one", 0, 10)
-    told = [("main/rules/2022-01-01.toml", "rule[1]", "could decide the same case as one@2020-01-01 from 2022-01-01")]
+    told = [
+        ("main/rules/2022-01-01.toml", "rule[1]", "two could decide the same case as one@2020-01-01 from 2022-01-01")
+    ]
     assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20)) == told
     assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + repeal()) == []
     assert overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + span("one", 0, 5)) == []
 
 
 def test_a_rule_that_some_keep_overlaps_one_that_reaches_them_too() -> None:
-    first, told = span("one", 0, 10), "could decide the same case as one@2020-01-01 from 2022-01-01"
+    first, told = span("one", 0, 10), "two could decide the same case as one@2020-01-01 from 2022-01-01"
     for end in (repeal(applies_by="joining"), span("one", 0, 5, "joining")):
         found = overlaps(d2020_01_01=first, d2022_01_01=span("two", 5, 20) + end)
         assert found == [("main/rules/2022-01-01.toml", "rule[1]", told)], end
@@ -355,3 +357,47 @@ def test_a_rule_by_a_date_that_nobody_asks_for_is_refused_in_words() -> None:
     assert told(rule(2, "birth", "yearly", "two")) == [
         ("rule[1].applies_by", "yearly decides for members of whom no birth date is asked; allowed: event, scheme-year")
     ]
+
+
+class Named(Rule, tag="named", frozen=True, kw_only=True):
+    many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("for_", "pots")
+    for_: str
+    pots: tuple[str, ...] = ()
+
+
+def named(id: str, for_: str, *pots: str) -> str:
+    return f'[[rule]]\nkind = "named"\nid = "{id}"\nfor_ = "{for_}"\npots = {list(pots)}\nsource = "p. 1"\nconfidence = "high"\n'
+
+
+@pytest.mark.parametrize(
+    ("second", "meets"),
+    [
+        (named("two", "leaving", "a"), True),
+        (named("two", "leaving", "b", "a"), True),
+        (named("two", "leaving", "b"), False),
+        (named("two", "dying", "a"), False),
+    ],
+)
+def test_two_rules_for_one_case_are_refused(second: str, meets: bool) -> None:
+    files = {
+        "main/rules/2020-01-01.toml": named("one", "leaving", "a").encode(),
+        "main/rules/2021-01-01.toml": second.encode(),
+    }
+    _, problems = decode_book("main", files, (Named,))
+    wanted = (
+        "main/rules/2021-01-01.toml: rule[1]: two could decide the same case as one@2020-01-01 from 2021-01-01 on; "
+        "let one end where the other begins, or repeal one"
+    )
+    assert [str(one) for one in problems] == [wanted] * meets
+
+
+def test_of_a_kind_of_one_a_rule_that_some_keep_overlaps_its_successor_by_another_name() -> None:
+    first, end = rule(1), repeal(applies_by="joining")
+    files = {"main/rules/2020-01-01.toml": first, "main/rules/2022-01-01.toml": end + rule(2, id="two")}
+    _, problems = decode_book("main", {name: text.encode() for name, text in files.items()}, KINDS)
+    assert [one.reason.partition(" on;")[0] for one in problems] == [
+        "two could decide the same case as one@2020-01-01 from 2022-01-01"
+    ]
+    by_joining = {**files, "main/rules/2022-01-01.toml": rule(2, "joining")}
+    assert decode_book("main", {name: text.encode() for name, text in by_joining.items()}, KINDS)[1] == []
