@@ -50,6 +50,7 @@ from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
 from engine.cli_payroll import payroll, pensions
+from engine.cli_recounts import recounts
 from engine.cli_texts import texts
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
@@ -121,6 +122,7 @@ app.add_typer(orders, name="orders")
 _groups["import"].command("confirmations")(import_confirmations)
 _groups["demo"].command("life")(demo_life)
 app.add_typer(fees, name="fees")
+app.add_typer(recounts, name="recounts")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
 app.add_typer(pensions, name="pensions")

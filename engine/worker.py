@@ -35,6 +35,7 @@ SCHEDULED = (
     "benefits.carry_on_claims",
     "benefits.carry_on_fees",
     "benefits.follow_deaths",
+    "benefits.recount",
     "benefits.settle_payouts",
     "closing.close_business",
 )

@@ -67,6 +67,13 @@ class FeeRunChanged(Refused):
     message = N_("The fee run is not the one that you saw. Please look at it again.")
 
 
+class RecountChanged(Refused):
+    """There is no recount of that number and digest that can be decided on."""
+
+    code = "benefits.recount-changed"
+    message = N_("No recount waits that is the one you saw. Please look at the list again.")
+
+
 class LoanTooSoon(Refused):
     """A loan is asked for before enough months of membership."""
 

@@ -1,6 +1,6 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import charging, claiming, estates, settling
+from engine.benefits.service import charging, claiming, estates, recounting, settling
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
@@ -10,6 +10,7 @@ SETTLE_PAYOUTS = "benefits.settle_payouts"
 CARRY_ON_CLAIMS = "benefits.carry_on_claims"
 CARRY_ON_FEES = "benefits.carry_on_fees"
 FOLLOW_DEATHS = "benefits.follow_deaths"
+RECOUNT = "benefits.recount"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -32,9 +33,17 @@ async def follow_deaths(db: Database, keys: FileKeyStore, tenants: Tenants, *, t
     await estates.follow_deaths(db, keys, tenants.by_id(tenant_id))
 
 
+async def recount(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Look for what the rules and figures in force change of what was posted, and carry on what was approved of it."""
+    tenant = tenants.by_id(tenant_id)
+    await recounting.find_recount(db, tenant)
+    await recounting.carry_on_recounts(db, tenant)
+
+
 JOBS: Jobs = {
     SETTLE_PAYOUTS: settle_payouts,
     CARRY_ON_CLAIMS: carry_on_claims,
     CARRY_ON_FEES: carry_on_fees,
     FOLLOW_DEATHS: follow_deaths,
+    RECOUNT: recount,
 }

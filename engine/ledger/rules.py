@@ -159,6 +159,10 @@ class EventKind(IntEnum):
     PENSION_STOPPED = 207
     PENSION_RESUMED = 208
     OVERPAYMENT_RECOVERED = 209
+    RECOUNT_PROPOSED = 230
+    RECOUNT_APPROVED = 231
+    RECOUNT_REJECTED = 232
+    RECOUNT_DONE = 233
 
     @property
     def label(self) -> str:

@@ -165,6 +165,40 @@ async def open_run(session: AsyncSession, product: str) -> FeeRun | None:
     return None if row is None else _run(row)
 
 
+async def standing_runs(session: AsyncSession) -> list[FeeRun]:
+    """Return the runs over all members of a product that were taken and of which nothing was given back, the oldest first."""
+    rows = await session.execute(
+        text(f"""{_RUN} where r.state = 'done' and r.corrects = 0 and r.member_id = 0
+                    and not exists (select from fee_runs c where c.tenant_id = r.tenant_id and c.corrects = r.run_no and c.state <> 'rejected')
+                  order by r.charged_on, r.run_no""")
+    )
+    return [_run(row) for row in rows]
+
+
+async def refund_of(session: AsyncSession, run_no: int) -> FeeRun | None:
+    """Return the run that gives back what a run charged every member, unless it was rejected."""
+    row = (
+        await session.execute(
+            text(
+                f"{_RUN} where r.corrects = :n and r.member_id = 0 and r.state <> 'rejected' order by r.run_no desc limit 1"
+            ),
+            {"n": run_no},
+        )
+    ).one_or_none()
+    return None if row is None else _run(row)
+
+
+async def charged_since(session: AsyncSession, product: str, charged_on: date, run_no: int) -> bool:
+    """Return whether a run over all members charged a day anew after run `run_no`."""
+    return bool(
+        await session.scalar(
+            text("""select exists (select from fee_runs where product = :p and charged_on = :on and corrects = 0 and member_id = 0
+                                      and run_no > :n and state not in ('counting', 'rejected'))"""),
+            {"p": product, "on": charged_on, "n": run_no},
+        )
+    )
+
+
 async def hold_product(session: AsyncSession, product: str) -> None:
     """Let nobody else begin a run over the product until the session ends."""
     await session.execute(

@@ -1,6 +1,7 @@
 """Use cases of benefits: grant what members claim, pay out what is payable."""
 
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
+from engine.benefits.queries.recounting import Recount, RecountItem
 from engine.benefits.service.charging import (
     approve_fees,
     carry_on_fees,
@@ -66,6 +67,13 @@ from engine.benefits.service.payroll import (
     propose_payroll,
     reject_payroll,
 )
+from engine.benefits.service.recounting import (
+    approve_recount,
+    carry_on_recounts,
+    find_recount,
+    list_recounts,
+    reject_recount,
+)
 from engine.benefits.service.refunding import refund
 from engine.benefits.service.refusals import approving, instructing, paying_heir
 from engine.benefits.service.scheduling import find_pension, list_pensions, name_payee
@@ -88,6 +96,8 @@ __all__ = [
     "Payers",
     "PayoutFile",
     "Payroll",
+    "Recount",
+    "RecountItem",
     "ReportRead",
     "Settlement",
     "Standing",
@@ -98,10 +108,12 @@ __all__ = [
     "approve_claim",
     "approve_fees",
     "approve_payroll",
+    "approve_recount",
     "approving",
     "carry_on_claims",
     "carry_on_fees",
     "carry_on_payrolls",
+    "carry_on_recounts",
     "check_names",
     "check_operation",
     "claimants",
@@ -115,6 +127,7 @@ __all__ = [
     "find_payout",
     "find_payroll",
     "find_pension",
+    "find_recount",
     "follow_deaths",
     "foreseen_fees",
     "instruct",
@@ -125,6 +138,7 @@ __all__ = [
     "list_payouts",
     "list_payrolls",
     "list_pensions",
+    "list_recounts",
     "missing_of",
     "name_heirs",
     "name_payee",
@@ -145,6 +159,7 @@ __all__ = [
     "reject_claim",
     "reject_fees",
     "reject_payroll",
+    "reject_recount",
     "remaining_guaranteed",
     "settle_payouts",
     "share_anew",

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
 from engine.benefits.errors import (
+    FeeKeyMissing,
     FeeRunChanged,
     FeeRunDecided,
     FeeRunOpen,
@@ -139,6 +140,29 @@ async def foreseen_fees(
     found: dict[int, dict[str, int]] = {}
     for member, fee, minor in await queries.foreseen_fees(session, product, terms, members, on, year[0], prices):
         found.setdefault(member, {})[fee] = minor
+    return found
+
+
+async def runs_to_charge_again(session: AsyncSession, tenant: Tenant) -> list[FeeRun]:
+    """Return the runs that the rules and figures in force would have charged otherwise, the oldest first.
+
+    A run whose caps stand in a table by keys is told by the names of its rules alone.
+    """
+    figures = await figures_for(session, tenant)
+    found = []
+    for run in await queries.standing_runs(session):
+        year = tenant.product(run.product).scheme_year(run.charged_on)
+        try:
+            now = _terms(tenant.pack, run.product, run.charged_on, year, figures, {}, leaving=False)
+            if [structs.replace(one, rules=()) for one in now] != [structs.replace(one, rules=()) for one in run.terms]:
+                found.append(run)
+        except FeeKeyMissing:
+            book = OnDates(
+                tenant.book(run.product),
+                Dates(on=run.charged_on, joined_on=run.charged_on, scheme_year_from=year[0]),
+            )
+            if not set(run.rules) <= {one.ref for kind in (FeeRule, FeeCapRule) for one in book.rules(kind)}:
+                found.append(run)
     return found
 
 

@@ -94,6 +94,14 @@ async def list_claims(session: AsyncSession, *, most: int) -> list[MatchClaim]:
     return [MatchClaim(*row) for row in rows]
 
 
+async def claimed_years(session: AsyncSession) -> list[tuple[str, date]]:
+    """Return (product, first day) of each scheme year that was claimed for, by product and year."""
+    rows = await session.execute(
+        text("select distinct product, year_from from match_claims where state <> 'rejected' order by 1, 2")
+    )
+    return [(row.product, row.year_from) for row in rows]
+
+
 async def prepared_claim(session: AsyncSession, product: str) -> int | None:
     """Return the number of the product's claim that waits for a second person, or None."""
     found: int | None = await session.scalar(

@@ -34,6 +34,7 @@ from engine.contributions.service.state_money import (
     reject_claim,
     send_claim,
     share_match,
+    years_to_claim_again,
 )
 from engine.contributions.service.suspense import (
     Held,
@@ -92,4 +93,5 @@ __all__ = [
     "share_match",
     "terms_for",
     "undertakings_of",
+    "years_to_claim_again",
 ]

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -38,6 +39,7 @@ from engine.kernel.ids import claim_digest, house_member
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime.database import Database
 from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
@@ -132,6 +134,32 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
         raise NothingToClaim
     await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))
     return await find_claim(session, number)
+
+
+class _TakenBackError(Exception):
+    """Undoes a transaction that was only to be tried."""
+
+
+async def years_to_claim_again(db: Database, tenant: Tenant) -> list[tuple[str, date]]:
+    """Return (product, first day) of claimed scheme years that earn otherwise by the rules and figures in force.
+
+    Each is found by a claim that is prepared and taken back, in a transaction of its own. Years of a product whose claim
+    waits are left out: once that is decided on, the next claim has their difference.
+    """
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        years = [
+            (product, day)
+            for product, day in await queries.claimed_years(session)
+            if await queries.prepared_claim(session, product) is None
+        ]
+    found = []
+    for product, day in years:
+        with suppress(ClaimPrepared, MatchNotDue, NoMatch, NothingToClaim, _TakenBackError):
+            async with db.unit_of_work(tenant.tenant_id) as session:
+                await prepare_claim(session, tenant, product, day, actor="system:rules")
+                found.append((product, day))
+                raise _TakenBackError
+    return found
 
 
 async def find_claim(session: AsyncSession, claim_no: int) -> MatchClaim:

@@ -76,6 +76,16 @@ async def open_run(session: AsyncSession, product: str) -> Run | None:
     )
 
 
+async def credited_terms(session: AsyncSession) -> list[tuple[str, date, YearTerms]]:
+    """Return product, first day and terms of each year that was credited, of each cohort the last, by product and year."""
+    rows = await session.execute(
+        text("""select distinct on (product, year_from, terms ->> 'joined_from', terms ->> 'joined_until') product, year_from, terms
+                  from interest_runs where is_done
+                 order by product, year_from, terms ->> 'joined_from', terms ->> 'joined_until', run_no desc""")
+    )
+    return [(row.product, row.year_from, msgspec.convert(row.terms, YearTerms)) for row in rows]
+
+
 async def hold_product(session: AsyncSession, product: str) -> None:
     """Let nobody else begin a run over the product until the session ends."""
     await session.execute(

@@ -20,7 +20,7 @@ from engine.funds.service.confirming import (
     judge_confirmations,
     list_confirmations,
 )
-from engine.funds.service.crediting import InterestReport, credit_interest, foreseen_interest
+from engine.funds.service.crediting import InterestReport, credit_interest, foreseen_interest, years_to_credit_again
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
 from engine.funds.service.ordering import (
@@ -107,4 +107,5 @@ __all__ = [
     "stage_nothing",
     "unsettled_sales",
     "withdraw_sale",
+    "years_to_credit_again",
 ]

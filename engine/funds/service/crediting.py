@@ -65,6 +65,7 @@ async def credit_interest(
     on: date,
     actor: str,
     *,
+    again: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> InterestReport:
     """Credit what the scheme year that `on` lies in earned, less what it was credited before; a run that stopped goes on.
@@ -72,7 +73,8 @@ async def credit_interest(
     Interest enters the account whose money earned it: Dr interest-reserve / Cr cash, for the day that the rule names.
     What had been too much is taken back as far as there is money, and owed for the rest. Where the rule goes by joining, each
     cohort has a run of its own. Figures are those accepted by
-    two people. Run again it changes nothing, unless a rate was declared or payments were booked back into the year.
+    two people. Run again it changes nothing, unless a rate was declared or payments were booked back into the year. Where a later
+    year was credited already it is done `again` only by who credits those years again, too.
 
     Raises:
         NoDeclaredReturn: no rule of the product says how returns are declared.
@@ -85,7 +87,7 @@ async def credit_interest(
         raise NoDeclaredReturn(product=product, day=year[0].isoformat())
     done = []
     for stretch, found in cohorts:
-        while (run := await _open_or_begun(db, tenant, product, year, found, stretch)) is not None:
+        while (run := await _open_or_begun(db, tenant, product, year, found, stretch, again=again)) is not None:
             came = await _go_on(db, tenant, run, actor, progress)
             if _is_of(run, year, stretch):
                 done.append((run, came))
@@ -100,6 +102,8 @@ async def _open_or_begun(
     year: tuple[date, date],
     found: InForce[DeclaredReturnRule],
     stretch: Stretch,
+    *,
+    again: bool,
 ) -> Run | None:
     """Return the product's run that has not ended, whosever it is, or one begun for a cohort; None while its year waits."""
     async with db.unit_of_work(tenant.tenant_id) as session:
@@ -108,7 +112,7 @@ async def _open_or_begun(
         if run is not None:
             return run
         later = await queries.later_run(session, product, year[0])
-        if later is not None:
+        if later is not None and not again:
             raise LaterYearCredited(year=later.isoformat())
         today = business_date(await ledger.scheme_now(session), tenant.time_zone)
         terms = year_terms(found.rule, year, await figures_for(session, tenant), today=today)
@@ -176,6 +180,39 @@ async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, act
             return await queries.book_interest(session, run, number, posting)
 
     return await retry_transaction(once)
+
+
+async def years_to_credit_again(session: AsyncSession, tenant: Tenant) -> list[tuple[str, date]]:
+    """Return (product, first day) of credited years that earn otherwise by the rules and figures in force, and of all after them."""
+    figures = await figures_for(session, tenant)
+    credited: dict[str, dict[date, list[YearTerms]]] = {}
+    for product, year_from, terms in await queries.credited_terms(session):
+        credited.setdefault(product, {}).setdefault(year_from, []).append(terms)
+    found: list[tuple[str, date]] = []
+    for product, years in sorted(credited.items()):
+        first = next(
+            (day for day, runs in sorted(years.items()) if _differs(tenant, product, day, runs, figures)), None
+        )
+        found.extend((product, day) for day in sorted(years) if first is not None and day >= first)
+    return found
+
+
+def _differs(tenant: Tenant, product: str, year_from: date, runs: Sequence[YearTerms], figures: Figures) -> bool:
+    """Return whether some cohort of a year would earn by other terms than its last run's, for the periods that it credited."""
+    year = tenant.product(product).scheme_year(year_from)
+    stood = {(one.joined_from, one.joined_until): one for one in runs}
+    for stretch, found in tenant.book(product).in_force_by_joining(DeclaredReturnRule, year):
+        last = stood.get((stretch.joined_from, stretch.joined_until))
+        if last is None:
+            return True
+        now = year_terms(found.rule, year, figures, today=last.ends[-1])
+        if (
+            now is not None
+            and structs.replace(now[0], rule=last.rule, joined_from=last.joined_from, joined_until=last.joined_until)
+            != last
+        ):
+            return True
+    return False
 
 
 def _weighed(terms: YearTerms) -> list[list[Weights]]:

@@ -140,12 +140,25 @@ source = "invented law"
 confidence = "low"
 assumption = "invented"
 """
+MATCH_CLAIM = """
+[[rule]]
+kind = "match-claim"
+id = "claim"
+funder = "state"
+after_days = 0
+short_receipt = "pro-rata"
+unpaid_rest = "claim-again"
+clawback_from = "state-money"
+source = "invented law"
+confidence = "high"
+"""
 OLD = {"vat": "10", "day_count": "actual/365", "pays": '["own"]', "tax": "5", "age": 55, "pension": "4000"}
 NEW = {"vat": "18", "day_count": "actual/360", "pays": '["own"]', "tax": "7.5", "age": 50, "pension": "5500"}
 ON = date(2023, 12, 31)
 
 
-async def at(scheme: Scheme, instant: datetime) -> None:
+async def at(scheme: Scheme, day: date) -> None:
+    instant = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         await advance_clock(session, scheme.tenant, instant, "development")
 
@@ -193,13 +206,13 @@ def changed() -> str:
 
 async def test_fees_and_interest_after_activation_equal_the_preview(scheme: Scheme, changed: str) -> None:
     await activated(scheme, "2019-06-01", BASE.format(**OLD), date(2023, 4, 3))
-    await at(scheme, datetime(2023, 12, 31, 9, tzinfo=UTC))
+    await at(scheme, date(2023, 12, 31))
     found = await previewed(scheme, "2023-01-01-law", changed)
     members = {one.member_id for one in scheme.members}
     assert found["fee.monthly"].keys() == members
     assert found["interest"].keys() == members
     await activated(scheme, "2023-01-01-law", changed, ON)
-    await at(scheme, datetime(2024, 1, 2, 9, tzinfo=UTC))
+    await at(scheme, date(2024, 1, 2))
 
     run = await benefits.propose_fees(scheme.db, scheme.tenant, "ltss", ON, actor="staff:1")
     charged = await rows(scheme, "select member_id, net + vat from fee_lines")
@@ -212,7 +225,7 @@ async def test_fees_and_interest_after_activation_equal_the_preview(scheme: Sche
 
 async def test_exits_taxes_ages_and_pensions_after_activation_equal_the_preview(scheme: Scheme, changed: str) -> None:
     await activated(scheme, "2019-06-01", BASE.format(**OLD), date(2023, 4, 3))
-    await at(scheme, datetime(2023, 12, 31, 9, tzinfo=UTC))
+    await at(scheme, date(2023, 12, 31))
     found = await previewed(scheme, "2023-01-01-law", changed)
     assert "exit.voluntary" not in found, "what does not change is not told"
     await activated(scheme, "2023-01-01-law", changed, ON)
@@ -235,7 +248,7 @@ async def test_exits_taxes_ages_and_pensions_after_activation_equal_the_preview(
 
 async def test_what_a_leaver_forfeits_after_activation_equals_the_preview(scheme: Scheme) -> None:
     await activated(scheme, "2019-06-01", BASE.format(**OLD), date(2023, 4, 3))
-    await at(scheme, datetime(2023, 12, 31, 9, tzinfo=UTC))
+    await at(scheme, date(2023, 12, 31))
     harsh = "[change]\nenacted_on = 2023-12-31\n" + BASE.format(**(OLD | {"pays": '["state-match"]'}))
     milder = harsh.replace('pays = ["state-match"]', 'pays = ["own"]').replace('income = "fund"', 'income = "none"')
     found = await previewed(scheme, "2023-01-01-law", harsh)
@@ -258,25 +271,13 @@ async def test_a_match_after_activation_equals_the_preview(scheme: Scheme) -> No
     rule = (
         (scheme.folder / "ltss/rules/2019-01-01.toml").read_text().replace('threshold = "15000"', 'threshold = "9000"')
     )
-    claim = """
-[[rule]]
-kind = "match-claim"
-id = "claim"
-funder = "state"
-after_days = 0
-short_receipt = "pro-rata"
-unpaid_rest = "claim-again"
-clawback_from = "state-money"
-source = "invented law"
-confidence = "high"
-"""
-    await activated(scheme, "2019-06-01", claim, date(2023, 4, 3))
-    await at(scheme, datetime(2023, 12, 31, 9, tzinfo=UTC))
+    await activated(scheme, "2019-06-01", MATCH_CLAIM, date(2023, 4, 3))
+    await at(scheme, date(2023, 12, 31))
     assert "match" not in await previewed(scheme, "2023-02-01", rule)
     found = await previewed(scheme, "2023-01-01-law", "[change]\nenacted_on = 2023-12-31\n" + rule)
     assert found["match"] == {scheme.members[0].member_id: "12000"}
     await activated(scheme, "2023-01-01-law", "[change]\nenacted_on = 2023-12-31\n" + rule, ON)
-    await at(scheme, datetime(2024, 1, 2, 9, tzinfo=UTC))
+    await at(scheme, date(2024, 1, 2))
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         await contributions.prepare_claim(session, scheme.tenant, "ltss", ON, actor="staff:1")
     claimed = await rows(scheme, "select member_id, entitled from match_claim_lines")
