@@ -11,6 +11,7 @@ from engine.contributions.rules.matching import MatchScale
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
+from engine.tenancy.rules.books import Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,16 @@ async def begin_claim(
     )  # fmt: skip
     assert number is not None
     return int(number)
+
+
+async def has_joined(session: AsyncSession, product: str, stretch: Stretch) -> bool:
+    """Return whether somebody joined the product on a day of a stretch."""
+    return bool(
+        await session.scalar(
+            text("select exists (select from memberships where product = :p and joined_on between :since and :until)"),
+            {"p": product, "since": stretch.joined_from or date.min, "until": stretch.joined_until or date.max},
+        )
+    )
 
 
 async def add_lines(

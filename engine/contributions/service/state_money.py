@@ -43,7 +43,7 @@ from engine.runtime.database import Database
 from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
-from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.books import InForce, Stretch
 from engine.tenancy.rules.decided import RunDecided
 from engine.tenancy.service import Tenant
 
@@ -82,7 +82,7 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
     today = business_date(now, tenant.time_zone)
     year = tenant.product(product).scheme_year(on)
     claiming = _claiming(tenant, product, year[0])
-    matches = _matches(tenant, product, year)
+    matches = await _matches(session, tenant, product, year)
     ended = year[1] + timedelta(days=claiming.rule.after_days)
     opens = [year[0] + timedelta(days=1) if one.is_at_once else ended for one in matches]
     due = [one for one, day in zip(matches, opens, strict=True) if today >= day]
@@ -389,12 +389,12 @@ class _Match:
         return replace(scale, joined_from=first, joined_until=last)
 
 
-def _matches(tenant: Tenant, product: str, year: tuple[date, date]) -> list[_Match]:
+async def _matches(session: AsyncSession, tenant: Tenant, product: str, year: tuple[date, date]) -> list[_Match]:
     """Return the matches of a scheme year: one, or one for each stretch of joining days where rules go by these."""
     found = [
         _Match(match, stretch.joined_from, stretch.joined_until)
         for stretch, match in tenant.book(product).in_force_by_joining(MatchRule, year)
-        if _is_served(match.rule)
+        if _is_served(match.rule) and (stretch == Stretch() or await queries.has_joined(session, product, stretch))
     ]
     if not found:
         raise NoMatch(product=product, day=year[0].isoformat())
