@@ -39,6 +39,7 @@ from engine.benefits.api import (
     PayoutController,
     PayrollController,
     PensionController,
+    RecountController,
 )
 from engine.benefits.service import Payers
 from engine.channels.callbacks import CallbackController
@@ -385,6 +386,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             PayrollController,
             PensionController,
             FeeRunController,
+            RecountController,
             MemberFeesController,
             PriceController,
             DealingController,

@@ -49,7 +49,10 @@ def recounts_approve(context: typer.Context, number: Number, tenant: TenantOptio
 
     async def use(deployment: Deployment) -> Recount:
         served = deployment.tenants.by_code(tenant)
-        return await benefits.approve_recount(deployment.db, served, number, digest, actor=ACTOR)
+        await benefits.approve_recount(deployment.db, served, number, digest, actor=ACTOR)
+        await benefits.carry_on_recounts(deployment.db, served)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return next(one for one in await benefits.list_recounts(session) if one.recount_no == number)
 
     found = run(context, use)
     show(context, found, lambda: _print(found))

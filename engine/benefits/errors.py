@@ -67,7 +67,7 @@ class FeeRunChanged(Refused):
     message = N_("The fee run is not the one that you saw. Please look at it again.")
 
 
-class RecountChanged(Refused):
+class RecountChanged(NotFound):
     """There is no recount of that number and digest that can be decided on."""
 
     code = "benefits.recount-changed"

@@ -124,6 +124,7 @@ def filled(path: str) -> str:
         payout="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
         statement="1",
         run="1",
+        recount="1",
     )
 
 

@@ -253,6 +253,16 @@ ASKED: dict[str, Ask] = {
         Permission.PACKS_APPROVE,
         request=lambda _ids, _site: {"json": {"sha256": "0" * 64}},
     ),
+    "ListRecounts": Ask("GET", lambda _: "/v1/recounts", Permission.OPERATIONS_READ, 200),
+    **{
+        f"{act.title()}Recount": Ask(
+            "POST",
+            lambda _, act=act: f"/v1/recounts/1/{act}",  # type: ignore[misc]
+            Permission.PACKS_APPROVE,
+            request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+        )
+        for act in ("approve", "reject")
+    },
     "AskForPayment": Ask(
         "POST",
         lambda _: "/v1/collections",

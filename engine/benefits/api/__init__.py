@@ -6,6 +6,7 @@ from engine.benefits.api.heirs import HeirController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
+from engine.benefits.api.recounting import RecountController
 
 __all__ = [
     "AvailableController",
@@ -16,4 +17,5 @@ __all__ = [
     "PayoutController",
     "PayrollController",
     "PensionController",
+    "RecountController",
 ]

@@ -75,16 +75,13 @@ async def list_recounts(session: AsyncSession) -> list[Recount]:
 
 
 async def approve_recount(db: Database, tenant: Tenant, recount_no: int, digest: str, *, actor: str) -> Recount:
-    """Let everything in a recount be counted again, as a person who has seen the list that `digest` is of.
+    """Let everything in a recount be counted again, as a person who has seen the list that `digest` is of; `carry_on_recounts` does it.
 
     Raises:
         RecountChanged: no such recount waits.
         SamePerson: `actor` proposed it.
     """
-    await _decide(db, tenant, recount_no, digest, actor, "approved", EventKind.RECOUNT_APPROVED)
-    await carry_on_recounts(db, tenant)
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        return next(one for one in await queries.recounts(session) if one.recount_no == recount_no)
+    return await _decide(db, tenant, recount_no, digest, actor, "approved", EventKind.RECOUNT_APPROVED)
 
 
 async def reject_recount(db: Database, tenant: Tenant, recount_no: int, digest: str, *, actor: str) -> Recount:
