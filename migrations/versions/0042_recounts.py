@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import grant, wall
 
 revision: str = "0042_recounts"
-down_revision: str | None = "0038_matching"
+down_revision: str | None = "0041_zero_results"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
