@@ -65,6 +65,8 @@ class Country:
     consents: tuple[str, ...]
     funds: tuple[tuple[str, str], ...] = ()
     rules: str = ""
+    group: str = ""
+    nobody: str = "5999999999"
     opens: datetime = datetime(2023, 4, 3, 8, 0, tzinfo=UTC)
 
 
@@ -129,6 +131,7 @@ class World:
             born_on=born_on,
             sex="female",
             documents=(DocumentGiven(self.country.document, number),),
+            group=self.country.group,
             language="en",
             nominees=(
                 NomineeGiven(full_name="Abena Invented", relationship="child", share_bp=6_000),
@@ -159,12 +162,15 @@ class World:
 
     # -- money in
 
-    def payment(self, member: str, minor: int, reference: str, key: str) -> Payment:
+    def major(self, minor: int) -> str:
+        """Return smallest units as a decimal string."""
         scale = self.tenant.asset.scale
-        amount = f"{minor // 10**scale}.{minor % 10**scale:0{scale}d}" if scale else str(minor)
+        return f"{minor // 10**scale}.{minor % 10**scale:0{scale}d}" if scale else str(minor)
+
+    def payment(self, member: str, minor: int, reference: str, key: str) -> Payment:
         return Payment(
             member=member,
-            amount=amount,
+            amount=self.major(minor),
             currency=self.tenant.asset.symbol,
             channel=self.country.channel,
             reference=reference,
