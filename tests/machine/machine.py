@@ -90,6 +90,7 @@ class AnyScheme(RuleBasedStateMachine):
         self.payable: list[ClaimRow] = []
         self.payouts: list[Payout] = []
         self.sent_back: dict[int, Payout] = {}
+        self.state_paid = 0
         self.serial = 0
 
     def run(self, doing: Coroutine[Any, Any, Found]) -> Found:
@@ -104,7 +105,7 @@ class AnyScheme(RuleBasedStateMachine):
     @rule(age=st.sampled_from([8, 14, 15, 30, 45, 59, 60, 72]))
     def join(self, age: int) -> None:
         born = self.world.now.date().replace(year=self.world.now.year - age, day=1)
-        number = self.world.new_number()
+        number = self.world.new_number(born)
         answer = self.run(self.world.join(born_on=born, number=number, name="Ama Invented"))
         assert isinstance(answer, Enrolled) is (age >= self.youngest), answer
         if isinstance(answer, Enrolled):
@@ -445,6 +446,7 @@ class AnyScheme(RuleBasedStateMachine):
         (account,) = [one for one in proof.accounts if one.account == self.country.channel]
         money = self.world.major(world.bank.balance)
         assert (account.books, account.closing, account.unexplained) == (money, money, world.major(0)), proof.lines()
+        matched = 0
         for saver in self.savers:
             said = self.run(world.statement_of(saver.number, world.now.date()))
             # What a payment that was taken back left with the member stays theirs as what they owe.
@@ -453,7 +455,11 @@ class AnyScheme(RuleBasedStateMachine):
                 for one in self.paid
                 if one.saver is saver and one.is_reversed
             )
-            assert said.totals.contributed_minor == saver.paid_minor + owed, self.story_of(saver, said.lines)
+            by_origin = sums([("", one.origin, one.amount_minor) for one in said.lines])
+            assert by_origin.get(("", "own"), 0) == saver.paid_minor + owed, self.story_of(saver, said.lines)
+            assert said.totals.contributed_minor == sum(by_origin.values()), said
+            matched += by_origin.get(("", "state-match"), 0)
+        assert matched == self.state_paid
         report = self.run(world.export(Path(self.home.name) / "package"))
         assert report.is_ok, report
 

@@ -22,12 +22,14 @@ from engine.benefits.rules.paying import AccountGiven, Payee, Payout
 from engine.benefits.service import BankRail, Payers
 from engine.closing import service as closing
 from engine.contributions import service as contributions
+from engine.contributions.queries.matching import MatchClaim
 from engine.contributions.rules import Payment, Receipt
 from engine.contributions.service import Intake
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven, NomineeGiven
 from engine.enrolment.service import Enrolled, Enrolment
 from engine.funds import service as funds
+from engine.identity.ports import SocialClass
 from engine.identity.rules import MemberRef
 from engine.kernel.errors import EngineError
 from engine.ledger import service as ledger
@@ -38,6 +40,7 @@ from engine.reports.service import statement
 from engine.runtime.database import Database
 from engine.runtime.exchanges.engine import Exchanges
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant, advance_clock
 from integrations.banking.camt.adapter import CamtStatements
 from integrations.banking.file_drops.simulator import DropSite
@@ -144,8 +147,9 @@ class World:
             ),
         )
 
-    def new_number(self) -> str:
-        return self.country.number.format(next(_person))
+    def new_number(self, born_on: date) -> str:
+        """Return a document's number that nobody has; some say the year of birth."""
+        return self.country.number.format(serial=next(_person) % 10**7, year=born_on.year)
 
     async def join(self, *, born_on: date, number: str, name: str) -> Enrolled | EngineError:
         sent = Enrolment(secrets.token_hex(8), self.application(born_on=born_on, number=number, name=name))
@@ -306,6 +310,87 @@ class World:
         return await self.attempt(
             "close of business", closing.close_business(self.db, self.keys, self.tenant, actor=CLERK)
         )
+
+    # -- the state's money, and interest
+
+    async def classify(self, document: str, name: str) -> object:
+        """A social register tells a household's class."""
+        told = SocialClass(
+            registry="register",
+            identifiers={self.country.document: document},
+            name=name,
+            as_of=self.now.date(),
+        )
+
+        async def one() -> int:
+            async with self.unit() as session:
+                return await enrolment.receive_classes(session, self.keys, self.tenant, [told])
+
+        return await self.attempt("tell class", one())
+
+    async def declare(self, series: str, effective: date, percent: str, actor: str) -> object:
+        """Put a rate forward, and accept it as `actor`."""
+        raw = (
+            "effective_from,published_on,value,source,confidence\n"
+            f"{effective},{self.now.date()},{percent},Invented,high\n"
+        )
+
+        async def propose() -> list[int]:
+            async with self.unit() as session:
+                made = await tenancy.propose_figures(
+                    session, self.tenant, series, raw.encode(), name="rates.csv", actor=MAKER
+                )
+            return list(made.proposed)
+
+        async def accept(point: int) -> object:
+            async with self.unit() as session:
+                return await tenancy.accept_figure(session, self.tenant, point, actor=actor)
+
+        proposed = await self.attempt("propose figure", propose())
+        if isinstance(proposed, EngineError) or not proposed:
+            return proposed
+        return await self.attempt("accept figure", accept(proposed[0]))
+
+    async def credit_interest(self, on: date) -> funds.InterestReport | EngineError:
+        return await self.attempt(
+            "credit interest",
+            funds.credit_interest(self.db, self.tenant, self.country.product, on, CLERK),
+        )
+
+    async def prepare_match(self, on: date) -> MatchClaim | EngineError:
+        async def one() -> MatchClaim:
+            async with self.unit() as session:
+                return await contributions.prepare_claim(session, self.tenant, self.country.product, on, actor=MAKER)
+
+        return await self.attempt("prepare match claim", one())
+
+    async def send_match(self, claim: int, digest: str, actor: str) -> MatchClaim | EngineError:
+        async def one() -> MatchClaim:
+            async with self.unit() as session:
+                return await contributions.send_claim(session, self.tenant, claim, digest, actor=actor)
+
+        return await self.attempt("send match claim", one())
+
+    async def receive_match(self, claim: int, minor: int, reference: str) -> MatchClaim | EngineError:
+        async def one() -> MatchClaim:
+            async with self.unit() as session:
+                return await contributions.receive_match(
+                    session, self.tenant, claim,
+                    amount=self.major(minor), channel=self.country.channel, reference=reference, actor=MAKER,
+                )  # fmt: skip
+
+        return await self.attempt("receive match", one())
+
+    async def share_match(self, claim: int) -> contributions.ClaimShared | EngineError:
+        async def one() -> contributions.ClaimShared:
+            async with self.unit() as session:
+                return await contributions.share_match(session, self.tenant, claim, actor=MAKER)
+
+        return await self.attempt("share match", one())
+
+    async def match_claims(self) -> list[MatchClaim]:
+        async with self.unit() as session:
+            return await contributions.list_claims(session)
 
     # -- money out
 
