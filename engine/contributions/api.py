@@ -51,7 +51,14 @@ Key = Annotated[
 class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A payment that your channel has collected for a member, in major units of the scheme's currency."""
 
-    member: Annotated[Word, Meta(description="The member number the payer gave.", examples=["100000000008"])]
+    member: Annotated[
+        Word,
+        Meta(
+            description="The member number the payer gave, or what else the scheme finds members by, "
+            "such as the number of their identity document.",
+            examples=["100000000008"],
+        ),
+    ]
     amount: Annotated[
         str,
         Meta(max_length=24, description="A decimal with no more digits than the currency has.", examples=["500.00"]),

@@ -32,8 +32,10 @@ class ContributorsRule(Rule, tag="contributors", frozen=True, kw_only=True):
 class ReferenceRule(Rule, tag="payment-reference", frozen=True, kw_only=True):
     """What may stand as account reference of a payment (C9), in the order in which it is looked up.
 
-    Mbao: the national ID number; the engine's own is the member number with its check digit. Never a name, and nothing
-    is matched approximately: what is found under no kind goes to suspense.
+    Mbao: the national ID number; the engine's own is the member number with its check digit. `national-id` is the number of
+    any identity document of the product, in any of its formats; a number of several people is nobody's. Never a name, and
+    nothing is matched approximately: what is found under no kind goes to suspense. The engine keeps no index of telephone and
+    virtual numbers: what is paid under those waits in suspense.
     """
 
     accepts: Annotated[tuple[ReferenceKind, ...], Meta(min_length=1)]

@@ -230,6 +230,7 @@ class Suspended(Struct, frozen=True):
         "bad-check-digit",
         "member-not-active",
         "not-in-product",
+        "several-members",
         "not-taken",
         "not-eligible",
         "above-level",

@@ -25,17 +25,16 @@ from engine.contributions.rules import (
     split_contribution,
 )
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
+from engine.contributions.service.references import Referred, members_referred
 from engine.contributions.service.terms import figures_now, rules_for, terms_for, tests_for
 from engine.contributions.service.undertaken import Decided as AsUndertaken
 from engine.contributions.service.undertaken import Paying, decide_instalments, undertook_by
-from engine.enrolment import service as enrolment
 from engine.enrolment.rules import ContributionTests
-from engine.identity import service as identity
-from engine.identity.rules import MemberRef, compact_reference
+from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
-from engine.kernel.ids import house_member, is_member_number
+from engine.kernel.ids import house_member
 from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.queries import StoredEvent
@@ -151,24 +150,12 @@ class _Batch:
 
     async def _decide(self, figures: Figures, today: date) -> list[_Decided]:
         scheme = Scheme.of(self._tenant.pack)
-        members = await identity.members_by_number(
-            self._session,
-            self._keys,
-            [payment.member for payment in self._payments],
-        )
-        known = frozenset(members)
-        by_product = {"": members}
-        if len(scheme.products) > 1:
-            named = {payment.product for payment in self._payments} & {"", *scheme.products}
-            by_product = {one: await enrolment.in_their_products(self._session, members, product=one) for one in named}
+        referred = await members_referred(self._session, self._keys, self._tenant, self._payments, today)
         decided = []
-        for index, payment in enumerate(self._payments):
-            member = by_product.get(payment.product, members).get(payment.member)
+        for index, (payment, found) in enumerate(zip(self._payments, referred, strict=True)):
+            member = found.member
             try:
-                item = self._decide_one(index, payment, member, scheme, figures, today)
-                if payment.product and member is None and payment.member in known:
-                    item.reason = "not-in-product"
-                decided.append(item)
+                decided.append(self._decide_one(index, payment, found, scheme, figures, today))
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:
@@ -305,15 +292,16 @@ class _Batch:
         self,
         index: int,
         payment: Payment,
-        member: MemberRef | None,
+        found: Referred,
         scheme: Scheme,
         figures: Figures,
         today: date,
     ) -> _Decided:
         amount, day = check_payment(payment, scheme, today=today)
+        member = found.member
         item = _Decided(index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member)
         if member is None:
-            item.reason = "unknown-member" if _is_number(payment.member) else "bad-check-digit"
+            item.reason = found.reason
         elif member.status != "active":
             item.member, item.reason = None, "member-not-active"
         else:
@@ -491,10 +479,6 @@ def receipt_of(
         parts=tuple(ReceiptPart(pot, OWN, _fixed(part)) for pot, part in parts),
         reason=reason,
     )
-
-
-def _is_number(text: str) -> bool:
-    return is_member_number(compact_reference(text))
 
 
 def _fixed(amount: Amount) -> str:
