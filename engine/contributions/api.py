@@ -176,6 +176,7 @@ class ContributionController(Controller):
             errors.NoTerms,
             errors.NotEligible,
             errors.AboveLevel,
+            errors.CapReached,
         ),
     )
     async def receive(
@@ -263,6 +264,7 @@ class CollectionController(Controller):
             errors.NoTerms,
             errors.NotEligible,
             errors.AboveLevel,
+            errors.CapReached,
             errors.CannotCollect,
             errors.NoPhone,
             errors.MemberNotActive,
@@ -442,7 +444,7 @@ class SuspenseController(Controller):
         "/{receipt:int}/resolution",
         operation_id="ResolveSuspense",
         opt={"permission": Permission.SUSPENSE_RESOLVE},
-        responses=refuses(errors.UnknownSuspense, errors.AlreadyResolved, NotFound),
+        responses=refuses(errors.UnknownSuspense, errors.AlreadyResolved, errors.CapReached, errors.GoesBack, NotFound),
     )
     async def resolve(
         self,

@@ -159,6 +159,7 @@ class EventKind(IntEnum):
     PENSION_STOPPED = 207
     PENSION_RESUMED = 208
     OVERPAYMENT_RECOVERED = 209
+    EXCESS_HELD = 210
 
     @property
     def label(self) -> str:

@@ -52,6 +52,7 @@ REASONS: Mapping[str, str] = {
     "not-taken": N_("the scheme's rules do not take this payment"),
     "not-eligible": N_("the member may no longer contribute"),
     "above-level": N_("more than the member's level allows"),
+    "above-cap": N_("more than a scheme year takes"),
 }
 PAYMENT_STATES: Mapping[bool, str] = {False: N_("received"), True: N_("without an owner")}
 HELD_FOR: Mapping[str, str] = {

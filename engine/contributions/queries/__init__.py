@@ -10,13 +10,13 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import EventKind, Law
+from engine.ledger.rules import BATCH_MASK, EventKind, Law
 from engine.runtime.database import driver
 
 
 @dataclass(frozen=True, slots=True)
 class SuspenseRow:
-    """A payment in suspense, with its sealed document."""
+    """A payment in suspense, with its sealed document; `of` is the receipt, as (member_id, event_id), that it is a part of."""
 
     event_id: int
     amount: int
@@ -25,21 +25,39 @@ class SuspenseRow:
     channel: str
     document: bytes
     resolved: bool
+    of: tuple[int, int] | None
 
 
-async def add_suspense(session: AsyncSession, rows: Sequence[tuple[int, int, date, str, str, bytes]]) -> None:
-    """Keep what came: (event_id, amount, received_on, reason, channel, sealed document) of each suspended payment."""
+@dataclass(frozen=True, slots=True)
+class ToSuspend:
+    """What is put into suspense by an event; of a receipt, as (member_id, event_id), where it is a part of one."""
+
+    event_id: int
+    amount: int
+    received_on: date
+    reason: str
+    channel: str
+    document: bytes
+    of: tuple[int, int] = (0, 0)
+
+
+async def add_suspense(session: AsyncSession, rows: Sequence[ToSuspend]) -> None:
+    """Keep what is suspended."""
+    columns = [
+        (one.event_id, one.amount, one.received_on, one.reason, one.channel, one.document, *one.of) for one in rows
+    ]
     connection = await driver(session)
     await connection.execute(
-        """insert into suspense (tenant_id, event_id, amount, received_on, reason, channel, document)
-           select %s, * from unnest(%s::bigint[], %s::bigint[], %s::date[], %s::text[], %s::text[], %s::bytea[])""",
-        (session.info["tenant_id"], *(list(column) for column in zip(*rows, strict=True))),
+        """insert into suspense (tenant_id, event_id, amount, received_on, reason, channel, document, of_member, of_event)
+           select %s, * from unnest(%s::bigint[], %s::bigint[], %s::date[], %s::text[], %s::text[], %s::bytea[],
+                                    %s::bigint[], %s::bigint[])""",
+        (session.info["tenant_id"], *(list(column) for column in zip(*columns, strict=True))),
     )
 
 
 _SUSPENSE = """
 select s.event_id, s.amount, s.received_on, s.reason, s.channel, s.document,
-       r.event_id is not null or x.event_id is not null or f.event_id is not null as resolved
+       r.event_id is not null or x.event_id is not null or f.event_id is not null as resolved, s.of_member, s.of_event
   from suspense s
   left join corrections x on x.tenant_id = s.tenant_id and x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id
   left join suspense_resolutions r on r.tenant_id = s.tenant_id and r.event_id = s.event_id
@@ -56,13 +74,30 @@ async def list_suspense(session: AsyncSession, *, after: int = 0, most: int = 10
         ),
         {"after": after, "most": most},
     )
-    return [SuspenseRow(*row) for row in rows]
+    return [_suspense(row) for row in rows]
 
 
 async def find_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | None:
     """Return one suspended payment, resolved or not."""
     row = (await session.execute(text(f"{_SUSPENSE} where s.event_id = :e"), {"e": event_id})).first()
-    return None if row is None else SuspenseRow(*row)
+    return None if row is None else _suspense(row)
+
+
+async def suspended_part(session: AsyncSession, receipt: int) -> SuspenseRow | None:
+    """Return what of a receipt lies in suspense, or lay there; None where all of it was taken."""
+    row = (
+        await session.execute(
+            text(f"{_SUSPENSE} where s.tenant_id = :t and s.of_event = :e and s.of_event <> 0"),
+            {"t": session.info["tenant_id"], "e": receipt},
+        )
+    ).first()
+    return None if row is None else _suspense(row)
+
+
+def _suspense(row: Sequence[Any]) -> SuspenseRow:
+    event_id, amount, received_on, reason, channel, document, resolved, of_member, of_event = row
+    of = (of_member, of_event) if of_event else None
+    return SuspenseRow(event_id, amount, received_on, reason, channel, document, resolved, of)
 
 
 async def hold_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | None:
@@ -72,6 +107,16 @@ async def hold_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | N
         {"key": f"{session.info['tenant_id']}:{event_id}"},
     )
     return await find_suspense(session, event_id)
+
+
+async def suspended_on(session: AsyncSession, event_id: int, *, zone: str) -> date:
+    """Return the day, in a zone, on which the books recorded a suspended payment."""
+    day: date = await session.scalar(
+        text("""select (recorded_at at time zone :zone)::date from batches
+                 where tenant_id = :t and batch_id = (cast(:e as bigint) & cast(:mask as bigint))"""),
+        {"t": session.info["tenant_id"], "e": event_id, "mask": BATCH_MASK, "zone": zone},
+    )
+    return day
 
 
 async def add_refund(session: AsyncSession, event_id: int, *, refunded_event: int) -> None:
@@ -355,7 +400,7 @@ _STANDING = """
 split as (
   select f.member_id, f.event_id, c.pot, sum(t.amount)::bigint as amount from found f
     join transfers t on t.member_id = f.member_id and t.event_id = f.event_id
-    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit group by 1, 2, 3),
+    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash' group by 1, 2, 3),
 bought as (
   select f.member_id, f.event_id, c.pot, u.code as fund, bool_or(o.state is distinct from 'priced') as waits,
          sum(case when o.state = 'priced' then floor_units(a.amount,
@@ -416,7 +461,7 @@ async def decided_receipts(
     connection = await driver(session)
     cursor = await connection.execute(
         f"""with found as materialized (
-             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'over')::bigint, 0) as amount, again.pots, again.units
                from memberships s join events e on e.member_id = s.member_id
                left join lateral (
                  select r.body -> 'pots' as pots, r.body -> 'units' as units, r.decision from recomputations c
@@ -453,7 +498,7 @@ async def standing_receipt(session: AsyncSession, member_id: int, event_id: int,
     connection = await driver(session)
     cursor = await connection.execute(
         f"""with found as materialized (
-             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'over')::bigint, 0) as amount, again.pots, again.units
                from events e
                left join lateral (
                  select r.body -> 'pots' as pots, r.body -> 'units' as units from recomputations c
@@ -580,7 +625,8 @@ async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
     """Return a receipt by its event: received, suspended, or the resolution of a suspended one."""
     row = (
         await session.execute(
-            text("""select first.kind, first.event_id, (first.body ->> 'amount')::bigint, first.body ->> 'channel',
+            text("""select first.kind, first.event_id,
+                           (first.body ->> 'amount')::bigint - coalesce((first.body ->> 'over')::bigint, 0), first.body ->> 'channel',
                            min(t.debit), min(t.credit),
                            case when first.kind = 10 then first.member_id else r.member_id end,
                            case when first.kind = 10 then first.event_id else coalesce(r.resolved_event, 0) end,
@@ -646,6 +692,18 @@ LAWS: tuple[Law, ...] = (
            where c.kind = 'suspense' group by c.party)
         select format('suspense of %s', channel), coalesce(h.amount, 0)::text, coalesce(b.amount, 0)::text
           from held h full join booked b using (channel) where coalesce(h.amount, 0) <> coalesce(b.amount, 0)
+        """,
+    ),
+    Law(
+        "what-is-over-lies-apart",
+        "what a receipt brought beyond the most of its year was put into suspense, all of it and once",
+        """
+        with apart as (
+          select of_member, of_event, sum(amount)::bigint as amount from suspense where of_event <> 0 group by 1, 2)
+        select format('event %s', coalesce(e.event_id, a.of_event)), coalesce(e.body ->> 'over', '0'), coalesce(a.amount, 0)::text
+          from (select member_id, event_id, body from events where kind = 10 and body ? 'over') e
+          full join apart a on a.of_member = e.member_id and a.of_event = e.event_id
+         where coalesce((e.body ->> 'over')::bigint, 0) <> coalesce(a.amount, 0)
         """,
     ),
     Law(

@@ -121,7 +121,10 @@ class ReceiptPart(Struct, frozen=True):
 
 
 class Receipt(Struct, frozen=True, omit_defaults=True):
-    """The answer to a payment. The same for every retry, for ever."""
+    """The answer to a payment. The same for every retry, for ever.
+
+    `over` is what of the amount is beyond what the scheme takes: it goes back to whoever paid it.
+    """
 
     receipt: str
     state: str
@@ -131,6 +134,7 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     business_date: date
     parts: tuple[ReceiptPart, ...] = ()
     reason: str | None = None
+    over: str = ""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -234,4 +238,5 @@ class Suspended(Struct, frozen=True):
         "not-taken",
         "not-eligible",
         "above-level",
+        "above-cap",
     )

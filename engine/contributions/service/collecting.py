@@ -28,6 +28,7 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
+from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
 from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
 from engine.contributions.service.receiving import CHUNK, Answer, receive
 from engine.contributions.service.terms import figures_now, terms_for, tests_for
@@ -178,6 +179,8 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
     figures = await figures_now(session, tenant)
     split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
     await decide_contribution(session, tenant, figures, member, today, amount)
+    (cap,) = await cap_contributions(session, tenant, figures, [Counting(member, today, today, amount)], today=today)
+    whole_counts(cap)
     tests = tests_for(tenant, member.product, today, member.joined_on)
     asked = [Asked(member, today, amount.units, tests)] if tests else []
     for unmet in await unmet_of(session, tenant, figures, asked):

@@ -1,9 +1,8 @@
 """Receiving contributions. One path: the API's group commit, the batch route and the file all call `receive`."""
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -13,23 +12,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
 from engine.contributions.errors import KeyReused
+from engine.contributions.queries import ToSuspend
 from engine.contributions.rules import (
     OWN,
+    Capped,
     ContributionTerms,
     Payment,
     Receipt,
     ReceiptPart,
     Scheme,
     check_payment,
-    lane_of,
     split_contribution,
+    split_over_pots,
 )
+from engine.contributions.service.capping import CappedNow, Counting, cap_contributions, capped_products
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.references import Referred, members_referred
 from engine.contributions.service.terms import figures_now, rules_for, terms_for, tests_for
 from engine.contributions.service.undertaken import Decided as AsUndertaken
-from engine.contributions.service.undertaken import Paying, decide_instalments, undertook_by
+from engine.contributions.service.undertaken import Paying, charted_products, decide_instalments, undertook_by
 from engine.enrolment.rules import ContributionTests
+from engine.identity import service as identity
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
@@ -40,7 +43,6 @@ from engine.ledger import service as ledger
 from engine.ledger.queries import StoredEvent
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Posted, Transfer
 from engine.runtime.database import Database, retry_transaction
-from engine.runtime.group_commit import GroupCommit, GroupSizes
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal
 from engine.runtime.secrets import keyed_digest
@@ -49,6 +51,7 @@ from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 CHUNK = 1000
+ABOVE_CAP = "above-cap"
 RECEIPTS = (EventKind.CONTRIBUTION_RECEIVED, EventKind.CONTRIBUTION_SUSPENDED)
 Answer = Receipt | EngineError
 
@@ -95,13 +98,26 @@ class _Decided:
     tests: ContributionTests | None = None
     held_by: tuple[str, tuple[str, ...]] | None = None
     undertaken: AsUndertaken | None = None
+    cap: CappedNow | None = None
+    over: Amount | None = None
 
     @property
     def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
         """Return the product and the rules that decide where the money goes; None where no rule does."""
         if not (self.member and self.terms):
             return self.held_by
-        return self.member.product, (*self.terms.rules, *(self.undertaken.rules if self.undertaken else ()))
+        further = [one.rules for one in (self.undertaken, self.cap) if one is not None]
+        return self.member.product, (*self.terms.rules, *(rule for rules in further for rule in rules))
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Return what the event says of the payment besides what came; amounts in smallest units."""
+        found = dict(self.undertaken.facts) if self.undertaken is not None else {}
+        if self.over is not None:
+            found["over"] = str(self.over.units)
+        if self.cap is not None and isinstance(self.cap.answer, Capped) and self.cap.answer.carried.units:
+            found["carried"] = str(self.cap.answer.carried.units)
+        return found
 
     def suspend(self, reason: str, rules: tuple[str, ...]) -> None:
         """Keep the payment from the member, in suspense, for a reason and by rules of their product."""
@@ -132,13 +148,16 @@ class _Batch:
         today = business_date(self._now, self._tenant.time_zone)
         figures = await figures_now(self._session, self._tenant)
         decided, copies = self._fold(await self._decide(figures, today))
+        await self._hold(decided)
         decided = await self._still_eligible(decided, figures)
         decided = await self._as_undertaken(decided, figures)
+        decided = await self._as_capped(decided, figures, today)
         await self._answer_refused_retries()
         await self._keep_refusals(today)
         entries = await self._entries(decided)
         fates = await ledger.post(self._session, entries, careful=careful, recorded_at=self._now)
         await self._keep_suspense(decided, fates)
+        await self._keep_over(decided, fates, today)
         await self._answer_retries(decided, fates)
         for item, fate in zip(decided, fates, strict=True):
             if fate.outcome is Outcome.POSTED:
@@ -162,6 +181,18 @@ class _Batch:
                     rules = rules_for(self._tenant, figures, member, payment.paid_on or today)
                     self._refused.append((index, member, refusal, rules))
         return decided
+
+    async def _hold(self, decided: Sequence[_Decided]) -> None:
+        """Let nobody else decide by what the members paid before: they may be paid in another lane, by another reference."""
+        counting = capped_products(self._tenant) | charted_products(self._tenant)
+        await identity.hold_members(
+            self._session,
+            [
+                item.member.member_id
+                for item in decided
+                if item.member and (item.member.product in counting or (item.tests and item.tests.counts_money))
+            ],
+        )
 
     async def _still_eligible(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
         """Ask again what the products ask at each contribution; return what is still to be posted.
@@ -226,6 +257,45 @@ class _Batch:
             else:
                 refused.add(item.index)
                 self._answers[item.index] = one.answer
+        return [item for item in decided if item.index not in refused]
+
+    async def _as_capped(self, decided: list[_Decided], figures: Figures, today: date) -> list[_Decided]:
+        """Hold payments against the most of their scheme year; return what is still to be posted.
+
+        What is over goes into suspense, on its way back to the payer; of instalments, which are not divided, all of it.
+        """
+        capped = capped_products(self._tenant)
+        bound = [(item, item.member) for item in decided if item.member and item.member.product in capped]
+        if not bound:
+            return decided
+        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
+        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
+        found = await cap_contributions(
+            self._session,
+            self._tenant,
+            figures,
+            [Counting(member, item.business_date, today, item.amount) for item, member in bound],
+            today=today,
+        )
+        refused: set[int] = set()
+        for (item, member), one in zip(bound, found, strict=True):
+            item.cap = one
+            if one is None:
+                continue
+            rules = (*(item.terms.rules if item.terms else ()), *one.rules)
+            if isinstance(one.answer, EngineError):
+                self._refused.append((item.index, member, one.answer, rules))
+                if self._payments[item.index].is_held:
+                    item.suspend("not-taken", rules)
+                else:
+                    refused.add(item.index)
+                    self._answers[item.index] = one.answer
+            elif one.answer.refunded.units and (item.undertaken is not None or not one.answer.counted.units):
+                item.suspend(ABOVE_CAP, rules)
+            elif one.answer.refunded.units:
+                assert item.terms is not None
+                item.over = one.answer.refunded
+                item.parts = split_over_pots(one.answer.counted, item.terms)
         return [item for item in decided if item.index not in refused]
 
     async def _answer_refused_retries(self) -> None:
@@ -356,8 +426,6 @@ class _Batch:
             }
             if payment.collection:
                 body["collection"] = payment.collection
-            if item.undertaken is not None:
-                body |= item.undertaken.facts
             if item.member is None:
                 assert item.reason is not None
                 owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason
@@ -365,7 +433,10 @@ class _Batch:
             else:
                 owner, kind = item.member.member_id, EventKind.CONTRIBUTION_RECEIVED
                 product = item.member.product
+                body |= item.facts
                 transfers = [Transfer(part.units, collections, codes[product, pot]) for pot, part in item.parts]
+                if item.over is not None:
+                    transfers.append(Transfer(item.over.units, collections, codes[payment.channel, "suspense"]))
             entries.append(
                 Entry(
                     member_id=owner,
@@ -390,8 +461,9 @@ class _Batch:
             channel = self._payments[item.index].channel
             if (channel, "") not in accounts:
                 accounts[channel, ""] = Account("collections", asset, party=channel)
-            if item.member is None:
+            if item.member is None or item.over is not None:
                 accounts[channel, "suspense"] = Account("suspense", asset, party=channel)
+            if item.member is None:
                 continue
             product = item.member.product
             for pot, _ in item.parts:
@@ -404,15 +476,52 @@ class _Batch:
         rows = []
         for item, fate in zip(decided, fates, strict=True):
             if item.reason and fate.outcome is Outcome.POSTED:
-                payment = self._payments[item.index]
-                document = seal(
-                    self._keys, self._tenant.tenant_id, "suspense", fate.event_id, msgspec.json.encode(payment)
-                )
-                rows.append(
-                    (fate.event_id, item.amount.units, item.business_date, item.reason, payment.channel, document)
-                )
+                rows.append(self._to_suspend(item, fate.event_id, item.amount, item.reason))
         if rows:
             await queries.add_suspense(self._session, rows)
+
+    async def _keep_over(self, decided: Sequence[_Decided], fates: Sequence[Posted], today: date) -> None:
+        """Put what payments bring beyond the most of their year into suspense, each by an event that names its receipt."""
+        posted = [
+            (item, fate, item.member, item.over)
+            for item, fate in zip(decided, fates, strict=True)
+            if item.member and item.over and fate.outcome is Outcome.POSTED
+        ]
+        if not posted:
+            return
+        house = house_member(self._tenant.tenant_id)
+        entries = [
+            Entry(
+                member_id=house,
+                kind=EventKind.EXCESS_HELD,
+                business_date=today,
+                actor=await ledger.actor_id(self._session, self._payments[item.index].sent_by),
+                pack=self._tenant.pack_id,
+                decision=await ledger.decision_id(self._session, tenancy.trace(*item.decided_by))
+                if item.decided_by
+                else 0,
+                body={
+                    "receipt": str(fate.event_id),
+                    "amount": str(over.units),
+                    "channel": self._payments[item.index].channel,
+                    "reason": ABOVE_CAP,
+                },
+            )
+            for item, fate, _, over in posted
+        ]
+        held = await ledger.post(self._session, entries, recorded_at=self._now)
+        await queries.add_suspense(
+            self._session,
+            [
+                replace(self._to_suspend(item, own.event_id, over, ABOVE_CAP), of=(member.member_id, fate.event_id))
+                for (item, fate, member, over), own in zip(posted, held, strict=True)
+            ],
+        )
+
+    def _to_suspend(self, item: _Decided, event_id: int, amount: Amount, reason: str) -> ToSuspend:
+        payment = self._payments[item.index]
+        document = seal(self._keys, self._tenant.tenant_id, "suspense", event_id, msgspec.json.encode(payment))
+        return ToSuspend(event_id, amount.units, item.business_date, reason, payment.channel, document)
 
     async def _answer_retries(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
         house = house_member(self._tenant.tenant_id)
@@ -443,7 +552,11 @@ class _Batch:
         parts = (
             ()
             if suspended
-            else tuple((chart[credit].pot, Amount(amount, self._asset)) for amount, _, credit in transfers)
+            else tuple(
+                (chart[credit].pot, Amount(amount, self._asset))
+                for amount, _, credit in transfers
+                if chart[credit].kind == "cash"
+            )
         )
         return receipt_of(
             event.event_id,
@@ -452,11 +565,18 @@ class _Batch:
             event.business_date,
             parts,
             str(event.body["reason"]) if suspended else None,
+            over=Amount(int(str(event.body.get("over", "0"))), self._asset),
         )
 
     def _receipt(self, item: _Decided, event_id: int) -> Receipt:
         return receipt_of(
-            event_id, self._payments[item.index], item.amount, item.business_date, item.parts, item.reason
+            event_id,
+            self._payments[item.index],
+            item.amount,
+            item.business_date,
+            item.parts,
+            item.reason,
+            over=item.over,
         )
 
 
@@ -467,8 +587,10 @@ def receipt_of(
     day: date,
     parts: Sequence[tuple[str, Amount]],
     reason: str | None,
+    *,
+    over: Amount | None = None,
 ) -> Receipt:
-    """Return the answer to a payment: what each pot got, or why it lies in suspense."""
+    """Return the answer to a payment: what each pot got, what of it goes back, or why it lies in suspense."""
     return Receipt(
         receipt=str(event_id),
         state="suspended" if reason else "received",
@@ -478,38 +600,9 @@ def receipt_of(
         business_date=day,
         parts=tuple(ReceiptPart(pot, OWN, _fixed(part)) for pot, part in parts),
         reason=reason,
+        over=_fixed(over) if over is not None and over.units else "",
     )
 
 
 def _fixed(amount: Amount) -> str:
     return f"{amount.decimal():.{amount.asset.scale}f}"
-
-
-class Intake:
-    """Gathers the payments of concurrent requests into shared commits, a posting lane at a time."""
-
-    def __init__(self, db: Database, keys: FileKeyStore, *, most: int = CHUNK) -> None:
-        """Write at most `most` payments in one transaction."""
-        self._db, self._keys = db, keys
-        self._group: GroupCommit[tuple[Tenant, Payment], Answer] = GroupCommit(self._write, most=most)
-
-    @property
-    def sizes(self) -> GroupSizes:
-        """Return how many payments shared a commit."""
-        return self._group.sizes
-
-    async def receive(self, tenant: Tenant, payment: Payment) -> Answer:
-        """Return what became of one payment, once it is committed."""
-        return await self._group.submit((tenant.tenant_id, lane_of(payment.member)), (tenant, payment))
-
-    async def receive_many(self, tenant: Tenant, payments: Sequence[Payment]) -> list[Answer]:
-        """Return what became of each payment, in order."""
-        return list(await asyncio.gather(*(self.receive(tenant, payment) for payment in payments)))
-
-    async def drained(self) -> None:
-        """Wait until every payment taken is answered; for an orderly stop."""
-        await self._group.drained()
-
-    async def _write(self, lane: tuple[int, int], items: Sequence[tuple[Tenant, Payment]]) -> Sequence[Answer]:
-        tenant = items[-1][0]
-        return await receive(self._db, self._keys, tenant, [payment for _, payment in items], lane=lane[1])

@@ -393,7 +393,22 @@ class _Step:
             entries.insert(0, (EventKind.REVERSAL_FUNDED, member_id, facts, funding))
         event = await self._post(row, entries)
         await ledger.correct(self._session, by=(member_id, event), of=(member_id, came.holder_event))
+        await self._over_out_of_suspense(row)
         return replace(row, state="reversed", reversed_event=event, owed=owed)
+
+    async def _over_out_of_suspense(self, row: ReversalRow) -> None:
+        """Take back, too, what of the receipt was more than its year takes, unless that went back to the payer already."""
+        part = await queries.suspended_part(self._session, self._came.event_id)
+        if part is None or (held := await queries.hold_suspense(self._session, part.event_id)) is None or held.resolved:
+            return
+        house, money = house_member(self._tenant.tenant_id), self._tenant.asset.symbol
+        suspense = Account("suspense", money, party=part.channel)
+        codes = await ledger.account_codes(self._session, [suspense])
+        back = [Transfer(part.amount, codes[suspense], self._came.collected)]
+        facts = {"receipt": str(part.event_id), "amount": str(part.amount)}
+        claim = claim_digest(self._tenant.tenant_id, "resolve", str(part.event_id))
+        event = await self._post(row, [(EventKind.CONTRIBUTION_REVERSED, house, facts, back)], claim=claim)
+        await ledger.correct(self._session, by=(house, event), of=(house, part.event_id))
 
     async def _post(
         self,

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import AlreadyResolved, UnknownSuspense
+from engine.contributions.errors import AlreadyResolved, GoesBack, UnknownSuspense
 from engine.contributions.rules import (
     OWN,
     Payment,
@@ -14,6 +14,7 @@ from engine.contributions.rules import (
     Suspended,
     split_contribution,
 )
+from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
 from engine.contributions.service.receiving import receipt_of
 from engine.contributions.service.terms import figures_now, terms_for
 from engine.contributions.service.undertaken import decide_contribution
@@ -22,7 +23,7 @@ from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import NotFound
-from engine.kernel.ids import claim_digest
+from engine.kernel.ids import claim_digest, house_member
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.jobs import promise
@@ -34,10 +35,14 @@ from engine.tenancy.service import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A payment in suspense: smallest units, and the channel that it came by."""
+    """A payment in suspense: smallest units, and the channel that it came by.
+
+    `receipt` is the receipt, as (member_id, event_id), whose money it is: its own, or that of the payment it is a part of.
+    """
 
     amount: int
     channel: str
+    receipt: tuple[int, int]
 
 
 async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
@@ -51,7 +56,7 @@ async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    return Held(row.amount, row.channel)
+    return Held(row.amount, row.channel, row.of or (house_member(session.info["tenant_id"]), receipt))
 
 
 async def begin_refund(session: AsyncSession, receipt: int, event_id: int) -> None:
@@ -89,13 +94,15 @@ async def resolve_suspense(
     It goes to the product that it names if the member is in it, else to the first that they joined.
 
     Raises:
-        UnknownSuspense, AlreadyResolved, NotFound (no such member), and whatever the member's terms refuse.
+        UnknownSuspense, AlreadyResolved, NotFound (no such member), GoesBack, and whatever the member's terms refuse.
     """
     row = await queries.hold_suspense(session, receipt)
     if row is None:
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
+    if row.of is not None:
+        raise GoesBack
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
     numbers = await identity.members_by_number(session, keys, [member])
     found = await enrolment.in_their_products(session, numbers, product=payment.product)
@@ -104,29 +111,39 @@ async def resolve_suspense(
     if member not in found:
         raise NotFound
     ref = found[member]
+    await identity.hold_members(session, [ref.member_id])
     asset = tenant.asset
     figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
     parts = split_contribution(Amount(row.amount, asset), terms)
     decided = await decide_contribution(session, tenant, figures, ref, row.received_on, Amount(row.amount, asset))
+    now = await ledger.scheme_now(session)
+    today = business_date(now, tenant.time_zone)
+    came_on = await queries.suspended_on(session, receipt, zone=tenant.time_zone)
+    counting = Counting(ref, row.received_on, came_on, Amount(row.amount, asset))
+    (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
+    carried = whole_counts(cap)
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
     suspense = Account("suspense", asset.symbol, party=row.channel)
     codes = await ledger.account_codes(session, {suspense, *cash.values()})
-    now = await ledger.scheme_now(session)
     entry = Entry(
         member_id=ref.member_id,
         kind=EventKind.SUSPENSE_RESOLVED,
-        business_date=business_date(now, tenant.time_zone),
+        business_date=today,
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
         decision=await ledger.decision_id(
-            session, tenancy.trace(ref.product, (*terms.rules, *(decided.rules if decided else ())))
+            session,
+            tenancy.trace(
+                ref.product, (*terms.rules, *(decided.rules if decided else ()), *(cap.rules if cap else ()))
+            ),
         ),
         body={
             "amount": str(row.amount),
             "channel": row.channel,
             "resolves": str(receipt),
             **(decided.facts if decided else {}),
+            **({"carried": str(carried)} if carried else {}),
         },
         claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
         transfers=tuple(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),

@@ -59,7 +59,7 @@ async def undertook_by(
     session: AsyncSession, tenant: Tenant, members: Sequence[MemberRef]
 ) -> dict[tuple[int, str], Undertook]:
     """Return what members undertook, by (member_id, product); nothing is read where no product has a chart."""
-    charted = _charted_products(tenant)
+    charted = charted_products(tenant)
     asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
     return await queries.undertook(session, asked)
 
@@ -128,7 +128,7 @@ async def contributions_payable(
         log_size: as known in the log of this size; None: all there is.
 
     """
-    charted = _charted_products(tenant)
+    charted = charted_products(tenant)
     asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
     known = await queries.undertook(session, asked, until=on, log_size=log_size)
     figures = await tenancy.figures_for(session, tenant) if known else tenant.pack.figures()
@@ -152,7 +152,8 @@ def terms_of_instalments(tenant: Tenant, product: str, on: date, joined_on: date
     return _terms[key]
 
 
-def _charted_products(tenant: Tenant) -> frozenset[str]:
+def charted_products(tenant: Tenant) -> frozenset[str]:
+    """Return the products in which members ever undertake instalments."""
     pack = tenant.pack
     if pack.sha256 not in _charted:
         _charted[pack.sha256] = frozenset(
