@@ -17,7 +17,7 @@ from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.queries.matching import MatchClaim
-from engine.contributions.rules import Ask, Collection, Payment, Receipt, Suspended, Unsettled
+from engine.contributions.rules import Ask, Collection, PayerKind, Payment, Receipt, Suspended, Unsettled
 from engine.contributions.service import Collectors, Intake, Reason, Reversal
 from engine.funds.errors import NoDealingRule
 from engine.identity.errors import UnknownMember, UnusablePhone
@@ -73,6 +73,9 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     product: (
         Annotated[Word, Meta(description="What it is for; the first product the member joined if absent.")] | None
     ) = None
+    payer: (
+        Annotated[PayerKind, Meta(description="Who pays; the member if absent. Their money keeps its origin.")] | None
+    ) = None
 
 
 class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -119,6 +122,7 @@ def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> P
         key=key,
         paid_on=request.paid_on,
         product=request.product or "",
+        payer=request.payer or "",
     )
 
 
@@ -177,6 +181,7 @@ class ContributionController(Controller):
             errors.NotEligible,
             errors.AboveLevel,
             errors.CapReached,
+            errors.PayerNotTaken,
         ),
     )
     async def receive(
@@ -444,7 +449,14 @@ class SuspenseController(Controller):
         "/{receipt:int}/resolution",
         operation_id="ResolveSuspense",
         opt={"permission": Permission.SUSPENSE_RESOLVE},
-        responses=refuses(errors.UnknownSuspense, errors.AlreadyResolved, errors.CapReached, errors.GoesBack, NotFound),
+        responses=refuses(
+            errors.UnknownSuspense,
+            errors.AlreadyResolved,
+            errors.CapReached,
+            errors.GoesBack,
+            errors.PayerNotTaken,
+            NotFound,
+        ),
     )
     async def resolve(
         self,

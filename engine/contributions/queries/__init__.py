@@ -382,7 +382,7 @@ class DecidedCohort:
 
 @dataclass(frozen=True, slots=True)
 class DecidedReceipt:
-    """A receipt as it stands: its amount by pot, and the units that each pot's part bought, by fund.
+    """A receipt as it stands: its amount by pot, the units that each pot's part bought, by fund, and its money's origin.
 
     It is waiting while its money is on its way into a fund.
     """
@@ -393,12 +393,13 @@ class DecidedReceipt:
     pots: Mapping[str, int]
     units: Mapping[str, Mapping[str, int]]
     is_waiting: bool
+    origin: str
 
 
 # What receipts, as `found` has them, put into which pot and bought there, as they stand now.
 _STANDING = """
 split as (
-  select f.member_id, f.event_id, c.pot, sum(t.amount)::bigint as amount from found f
+  select f.member_id, f.event_id, c.pot, min(c.origin) as origin, sum(t.amount)::bigint as amount from found f
     join transfers t on t.member_id = f.member_id and t.event_id = f.event_id
     join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash' group by 1, 2, 3),
 bought as (
@@ -419,7 +420,8 @@ select f.member_id, f.event_id, f.amount,
          select pot, jsonb_object_agg(fund, units) as per from bought b
           where b.member_id = f.member_id and b.event_id = f.event_id group by pot) p), '{}'),
        coalesce((select bool_or(waits) from bought b where b.member_id = f.member_id and b.event_id = f.event_id),
-                exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s))
+                exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s)),
+       (select min(origin) from split s where s.member_id = f.member_id and s.event_id = f.event_id)
   from found f order by f.member_id, f.event_id
 """
 
@@ -432,6 +434,7 @@ def _receipt(row: Sequence[Any]) -> DecidedReceipt:
         {pot: int(one) for pot, one in row[3].items()},
         {pot: {fund: int(one) for fund, one in bought.items()} for pot, bought in row[4].items()},
         row[5],
+        row[6],
     )
 
 
@@ -619,6 +622,7 @@ class CameAs:
     holder: int | None
     holder_event: int
     product: str
+    origin: str
 
 
 async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
@@ -631,6 +635,10 @@ async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
                            case when first.kind = 10 then first.member_id else r.member_id end,
                            case when first.kind = 10 then first.event_id else coalesce(r.resolved_event, 0) end,
                            coalesce((select min(c.product) from transfers u
+                                       join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind = 'cash'
+                                      where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
+                                             case when first.kind = 10 then first.event_id else r.resolved_event end)), ''),
+                           coalesce((select min(c.origin) from transfers u
                                        join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind = 'cash'
                                       where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
                                              case when first.kind = 10 then first.event_id else r.resolved_event end)), '')

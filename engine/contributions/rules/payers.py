@@ -21,10 +21,9 @@ ReferenceKind = Literal["member-number", "national-id", "phone", "virtual-number
 class ContributorsRule(Rule, tag="contributors", frozen=True, kw_only=True):
     """Who may pay for a member, and the origin their money keeps to the end (C8).
 
-    A kind of payer that is not listed is not taken. Gift-a-pension, employers, cashback of a partner wallet.
+    A kind of payer that is not listed is not taken; who pays and does not say what they are is the member. Gift-a-pension,
+    employers, cashback of a partner wallet.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     origins: Annotated[Mapping[PayerKind, Origin], Meta(min_length=1)]
 
@@ -88,7 +87,7 @@ def origin_of(rule: ContributorsRule | None, payer: str) -> str:
         return "own"
     found = {str(kind): str(origin) for kind, origin in rule.origins.items()}
     if payer not in found:
-        raise PayerNotTaken(payer=payer, allowed=", ".join(sorted(found)))
+        raise PayerNotTaken(field="payer", payer=payer, allowed=", ".join(sorted(found)))
     return found[payer]
 
 

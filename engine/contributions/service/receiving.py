@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import KeyReused
+from engine.contributions.errors import KeyReused, PayerNotTaken
 from engine.contributions.queries import ToSuspend
 from engine.contributions.rules import (
     OWN,
@@ -28,7 +28,7 @@ from engine.contributions.rules import (
 from engine.contributions.service.capping import CappedNow, Counting, cap_contributions, capped_products
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.references import Referred, members_referred
-from engine.contributions.service.terms import figures_now, rules_for, terms_for, tests_for
+from engine.contributions.service.terms import figures_now, origin_for, payer_rules, rules_for, terms_for, tests_for
 from engine.contributions.service.undertaken import Decided as AsUndertaken
 from engine.contributions.service.undertaken import Paying, charted_products, decide_instalments, undertook_by
 from engine.enrolment.rules import ContributionTests
@@ -100,6 +100,8 @@ class _Decided:
     undertaken: AsUndertaken | None = None
     cap: CappedNow | None = None
     over: Amount | None = None
+    origin: str = OWN
+    payers: tuple[str, ...] = ()
 
     @property
     def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
@@ -107,7 +109,7 @@ class _Decided:
         if not (self.member and self.terms):
             return self.held_by
         further = [one.rules for one in (self.undertaken, self.cap) if one is not None]
-        return self.member.product, (*self.terms.rules, *(rule for rules in further for rule in rules))
+        return self.member.product, (*self.terms.rules, *self.payers, *(rule for rules in further for rule in rules))
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -178,7 +180,7 @@ class _Batch:
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:
-                    rules = rules_for(self._tenant, figures, member, payment.paid_on or today)
+                    rules = self._refused_by(refusal, figures, member, payment.paid_on or today)
                     self._refused.append((index, member, refusal, rules))
         return decided
 
@@ -377,15 +379,22 @@ class _Batch:
         else:
             try:
                 item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
+                item.origin = origin_for(self._tenant, member.product, day, member.joined_on, payment.payer)
+                item.payers = payer_rules(self._tenant, member, day) if payment.payer else ()
                 item.parts = split_contribution(amount, item.terms)
                 item.tests = tests_for(self._tenant, member.product, day, member.joined_on)
             except EngineError as refusal:
                 if not payment.is_held:
                     raise
                 # The money is here, and cannot be turned away any more.
-                self._refused.append((index, member, refusal, rules_for(self._tenant, figures, member, day)))
+                self._refused.append((index, member, refusal, self._refused_by(refusal, figures, member, day)))
                 item.member, item.terms, item.reason = None, None, "not-taken"
         return item
+
+    def _refused_by(self, refusal: EngineError, figures: Figures, member: MemberRef, on: date) -> tuple[str, ...]:
+        """Return the rules by which a payment of a member is refused before what they did so far is asked."""
+        further = payer_rules(self._tenant, member, on) if isinstance(refusal, PayerNotTaken) else ()
+        return (*rules_for(self._tenant, figures, member, on), *further)
 
     def _fold(self, decided: list[_Decided]) -> tuple[list[_Decided], list[tuple[int, int]]]:
         """Take copies of one payment out of the batch: same claim and same digest, same answer; other digest, refused."""
@@ -426,6 +435,8 @@ class _Batch:
             }
             if payment.collection:
                 body["collection"] = payment.collection
+            if payment.payer:
+                body["payer"] = payment.payer
             if item.member is None:
                 assert item.reason is not None
                 owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason
@@ -434,7 +445,10 @@ class _Batch:
                 owner, kind = item.member.member_id, EventKind.CONTRIBUTION_RECEIVED
                 product = item.member.product
                 body |= item.facts
-                transfers = [Transfer(part.units, collections, codes[product, pot]) for pot, part in item.parts]
+                transfers = [
+                    Transfer(part.units, collections, codes[product, f"{pot} {item.origin}"])
+                    for pot, part in item.parts
+                ]
                 if item.over is not None:
                     transfers.append(Transfer(item.over.units, collections, codes[payment.channel, "suspense"]))
             entries.append(
@@ -454,7 +468,7 @@ class _Batch:
         return entries
 
     async def _codes(self, decided: Sequence[_Decided]) -> dict[tuple[str, str], int]:
-        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, pot)."""
+        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, "pot origin")."""
         asset = self._asset.symbol
         accounts: dict[tuple[str, str], Account] = {}
         for item in decided:
@@ -467,8 +481,9 @@ class _Batch:
                 continue
             product = item.member.product
             for pot, _ in item.parts:
-                if (product, pot) not in accounts:
-                    accounts[product, pot] = Account("cash", asset, product=product, pot=pot, origin=OWN)
+                key = (product, f"{pot} {item.origin}")
+                if key not in accounts:
+                    accounts[key] = Account("cash", asset, product=product, pot=pot, origin=item.origin)
         found = await ledger.account_codes(self._session, accounts.values())
         return {key: found[account] for key, account in accounts.items()}
 
@@ -565,6 +580,7 @@ class _Batch:
             event.business_date,
             parts,
             str(event.body["reason"]) if suspended else None,
+            origin=next((chart[credit].origin for _, _, credit in transfers if chart[credit].kind == "cash"), OWN),
             over=Amount(int(str(event.body.get("over", "0"))), self._asset),
         )
 
@@ -576,6 +592,7 @@ class _Batch:
             item.business_date,
             item.parts,
             item.reason,
+            origin=item.origin,
             over=item.over,
         )
 
@@ -588,6 +605,7 @@ def receipt_of(
     parts: Sequence[tuple[str, Amount]],
     reason: str | None,
     *,
+    origin: str = OWN,
     over: Amount | None = None,
 ) -> Receipt:
     """Return the answer to a payment: what each pot got, what of it goes back, or why it lies in suspense."""
@@ -598,7 +616,7 @@ def receipt_of(
         amount=_fixed(amount),
         currency=amount.asset.symbol,
         business_date=day,
-        parts=tuple(ReceiptPart(pot, OWN, _fixed(part)) for pot, part in parts),
+        parts=tuple(ReceiptPart(pot, origin, _fixed(part)) for pot, part in parts),
         reason=reason,
         over=_fixed(over) if over is not None and over.units else "",
     )

@@ -20,7 +20,7 @@ from engine.access.rules import checked_by_other
 from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, ReversalDecided, ReversalDiffers, UnknownContribution
 from engine.contributions.queries import CameAs, ReversalRow
-from engine.contributions.rules import OWN, Owed, parts_left
+from engine.contributions.rules import Owed, parts_left
 from engine.funds import service as funds
 from engine.funds.errors import NoDealingRule
 from engine.funds.rules import InvestingRule, MoneyState, on_reversal
@@ -308,7 +308,7 @@ class _Step:
         key = (member_id, self._came.holder_event)
         standing = await queries.standing_receipt(self._session, *key, self._came.product)
         bought = [
-            Units(pot, OWN, fund, units)
+            Units(pot, self._came.origin, fund, units)
             for pot, per_fund in sorted(standing.units.items())
             for fund, units in sorted(per_fund.items())
             if units
@@ -450,6 +450,6 @@ class _Step:
 
     async def _codes(self, kind: str, pots: Mapping[str, int]) -> dict[str, int]:
         money, product = self._tenant.asset.symbol, self._came.product
-        accounts = {pot: Account(kind, money, product, pot, OWN) for pot in pots}
+        accounts = {pot: Account(kind, money, product, pot, self._came.origin) for pot in pots}
         codes = await ledger.account_codes(self._session, accounts.values())
         return {pot: codes[account] for pot, account in accounts.items()}

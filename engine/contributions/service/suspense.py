@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, GoesBack, UnknownSuspense
 from engine.contributions.rules import (
-    OWN,
     Payment,
     Receipt,
     Suspended,
@@ -16,7 +15,7 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
 from engine.contributions.service.receiving import receipt_of
-from engine.contributions.service.terms import figures_now, terms_for
+from engine.contributions.service.terms import figures_now, origin_for, payer_rules, terms_for
 from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
@@ -115,6 +114,7 @@ async def resolve_suspense(
     asset = tenant.asset
     figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
+    origin = origin_for(tenant, ref.product, row.received_on, ref.joined_on, payment.payer)
     parts = split_contribution(Amount(row.amount, asset), terms)
     decided = await decide_contribution(session, tenant, figures, ref, row.received_on, Amount(row.amount, asset))
     now = await ledger.scheme_now(session)
@@ -123,7 +123,7 @@ async def resolve_suspense(
     counting = Counting(ref, row.received_on, came_on, Amount(row.amount, asset))
     (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
     carried = whole_counts(cap)
-    cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
+    cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=origin) for pot, _ in parts}
     suspense = Account("suspense", asset.symbol, party=row.channel)
     codes = await ledger.account_codes(session, {suspense, *cash.values()})
     entry = Entry(
@@ -135,7 +135,13 @@ async def resolve_suspense(
         decision=await ledger.decision_id(
             session,
             tenancy.trace(
-                ref.product, (*terms.rules, *(decided.rules if decided else ()), *(cap.rules if cap else ()))
+                ref.product,
+                (
+                    *terms.rules,
+                    *(payer_rules(tenant, ref, row.received_on) if payment.payer else ()),
+                    *(decided.rules if decided else ()),
+                    *(cap.rules if cap else ()),
+                ),
             ),
         ),
         body={
@@ -154,4 +160,6 @@ async def resolve_suspense(
     await queries.add_resolution(session, receipt, resolved_event=fate.event_id, member_id=ref.member_id)
     # The payment may be matched already: then its cash goes into the open dealing.
     await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
-    return receipt_of(fate.event_id, payment, Amount(row.amount, asset), entry.business_date, parts, None)
+    return receipt_of(
+        fate.event_id, payment, Amount(row.amount, asset), entry.business_date, parts, None, origin=origin
+    )
