@@ -24,6 +24,7 @@ CREDIT_KINDS = (
             "fees-payable",
             "vat-payable",
             "opening",
+            "passed-on",
         }
     )
     | MEMBERS_KINDS

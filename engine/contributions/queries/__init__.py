@@ -382,7 +382,7 @@ class DecidedCohort:
 
 @dataclass(frozen=True, slots=True)
 class DecidedReceipt:
-    """A receipt as it stands: its amount by pot, the units that each pot's part bought, by fund, and its money's origin.
+    """A receipt as it stands: what came for the member, what is in which pot of it, the units that each pot's part bought, by fund, and its money's origin.
 
     It is waiting while its money is on its way into a fund.
     """
@@ -415,13 +415,13 @@ bought as (
    group by 1, 2, 3, 4)
 select f.member_id, f.event_id, f.amount,
        coalesce(f.pots, (select jsonb_object_agg(pot, amount) from split s
-                          where s.member_id = f.member_id and s.event_id = f.event_id)),
+                          where s.member_id = f.member_id and s.event_id = f.event_id), '{}'),
        coalesce(f.units, (select jsonb_object_agg(pot, per) from (
          select pot, jsonb_object_agg(fund, units) as per from bought b
           where b.member_id = f.member_id and b.event_id = f.event_id group by pot) p), '{}'),
        coalesce((select bool_or(waits) from bought b where b.member_id = f.member_id and b.event_id = f.event_id),
                 exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s)),
-       (select min(origin) from split s where s.member_id = f.member_id and s.event_id = f.event_id)
+       coalesce((select min(origin) from split s where s.member_id = f.member_id and s.event_id = f.event_id), '')
   from found f order by f.member_id, f.event_id
 """
 
@@ -464,7 +464,7 @@ async def decided_receipts(
     connection = await driver(session)
     cursor = await connection.execute(
         f"""with found as materialized (
-             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'over')::bigint, 0) as amount, again.pots, again.units
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'others')::bigint, 0) as amount, again.pots, again.units
                from memberships s join events e on e.member_id = s.member_id
                left join lateral (
                  select r.body -> 'pots' as pots, r.body -> 'units' as units, r.decision from recomputations c
@@ -501,7 +501,7 @@ async def standing_receipt(session: AsyncSession, member_id: int, event_id: int,
     connection = await driver(session)
     cursor = await connection.execute(
         f"""with found as materialized (
-             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'over')::bigint, 0) as amount, again.pots, again.units
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'others')::bigint, 0) as amount, again.pots, again.units
                from events e
                left join lateral (
                  select r.body -> 'pots' as pots, r.body -> 'units' as units from recomputations c
@@ -635,7 +635,7 @@ async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
                            case when first.kind = 10 then first.member_id else r.member_id end,
                            case when first.kind = 10 then first.event_id else coalesce(r.resolved_event, 0) end,
                            coalesce((select min(c.product) from transfers u
-                                       join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind = 'cash'
+                                       join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind in ('cash', 'passed-on')
                                       where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
                                              case when first.kind = 10 then first.event_id else r.resolved_event end)), ''),
                            coalesce((select min(c.origin) from transfers u
@@ -712,6 +712,21 @@ LAWS: tuple[Law, ...] = (
           from (select member_id, event_id, body from events where kind = 10 and body ? 'over') e
           full join apart a on a.of_member = e.member_id and a.of_event = e.event_id
          where coalesce((e.body ->> 'over')::bigint, 0) <> coalesce(a.amount, 0)
+        """,
+    ),
+    Law(
+        "what-is-passed-on-is-held",
+        "what lies apart for others than members is what receipts that stand brought for them",
+        """
+        with told as (
+          select coalesce(sum(coalesce((e.body ->> 'others')::bigint, 0)
+                              + coalesce((select sum(d.value::bigint) from jsonb_each_text(e.body -> 'deducted') d), 0)), 0) as amount
+            from events e where e.kind in (10, 12) and (e.body ? 'others' or e.body ? 'deducted')
+             and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)),
+        booked as (
+          select coalesce(sum(case when t.credit = c.code then t.amount else -t.amount end), 0) as amount
+            from chart c join transfers t on c.code in (t.debit, t.credit) where c.kind = 'passed-on')
+        select 'money for others', told.amount::text, booked.amount::text from told, booked where told.amount <> booked.amount
         """,
     ),
     Law(

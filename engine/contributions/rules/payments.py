@@ -130,10 +130,18 @@ class ReceiptPart(Struct, frozen=True):
     amount: str
 
 
+class PassedPart(Struct, frozen=True):
+    """What somebody else than the member got of a payment, in major units."""
+
+    party: str
+    amount: str
+
+
 class Receipt(Struct, frozen=True, omit_defaults=True):
     """The answer to a payment. The same for every retry, for ever.
 
-    `over` is what of the amount is beyond what the scheme takes: it goes back to whoever paid it.
+    `over` is what of the amount is beyond what the scheme takes: it goes back to whoever paid it. `others` is what other
+    payees got of it, and what was taken from it before the split.
     """
 
     receipt: str
@@ -145,6 +153,7 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     parts: tuple[ReceiptPart, ...] = ()
     reason: str | None = None
     over: str = ""
+    others: tuple[PassedPart, ...] = ()
 
 
 class Ask(Struct, frozen=True, kw_only=True):

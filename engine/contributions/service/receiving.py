@@ -17,6 +17,7 @@ from engine.contributions.rules import (
     OWN,
     Capped,
     ContributionTerms,
+    PassedPart,
     Payment,
     Receipt,
     ReceiptPart,
@@ -27,6 +28,15 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.capping import CappedNow, Counting, cap_contributions, capped_products
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
+from engine.contributions.service.passing import (
+    Deducting,
+    Shared,
+    Taken,
+    deduct_from,
+    deducting_products,
+    passed_account,
+    share_payment,
+)
 from engine.contributions.service.references import Referred, members_referred
 from engine.contributions.service.terms import figures_now, origin_for, payer_rules, rules_for, terms_for, tests_for
 from engine.contributions.service.undertaken import Decided as AsUndertaken
@@ -92,6 +102,7 @@ class _Decided:
     claims: tuple[UUID, ...]
     business_date: date
     member: MemberRef | None
+    shared: Shared
     parts: tuple[tuple[str, Amount], ...] = ()
     terms: ContributionTerms | None = None
     reason: str | None = None
@@ -102,19 +113,32 @@ class _Decided:
     over: Amount | None = None
     origin: str = OWN
     payers: tuple[str, ...] = ()
+    taken: Taken | None = None
 
     @property
     def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
         """Return the product and the rules that decide where the money goes; None where no rule does."""
         if not (self.member and self.terms):
             return self.held_by
-        further = [one.rules for one in (self.undertaken, self.cap) if one is not None]
+        further = [one.rules for one in (self.shared, self.undertaken, self.cap, self.taken) if one is not None]
         return self.member.product, (*self.terms.rules, *self.payers, *(rule for rules in further for rule in rules))
 
     @property
-    def facts(self) -> Mapping[str, str]:
+    def others(self) -> tuple[tuple[str, Amount], ...]:
+        """Return what others than the member get, by party."""
+        return (*self.shared.others, *(self.taken.parts if self.taken is not None else ()))
+
+    @property
+    def counted(self) -> Amount:
+        """Return what of the payment is the member's contribution and does not go back."""
+        return self.shared.contribution if self.over is None else self.shared.contribution - self.over
+
+    @property
+    def facts(self) -> Mapping[str, object]:
         """Return what the event says of the payment besides what came; amounts in smallest units."""
-        found = dict(self.undertaken.facts) if self.undertaken is not None else {}
+        found: dict[str, object] = dict(self.shared.facts)
+        for one in (self.undertaken, self.taken):
+            found |= one.facts if one is not None else {}
         if self.over is not None:
             found["over"] = str(self.over.units)
         if self.cap is not None and isinstance(self.cap.answer, Capped) and self.cap.answer.carried.units:
@@ -126,6 +150,7 @@ class _Decided:
         assert self.member is not None
         self.held_by = (self.member.product, rules)
         self.member, self.parts, self.terms, self.reason = None, (), None, reason
+        self.shared, self.taken, self.over = Shared(self.amount), None, None
 
 
 class _Batch:
@@ -154,6 +179,7 @@ class _Batch:
         decided = await self._still_eligible(decided, figures)
         decided = await self._as_undertaken(decided, figures)
         decided = await self._as_capped(decided, figures, today)
+        decided = await self._as_deducted(decided, figures)
         await self._answer_refused_retries()
         await self._keep_refusals(today)
         entries = await self._entries(decided)
@@ -186,7 +212,7 @@ class _Batch:
 
     async def _hold(self, decided: Sequence[_Decided]) -> None:
         """Let nobody else decide by what the members paid before: they may be paid in another lane, by another reference."""
-        counting = capped_products(self._tenant) | charted_products(self._tenant)
+        counting = capped_products(self._tenant) | charted_products(self._tenant) | deducting_products(self._tenant)
         await identity.hold_members(
             self._session,
             [
@@ -210,7 +236,7 @@ class _Batch:
             self._session,
             self._tenant,
             figures,
-            [Asked(member, item.business_date, item.amount.units, tests) for item, member, tests in asked],
+            [Asked(member, item.business_date, item.shared.contribution.units, tests) for item, member, tests in asked],
         )
         refused: set[int] = set()
         for (item, member, _), unmet in zip(asked, found, strict=True):
@@ -245,7 +271,7 @@ class _Batch:
             self._tenant,
             figures,
             known,
-            [Paying(member, item.business_date, item.amount) for item, member in bound],
+            [Paying(member, item.business_date, item.shared.contribution) for item, member in bound],
         )
         refused: set[int] = set()
         for (item, member), one in zip(bound, found, strict=True):
@@ -276,7 +302,7 @@ class _Batch:
             self._session,
             self._tenant,
             figures,
-            [Counting(member, item.business_date, today, item.amount) for item, member in bound],
+            [Counting(member, item.business_date, today, item.shared.contribution) for item, member in bound],
             today=today,
         )
         refused: set[int] = set()
@@ -298,6 +324,37 @@ class _Batch:
                 assert item.terms is not None
                 item.over = one.answer.refunded
                 item.parts = split_over_pots(one.answer.counted, item.terms)
+        return [item for item in decided if item.index not in refused]
+
+    async def _as_deducted(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+        """Take from contributions what comes before the split; return what is still to be posted."""
+        deducting = deducting_products(self._tenant)
+        bound = [(item, item.member) for item in decided if item.member and item.member.product in deducting]
+        if not bound:
+            return decided
+        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
+        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
+        found = await deduct_from(
+            self._session,
+            self._tenant,
+            figures,
+            [Deducting(member, item.business_date, item.counted) for item, member in bound],
+        )
+        refused: set[int] = set()
+        for (item, member), one in zip(bound, found, strict=True):
+            if one is None:
+                continue
+            assert item.terms is not None
+            if not isinstance(one.answer, EngineError):
+                item.taken, item.parts = one, split_over_pots(one.answer[1], item.terms) if one.answer[1].units else ()
+                continue
+            rules = (*item.terms.rules, *one.rules)
+            self._refused.append((item.index, member, one.answer, rules))
+            if self._payments[item.index].is_held:
+                item.suspend("not-taken", rules)
+            else:
+                refused.add(item.index)
+                self._answers[item.index] = one.answer
         return [item for item in decided if item.index not in refused]
 
     async def _answer_refused_retries(self) -> None:
@@ -371,7 +428,9 @@ class _Batch:
     ) -> _Decided:
         amount, day = check_payment(payment, scheme, today=today)
         member = found.member
-        item = _Decided(index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member)
+        item = _Decided(
+            index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member, Shared(amount)
+        )
         if member is None:
             item.reason = found.reason
         elif member.status != "active":
@@ -381,7 +440,8 @@ class _Batch:
                 item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
                 item.origin = origin_for(self._tenant, member.product, day, member.joined_on, payment.payer)
                 item.payers = payer_rules(self._tenant, member, day) if payment.payer else ()
-                item.parts = split_contribution(amount, item.terms)
+                item.shared = share_payment(self._tenant, figures, member, payment.channel, day, amount)
+                item.parts = split_contribution(item.shared.contribution, item.terms)
                 item.tests = tests_for(self._tenant, member.product, day, member.joined_on)
             except EngineError as refusal:
                 if not payment.is_held:
@@ -389,6 +449,7 @@ class _Batch:
                 # The money is here, and cannot be turned away any more.
                 self._refused.append((index, member, refusal, self._refused_by(refusal, figures, member, day)))
                 item.member, item.terms, item.reason = None, None, "not-taken"
+                item.shared = Shared(amount)
         return item
 
     def _refused_by(self, refusal: EngineError, figures: Figures, member: MemberRef, on: date) -> tuple[str, ...]:
@@ -428,7 +489,7 @@ class _Batch:
             payment = payments[item.index]
             collections = codes[payment.channel, ""]
             reference = keyed_digest(digest_key, f"provider:{payment.channel}", payment.reference)
-            body = {
+            body: dict[str, object] = {
                 "amount": str(item.amount.units),
                 "channel": payment.channel,
                 "ref": b64encode(reference).decode().rstrip("="),
@@ -449,6 +510,9 @@ class _Batch:
                     Transfer(part.units, collections, codes[product, f"{pot} {item.origin}"])
                     for pot, part in item.parts
                 ]
+                transfers += [
+                    Transfer(part.units, collections, codes[product, f"for {party}"]) for party, part in item.others
+                ]
                 if item.over is not None:
                     transfers.append(Transfer(item.over.units, collections, codes[payment.channel, "suspense"]))
             entries.append(
@@ -468,7 +532,7 @@ class _Batch:
         return entries
 
     async def _codes(self, decided: Sequence[_Decided]) -> dict[tuple[str, str], int]:
-        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, "pot origin")."""
+        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, "pot origin"), of what is passed on by (product, "for party")."""
         asset = self._asset.symbol
         accounts: dict[tuple[str, str], Account] = {}
         for item in decided:
@@ -484,6 +548,8 @@ class _Batch:
                 key = (product, f"{pot} {item.origin}")
                 if key not in accounts:
                     accounts[key] = Account("cash", asset, product=product, pot=pot, origin=item.origin)
+            for party, _ in item.others:
+                accounts[product, f"for {party}"] = passed_account(asset, product, party)
         found = await ledger.account_codes(self._session, accounts.values())
         return {key: found[account] for key, account in accounts.items()}
 
@@ -582,6 +648,11 @@ class _Batch:
             str(event.body["reason"]) if suspended else None,
             origin=next((chart[credit].origin for _, _, credit in transfers if chart[credit].kind == "cash"), OWN),
             over=Amount(int(str(event.body.get("over", "0"))), self._asset),
+            others=[
+                (chart[credit].party, Amount(amount, self._asset))
+                for amount, _, credit in transfers
+                if chart[credit].kind == "passed-on"
+            ],
         )
 
     def _receipt(self, item: _Decided, event_id: int) -> Receipt:
@@ -594,6 +665,7 @@ class _Batch:
             item.reason,
             origin=item.origin,
             over=item.over,
+            others=item.others if item.member else (),
         )
 
 
@@ -607,6 +679,7 @@ def receipt_of(
     *,
     origin: str = OWN,
     over: Amount | None = None,
+    others: Sequence[tuple[str, Amount]] = (),
 ) -> Receipt:
     """Return the answer to a payment: what each pot got, what of it goes back, or why it lies in suspense."""
     return Receipt(
@@ -619,6 +692,7 @@ def receipt_of(
         parts=tuple(ReceiptPart(pot, origin, _fixed(part)) for pot, part in parts),
         reason=reason,
         over=_fixed(over) if over is not None and over.units else "",
+        others=tuple(PassedPart(party, _fixed(part)) for party, part in others),
     )
 
 

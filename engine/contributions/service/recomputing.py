@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
 from engine.contributions.queries import DecidedReceipt
-from engine.contributions.rules import LANES, ContributionTerms, split_contribution
+from engine.contributions.rules import LANES, ContributionTerms, split_over_pots
 from engine.contributions.service.terms import figures_now, terms_for
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
@@ -136,7 +136,10 @@ async def _entries(
         try:
             if isinstance(terms, EngineError):
                 raise terms
-            parts = split_contribution(Amount(one.amount, tenant.asset), terms)
+            terms.limits.check(Amount(one.amount, tenant.asset))
+            # What was taken before the split, or goes back, is not decided again.
+            kept = Amount(sum(one.pots.values()), tenant.asset)
+            parts = split_over_pots(kept, terms) if kept.units else ()
             moves = resplit(one.pots, {pot: part.units for pot, part in parts})
             body["pots"] = {pot: str(part.units) for pot, part in parts}
             transfers = tuple(_transfers(one, moves, codes))

@@ -20,6 +20,7 @@ from engine.access.rules import checked_by_other
 from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, ReversalDecided, ReversalDiffers, UnknownContribution
 from engine.contributions.queries import CameAs, ReversalRow
+from engine.contributions.queries.passing import passed_on
 from engine.contributions.rules import Owed, parts_left
 from engine.funds import service as funds
 from engine.funds.errors import NoDealingRule
@@ -385,6 +386,10 @@ class _Step:
             for pot, amount in sorted(pots.items())
             for part, code in ((amount - owed.get(pot, 0), cash[pot]), (owed.get(pot, 0), debt))
             if part
+        ]
+        back += [
+            Transfer(amount, code, came.collected)
+            for code, amount in await passed_on(self._session, member_id, came.holder_event)
         ]
         owed = {pot: minor for pot, minor in owed.items() if minor}
         facts = {"owed": str(sum(owed.values())), "difference": str(row.difference), "difference_to": row.difference_to}

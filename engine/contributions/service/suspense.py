@@ -12,8 +12,10 @@ from engine.contributions.rules import (
     Receipt,
     Suspended,
     split_contribution,
+    split_over_pots,
 )
 from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
+from engine.contributions.service.passing import Deducting, deduct_from, passed_account, share_payment
 from engine.contributions.service.receiving import receipt_of
 from engine.contributions.service.terms import figures_now, origin_for, payer_rules, terms_for
 from engine.contributions.service.undertaken import decide_contribution
@@ -21,7 +23,7 @@ from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
-from engine.kernel.errors import NotFound
+from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.ids import claim_digest, house_member
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
@@ -115,17 +117,25 @@ async def resolve_suspense(
     figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
     origin = origin_for(tenant, ref.product, row.received_on, ref.joined_on, payment.payer)
-    parts = split_contribution(Amount(row.amount, asset), terms)
-    decided = await decide_contribution(session, tenant, figures, ref, row.received_on, Amount(row.amount, asset))
+    shared = share_payment(tenant, figures, ref, row.channel, row.received_on, Amount(row.amount, asset))
+    parts = split_contribution(shared.contribution, terms)
+    decided = await decide_contribution(session, tenant, figures, ref, row.received_on, shared.contribution)
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
     came_on = await queries.suspended_on(session, receipt, zone=tenant.time_zone)
-    counting = Counting(ref, row.received_on, came_on, Amount(row.amount, asset))
+    counting = Counting(ref, row.received_on, came_on, shared.contribution)
     (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
     carried = whole_counts(cap)
+    (taken,) = await deduct_from(session, tenant, figures, [Deducting(ref, row.received_on, shared.contribution)])
+    if taken is not None:
+        if isinstance(taken.answer, EngineError):
+            raise taken.answer
+        parts = split_over_pots(taken.answer[1], terms) if taken.answer[1].units else ()
+    others = [*shared.others, *(taken.parts if taken else ())]
+    passed = {party: passed_account(asset.symbol, ref.product, party) for party, _ in others}
     cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=origin) for pot, _ in parts}
     suspense = Account("suspense", asset.symbol, party=row.channel)
-    codes = await ledger.account_codes(session, {suspense, *cash.values()})
+    codes = await ledger.account_codes(session, {suspense, *cash.values(), *passed.values()})
     entry = Entry(
         member_id=ref.member_id,
         kind=EventKind.SUSPENSE_RESOLVED,
@@ -138,9 +148,11 @@ async def resolve_suspense(
                 ref.product,
                 (
                     *terms.rules,
+                    *shared.rules,
                     *(payer_rules(tenant, ref, row.received_on) if payment.payer else ()),
                     *(decided.rules if decided else ()),
                     *(cap.rules if cap else ()),
+                    *(taken.rules if taken else ()),
                 ),
             ),
         ),
@@ -148,11 +160,16 @@ async def resolve_suspense(
             "amount": str(row.amount),
             "channel": row.channel,
             "resolves": str(receipt),
+            **shared.facts,
             **(decided.facts if decided else {}),
+            **(taken.facts if taken else {}),
             **({"carried": str(carried)} if carried else {}),
         },
         claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
-        transfers=tuple(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
+        transfers=(
+            *(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
+            *(Transfer(part.units, codes[suspense], codes[passed[party]]) for party, part in others),
+        ),
     )
     (fate,) = await ledger.post(session, [entry])
     if fate.outcome is not Outcome.POSTED:
@@ -161,5 +178,12 @@ async def resolve_suspense(
     # The payment may be matched already: then its cash goes into the open dealing.
     await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
     return receipt_of(
-        fate.event_id, payment, Amount(row.amount, asset), entry.business_date, parts, None, origin=origin
+        fate.event_id,
+        payment,
+        Amount(row.amount, asset),
+        entry.business_date,
+        parts,
+        None,
+        origin=origin,
+        others=others,
     )
