@@ -24,6 +24,7 @@ from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.permissions import Permission
+from engine.kernel.series import SeriesValueMissing
 from engine.runtime.database import Database
 from engine.runtime.http import Problem, problem_of, refuses
 from engine.runtime.key_file import FileKeyStore
@@ -182,6 +183,8 @@ class ContributionController(Controller):
             errors.AboveLevel,
             errors.CapReached,
             errors.PayerNotTaken,
+            errors.PaymentTooShort,
+            SeriesValueMissing,
         ),
     )
     async def receive(
@@ -270,6 +273,7 @@ class CollectionController(Controller):
             errors.NotEligible,
             errors.AboveLevel,
             errors.CapReached,
+            errors.PaymentTooShort,
             errors.CannotCollect,
             errors.NoPhone,
             errors.MemberNotActive,
@@ -455,6 +459,7 @@ class SuspenseController(Controller):
             errors.CapReached,
             errors.GoesBack,
             errors.PayerNotTaken,
+            errors.PaymentTooShort,
             NotFound,
         ),
     )

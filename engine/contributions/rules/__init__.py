@@ -35,6 +35,7 @@ from engine.contributions.rules.payers import (
     goods_value,
     looked_up,
     origin_of,
+    rate_day,
 )
 from engine.contributions.rules.payments import (
     COLUMNS,
@@ -46,6 +47,7 @@ from engine.contributions.rules.payments import (
     BadRow,
     Collection,
     FileRow,
+    PaidAs,
     PassedPart,
     Payment,
     Receipt,
@@ -174,6 +176,7 @@ __all__ = [
     "MatchFacts",
     "MatchRule",
     "Owed",
+    "PaidAs",
     "PassedPart",
     "Payee",
     "PayeesRule",
@@ -221,6 +224,7 @@ __all__ = [
     "looked_up",
     "origin_of",
     "parts_left",
+    "rate_day",
     "run_scenario",
     "share_among_payees",
     "split_contribution",

@@ -43,11 +43,11 @@ class ReferenceRule(Rule, tag="payment-reference", frozen=True, kw_only=True):
 class ForeignMoneyRule(Rule, tag="foreign-money", frozen=True, kw_only=True):
     """A currency that contributions are taken in beside the scheme's own (C10), and at which rate they count.
 
-    The rate is the series' value in force on the payment's value date or on the day it was received, `lag_days` before.
+    The rate is the series' value in force on the payment's value date or on the day it was received, `lag_days` before. A
+    payment is converted once, as it comes, whether its member is known or not; without a rate for the day it is not taken.
     """
 
     many: ClassVar[bool] = True
-    is_carried_out: ClassVar[bool] = False
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
     series: SeriesCode
     rate_of: Literal["value-date", "received-date"]
@@ -115,9 +115,14 @@ def converted(
     """
     if rule is None or rule.currency != amount.asset.symbol:
         raise CurrencyNotTaken(currency=amount.asset.symbol)
-    day = (value_on if rule.rate_of == "value-date" else received_on) - timedelta(days=rule.lag_days)
-    exact = Fraction(amount.decimal()) * Fraction(figures.value(rule.series, day)) * 10**into.scale
+    rate = figures.value(rule.series, rate_day(rule, value_on, received_on))
+    exact = Fraction(amount.decimal()) * Fraction(rate) * 10**into.scale
     return Amount(rounded(exact, rule.rounding), into)
+
+
+def rate_day(rule: ForeignMoneyRule, value_on: date, received_on: date) -> date:
+    """Return the day whose rate counts for a payment of a value date that was received on a day."""
+    return (value_on if rule.rate_of == "value-date" else received_on) - timedelta(days=rule.lag_days)
 
 
 def counts_on(rule: AgentCollectionRule, received_on: date, deposited_on: date | None) -> date | None:

@@ -137,11 +137,20 @@ class PassedPart(Struct, frozen=True):
     amount: str
 
 
+class PaidAs(Struct, frozen=True):
+    """How a payment in another currency was made: its amount in that currency's major units, and the rate of which day."""
+
+    amount: str
+    currency: str
+    rate: str
+    rate_on: date
+
+
 class Receipt(Struct, frozen=True, omit_defaults=True):
     """The answer to a payment. The same for every retry, for ever.
 
     `over` is what of the amount is beyond what the scheme takes: it goes back to whoever paid it. `others` is what other
-    payees got of it, and what was taken from it before the split.
+    payees got of it, and what was taken from it before the split. `paid` is how it was made, if in another currency.
     """
 
     receipt: str
@@ -154,6 +163,7 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     over: str = ""
     others: tuple[PassedPart, ...] = ()
+    paid: PaidAs | None = None
 
 
 class Ask(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+from msgspec.structs import replace as struct_replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
@@ -17,6 +18,7 @@ from engine.contributions.rules import (
     OWN,
     Capped,
     ContributionTerms,
+    PaidAs,
     PassedPart,
     Payment,
     Receipt,
@@ -27,6 +29,7 @@ from engine.contributions.rules import (
     split_over_pots,
 )
 from engine.contributions.service.capping import CappedNow, Counting, cap_contributions, capped_products
+from engine.contributions.service.converting import Converted, convert_payment, paid_as
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.passing import (
     Deducting,
@@ -114,14 +117,24 @@ class _Decided:
     origin: str = OWN
     payers: tuple[str, ...] = ()
     taken: Taken | None = None
+    foreign: Converted | None = None
 
     @property
     def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
-        """Return the product and the rules that decide where the money goes; None where no rule does."""
+        """Return the product and the rules that decide where the money goes, and what it counts for; None where no rule does."""
+        rate = (self.foreign.rule,) if self.foreign is not None else ()
         if not (self.member and self.terms):
-            return self.held_by
+            if self.foreign is None:
+                return self.held_by
+            product, rules = self.held_by or (self.foreign.product, ())
+            return product, (*rules, *rate)
         further = [one.rules for one in (self.shared, self.undertaken, self.cap, self.taken) if one is not None]
-        return self.member.product, (*self.terms.rules, *self.payers, *(rule for rules in further for rule in rules))
+        return self.member.product, (
+            *self.terms.rules,
+            *rate,
+            *self.payers,
+            *(rule for rules in further for rule in rules),
+        )
 
     @property
     def others(self) -> tuple[tuple[str, Amount], ...]:
@@ -426,11 +439,17 @@ class _Batch:
         figures: Figures,
         today: date,
     ) -> _Decided:
-        amount, day = check_payment(payment, scheme, today=today)
         member = found.member
+        foreign = convert_payment(self._tenant, figures, payment, member, today)
+        if foreign is None:
+            amount, day = check_payment(payment, scheme, today=today)
+        else:
+            counts = struct_replace(payment, amount=f"{foreign.amount.decimal():f}", currency=self._asset.symbol)
+            amount, day = check_payment(counts, scheme, today=today)
         item = _Decided(
             index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member, Shared(amount)
         )
+        item.foreign = foreign
         if member is None:
             item.reason = found.reason
         elif member.status != "active":
@@ -498,6 +517,8 @@ class _Batch:
                 body["collection"] = payment.collection
             if payment.payer:
                 body["payer"] = payment.payer
+            if item.foreign is not None:
+                body |= item.foreign.facts
             if item.member is None:
                 assert item.reason is not None
                 owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason
@@ -653,6 +674,7 @@ class _Batch:
                 for amount, _, credit in transfers
                 if chart[credit].kind == "passed-on"
             ],
+            paid=paid_as(event.body),
         )
 
     def _receipt(self, item: _Decided, event_id: int) -> Receipt:
@@ -666,6 +688,7 @@ class _Batch:
             origin=item.origin,
             over=item.over,
             others=item.others if item.member else (),
+            paid=paid_as(item.foreign.facts) if item.foreign is not None else None,
         )
 
 
@@ -680,6 +703,7 @@ def receipt_of(
     origin: str = OWN,
     over: Amount | None = None,
     others: Sequence[tuple[str, Amount]] = (),
+    paid: PaidAs | None = None,
 ) -> Receipt:
     """Return the answer to a payment: what each pot got, what of it goes back, or why it lies in suspense."""
     return Receipt(
@@ -693,6 +717,7 @@ def receipt_of(
         reason=reason,
         over=_fixed(over) if over is not None and over.units else "",
         others=tuple(PassedPart(party, _fixed(part)) for party, part in others),
+        paid=paid,
     )
 
 

@@ -8,8 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions.errors import NoTerms
 from engine.contributions.rules import (
     AmountRule,
+    AnnualCapRule,
     ContributionTerms,
     ContributorsRule,
+    DeductionRule,
+    ForeignMoneyRule,
+    PayeesRule,
     SplitRule,
     origin_of,
 )
@@ -24,8 +28,15 @@ from engine.tenancy.service import Tenant
 _follows: dict[str, bool] = {}
 _terms: dict[tuple[str, int, str, date, date], ContributionTerms] = {}
 _MOST_TERMS = 10_000
-_DECIDE: tuple[type[Rule], ...] = (AmountRule, *RULE_KINDS)
-"""The kinds that a contribution is decided by: what it may be, and what the product asks of members."""
+_DECIDE: tuple[type[Rule], ...] = (
+    AmountRule,
+    AnnualCapRule,
+    DeductionRule,
+    ForeignMoneyRule,
+    PayeesRule,
+    *RULE_KINDS,
+)
+"""The kinds that a contribution is decided by whose figures may follow a series, and what the product asks of members."""
 
 
 async def figures_now(session: AsyncSession, tenant: Tenant) -> Figures:
