@@ -17,7 +17,7 @@ from engine.enrolment.service import Enrolled
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
-from engine.tenancy.service import Tenant, advance_clock
+from engine.tenancy.service import Tenant, advance_clock, explain_decision
 from tests.factories.schemes import enrol, serve
 
 PREMIUM = """
@@ -155,6 +155,13 @@ async def test_the_decision_names_the_rules_that_took(db: Database, keys: FileKe
         "life-premium",
     ]
     assert row.deducted == {"life-premium": "15000", "fee": "500"}
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        told = await explain_decision(session, int(receipt.receipt))
+    said = [str(one) for one in told.sentences]
+    assert any(one.startswith("life-premium (deduction-before-split)") for one in said), said
+    assert "It was given that deducted is life-premium 15000, fee 500." in said or (
+        "It was given that deducted is fee 500, life-premium 15000." in said
+    )
 
 
 @pytest.mark.parametrize(
