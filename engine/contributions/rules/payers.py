@@ -85,10 +85,10 @@ def origin_of(rule: ContributorsRule | None, payer: str) -> str:
     """
     if rule is None:
         return "own"
-    found = {str(kind): str(origin) for kind, origin in rule.origins.items()}
-    if payer not in found:
-        raise PayerNotTaken(field="payer", payer=payer, allowed=", ".join(sorted(found)))
-    return found[payer]
+    for kind, origin in rule.origins.items():
+        if kind == payer:
+            return origin
+    raise PayerNotTaken(field="payer", payer=payer, allowed=", ".join(sorted(rule.origins)))
 
 
 def looked_up(rule: ReferenceRule | None, reference: str, kinds: Mapping[str, bool]) -> str:

@@ -10,17 +10,13 @@ from engine.contributions.errors import CapReached
 from engine.contributions.queries import capping as queries
 from engine.contributions.queries.capping import YearAsked
 from engine.contributions.rules import AnnualCapRule, Capped, apply_cap, carried_into, counted_on
+from engine.contributions.service.rules_of import products_with, rule_of
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError
-from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
-
-_capped: dict[str, frozenset[str]] = {}
-_rules: dict[tuple[str, str, date, date], InForce[AnnualCapRule] | None] = {}
-_MOST_RULES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +40,7 @@ class CappedNow:
 
 def capped_products(tenant: Tenant) -> frozenset[str]:
     """Return the products in which contributions of a year ever have a most."""
-    pack = tenant.pack
-    if pack.sha256 not in _capped:
-        _capped[pack.sha256] = frozenset(
-            code
-            for code, book in pack.books.items()
-            if any(isinstance(version.rule, AnnualCapRule) for version in book.versions())
-        )
-    return _capped[pack.sha256]
+    return products_with(tenant, AnnualCapRule)
 
 
 async def cap_contributions(
@@ -131,21 +120,9 @@ def _stretches(tenant: Tenant, one: Counting, rule: AnnualCapRule) -> list[YearA
 
 def _rule(tenant: Tenant, one: Counting) -> InForce[AnnualCapRule] | None:
     """Return the rule that caps a contribution: that of the day which puts it into its year."""
-    if one.member.product not in capped_products(tenant):
-        return None
-    found = _in_force(tenant, one.member, one.received_on)
-    if found is not None and found.rule.counted_by != "value":
-        return found
-    by_value = _in_force(tenant, one.member, one.value_on)
-    return by_value if by_value is not None and by_value.rule.counted_by == "value" else None
-
-
-def _in_force(tenant: Tenant, member: MemberRef, on: date) -> InForce[AnnualCapRule] | None:
-    key = (tenant.pack.sha256, member.product, on, member.joined_on)
-    if key not in _rules:
-        if len(_rules) >= _MOST_RULES:
-            _rules.clear()
-        year_from = tenant.product(member.product).scheme_year(on)[0]
-        dates = Dates(on=on, joined_on=member.joined_on, tranche_on=on, scheme_year_from=year_from)
-        _rules[key] = tenant.rule(AnnualCapRule, product=member.product, dates=dates)
-    return _rules[key]
+    member = one.member
+    for day, by_value in ((one.received_on, False), (one.value_on, True)):
+        found = rule_of(tenant, AnnualCapRule, product=member.product, on=day, joined_on=member.joined_on)
+        if found is not None and (found.rule.counted_by == "value") == by_value:
+            return found
+    return None

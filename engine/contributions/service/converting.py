@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from engine.contributions.errors import AmountNotWhole
 from engine.contributions.rules import ForeignMoneyRule, PaidAs, Payment, converted, rate_day
+from engine.contributions.service.rules_of import rules_of
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
-from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
@@ -87,9 +87,7 @@ def _rule(
     else:
         asked = [(one.code, on) for one in tenant.pack.products if payment.product in ("", one.code)]
     for product, joined_on in asked:
-        year_from = tenant.product(product).scheme_year(on)[0]
-        dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
-        for rule in tenant.rules(ForeignMoneyRule, product=product, dates=dates):
+        for rule in rules_of(tenant, ForeignMoneyRule, product=product, on=on, joined_on=joined_on):
             if rule.rule.currency == payment.currency:
                 return product, rule
     return None

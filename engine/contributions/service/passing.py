@@ -9,20 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions.queries import passing as queries
 from engine.contributions.queries.passing import DeductionAsked
 from engine.contributions.rules import Deducted, DeductionRule, PayeesRule, deduct, share_among_payees
+from engine.contributions.service.rules_of import products_with, rule_of, rules_of
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError
-from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
 from engine.ledger.rules import Account
-from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
-
-_MOST_RULES = 10_000
-_deducting: dict[str, frozenset[str]] = {}
-_deductions: dict[tuple[str, str, date, date], tuple[InForce[DeductionRule], ...]] = {}
-_sharing: dict[str, frozenset[str]] = {}
-_payees: dict[tuple[str, str, date, date], InForce[PayeesRule] | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ def share_payment(
     Raises:
         SeriesValueMissing: an amount of the rule is a multiple of a series without a value then.
     """
-    rule = _payees_rule(tenant, member, on)
+    rule = rule_of(tenant, PayeesRule, product=member.product, on=on, joined_on=member.joined_on)
     if rule is None or (rule.rule.channels and channel not in rule.rule.channels):
         return Shared(amount)
     ours = {payee.code for payee in rule.rule.payees if payee.product == member.product}
@@ -98,10 +91,7 @@ def share_payment(
 
 def deducting_products(tenant: Tenant) -> frozenset[str]:
     """Return the products in which something is ever taken from contributions before they are split."""
-    pack = tenant.pack
-    if pack.sha256 not in _deducting:
-        _deducting[pack.sha256] = _products_with(tenant, DeductionRule)
-    return _deducting[pack.sha256]
+    return products_with(tenant, DeductionRule)
 
 
 async def deduct_from(
@@ -112,7 +102,10 @@ async def deduct_from(
     What is due once a calendar month or scheme year is not taken again in it; those before count in those after. Nothing
     is read unless something is due so.
     """
-    rules = [_deduction_rules(tenant, one) for one in deducting]
+    rules = [
+        rules_of(tenant, DeductionRule, product=one.member.product, on=one.on, joined_on=one.member.joined_on)
+        for one in deducting
+    ]
     asked = sorted(
         {
             _asked(tenant, one, rule.rule)
@@ -154,41 +147,3 @@ def _asked(tenant: Tenant, one: Deducting, rule: DeductionRule) -> DeductionAske
         since = one.on.replace(day=1)
         until = date(since.year + since.month // 12, since.month % 12 + 1, 1)
     return DeductionAsked(one.member.member_id, product, rule.id, since, until)
-
-
-def _deduction_rules(tenant: Tenant, one: Deducting) -> tuple[InForce[DeductionRule], ...]:
-    member = one.member
-    if member.product not in deducting_products(tenant):
-        return ()
-    key = (tenant.pack.sha256, member.product, one.on, member.joined_on)
-    if key not in _deductions:
-        if len(_deductions) >= _MOST_RULES:
-            _deductions.clear()
-        _deductions[key] = tenant.rules(DeductionRule, product=member.product, dates=_dates(tenant, member, one.on))
-    return _deductions[key]
-
-
-def _payees_rule(tenant: Tenant, member: MemberRef, on: date) -> InForce[PayeesRule] | None:
-    if tenant.pack.sha256 not in _sharing:
-        _sharing[tenant.pack.sha256] = _products_with(tenant, PayeesRule)
-    if member.product not in _sharing[tenant.pack.sha256]:
-        return None
-    key = (tenant.pack.sha256, member.product, on, member.joined_on)
-    if key not in _payees:
-        if len(_payees) >= _MOST_RULES:
-            _payees.clear()
-        _payees[key] = tenant.rule(PayeesRule, product=member.product, dates=_dates(tenant, member, on))
-    return _payees[key]
-
-
-def _products_with(tenant: Tenant, kind: type[DeductionRule | PayeesRule]) -> frozenset[str]:
-    return frozenset(
-        code
-        for code, book in tenant.pack.books.items()
-        if any(isinstance(version.rule, kind) for version in book.versions())
-    )
-
-
-def _dates(tenant: Tenant, member: MemberRef, on: date) -> Dates:
-    year_from = tenant.product(member.product).scheme_year(on)[0]
-    return Dates(on=on, joined_on=member.joined_on, tranche_on=on, scheme_year_from=year_from)

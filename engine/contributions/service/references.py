@@ -7,21 +7,19 @@ from datetime import date
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions.rules import Payment, ReferenceKind, ReferenceRule
+from engine.contributions.service.rules_of import rule_of
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.ids import is_member_number
-from engine.kernel.rules import Dates
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 
 _NUMBER: ReferenceKind = "member-number"
 _DOCUMENT: ReferenceKind = "national-id"
 _WITHOUT_RULE: tuple[ReferenceKind, ...] = (_NUMBER,)
-_MOST_ORDERS = 10_000
 _numbers_alone: dict[str, bool] = {}
 _documents: dict[str, bool] = {}
-_orders: dict[tuple[str, str, date, date], tuple[ReferenceKind, ...]] = {}
 
 _InProducts = Mapping[str, Mapping[str, MemberRef]]
 """Members by the product that payments name ("" for the first they joined), then by the reference."""
@@ -98,22 +96,11 @@ def _first_accepted(
     found = []
     for kind, member in ((_NUMBER, by_number), (_DOCUMENT, by_document)):
         if member is not None:
-            order = _order(tenant, member.product, day, member.joined_on)
+            rule = rule_of(tenant, ReferenceRule, product=member.product, on=day, joined_on=member.joined_on)
+            order = rule.rule.accepts if rule else _WITHOUT_RULE
             if kind in order:
                 found.append((order.index(kind), member))
     return min(found, key=lambda one: one[0])[1] if found else None
-
-
-def _order(tenant: Tenant, product: str, on: date, joined_on: date) -> tuple[ReferenceKind, ...]:
-    key = (tenant.pack.sha256, product, on, joined_on)
-    if key not in _orders:
-        if len(_orders) >= _MOST_ORDERS:
-            _orders.clear()
-        year_from = tenant.product(product).scheme_year(on)[0]
-        dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
-        rule = tenant.rule(ReferenceRule, product=product, dates=dates)
-        _orders[key] = rule.rule.accepts if rule else _WITHOUT_RULE
-    return _orders[key]
 
 
 def _rules(tenant: Tenant) -> list[ReferenceRule]:

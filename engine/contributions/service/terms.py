@@ -17,12 +17,12 @@ from engine.contributions.rules import (
     SplitRule,
     origin_of,
 )
+from engine.contributions.service.rules_of import rule_of
 from engine.enrolment.rules import RULE_KINDS, ContributionTests, asks_again, contribution_tests
 from engine.identity.rules import MemberRef
 from engine.kernel.rules import Dates, Rule
 from engine.kernel.series import Figures
 from engine.tenancy import service as tenancy
-from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
 
 _follows: dict[str, bool] = {}
@@ -70,7 +70,6 @@ def terms_for(tenant: Tenant, figures: Figures, product: str, on: date, joined_o
     return _terms[key]
 
 
-_payers: dict[tuple[str, str, date, date], InForce[ContributorsRule] | None] = {}
 MEMBER = "member"
 
 
@@ -80,25 +79,14 @@ def origin_for(tenant: Tenant, product: str, on: date, joined_on: date, payer: s
     Raises:
         PayerNotTaken: the product takes nothing from such payers.
     """
-    rule = _payers_rule(tenant, product, on, joined_on)
+    rule = rule_of(tenant, ContributorsRule, product=product, on=on, joined_on=joined_on)
     return origin_of(rule.rule if rule else None, payer or MEMBER)
 
 
 def payer_rules(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:
     """Return the rule that says who may pay for a member on a day, if there is one."""
-    rule = _payers_rule(tenant, member.product, on, member.joined_on)
+    rule = rule_of(tenant, ContributorsRule, product=member.product, on=on, joined_on=member.joined_on)
     return (rule.ref,) if rule else ()
-
-
-def _payers_rule(tenant: Tenant, product: str, on: date, joined_on: date) -> InForce[ContributorsRule] | None:
-    key = (tenant.pack.sha256, product, on, joined_on)
-    if key not in _payers:
-        if len(_payers) >= _MOST_TERMS:
-            _payers.clear()
-        year_from = tenant.product(product).scheme_year(on)[0]
-        dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
-        _payers[key] = tenant.rule(ContributorsRule, product=product, dates=dates)
-    return _payers[key]
 
 
 _asks: dict[str, bool] = {}

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions.queries import undertaken as queries
 from engine.contributions.rules import Instalments, InstalmentTerms, Towards, Undertook, instalment_terms
+from engine.contributions.service.rules_of import products_with
 from engine.enrolment.rules import ChartRule
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
@@ -18,7 +19,6 @@ from engine.tenancy import service as tenancy
 from engine.tenancy.rules.books import OnDates
 from engine.tenancy.service import Tenant
 
-_charted: dict[str, frozenset[str]] = {}
 _terms: dict[tuple[str, str, date, date], InstalmentTerms | None] = {}
 _MOST_TERMS = 10_000
 
@@ -154,11 +154,4 @@ def terms_of_instalments(tenant: Tenant, product: str, on: date, joined_on: date
 
 def charted_products(tenant: Tenant) -> frozenset[str]:
     """Return the products in which members ever undertake instalments."""
-    pack = tenant.pack
-    if pack.sha256 not in _charted:
-        _charted[pack.sha256] = frozenset(
-            code
-            for code, book in pack.books.items()
-            if any(isinstance(version.rule, ChartRule) for version in book.versions())
-        )
-    return _charted[pack.sha256]
+    return products_with(tenant, ChartRule)
