@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -16,25 +16,20 @@ from engine.contributions.errors import KeyReused, PayerNotTaken
 from engine.contributions.queries import ToSuspend
 from engine.contributions.rules import (
     OWN,
-    Capped,
-    ContributionTerms,
-    PaidAs,
-    PassedPart,
     Payment,
     Receipt,
-    ReceiptPart,
     Scheme,
     check_payment,
     split_contribution,
     split_over_pots,
 )
-from engine.contributions.service.capping import CappedNow, Counting, cap_contributions, capped_products
-from engine.contributions.service.converting import Converted, convert_payment, paid_as
+from engine.contributions.service.capping import Counting, cap_contributions, capped_products
+from engine.contributions.service.converting import convert_payment, paid_as
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
+from engine.contributions.service.incoming import Incoming, receipt_of
 from engine.contributions.service.passing import (
     Deducting,
     Shared,
-    Taken,
     deduct_from,
     deducting_products,
     passed_account,
@@ -42,9 +37,7 @@ from engine.contributions.service.passing import (
 )
 from engine.contributions.service.references import Referred, members_referred
 from engine.contributions.service.terms import figures_now, origin_for, payer_rules, rules_for, terms_for, tests_for
-from engine.contributions.service.undertaken import Decided as AsUndertaken
 from engine.contributions.service.undertaken import Paying, charted_products, decide_instalments, undertook_by
-from engine.enrolment.rules import ContributionTests
 from engine.identity import service as identity
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
@@ -95,77 +88,6 @@ async def receive(
     return await retry_transaction(once)
 
 
-@dataclass(slots=True)
-class _Decided:
-    """A payment on its way to the books: where it goes and what it claims."""
-
-    index: int
-    amount: Amount
-    digest: int
-    claims: tuple[UUID, ...]
-    business_date: date
-    member: MemberRef | None
-    shared: Shared
-    parts: tuple[tuple[str, Amount], ...] = ()
-    terms: ContributionTerms | None = None
-    reason: str | None = None
-    tests: ContributionTests | None = None
-    held_by: tuple[str, tuple[str, ...]] | None = None
-    undertaken: AsUndertaken | None = None
-    cap: CappedNow | None = None
-    over: Amount | None = None
-    origin: str = OWN
-    payers: tuple[str, ...] = ()
-    taken: Taken | None = None
-    foreign: Converted | None = None
-
-    @property
-    def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
-        """Return the product and the rules that decide where the money goes, and what it counts for; None where no rule does."""
-        rate = (self.foreign.rule,) if self.foreign is not None else ()
-        if not (self.member and self.terms):
-            if self.foreign is None:
-                return self.held_by
-            product, rules = self.held_by or (self.foreign.product, ())
-            return product, (*rules, *rate)
-        further = [one.rules for one in (self.shared, self.undertaken, self.cap, self.taken) if one is not None]
-        return self.member.product, (
-            *self.terms.rules,
-            *rate,
-            *self.payers,
-            *(rule for rules in further for rule in rules),
-        )
-
-    @property
-    def others(self) -> tuple[tuple[str, Amount], ...]:
-        """Return what others than the member get, by party."""
-        return (*self.shared.others, *(self.taken.parts if self.taken is not None else ()))
-
-    @property
-    def counted(self) -> Amount:
-        """Return what of the payment is the member's contribution and does not go back."""
-        return self.shared.contribution if self.over is None else self.shared.contribution - self.over
-
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """Return what the event says of the payment besides what came; amounts in smallest units."""
-        found: dict[str, object] = dict(self.shared.facts)
-        for one in (self.undertaken, self.taken):
-            found |= one.facts if one is not None else {}
-        if self.over is not None:
-            found["over"] = str(self.over.units)
-        if self.cap is not None and isinstance(self.cap.answer, Capped) and self.cap.answer.carried.units:
-            found["carried"] = str(self.cap.answer.carried.units)
-        return found
-
-    def suspend(self, reason: str, rules: tuple[str, ...]) -> None:
-        """Keep the payment from the member, in suspense, for a reason and by rules of their product."""
-        assert self.member is not None
-        self.held_by = (self.member.product, rules)
-        self.member, self.parts, self.terms, self.reason = None, (), None, reason
-        self.shared, self.taken, self.over = Shared(self.amount), None, None
-
-
 class _Batch:
     """One transaction's payments, from what came to what is answered."""
 
@@ -208,7 +130,7 @@ class _Batch:
         assert all(answer is not None for answer in self._answers)
         return [answer for answer in self._answers if answer is not None]
 
-    async def _decide(self, figures: Figures, today: date) -> list[_Decided]:
+    async def _decide(self, figures: Figures, today: date) -> list[Incoming]:
         scheme = Scheme.of(self._tenant.pack)
         referred = await members_referred(self._session, self._keys, self._tenant, self._payments, today)
         decided = []
@@ -223,7 +145,7 @@ class _Batch:
                     self._refused.append((index, member, refusal, rules))
         return decided
 
-    async def _hold(self, decided: Sequence[_Decided]) -> None:
+    async def _hold(self, decided: Sequence[Incoming]) -> None:
         """Let nobody else decide by what the members paid before: they may be paid in another lane, by another reference."""
         counting = capped_products(self._tenant) | charted_products(self._tenant) | deducting_products(self._tenant)
         await identity.hold_members(
@@ -235,7 +157,7 @@ class _Batch:
             ],
         )
 
-    async def _still_eligible(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+    async def _still_eligible(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Ask again what the products ask at each contribution; return what is still to be posted.
 
         A payment that was posted before is not asked again: its retry gets the first answer.
@@ -265,7 +187,7 @@ class _Batch:
             item.suspend("above-level" if unmet.test == LEVEL_TEST else "not-eligible", unmet.rules)
         return [item for item in decided if item.index not in refused]
 
-    async def _as_undertaken(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+    async def _as_undertaken(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Hold the payments of members who undertook instalments against what is due; return what is still to be posted.
 
         A payment that was posted before pays nothing again: its retry gets the first answer.
@@ -300,7 +222,7 @@ class _Batch:
                 self._answers[item.index] = one.answer
         return [item for item in decided if item.index not in refused]
 
-    async def _as_capped(self, decided: list[_Decided], figures: Figures, today: date) -> list[_Decided]:
+    async def _as_capped(self, decided: list[Incoming], figures: Figures, today: date) -> list[Incoming]:
         """Hold payments against the most of their scheme year; return what is still to be posted.
 
         What is over goes into suspense, on its way back to the payer; of instalments, which are not divided, all of it.
@@ -339,7 +261,7 @@ class _Batch:
                 item.parts = split_over_pots(one.answer.counted, item.terms)
         return [item for item in decided if item.index not in refused]
 
-    async def _as_deducted(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+    async def _as_deducted(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Take from contributions what comes before the split; return what is still to be posted."""
         deducting = deducting_products(self._tenant)
         bound = [(item, item.member) for item in decided if item.member and item.member.product in deducting]
@@ -438,7 +360,7 @@ class _Batch:
         scheme: Scheme,
         figures: Figures,
         today: date,
-    ) -> _Decided:
+    ) -> Incoming:
         member = found.member
         foreign = convert_payment(self._tenant, figures, payment, member, today)
         if foreign is None:
@@ -446,7 +368,7 @@ class _Batch:
         else:
             counts = struct_replace(payment, amount=f"{foreign.amount.decimal():f}", currency=self._asset.symbol)
             amount, day = check_payment(counts, scheme, today=today)
-        item = _Decided(
+        item = Incoming(
             index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member, Shared(amount)
         )
         item.foreign = foreign
@@ -476,9 +398,9 @@ class _Batch:
         further = payer_rules(self._tenant, member, on) if isinstance(refusal, PayerNotTaken) else ()
         return (*rules_for(self._tenant, figures, member, on), *further)
 
-    def _fold(self, decided: list[_Decided]) -> tuple[list[_Decided], list[tuple[int, int]]]:
+    def _fold(self, decided: list[Incoming]) -> tuple[list[Incoming], list[tuple[int, int]]]:
         """Take copies of one payment out of the batch: same claim and same digest, same answer; other digest, refused."""
-        first: dict[UUID, _Decided] = {}
+        first: dict[UUID, Incoming] = {}
         kept, copies = [], []
         for item in decided:
             original = next((first[claim] for claim in item.claims if claim in first), None)
@@ -491,7 +413,7 @@ class _Batch:
                 self._answers[item.index] = KeyReused(field="Idempotency-Key")
         return kept, copies
 
-    async def _entries(self, decided: Sequence[_Decided]) -> list[Entry]:
+    async def _entries(self, decided: Sequence[Incoming]) -> list[Entry]:
         payments, tenant_id = self._payments, self._tenant.tenant_id
         codes = await self._codes(decided)
         actors = {
@@ -552,7 +474,7 @@ class _Batch:
             )
         return entries
 
-    async def _codes(self, decided: Sequence[_Decided]) -> dict[tuple[str, str], int]:
+    async def _codes(self, decided: Sequence[Incoming]) -> dict[tuple[str, str], int]:
         """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, "pot origin"), of what is passed on by (product, "for party")."""
         asset = self._asset.symbol
         accounts: dict[tuple[str, str], Account] = {}
@@ -574,7 +496,7 @@ class _Batch:
         found = await ledger.account_codes(self._session, accounts.values())
         return {key: found[account] for key, account in accounts.items()}
 
-    async def _keep_suspense(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
+    async def _keep_suspense(self, decided: Sequence[Incoming], fates: Sequence[Posted]) -> None:
         rows = []
         for item, fate in zip(decided, fates, strict=True):
             if item.reason and fate.outcome is Outcome.POSTED:
@@ -582,7 +504,7 @@ class _Batch:
         if rows:
             await queries.add_suspense(self._session, rows)
 
-    async def _keep_over(self, decided: Sequence[_Decided], fates: Sequence[Posted], today: date) -> None:
+    async def _keep_over(self, decided: Sequence[Incoming], fates: Sequence[Posted], today: date) -> None:
         """Put what payments bring beyond the most of their year into suspense, each by an event that names its receipt."""
         posted = [
             (item, fate, item.member, item.over)
@@ -620,12 +542,12 @@ class _Batch:
             ],
         )
 
-    def _to_suspend(self, item: _Decided, event_id: int, amount: Amount, reason: str) -> ToSuspend:
+    def _to_suspend(self, item: Incoming, event_id: int, amount: Amount, reason: str) -> ToSuspend:
         payment = self._payments[item.index]
         document = seal(self._keys, self._tenant.tenant_id, "suspense", event_id, msgspec.json.encode(payment))
         return ToSuspend(event_id, amount.units, item.business_date, reason, payment.channel, document)
 
-    async def _answer_retries(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
+    async def _answer_retries(self, decided: Sequence[Incoming], fates: Sequence[Posted]) -> None:
         house = house_member(self._tenant.tenant_id)
         retried = {
             item.index: (item, fate, (item.member.member_id if item.member else house, fate.event_id))
@@ -677,7 +599,7 @@ class _Batch:
             paid=paid_as(event.body),
         )
 
-    def _receipt(self, item: _Decided, event_id: int) -> Receipt:
+    def _receipt(self, item: Incoming, event_id: int) -> Receipt:
         return receipt_of(
             event_id,
             self._payments[item.index],
@@ -690,36 +612,3 @@ class _Batch:
             others=item.others if item.member else (),
             paid=paid_as(item.foreign.facts) if item.foreign is not None else None,
         )
-
-
-def receipt_of(
-    event_id: int,
-    payment: Payment,
-    amount: Amount,
-    day: date,
-    parts: Sequence[tuple[str, Amount]],
-    reason: str | None,
-    *,
-    origin: str = OWN,
-    over: Amount | None = None,
-    others: Sequence[tuple[str, Amount]] = (),
-    paid: PaidAs | None = None,
-) -> Receipt:
-    """Return the answer to a payment: what each pot got, what of it goes back, or why it lies in suspense."""
-    return Receipt(
-        receipt=str(event_id),
-        state="suspended" if reason else "received",
-        member=payment.member,
-        amount=_fixed(amount),
-        currency=amount.asset.symbol,
-        business_date=day,
-        parts=tuple(ReceiptPart(pot, origin, _fixed(part)) for pot, part in parts),
-        reason=reason,
-        over=_fixed(over) if over is not None and over.units else "",
-        others=tuple(PassedPart(party, _fixed(part)) for party, part in others),
-        paid=paid,
-    )
-
-
-def _fixed(amount: Amount) -> str:
-    return f"{amount.decimal():.{amount.asset.scale}f}"

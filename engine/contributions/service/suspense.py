@@ -15,8 +15,8 @@ from engine.contributions.rules import (
     split_over_pots,
 )
 from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
+from engine.contributions.service.incoming import receipt_of
 from engine.contributions.service.passing import Deducting, deduct_from, passed_account, share_payment
-from engine.contributions.service.receiving import receipt_of
 from engine.contributions.service.terms import figures_now, origin_for, payer_rules, terms_for
 from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
