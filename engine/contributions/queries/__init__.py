@@ -720,8 +720,8 @@ LAWS: tuple[Law, ...] = (
         """
         with told as (
           select coalesce(sum(coalesce((e.body ->> 'others')::bigint, 0)
-                              + coalesce((select sum(d.value::bigint) from jsonb_each_text(e.body -> 'deducted') d), 0)), 0) as amount
-            from events e where e.kind in (10, 12) and (e.body ? 'others' or e.body ? 'deducted')
+                              + coalesce((select sum(d.value::bigint) from jsonb_each_text(e.body) d where d.key like 'deducted.%'), 0)), 0) as amount
+            from events e where e.kind in (10, 12)
              and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)),
         booked as (
           select coalesce(sum(case when t.credit = c.code then t.amount else -t.amount end), 0) as amount

@@ -34,7 +34,7 @@ async def was_deducted(session: AsyncSession, asked: Sequence[DeductionAsked]) -
              select from events e
                left join suspense s on e.kind = %(resolved)s and s.tenant_id = e.tenant_id
                                    and s.event_id = (e.body ->> 'resolves')::bigint
-              where e.member_id = w.member_id and e.kind = any(%(receipts)s::smallint[]) and e.body -> 'deducted' ? w.rule
+              where e.member_id = w.member_id and e.kind = any(%(receipts)s::smallint[]) and e.body ? ('deducted.' || w.rule)
                 and coalesce(s.received_on, e.business_date) >= w.since and coalesce(s.received_on, e.business_date) < w.until
                 and exists (select from transfers t join chart c on c.tenant_id = t.tenant_id and c.code = t.credit
                              where t.member_id = e.member_id and t.event_id = e.event_id and c.product = w.product)

@@ -28,26 +28,17 @@ class Converted:
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """Return what the event of the payment says of it; what was paid in the currency's smallest units."""
-        return {
-            "paid": {
-                "amount": str(self.paid.units),
-                "currency": self.paid.asset.symbol,
-                "rate": f"{self.rate:f}",
-                "rate_on": self.rate_on.isoformat(),
-            }
-        }
+        """Return what the event of the payment says of it; what was paid in the currency's major units, with its code."""
+        paid = f"{self.paid.decimal():.{self.paid.asset.scale}f} {self.paid.asset.symbol}"
+        return {"paid": paid, "rate": f"{self.rate:f}", "rate_on": self.rate_on.isoformat()}
 
 
 def paid_as(facts: Mapping[str, object]) -> PaidAs | None:
     """Return how a payment was made, out of what its event says; None where it was made in the scheme's money."""
-    said = facts.get("paid")
-    if not isinstance(said, Mapping):
+    if "rate" not in facts:
         return None
-    paid = Amount(int(said["amount"]), Asset.currency(said["currency"]))
-    return PaidAs(
-        f"{paid.decimal():.{paid.asset.scale}f}", said["currency"], said["rate"], date.fromisoformat(said["rate_on"])
-    )
+    amount, _, currency = str(facts["paid"]).partition(" ")
+    return PaidAs(amount, currency, str(facts["rate"]), date.fromisoformat(str(facts["rate_on"])))
 
 
 def convert_payment(

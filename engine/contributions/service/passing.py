@@ -33,7 +33,7 @@ class Shared:
             return {}
         return {
             "others": str(sum(part.units for _, part in self.others)),
-            "payees": {code: str(part.units) for code, part in self.others},
+            **{f"payees.{code}": str(part.units) for code, part in self.others},
         }
 
 
@@ -63,7 +63,7 @@ class Taken:
         """Return what the event of the contribution says of it; amounts in smallest units, by the rule's id."""
         if isinstance(self.answer, EngineError) or not self.answer[0]:
             return {}
-        return {"deducted": {_id(one): str(one.amount.units) for one in self.answer[0]}}
+        return {f"deducted.{_id(one)}": str(one.amount.units) for one in self.answer[0]}
 
 
 def passed_account(asset: str, product: str, party: str) -> Account:

@@ -112,13 +112,13 @@ async def test_it_counts_at_the_rate_of_its_day_and_both_amounts_are_on_record(
     async with db.unit_of_work(tenant.tenant_id) as session:
         row = (
             await session.execute(
-                text("""select e.body -> 'paid' as paid, e.body ->> 'amount' as amount, d.trace -> 'rules' as rules
+                text("""select e.body ->> 'paid' as paid, e.body ->> 'rate' as rate, e.body ->> 'rate_on' as day, e.body ->> 'amount' as amount, d.trace -> 'rules' as rules
                           from events e join decisions d on d.tenant_id = e.tenant_id and d.decision_id = e.decision
                          where e.event_id = :e"""),
                 {"e": int(receipt.receipt)},
             )
         ).one()
-    assert row.paid == {"amount": "1001", "currency": "USD", "rate": "82.125", "rate_on": "2023-04-02"}
+    assert (row.paid, row.rate, row.day) == ("10.01 USD", "82.125", "2023-04-02")
     assert row.amount == "82207"
     assert "dollar" in [one.partition("@")[0] for one in row.rules]
 
