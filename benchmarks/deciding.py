@@ -1,7 +1,7 @@
 """Deciding 1,000 contributions under each pack, against posting 1,000 contributions on one connection.
 
 Deciding is what `contributions.service.receive` does before it writes: the payment's checks, the terms in force for the
-member's product, day and joining date, and the split. Members joined on days drawn anew for every batch, so that terms are
+member's product, day and joining date, who may pay, how it is shared among payees, and the split. Members joined on days drawn anew for every batch, so that terms are
 looked up in rule books as well as found again. Posting is `ledger.service.post` as `posting` measures it.
 """
 
@@ -18,7 +18,9 @@ from benchmarks.posting import BATCH, entries
 from benchmarks.stage import Stage, stage
 from engine.app import KINDS
 from engine.contributions.rules import Payment, Scheme, check_payment, split_contribution
-from engine.contributions.service.terms import terms_for, tests_for
+from engine.contributions.service.passing import share_payment
+from engine.contributions.service.terms import origin_for, terms_for, tests_for
+from engine.identity.rules import MemberRef, MemberStatus
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
 from engine.runtime.settings import Settings
@@ -71,7 +73,10 @@ def _deciding(pack: Pack, batches: int) -> list[float]:
         start = time.perf_counter()
         for payment, joined_on in zip(payments, joined, strict=True):
             paid, day = check_payment(payment, scheme, today=TODAY)
-            split_contribution(paid, terms_for(tenant, figures, product, day, joined_on))
+            origin_for(tenant, product, day, joined_on, payment.payer)
+            member = MemberRef(1, product, joined_on, "", MemberStatus.ACTIVE)
+            shared = share_payment(tenant, figures, member, payment.channel, day, paid)
+            split_contribution(shared.contribution, terms_for(tenant, figures, product, day, joined_on))
             tests_for(tenant, product, day, joined_on)
         spans.append(time.perf_counter() - start)
     return spans[1:]

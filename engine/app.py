@@ -128,7 +128,12 @@ RUNNERS: Mapping[str, Runner] = {
     **benefit_rules.RUNNERS,
     **report_rules.RUNNERS,
 }
-CHECKS: Sequence[PackCheck] = (content_problems, dimension_problems, statement_problems)
+CHECKS: Sequence[PackCheck] = (
+    content_problems,
+    dimension_problems,
+    statement_problems,
+    contribution_rules.channel_problems,
+)
 """What capabilities ask of a pack beyond what every pack must hold."""
 
 LAWS: Sequence[Law] = (

@@ -17,13 +17,14 @@ from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.queries.matching import MatchClaim
-from engine.contributions.rules import Ask, Collection, Payment, Receipt, Suspended, Unsettled
+from engine.contributions.rules import Ask, Collection, PayerKind, Payment, Receipt, Suspended, Unsettled
 from engine.contributions.service import Collectors, Intake, Reason, Reversal
 from engine.funds.errors import NoDealingRule
 from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError, NotFound
 from engine.kernel.permissions import Permission
+from engine.kernel.series import SeriesValueMissing
 from engine.runtime.database import Database
 from engine.runtime.http import Problem, problem_of, refuses
 from engine.runtime.key_file import FileKeyStore
@@ -51,7 +52,14 @@ Key = Annotated[
 class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A payment that your channel has collected for a member, in major units of the scheme's currency."""
 
-    member: Annotated[Word, Meta(description="The member number the payer gave.", examples=["100000000008"])]
+    member: Annotated[
+        Word,
+        Meta(
+            description="The member number the payer gave, or what else the scheme finds members by, "
+            "such as the number of their identity document.",
+            examples=["100000000008"],
+        ),
+    ]
     amount: Annotated[
         str,
         Meta(max_length=24, description="A decimal with no more digits than the currency has.", examples=["500.00"]),
@@ -65,6 +73,9 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     paid_on: Annotated[date | None, Meta(description="The day the payer paid; today if absent.")] = None
     product: (
         Annotated[Word, Meta(description="What it is for; the first product the member joined if absent.")] | None
+    ) = None
+    payer: (
+        Annotated[PayerKind, Meta(description="Who pays; the member if absent. Their money keeps its origin.")] | None
     ) = None
 
 
@@ -112,6 +123,7 @@ def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> P
         key=key,
         paid_on=request.paid_on,
         product=request.product or "",
+        payer=request.payer or "",
     )
 
 
@@ -169,6 +181,10 @@ class ContributionController(Controller):
             errors.NoTerms,
             errors.NotEligible,
             errors.AboveLevel,
+            errors.CapReached,
+            errors.PayerNotTaken,
+            errors.PaymentTooShort,
+            SeriesValueMissing,
         ),
     )
     async def receive(
@@ -256,6 +272,8 @@ class CollectionController(Controller):
             errors.NoTerms,
             errors.NotEligible,
             errors.AboveLevel,
+            errors.CapReached,
+            errors.PaymentTooShort,
             errors.CannotCollect,
             errors.NoPhone,
             errors.MemberNotActive,
@@ -435,7 +453,15 @@ class SuspenseController(Controller):
         "/{receipt:int}/resolution",
         operation_id="ResolveSuspense",
         opt={"permission": Permission.SUSPENSE_RESOLVE},
-        responses=refuses(errors.UnknownSuspense, errors.AlreadyResolved, NotFound),
+        responses=refuses(
+            errors.UnknownSuspense,
+            errors.AlreadyResolved,
+            errors.CapReached,
+            errors.GoesBack,
+            errors.PayerNotTaken,
+            errors.PaymentTooShort,
+            NotFound,
+        ),
     )
     async def resolve(
         self,

@@ -186,6 +186,13 @@ class CapReached(Refused):
     message = N_("At most {most} can be contributed in a scheme year.")
 
 
+class GoesBack(Refused):
+    """What is beyond the most of a scheme year is nobody's but the payer's."""
+
+    code = "contributions.goes-back"
+    message = N_("This money is more than a scheme year takes. It goes back to whoever paid it.")
+
+
 class PayerNotTaken(Refused):
     """The product takes nothing from such payers."""
 

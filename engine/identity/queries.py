@@ -124,6 +124,15 @@ async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dic
     return {row[0]: _member(row) for row in await cursor.fetchall()}
 
 
+async def hold_members(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Lock the members' rows, in their order, against everybody who does the same; who refers to them does not wait."""
+    connection = await driver(session)
+    await connection.execute(
+        "select from members where member_id = any(%b::bigint[]) order by member_id for no key update",
+        (sorted(set(member_ids)),),
+    )
+
+
 async def sealed_documents(session: AsyncSession, member_ids: Sequence[int]) -> list[tuple[int, bytes, int, bytes]]:
     """Return (member_id, wrapped key, version, ciphertext) of those members who were not erased."""
     connection = await driver(session)

@@ -239,6 +239,15 @@ async def members_by_number(session: AsyncSession, keys: FileKeyStore, numbers: 
     return {number: found[digest] for number, digest in digests.items() if digest in found}
 
 
+async def hold_members(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Wait until no other transaction holds any of the members, and hold them until this one ends.
+
+    For decisions in which what the member did before counts, whatever way it comes: their receipts of another lane too.
+    """
+    if member_ids:
+        await queries.hold_members(session, member_ids)
+
+
 async def members_by_person(
     session: AsyncSession, keys: FileKeyStore, wanted: Iterable[tuple[str, CheckedNumber]]
 ) -> dict[tuple[str, CheckedNumber], int]:

@@ -24,6 +24,7 @@ CREDIT_KINDS = (
             "fees-payable",
             "vat-payable",
             "opening",
+            "passed-on",
         }
     )
     | MEMBERS_KINDS
@@ -159,6 +160,7 @@ class EventKind(IntEnum):
     PENSION_STOPPED = 207
     PENSION_RESUMED = 208
     OVERPAYMENT_RECOVERED = 209
+    EXCESS_HELD = 210
     RECOUNT_PROPOSED = 230
     RECOUNT_APPROVED = 231
     RECOUNT_REJECTED = 232

@@ -48,9 +48,11 @@ REASONS: Mapping[str, str] = {
     "bad-check-digit": N_("the number is mistyped"),
     "member-not-active": N_("the member is no longer active"),
     "not-in-product": N_("the member is not in the product that the payment names"),
+    "several-members": N_("several members have this number"),
     "not-taken": N_("the scheme's rules do not take this payment"),
     "not-eligible": N_("the member may no longer contribute"),
     "above-level": N_("more than the member's level allows"),
+    "above-cap": N_("more than a scheme year takes"),
 }
 PAYMENT_STATES: Mapping[bool, str] = {False: N_("received"), True: N_("without an owner")}
 HELD_FOR: Mapping[str, str] = {

@@ -3,6 +3,7 @@
 import itertools
 import secrets
 import shutil
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -36,8 +37,8 @@ confidence = "high"
 _serial = itertools.count(secrets.randbelow(10**6) * 10)
 
 
-async def serve(db: Database, folder: Path) -> Tenant:
-    """Create a tenant on a copy of the worked pack, its clock at START (3 April 2023)."""
+async def serve(db: Database, folder: Path, *, rules: Mapping[str, str] | None = None) -> Tenant:
+    """Create a tenant on a copy of the worked pack, its clock at START (3 April 2023); `rules` are added to products' books."""
     code = f"xx-t{secrets.token_hex(5)}"
     copy = folder / code
     shutil.copytree(PACK, copy, ignore=shutil.ignore_patterns("scenarios"))
@@ -45,7 +46,7 @@ async def serve(db: Database, folder: Path) -> Tenant:
     manifest.write_text(manifest.read_text().replace("xx-enrolment.localhost", f"{code}.localhost"))
     for product in ("workers", "families"):
         book = copy / product / "rules/2020-04-01.toml"
-        book.write_text(book.read_text() + CONTRIBUTIONS)
+        book.write_text(book.read_text() + CONTRIBUTIONS + (rules or {}).get(product, ""))
     tenant = await Tenants.load([copy], KINDS, RUNNERS).create_tenant(db, code, actor="operator:test")
     async with db.unit_of_work(tenant.tenant_id) as session:
         await advance_clock(session, tenant, START, "development")

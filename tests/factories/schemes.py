@@ -31,14 +31,16 @@ async def serve(
     start: datetime | None = START,
     changes: Mapping[str, str] | None = None,
     rules: Mapping[str, str] | None = None,
+    scenarios: bool = True,
 ) -> Tenant:
     """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
 
-    `changes` are of the manifest's text; `rules` are added to the first file of a product's book.
+    `changes` are of the manifest's text; `rules` are added to the first file of a product's book. Rules under which the
+    pack's own `scenarios` end otherwise leave those out.
     """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
-    shutil.copytree(PACKS / pack, copy, ignore=shutil.ignore_patterns("demo*"))
+    shutil.copytree(PACKS / pack, copy, ignore=shutil.ignore_patterns("demo*", *([] if scenarios else ["scenarios"])))
     manifest = copy / "pack.toml"
     written = re.sub(rf"{pack}\.localhost", f"{code}.localhost", manifest.read_text())
     for old, new in (changes or {}).items():

@@ -56,7 +56,7 @@ async def refund(
         return shown(tenant, live)
     held = await contributions.hold_in_suspense(session, receipt)
     house = house_member(tenant.tenant_id)
-    if not await reconciliation.is_matched(session, house, receipt):
+    if not await reconciliation.is_matched(session, *held.receipt):
         raise NotReconciled
     checked, digest = known_account(keys, tenant, account)
     payload = Payload(

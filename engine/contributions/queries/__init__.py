@@ -10,13 +10,13 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import EventKind, Law
+from engine.ledger.rules import BATCH_MASK, EventKind, Law
 from engine.runtime.database import driver
 
 
 @dataclass(frozen=True, slots=True)
 class SuspenseRow:
-    """A payment in suspense, with its sealed document."""
+    """A payment in suspense, with its sealed document; `of` is the receipt, as (member_id, event_id), that it is a part of."""
 
     event_id: int
     amount: int
@@ -25,21 +25,39 @@ class SuspenseRow:
     channel: str
     document: bytes
     resolved: bool
+    of: tuple[int, int] | None
 
 
-async def add_suspense(session: AsyncSession, rows: Sequence[tuple[int, int, date, str, str, bytes]]) -> None:
-    """Keep what came: (event_id, amount, received_on, reason, channel, sealed document) of each suspended payment."""
+@dataclass(frozen=True, slots=True)
+class ToSuspend:
+    """What is put into suspense by an event; of a receipt, as (member_id, event_id), where it is a part of one."""
+
+    event_id: int
+    amount: int
+    received_on: date
+    reason: str
+    channel: str
+    document: bytes
+    of: tuple[int, int] = (0, 0)
+
+
+async def add_suspense(session: AsyncSession, rows: Sequence[ToSuspend]) -> None:
+    """Keep what is suspended."""
+    columns = [
+        (one.event_id, one.amount, one.received_on, one.reason, one.channel, one.document, *one.of) for one in rows
+    ]
     connection = await driver(session)
     await connection.execute(
-        """insert into suspense (tenant_id, event_id, amount, received_on, reason, channel, document)
-           select %s, * from unnest(%s::bigint[], %s::bigint[], %s::date[], %s::text[], %s::text[], %s::bytea[])""",
-        (session.info["tenant_id"], *(list(column) for column in zip(*rows, strict=True))),
+        """insert into suspense (tenant_id, event_id, amount, received_on, reason, channel, document, of_member, of_event)
+           select %s, * from unnest(%s::bigint[], %s::bigint[], %s::date[], %s::text[], %s::text[], %s::bytea[],
+                                    %s::bigint[], %s::bigint[])""",
+        (session.info["tenant_id"], *(list(column) for column in zip(*columns, strict=True))),
     )
 
 
 _SUSPENSE = """
 select s.event_id, s.amount, s.received_on, s.reason, s.channel, s.document,
-       r.event_id is not null or x.event_id is not null or f.event_id is not null as resolved
+       r.event_id is not null or x.event_id is not null or f.event_id is not null as resolved, s.of_member, s.of_event
   from suspense s
   left join corrections x on x.tenant_id = s.tenant_id and x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id
   left join suspense_resolutions r on r.tenant_id = s.tenant_id and r.event_id = s.event_id
@@ -56,13 +74,30 @@ async def list_suspense(session: AsyncSession, *, after: int = 0, most: int = 10
         ),
         {"after": after, "most": most},
     )
-    return [SuspenseRow(*row) for row in rows]
+    return [_suspense(row) for row in rows]
 
 
 async def find_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | None:
     """Return one suspended payment, resolved or not."""
     row = (await session.execute(text(f"{_SUSPENSE} where s.event_id = :e"), {"e": event_id})).first()
-    return None if row is None else SuspenseRow(*row)
+    return None if row is None else _suspense(row)
+
+
+async def suspended_part(session: AsyncSession, receipt: int) -> SuspenseRow | None:
+    """Return what of a receipt lies in suspense, or lay there; None where all of it was taken."""
+    row = (
+        await session.execute(
+            text(f"{_SUSPENSE} where s.tenant_id = :t and s.of_event = :e and s.of_event <> 0"),
+            {"t": session.info["tenant_id"], "e": receipt},
+        )
+    ).first()
+    return None if row is None else _suspense(row)
+
+
+def _suspense(row: Sequence[Any]) -> SuspenseRow:
+    event_id, amount, received_on, reason, channel, document, resolved, of_member, of_event = row
+    of = (of_member, of_event) if of_event else None
+    return SuspenseRow(event_id, amount, received_on, reason, channel, document, resolved, of)
 
 
 async def hold_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | None:
@@ -72,6 +107,16 @@ async def hold_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | N
         {"key": f"{session.info['tenant_id']}:{event_id}"},
     )
     return await find_suspense(session, event_id)
+
+
+async def suspended_on(session: AsyncSession, event_id: int, *, zone: str) -> date:
+    """Return the day, in a zone, on which the books recorded a suspended payment."""
+    day: date = await session.scalar(
+        text("""select (recorded_at at time zone :zone)::date from batches
+                 where tenant_id = :t and batch_id = (cast(:e as bigint) & cast(:mask as bigint))"""),
+        {"t": session.info["tenant_id"], "e": event_id, "mask": BATCH_MASK, "zone": zone},
+    )
+    return day
 
 
 async def add_refund(session: AsyncSession, event_id: int, *, refunded_event: int) -> None:
@@ -337,7 +382,7 @@ class DecidedCohort:
 
 @dataclass(frozen=True, slots=True)
 class DecidedReceipt:
-    """A receipt as it stands: its amount by pot, and the units that each pot's part bought, by fund.
+    """A receipt as it stands: what came for the member, what is in which pot of it, the units that each pot's part bought, by fund, and its money's origin.
 
     It is waiting while its money is on its way into a fund.
     """
@@ -348,14 +393,15 @@ class DecidedReceipt:
     pots: Mapping[str, int]
     units: Mapping[str, Mapping[str, int]]
     is_waiting: bool
+    origin: str
 
 
 # What receipts, as `found` has them, put into which pot and bought there, as they stand now.
 _STANDING = """
 split as (
-  select f.member_id, f.event_id, c.pot, sum(t.amount)::bigint as amount from found f
+  select f.member_id, f.event_id, c.pot, min(c.origin) as origin, sum(t.amount)::bigint as amount from found f
     join transfers t on t.member_id = f.member_id and t.event_id = f.event_id
-    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit group by 1, 2, 3),
+    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash' group by 1, 2, 3),
 bought as (
   select f.member_id, f.event_id, c.pot, u.code as fund, bool_or(o.state is distinct from 'priced') as waits,
          sum(case when o.state = 'priced' then floor_units(a.amount,
@@ -369,12 +415,13 @@ bought as (
    group by 1, 2, 3, 4)
 select f.member_id, f.event_id, f.amount,
        coalesce(f.pots, (select jsonb_object_agg(pot, amount) from split s
-                          where s.member_id = f.member_id and s.event_id = f.event_id)),
+                          where s.member_id = f.member_id and s.event_id = f.event_id), '{}'),
        coalesce(f.units, (select jsonb_object_agg(pot, per) from (
          select pot, jsonb_object_agg(fund, units) as per from bought b
           where b.member_id = f.member_id and b.event_id = f.event_id group by pot) p), '{}'),
        coalesce((select bool_or(waits) from bought b where b.member_id = f.member_id and b.event_id = f.event_id),
-                exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s))
+                exists (select from dealings d where d.tenant_id = %(t)s and d.product = %(product)s)),
+       coalesce((select min(origin) from split s where s.member_id = f.member_id and s.event_id = f.event_id), '')
   from found f order by f.member_id, f.event_id
 """
 
@@ -387,6 +434,7 @@ def _receipt(row: Sequence[Any]) -> DecidedReceipt:
         {pot: int(one) for pot, one in row[3].items()},
         {pot: {fund: int(one) for fund, one in bought.items()} for pot, bought in row[4].items()},
         row[5],
+        row[6],
     )
 
 
@@ -416,7 +464,7 @@ async def decided_receipts(
     connection = await driver(session)
     cursor = await connection.execute(
         f"""with found as materialized (
-             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'others')::bigint, 0) as amount, again.pots, again.units
                from memberships s join events e on e.member_id = s.member_id
                left join lateral (
                  select r.body -> 'pots' as pots, r.body -> 'units' as units, r.decision from recomputations c
@@ -453,7 +501,7 @@ async def standing_receipt(session: AsyncSession, member_id: int, event_id: int,
     connection = await driver(session)
     cursor = await connection.execute(
         f"""with found as materialized (
-             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint as amount, again.pots, again.units
+             select e.member_id, e.event_id, (e.body ->> 'amount')::bigint - coalesce((e.body ->> 'others')::bigint, 0) as amount, again.pots, again.units
                from events e
                left join lateral (
                  select r.body -> 'pots' as pots, r.body -> 'units' as units from recomputations c
@@ -574,17 +622,23 @@ class CameAs:
     holder: int | None
     holder_event: int
     product: str
+    origin: str
 
 
 async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
     """Return a receipt by its event: received, suspended, or the resolution of a suspended one."""
     row = (
         await session.execute(
-            text("""select first.kind, first.event_id, (first.body ->> 'amount')::bigint, first.body ->> 'channel',
+            text("""select first.kind, first.event_id,
+                           (first.body ->> 'amount')::bigint - coalesce((first.body ->> 'over')::bigint, 0), first.body ->> 'channel',
                            min(t.debit), min(t.credit),
                            case when first.kind = 10 then first.member_id else r.member_id end,
                            case when first.kind = 10 then first.event_id else coalesce(r.resolved_event, 0) end,
                            coalesce((select min(c.product) from transfers u
+                                       join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind in ('cash', 'passed-on')
+                                      where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
+                                             case when first.kind = 10 then first.event_id else r.resolved_event end)), ''),
+                           coalesce((select min(c.origin) from transfers u
                                        join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind = 'cash'
                                       where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
                                              case when first.kind = 10 then first.event_id else r.resolved_event end)), '')
@@ -646,6 +700,33 @@ LAWS: tuple[Law, ...] = (
            where c.kind = 'suspense' group by c.party)
         select format('suspense of %s', channel), coalesce(h.amount, 0)::text, coalesce(b.amount, 0)::text
           from held h full join booked b using (channel) where coalesce(h.amount, 0) <> coalesce(b.amount, 0)
+        """,
+    ),
+    Law(
+        "what-is-over-lies-apart",
+        "what a receipt brought beyond the most of its year was put into suspense, all of it and once",
+        """
+        with apart as (
+          select of_member, of_event, sum(amount)::bigint as amount from suspense where of_event <> 0 group by 1, 2)
+        select format('event %s', coalesce(e.event_id, a.of_event)), coalesce(e.body ->> 'over', '0'), coalesce(a.amount, 0)::text
+          from (select member_id, event_id, body from events where kind = 10 and body ? 'over') e
+          full join apart a on a.of_member = e.member_id and a.of_event = e.event_id
+         where coalesce((e.body ->> 'over')::bigint, 0) <> coalesce(a.amount, 0)
+        """,
+    ),
+    Law(
+        "what-is-passed-on-is-held",
+        "what lies apart for others than members is what receipts that stand brought for them",
+        """
+        with told as (
+          select coalesce(sum(coalesce((e.body ->> 'others')::bigint, 0)
+                              + coalesce((select sum(d.value::bigint) from jsonb_each_text(e.body) d where d.key like 'deducted.%'), 0)), 0) as amount
+            from events e where e.kind in (10, 12)
+             and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)),
+        booked as (
+          select coalesce(sum(case when t.credit = c.code then t.amount else -t.amount end), 0) as amount
+            from chart c join transfers t on c.code in (t.debit, t.credit) where c.kind = 'passed-on')
+        select 'money for others', told.amount::text, booked.amount::text from told, booked where told.amount <> booked.amount
         """,
     ),
     Law(

@@ -21,10 +21,9 @@ ReferenceKind = Literal["member-number", "national-id", "phone", "virtual-number
 class ContributorsRule(Rule, tag="contributors", frozen=True, kw_only=True):
     """Who may pay for a member, and the origin their money keeps to the end (C8).
 
-    A kind of payer that is not listed is not taken. Gift-a-pension, employers, cashback of a partner wallet.
+    A kind of payer that is not listed is not taken; who pays and does not say what they are is the member. Gift-a-pension,
+    employers, cashback of a partner wallet.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     origins: Annotated[Mapping[PayerKind, Origin], Meta(min_length=1)]
 
@@ -32,8 +31,10 @@ class ContributorsRule(Rule, tag="contributors", frozen=True, kw_only=True):
 class ReferenceRule(Rule, tag="payment-reference", frozen=True, kw_only=True):
     """What may stand as account reference of a payment (C9), in the order in which it is looked up.
 
-    Mbao: the national ID number; the engine's own is the member number with its check digit. Never a name, and nothing
-    is matched approximately: what is found under no kind goes to suspense.
+    Mbao: the national ID number; the engine's own is the member number with its check digit. `national-id` is the number of
+    any identity document of the product, in any of its formats; a number of several people is nobody's. Never a name, and
+    nothing is matched approximately: what is found under no kind goes to suspense. The engine keeps no index of telephone and
+    virtual numbers: what is paid under those waits in suspense.
     """
 
     accepts: Annotated[tuple[ReferenceKind, ...], Meta(min_length=1)]
@@ -42,12 +43,12 @@ class ReferenceRule(Rule, tag="payment-reference", frozen=True, kw_only=True):
 class ForeignMoneyRule(Rule, tag="foreign-money", frozen=True, kw_only=True):
     """A currency that contributions are taken in beside the scheme's own (C10), and at which rate they count.
 
-    The rate is the series' value in force on the payment's value date or on the day it was received, `lag_days` before.
+    The rate is the series' value in force on the payment's value date or on the day it was received, `lag_days` before. A
+    payment is converted once, as it comes, whether its member is known or not; without a rate for the day it is not taken.
     """
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("currency",)
-    is_carried_out: ClassVar[bool] = False
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
     series: SeriesCode
     rate_of: Literal["value-date", "received-date"]
@@ -86,10 +87,10 @@ def origin_of(rule: ContributorsRule | None, payer: str) -> str:
     """
     if rule is None:
         return "own"
-    found = {str(kind): str(origin) for kind, origin in rule.origins.items()}
-    if payer not in found:
-        raise PayerNotTaken(payer=payer, allowed=", ".join(sorted(found)))
-    return found[payer]
+    for kind, origin in rule.origins.items():
+        if kind == payer:
+            return origin
+    raise PayerNotTaken(field="payer", payer=payer, allowed=", ".join(sorted(rule.origins)))
 
 
 def looked_up(rule: ReferenceRule | None, reference: str, kinds: Mapping[str, bool]) -> str:
@@ -116,9 +117,14 @@ def converted(
     """
     if rule is None or rule.currency != amount.asset.symbol:
         raise CurrencyNotTaken(currency=amount.asset.symbol)
-    day = (value_on if rule.rate_of == "value-date" else received_on) - timedelta(days=rule.lag_days)
-    exact = Fraction(amount.decimal()) * Fraction(figures.value(rule.series, day)) * 10**into.scale
+    rate = figures.value(rule.series, rate_day(rule, value_on, received_on))
+    exact = Fraction(amount.decimal()) * Fraction(rate) * 10**into.scale
     return Amount(rounded(exact, rule.rounding), into)
+
+
+def rate_day(rule: ForeignMoneyRule, value_on: date, received_on: date) -> date:
+    """Return the day whose rate counts for a payment of a value date that was received on a day."""
+    return (value_on if rule.rate_of == "value-date" else received_on) - timedelta(days=rule.lag_days)
 
 
 def counts_on(rule: AgentCollectionRule, received_on: date, deposited_on: date | None) -> date | None:

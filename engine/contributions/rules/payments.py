@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 from zlib import crc32
 
@@ -17,6 +17,7 @@ from engine.contributions.errors import (
     UnknownChannel,
     WrongCurrency,
 )
+from engine.contributions.rules.payers import PayerKind
 from engine.identity.rules import compact_reference
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.ids import body_digest, claim_digest
@@ -34,7 +35,7 @@ class Payment(Struct, frozen=True, kw_only=True):
 
     `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
     `product` is what it is for; "" is the first that the member joined. `collection` is the reference of the request that
-    it answers, "" where nobody asked for it.
+    it answers, "" where nobody asked for it. `payer` is the kind of who pays; "" is the member.
     """
 
     member: str
@@ -48,12 +49,21 @@ class Payment(Struct, frozen=True, kw_only=True):
     is_held: bool = False
     product: str = ""
     collection: str = ""
+    payer: PayerKind | Literal[""] = ""
 
     def digest(self) -> int:
         """Return what tells a retry from another payment: what was paid to whom, when and by which transaction."""
         named = (self.product,) if self.product else ()
+        payer = (f"payer:{self.payer}",) if self.payer else ()
         return body_digest(
-            self.member, _plain(self.amount), self.currency, self.channel, self.reference, self.paid_on or "", *named
+            self.member,
+            _plain(self.amount),
+            self.currency,
+            self.channel,
+            self.reference,
+            self.paid_on or "",
+            *named,
+            *payer,
         )
 
     def claims(self, tenant_id: int) -> tuple[UUID, ...]:
@@ -120,8 +130,28 @@ class ReceiptPart(Struct, frozen=True):
     amount: str
 
 
+class PassedPart(Struct, frozen=True):
+    """What somebody else than the member got of a payment, in major units."""
+
+    party: str
+    amount: str
+
+
+class PaidAs(Struct, frozen=True):
+    """How a payment in another currency was made: its amount in that currency's major units, and the rate of which day."""
+
+    amount: str
+    currency: str
+    rate: str
+    rate_on: date
+
+
 class Receipt(Struct, frozen=True, omit_defaults=True):
-    """The answer to a payment. The same for every retry, for ever."""
+    """The answer to a payment. The same for every retry, for ever.
+
+    `over` is what of the amount is beyond what the scheme takes: it goes back to whoever paid it. `others` is what other
+    payees got of it, and what was taken from it before the split. `paid` is how it was made, if in another currency.
+    """
 
     receipt: str
     state: str
@@ -131,6 +161,9 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     business_date: date
     parts: tuple[ReceiptPart, ...] = ()
     reason: str | None = None
+    over: str = ""
+    others: tuple[PassedPart, ...] = ()
+    paid: PaidAs | None = None
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -212,7 +245,7 @@ class BadRow:
 
 
 NEEDED: Sequence[str] = ("member", "amount", "currency", "channel", "reference")
-COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product")
+COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product", "payer")
 
 
 class Suspended(Struct, frozen=True):
@@ -230,7 +263,9 @@ class Suspended(Struct, frozen=True):
         "bad-check-digit",
         "member-not-active",
         "not-in-product",
+        "several-members",
         "not-taken",
         "not-eligible",
         "above-level",
+        "above-cap",
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -66,10 +66,10 @@ class LateChargeRule(Rule, tag="late-charge", frozen=True, kw_only=True):
 class AnnualCapRule(Rule, tag="annual-cap", frozen=True, kw_only=True):
     """The most that counts for one scheme year (C3), by the day that puts a payment into its year.
 
-    What is over is refused, owed back to the payer, or carried into as many later years as `carry_years`.
+    That is the day it was received, its value date, or the day a statement showed it; what no statement has shown yet counts
+    in the running year. All of a payment that passes the most is refused; or what is over is owed back to the payer; or it
+    is taken and counts in as many later years as `carry_years`, the oldest first, and what these cannot hold is refused.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     most: Figure
     counted_by: Literal["received", "value", "reconciled"]
@@ -169,15 +169,44 @@ def apply_cap(rule: AnnualCapRule, paid: Amount, in_year: Amount, figures: Figur
     """Return what of a payment counts for the scheme year in which `in_year` counts already.
 
     Raises:
-        CapReached: the year's most is passed, and the rule refuses what is over.
+        CapReached: the year's most is passed, and the rule refuses what is over, or the years it is carried to are full.
     """
     most = figures.amount(rule.most, on)
     room = max(most.units - in_year.units, 0)
     counted = min(paid.units, room)
     over = paid.units - counted
-    if over and rule.excess == "refuse":
+    waiting = max(in_year.units - most.units, 0) + over
+    if over and (rule.excess == "refuse" or (rule.excess == "carry-over" and waiting > most.units * rule.carry_years)):
         raise CapReached(most=str(most.decimal()))
     none = Amount(0, paid.asset)
     rest = Amount(over, paid.asset)
     carried = rule.excess == "carry-over"
     return Capped(Amount(counted, paid.asset), none if carried else rest, rest if carried else none)
+
+
+def counted_on(rule: AnnualCapRule, value_on: date, received_on: date) -> date:
+    """Return the day that puts a payment into its scheme year as it comes; no statement can have shown it before."""
+    return value_on if rule.counted_by == "value" else received_on
+
+
+def carried_into(rule: AnnualCapRule, years: Sequence[tuple[int, int]]) -> int:
+    """Return what earlier years carry into the one that follows them, in smallest units.
+
+    Args:
+        rule: the cap; nothing is carried unless it says so.
+        years: what was paid in each earlier scheme year and the most of it, the oldest first, without gaps.
+
+    """
+    waiting: list[tuple[int, int]] = []
+    for year, (paid, most) in enumerate([*years, (0, 0)]):
+        waiting = [(since, units) for since, units in waiting if year - since <= rule.carry_years]
+        if year == len(years):
+            break
+        left, room = [], most
+        for since, units in (*waiting, (year, paid)):
+            used = min(units, room)
+            room -= used
+            if units > used:
+                left.append((since, units - used))
+        waiting = left
+    return sum(units for _, units in waiting)

@@ -14,6 +14,8 @@ from engine.kernel.amounts import Amount
 from engine.kernel.rounding import Rounding, rounded
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figure, Figures
+from engine.tenancy.errors import PackProblem
+from engine.tenancy.rules.packs import Pack
 
 WHOLE_BP = 10_000
 Bp = Annotated[int, Meta(ge=1, le=WHOLE_BP)]
@@ -58,13 +60,12 @@ class DeductionRule(Rule, tag="deduction-before-split", frozen=True, kw_only=Tru
     """What is taken from a contribution before it is split (C6): a premium or a fee, in the order of `order`.
 
     Either an amount or a share; `once_per` says how often it is due: on every payment, or on the first of a month or
-    scheme year. Where the payment does not hold it, `when_short` takes what is there, leaves it out, or refuses the
-    payment. Ghana's informal sector fund took a life premium first and halved the rest.
+    scheme year; those of its value date. Where the payment does not hold it, `when_short` takes what is there, leaves it out,
+    or refuses the payment. It is held for `party`. Ghana's informal sector fund took a life premium first and halved the rest.
     """
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("order",)
-    is_carried_out: ClassVar[bool] = False
     order: Annotated[int, Meta(ge=1, le=100)]
     purpose: Literal["premium", "fee"]
     party: Code
@@ -92,10 +93,10 @@ class PayeesRule(Rule, tag="payees", frozen=True, kw_only=True):
     """One payment for several payees (C7): each its own amount, then the splitter's fee, if any.
 
     A payment that falls short is shared in the order of the payees or in proportion to their amounts; what is over goes
-    to `excess_to`. Kenya: KES 60 = 25 pension + 18 health + 17 welfare, and KES 2 for the splitter.
+    to `excess_to`. Payments by one of `channels` are shared, by any where none is named; others are the product's whole. What is
+    the payee's of the product is the contribution; the rest is held for the others. Kenya: KES 60 = 25 pension + 18 health +
+    17 welfare, and KES 2 for the splitter.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     payees: Annotated[tuple[Payee, ...], Meta(min_length=2)]
     splitter: Code
@@ -103,6 +104,7 @@ class PayeesRule(Rule, tag="payees", frozen=True, kw_only=True):
     fee_first: bool
     when_short: Literal["in-order", "pro-rata"]
     excess_to: Code
+    channels: tuple[Code, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that each payee stands once, and that what is over goes to one of them."""
@@ -111,6 +113,23 @@ class PayeesRule(Rule, tag="payees", frozen=True, kw_only=True):
             raise ValueError("each payee may stand once, and the splitter is none of them")
         if self.excess_to not in codes:
             raise ValueError(f"excess_to {self.excess_to} is none of the payees")
+
+
+def channel_problems(pack: Pack) -> list[PackProblem]:
+    """Return each channel that a rule shares payments by, and that the pack has not."""
+    known = {one.code for one in pack.channels}
+    return [
+        PackProblem(
+            f"{code}/rules/{version.page or version.effective_from.isoformat()}.toml",
+            f"{version.rule.id}.channels",
+            f"{channel} is no channel of the pack; its channels are {', '.join(sorted(known))}",
+        )
+        for code, book in pack.books.items()
+        for version in book.versions()
+        if isinstance(version.rule, PayeesRule)
+        for channel in version.rule.channels
+        if channel not in known
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from engine.contributions.service.collecting import (
     post_collected,
 )
 from engine.contributions.service.files import ImportReport, import_file, read_rows
-from engine.contributions.service.receiving import CHUNK, Answer, Intake, receive
+from engine.contributions.service.intake import Intake
+from engine.contributions.service.receiving import CHUNK, Answer, receive
 from engine.contributions.service.recomputing import Recomputed, recompute, resplit
 from engine.contributions.service.reversing import (
     Reason,

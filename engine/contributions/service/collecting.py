@@ -28,7 +28,9 @@ from engine.contributions.rules import (
     lane_of,
     split_contribution,
 )
+from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
 from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
+from engine.contributions.service.passing import Deducting, deduct_from, share_payment
 from engine.contributions.service.receiving import CHUNK, Answer, receive
 from engine.contributions.service.terms import figures_now, terms_for, tests_for
 from engine.contributions.service.undertaken import decide_contribution
@@ -176,10 +178,17 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
     if member.status != "active":
         raise MemberNotActive
     figures = await figures_now(session, tenant)
-    split_contribution(amount, terms_for(tenant, figures, member.product, today, member.joined_on))
-    await decide_contribution(session, tenant, figures, member, today, amount)
+    contribution = share_payment(tenant, figures, member, ask.channel, today, amount).contribution
+    split_contribution(contribution, terms_for(tenant, figures, member.product, today, member.joined_on))
+    await decide_contribution(session, tenant, figures, member, today, contribution)
+    counting = Counting(member, today, today, contribution)
+    (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
+    whole_counts(cap)
+    (taken,) = await deduct_from(session, tenant, figures, [Deducting(member, today, contribution)])
+    if taken is not None and isinstance(taken.answer, EngineError):
+        raise taken.answer
     tests = tests_for(tenant, member.product, today, member.joined_on)
-    asked = [Asked(member, today, amount.units, tests)] if tests else []
+    asked = [Asked(member, today, contribution.units, tests)] if tests else []
     for unmet in await unmet_of(session, tenant, figures, asked):
         if unmet is not None:
             raise refusal_of(unmet, member.product)

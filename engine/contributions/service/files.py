@@ -8,6 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Literal, get_args
+
+import msgspec
 
 from engine.contributions import queries
 from engine.contributions.errors import UnreadableFile
@@ -16,6 +19,7 @@ from engine.contributions.rules import (
     NEEDED,
     BadRow,
     FileRow,
+    PayerKind,
     Payment,
     lane_of,
 )
@@ -95,7 +99,7 @@ def read_rows(raw: bytes, *, name: str, sent_by: str) -> tuple[list[FileRow], li
     """Return the rows that can be read and those that cannot.
 
     Raises:
-        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on and product may be absent).
+        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on, product and payer may be absent).
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -142,4 +146,12 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
         sent_by=sent_by,
         paid_on=paid_on,
         product=values["product"],
+        payer=_payer(values["payer"]),
     )
+
+
+def _payer(text: str) -> PayerKind | Literal[""]:
+    try:
+        return msgspec.convert(text, PayerKind) if text else ""
+    except msgspec.ValidationError as error:
+        raise ValueError("payer", f"it is none of {', '.join(get_args(PayerKind))}") from error

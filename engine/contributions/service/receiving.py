@@ -1,47 +1,54 @@
 """Receiving contributions. One path: the API's group commit, the batch route and the file all call `receive`."""
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
 import psycopg
+from msgspec.structs import replace as struct_replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import KeyReused
+from engine.contributions.errors import KeyReused, PayerNotTaken
+from engine.contributions.queries import ToSuspend
 from engine.contributions.rules import (
     OWN,
-    ContributionTerms,
     Payment,
     Receipt,
-    ReceiptPart,
     Scheme,
     check_payment,
-    lane_of,
     split_contribution,
+    split_over_pots,
 )
+from engine.contributions.service.capping import Counting, cap_contributions, capped_products
+from engine.contributions.service.converting import convert_payment, paid_as
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
-from engine.contributions.service.terms import figures_now, rules_for, terms_for, tests_for
-from engine.contributions.service.undertaken import Decided as AsUndertaken
-from engine.contributions.service.undertaken import Paying, decide_instalments, undertook_by
-from engine.enrolment import service as enrolment
-from engine.enrolment.rules import ContributionTests
+from engine.contributions.service.incoming import Incoming, receipt_of
+from engine.contributions.service.passing import (
+    Deducting,
+    Shared,
+    deduct_from,
+    deducting_products,
+    passed_account,
+    share_payment,
+)
+from engine.contributions.service.references import Referred, members_referred
+from engine.contributions.service.terms import figures_now, origin_for, payer_rules, rules_for, terms_for, tests_for
+from engine.contributions.service.undertaken import Paying, charted_products, decide_instalments, undertook_by
 from engine.identity import service as identity
-from engine.identity.rules import MemberRef, compact_reference
+from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
-from engine.kernel.ids import house_member, is_member_number
+from engine.kernel.ids import house_member
 from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.queries import StoredEvent
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Posted, Transfer
 from engine.runtime.database import Database, retry_transaction
-from engine.runtime.group_commit import GroupCommit, GroupSizes
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal
 from engine.runtime.secrets import keyed_digest
@@ -50,6 +57,7 @@ from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 CHUNK = 1000
+ABOVE_CAP = "above-cap"
 RECEIPTS = (EventKind.CONTRIBUTION_RECEIVED, EventKind.CONTRIBUTION_SUSPENDED)
 Answer = Receipt | EngineError
 
@@ -80,37 +88,6 @@ async def receive(
     return await retry_transaction(once)
 
 
-@dataclass(slots=True)
-class _Decided:
-    """A payment on its way to the books: where it goes and what it claims."""
-
-    index: int
-    amount: Amount
-    digest: int
-    claims: tuple[UUID, ...]
-    business_date: date
-    member: MemberRef | None
-    parts: tuple[tuple[str, Amount], ...] = ()
-    terms: ContributionTerms | None = None
-    reason: str | None = None
-    tests: ContributionTests | None = None
-    held_by: tuple[str, tuple[str, ...]] | None = None
-    undertaken: AsUndertaken | None = None
-
-    @property
-    def decided_by(self) -> tuple[str, tuple[str, ...]] | None:
-        """Return the product and the rules that decide where the money goes; None where no rule does."""
-        if not (self.member and self.terms):
-            return self.held_by
-        return self.member.product, (*self.terms.rules, *(self.undertaken.rules if self.undertaken else ()))
-
-    def suspend(self, reason: str, rules: tuple[str, ...]) -> None:
-        """Keep the payment from the member, in suspense, for a reason and by rules of their product."""
-        assert self.member is not None
-        self.held_by = (self.member.product, rules)
-        self.member, self.parts, self.terms, self.reason = None, (), None, reason
-
-
 class _Batch:
     """One transaction's payments, from what came to what is answered."""
 
@@ -133,13 +110,17 @@ class _Batch:
         today = business_date(self._now, self._tenant.time_zone)
         figures = await figures_now(self._session, self._tenant)
         decided, copies = self._fold(await self._decide(figures, today))
+        await self._hold(decided)
         decided = await self._still_eligible(decided, figures)
         decided = await self._as_undertaken(decided, figures)
+        decided = await self._as_capped(decided, figures, today)
+        decided = await self._as_deducted(decided, figures)
         await self._answer_refused_retries()
         await self._keep_refusals(today)
         entries = await self._entries(decided)
         fates = await ledger.post(self._session, entries, careful=careful, recorded_at=self._now)
         await self._keep_suspense(decided, fates)
+        await self._keep_over(decided, fates, today)
         await self._answer_retries(decided, fates)
         for item, fate in zip(decided, fates, strict=True):
             if fate.outcome is Outcome.POSTED:
@@ -149,34 +130,34 @@ class _Batch:
         assert all(answer is not None for answer in self._answers)
         return [answer for answer in self._answers if answer is not None]
 
-    async def _decide(self, figures: Figures, today: date) -> list[_Decided]:
+    async def _decide(self, figures: Figures, today: date) -> list[Incoming]:
         scheme = Scheme.of(self._tenant.pack)
-        members = await identity.members_by_number(
-            self._session,
-            self._keys,
-            [payment.member for payment in self._payments],
-        )
-        known = frozenset(members)
-        by_product = {"": members}
-        if len(scheme.products) > 1:
-            named = {payment.product for payment in self._payments} & {"", *scheme.products}
-            by_product = {one: await enrolment.in_their_products(self._session, members, product=one) for one in named}
+        referred = await members_referred(self._session, self._keys, self._tenant, self._payments, today)
         decided = []
-        for index, payment in enumerate(self._payments):
-            member = by_product.get(payment.product, members).get(payment.member)
+        for index, (payment, found) in enumerate(zip(self._payments, referred, strict=True)):
+            member = found.member
             try:
-                item = self._decide_one(index, payment, member, scheme, figures, today)
-                if payment.product and member is None and payment.member in known:
-                    item.reason = "not-in-product"
-                decided.append(item)
+                decided.append(self._decide_one(index, payment, found, scheme, figures, today))
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:
-                    rules = rules_for(self._tenant, figures, member, payment.paid_on or today)
+                    rules = self._refused_by(refusal, figures, member, payment.paid_on or today)
                     self._refused.append((index, member, refusal, rules))
         return decided
 
-    async def _still_eligible(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+    async def _hold(self, decided: Sequence[Incoming]) -> None:
+        """Let nobody else decide by what the members paid before: they may be paid in another lane, by another reference."""
+        counting = capped_products(self._tenant) | charted_products(self._tenant) | deducting_products(self._tenant)
+        await identity.hold_members(
+            self._session,
+            [
+                item.member.member_id
+                for item in decided
+                if item.member and (item.member.product in counting or (item.tests and item.tests.counts_money))
+            ],
+        )
+
+    async def _still_eligible(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Ask again what the products ask at each contribution; return what is still to be posted.
 
         A payment that was posted before is not asked again: its retry gets the first answer.
@@ -190,7 +171,7 @@ class _Batch:
             self._session,
             self._tenant,
             figures,
-            [Asked(member, item.business_date, item.amount.units, tests) for item, member, tests in asked],
+            [Asked(member, item.business_date, item.shared.contribution.units, tests) for item, member, tests in asked],
         )
         refused: set[int] = set()
         for (item, member, _), unmet in zip(asked, found, strict=True):
@@ -206,7 +187,7 @@ class _Batch:
             item.suspend("above-level" if unmet.test == LEVEL_TEST else "not-eligible", unmet.rules)
         return [item for item in decided if item.index not in refused]
 
-    async def _as_undertaken(self, decided: list[_Decided], figures: Figures) -> list[_Decided]:
+    async def _as_undertaken(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Hold the payments of members who undertook instalments against what is due; return what is still to be posted.
 
         A payment that was posted before pays nothing again: its retry gets the first answer.
@@ -225,7 +206,7 @@ class _Batch:
             self._tenant,
             figures,
             known,
-            [Paying(member, item.business_date, item.amount) for item, member in bound],
+            [Paying(member, item.business_date, item.shared.contribution) for item, member in bound],
         )
         refused: set[int] = set()
         for (item, member), one in zip(bound, found, strict=True):
@@ -233,6 +214,76 @@ class _Batch:
             if one is None or not isinstance(one.answer, EngineError):
                 continue
             rules = (*(item.terms.rules if item.terms else ()), *one.rules)
+            self._refused.append((item.index, member, one.answer, rules))
+            if self._payments[item.index].is_held:
+                item.suspend("not-taken", rules)
+            else:
+                refused.add(item.index)
+                self._answers[item.index] = one.answer
+        return [item for item in decided if item.index not in refused]
+
+    async def _as_capped(self, decided: list[Incoming], figures: Figures, today: date) -> list[Incoming]:
+        """Hold payments against the most of their scheme year; return what is still to be posted.
+
+        What is over goes into suspense, on its way back to the payer; of instalments, which are not divided, all of it.
+        """
+        capped = capped_products(self._tenant)
+        bound = [(item, item.member) for item in decided if item.member and item.member.product in capped]
+        if not bound:
+            return decided
+        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
+        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
+        found = await cap_contributions(
+            self._session,
+            self._tenant,
+            figures,
+            [Counting(member, item.business_date, today, item.shared.contribution) for item, member in bound],
+            today=today,
+        )
+        refused: set[int] = set()
+        for (item, member), one in zip(bound, found, strict=True):
+            item.cap = one
+            if one is None:
+                continue
+            rules = (*(item.terms.rules if item.terms else ()), *one.rules)
+            if isinstance(one.answer, EngineError):
+                self._refused.append((item.index, member, one.answer, rules))
+                if self._payments[item.index].is_held:
+                    item.suspend("not-taken", rules)
+                else:
+                    refused.add(item.index)
+                    self._answers[item.index] = one.answer
+            elif one.answer.refunded.units and (item.undertaken is not None or not one.answer.counted.units):
+                item.suspend(ABOVE_CAP, rules)
+            elif one.answer.refunded.units:
+                assert item.terms is not None
+                item.over = one.answer.refunded
+                item.parts = split_over_pots(one.answer.counted, item.terms)
+        return [item for item in decided if item.index not in refused]
+
+    async def _as_deducted(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
+        """Take from contributions what comes before the split; return what is still to be posted."""
+        deducting = deducting_products(self._tenant)
+        bound = [(item, item.member) for item in decided if item.member and item.member.product in deducting]
+        if not bound:
+            return decided
+        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
+        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
+        found = await deduct_from(
+            self._session,
+            self._tenant,
+            figures,
+            [Deducting(member, item.business_date, item.counted) for item, member in bound],
+        )
+        refused: set[int] = set()
+        for (item, member), one in zip(bound, found, strict=True):
+            if one is None:
+                continue
+            assert item.terms is not None
+            if not isinstance(one.answer, EngineError):
+                item.taken, item.parts = one, split_over_pots(one.answer[1], item.terms) if one.answer[1].units else ()
+                continue
+            rules = (*item.terms.rules, *one.rules)
             self._refused.append((item.index, member, one.answer, rules))
             if self._payments[item.index].is_held:
                 item.suspend("not-taken", rules)
@@ -305,33 +356,51 @@ class _Batch:
         self,
         index: int,
         payment: Payment,
-        member: MemberRef | None,
+        found: Referred,
         scheme: Scheme,
         figures: Figures,
         today: date,
-    ) -> _Decided:
-        amount, day = check_payment(payment, scheme, today=today)
-        item = _Decided(index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member)
+    ) -> Incoming:
+        member = found.member
+        foreign = convert_payment(self._tenant, figures, payment, member, today)
+        if foreign is None:
+            amount, day = check_payment(payment, scheme, today=today)
+        else:
+            counts = struct_replace(payment, amount=f"{foreign.amount.decimal():f}", currency=self._asset.symbol)
+            amount, day = check_payment(counts, scheme, today=today)
+        item = Incoming(
+            index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member, Shared(amount)
+        )
+        item.foreign = foreign
         if member is None:
-            item.reason = "unknown-member" if _is_number(payment.member) else "bad-check-digit"
+            item.reason = found.reason
         elif member.status != "active":
             item.member, item.reason = None, "member-not-active"
         else:
             try:
                 item.terms = terms_for(self._tenant, figures, member.product, day, member.joined_on)
-                item.parts = split_contribution(amount, item.terms)
+                item.origin = origin_for(self._tenant, member.product, day, member.joined_on, payment.payer)
+                item.payers = payer_rules(self._tenant, member, day) if payment.payer else ()
+                item.shared = share_payment(self._tenant, figures, member, payment.channel, day, amount)
+                item.parts = split_contribution(item.shared.contribution, item.terms)
                 item.tests = tests_for(self._tenant, member.product, day, member.joined_on)
             except EngineError as refusal:
                 if not payment.is_held:
                     raise
                 # The money is here, and cannot be turned away any more.
-                self._refused.append((index, member, refusal, rules_for(self._tenant, figures, member, day)))
+                self._refused.append((index, member, refusal, self._refused_by(refusal, figures, member, day)))
                 item.member, item.terms, item.reason = None, None, "not-taken"
+                item.shared = Shared(amount)
         return item
 
-    def _fold(self, decided: list[_Decided]) -> tuple[list[_Decided], list[tuple[int, int]]]:
+    def _refused_by(self, refusal: EngineError, figures: Figures, member: MemberRef, on: date) -> tuple[str, ...]:
+        """Return the rules by which a payment of a member is refused before what they did so far is asked."""
+        further = payer_rules(self._tenant, member, on) if isinstance(refusal, PayerNotTaken) else ()
+        return (*rules_for(self._tenant, figures, member, on), *further)
+
+    def _fold(self, decided: list[Incoming]) -> tuple[list[Incoming], list[tuple[int, int]]]:
         """Take copies of one payment out of the batch: same claim and same digest, same answer; other digest, refused."""
-        first: dict[UUID, _Decided] = {}
+        first: dict[UUID, Incoming] = {}
         kept, copies = [], []
         for item in decided:
             original = next((first[claim] for claim in item.claims if claim in first), None)
@@ -344,7 +413,7 @@ class _Batch:
                 self._answers[item.index] = KeyReused(field="Idempotency-Key")
         return kept, copies
 
-    async def _entries(self, decided: Sequence[_Decided]) -> list[Entry]:
+    async def _entries(self, decided: Sequence[Incoming]) -> list[Entry]:
         payments, tenant_id = self._payments, self._tenant.tenant_id
         codes = await self._codes(decided)
         actors = {
@@ -361,15 +430,17 @@ class _Batch:
             payment = payments[item.index]
             collections = codes[payment.channel, ""]
             reference = keyed_digest(digest_key, f"provider:{payment.channel}", payment.reference)
-            body = {
+            body: dict[str, object] = {
                 "amount": str(item.amount.units),
                 "channel": payment.channel,
                 "ref": b64encode(reference).decode().rstrip("="),
             }
             if payment.collection:
                 body["collection"] = payment.collection
-            if item.undertaken is not None:
-                body |= item.undertaken.facts
+            if payment.payer:
+                body["payer"] = payment.payer
+            if item.foreign is not None:
+                body |= item.foreign.facts
             if item.member is None:
                 assert item.reason is not None
                 owner, kind, body["reason"] = house_member(tenant_id), EventKind.CONTRIBUTION_SUSPENDED, item.reason
@@ -377,7 +448,16 @@ class _Batch:
             else:
                 owner, kind = item.member.member_id, EventKind.CONTRIBUTION_RECEIVED
                 product = item.member.product
-                transfers = [Transfer(part.units, collections, codes[product, pot]) for pot, part in item.parts]
+                body |= item.facts
+                transfers = [
+                    Transfer(part.units, collections, codes[product, f"{pot} {item.origin}"])
+                    for pot, part in item.parts
+                ]
+                transfers += [
+                    Transfer(part.units, collections, codes[product, f"for {party}"]) for party, part in item.others
+                ]
+                if item.over is not None:
+                    transfers.append(Transfer(item.over.units, collections, codes[payment.channel, "suspense"]))
             entries.append(
                 Entry(
                     member_id=owner,
@@ -394,39 +474,80 @@ class _Batch:
             )
         return entries
 
-    async def _codes(self, decided: Sequence[_Decided]) -> dict[tuple[str, str], int]:
-        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, pot)."""
+    async def _codes(self, decided: Sequence[Incoming]) -> dict[tuple[str, str], int]:
+        """Return the codes of collections by (channel, ""), of suspense by (channel, "suspense"), of cash by (product, "pot origin"), of what is passed on by (product, "for party")."""
         asset = self._asset.symbol
         accounts: dict[tuple[str, str], Account] = {}
         for item in decided:
             channel = self._payments[item.index].channel
             if (channel, "") not in accounts:
                 accounts[channel, ""] = Account("collections", asset, party=channel)
-            if item.member is None:
+            if item.member is None or item.over is not None:
                 accounts[channel, "suspense"] = Account("suspense", asset, party=channel)
+            if item.member is None:
                 continue
             product = item.member.product
             for pot, _ in item.parts:
-                if (product, pot) not in accounts:
-                    accounts[product, pot] = Account("cash", asset, product=product, pot=pot, origin=OWN)
+                key = (product, f"{pot} {item.origin}")
+                if key not in accounts:
+                    accounts[key] = Account("cash", asset, product=product, pot=pot, origin=item.origin)
+            for party, _ in item.others:
+                accounts[product, f"for {party}"] = passed_account(asset, product, party)
         found = await ledger.account_codes(self._session, accounts.values())
         return {key: found[account] for key, account in accounts.items()}
 
-    async def _keep_suspense(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
+    async def _keep_suspense(self, decided: Sequence[Incoming], fates: Sequence[Posted]) -> None:
         rows = []
         for item, fate in zip(decided, fates, strict=True):
             if item.reason and fate.outcome is Outcome.POSTED:
-                payment = self._payments[item.index]
-                document = seal(
-                    self._keys, self._tenant.tenant_id, "suspense", fate.event_id, msgspec.json.encode(payment)
-                )
-                rows.append(
-                    (fate.event_id, item.amount.units, item.business_date, item.reason, payment.channel, document)
-                )
+                rows.append(self._to_suspend(item, fate.event_id, item.amount, item.reason))
         if rows:
             await queries.add_suspense(self._session, rows)
 
-    async def _answer_retries(self, decided: Sequence[_Decided], fates: Sequence[Posted]) -> None:
+    async def _keep_over(self, decided: Sequence[Incoming], fates: Sequence[Posted], today: date) -> None:
+        """Put what payments bring beyond the most of their year into suspense, each by an event that names its receipt."""
+        posted = [
+            (item, fate, item.member, item.over)
+            for item, fate in zip(decided, fates, strict=True)
+            if item.member and item.over and fate.outcome is Outcome.POSTED
+        ]
+        if not posted:
+            return
+        house = house_member(self._tenant.tenant_id)
+        entries = [
+            Entry(
+                member_id=house,
+                kind=EventKind.EXCESS_HELD,
+                business_date=today,
+                actor=await ledger.actor_id(self._session, self._payments[item.index].sent_by),
+                pack=self._tenant.pack_id,
+                decision=await ledger.decision_id(self._session, tenancy.trace(*item.decided_by))
+                if item.decided_by
+                else 0,
+                body={
+                    "receipt": str(fate.event_id),
+                    "amount": str(over.units),
+                    "channel": self._payments[item.index].channel,
+                    "reason": ABOVE_CAP,
+                },
+            )
+            for item, fate, _, over in posted
+        ]
+        held = await ledger.post(self._session, entries, recorded_at=self._now)
+        await queries.add_suspense(
+            self._session,
+            [
+                replace(self._to_suspend(item, own.event_id, over, ABOVE_CAP), of=(member.member_id, fate.event_id))
+                for (item, fate, member, over), own in zip(posted, held, strict=True)
+            ],
+        )
+
+    def _to_suspend(self, item: Incoming, event_id: int, amount: Amount, reason: str) -> ToSuspend:
+        payment = self._payments[item.index]
+        document = seal(self._keys, self._tenant.tenant_id, "suspense", event_id, msgspec.json.encode(payment))
+        return ToSuspend(event_id, amount.units, item.business_date, reason, payment.channel, document)
+
+    async def _answer_retries(self, decided: Sequence[Incoming], fates: Sequence[Posted]) -> None:
         house = house_member(self._tenant.tenant_id)
         retried = {
             item.index: (item, fate, (item.member.member_id if item.member else house, fate.event_id))
@@ -455,7 +576,11 @@ class _Batch:
         parts = (
             ()
             if suspended
-            else tuple((chart[credit].pot, Amount(amount, self._asset)) for amount, _, credit in transfers)
+            else tuple(
+                (chart[credit].pot, Amount(amount, self._asset))
+                for amount, _, credit in transfers
+                if chart[credit].kind == "cash"
+            )
         )
         return receipt_of(
             event.event_id,
@@ -464,68 +589,26 @@ class _Batch:
             event.business_date,
             parts,
             str(event.body["reason"]) if suspended else None,
+            origin=next((chart[credit].origin for _, _, credit in transfers if chart[credit].kind == "cash"), OWN),
+            over=Amount(int(str(event.body.get("over", "0"))), self._asset),
+            others=[
+                (chart[credit].party, Amount(amount, self._asset))
+                for amount, _, credit in transfers
+                if chart[credit].kind == "passed-on"
+            ],
+            paid=paid_as(event.body),
         )
 
-    def _receipt(self, item: _Decided, event_id: int) -> Receipt:
+    def _receipt(self, item: Incoming, event_id: int) -> Receipt:
         return receipt_of(
-            event_id, self._payments[item.index], item.amount, item.business_date, item.parts, item.reason
+            event_id,
+            self._payments[item.index],
+            item.amount,
+            item.business_date,
+            item.parts,
+            item.reason,
+            origin=item.origin,
+            over=item.over,
+            others=item.others if item.member else (),
+            paid=paid_as(item.foreign.facts) if item.foreign is not None else None,
         )
-
-
-def receipt_of(
-    event_id: int,
-    payment: Payment,
-    amount: Amount,
-    day: date,
-    parts: Sequence[tuple[str, Amount]],
-    reason: str | None,
-) -> Receipt:
-    """Return the answer to a payment: what each pot got, or why it lies in suspense."""
-    return Receipt(
-        receipt=str(event_id),
-        state="suspended" if reason else "received",
-        member=payment.member,
-        amount=_fixed(amount),
-        currency=amount.asset.symbol,
-        business_date=day,
-        parts=tuple(ReceiptPart(pot, OWN, _fixed(part)) for pot, part in parts),
-        reason=reason,
-    )
-
-
-def _is_number(text: str) -> bool:
-    return is_member_number(compact_reference(text))
-
-
-def _fixed(amount: Amount) -> str:
-    return f"{amount.decimal():.{amount.asset.scale}f}"
-
-
-class Intake:
-    """Gathers the payments of concurrent requests into shared commits, a posting lane at a time."""
-
-    def __init__(self, db: Database, keys: FileKeyStore, *, most: int = CHUNK) -> None:
-        """Write at most `most` payments in one transaction."""
-        self._db, self._keys = db, keys
-        self._group: GroupCommit[tuple[Tenant, Payment], Answer] = GroupCommit(self._write, most=most)
-
-    @property
-    def sizes(self) -> GroupSizes:
-        """Return how many payments shared a commit."""
-        return self._group.sizes
-
-    async def receive(self, tenant: Tenant, payment: Payment) -> Answer:
-        """Return what became of one payment, once it is committed."""
-        return await self._group.submit((tenant.tenant_id, lane_of(payment.member)), (tenant, payment))
-
-    async def receive_many(self, tenant: Tenant, payments: Sequence[Payment]) -> list[Answer]:
-        """Return what became of each payment, in order."""
-        return list(await asyncio.gather(*(self.receive(tenant, payment) for payment in payments)))
-
-    async def drained(self) -> None:
-        """Wait until every payment taken is answered; for an orderly stop."""
-        await self._group.drained()
-
-    async def _write(self, lane: tuple[int, int], items: Sequence[tuple[Tenant, Payment]]) -> Sequence[Answer]:
-        tenant = items[-1][0]
-        return await receive(self._db, self._keys, tenant, [payment for _, payment in items], lane=lane[1])

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
 from engine.contributions.queries import DecidedReceipt
-from engine.contributions.rules import LANES, OWN, ContributionTerms, split_contribution
+from engine.contributions.rules import LANES, ContributionTerms, split_over_pots
 from engine.contributions.service.terms import figures_now, terms_for
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
@@ -136,7 +136,10 @@ async def _entries(
         try:
             if isinstance(terms, EngineError):
                 raise terms
-            parts = split_contribution(Amount(one.amount, tenant.asset), terms)
+            terms.limits.check(Amount(one.amount, tenant.asset))
+            # What was taken before the split, or goes back, is not decided again.
+            kept = Amount(sum(one.pots.values()), tenant.asset)
+            parts = split_over_pots(kept, terms) if kept.units else ()
             moves = resplit(one.pots, {pot: part.units for pot, part in parts})
             body["pots"] = {pot: str(part.units) for pot, part in parts}
             transfers = tuple(_transfers(one, moves, codes))
@@ -192,25 +195,26 @@ def resplit(before: Mapping[str, int], after: Mapping[str, int]) -> list[tuple[s
 
 
 def _transfers(
-    receipt: DecidedReceipt, moves: Sequence[tuple[str, str, int]], codes: Mapping[tuple[str, str], int]
+    receipt: DecidedReceipt, moves: Sequence[tuple[str, str, int]], codes: Mapping[tuple[str, str, str], int]
 ) -> Iterator[Transfer]:
     """Yield what moves: cash where the receipt bought nothing, else of each fund the units that the moved part bought."""
     for source, target, amount in moves:
         if not receipt.units.get(source):
-            yield Transfer(amount, codes[source, ""], codes[target, ""])
+            yield Transfer(amount, codes[receipt.origin, source, ""], codes[receipt.origin, target, ""])
         for fund, moved in _units_moved(receipt, source, amount).items():
             if moved:
-                yield Transfer(moved, codes[source, fund], codes[target, fund])
+                yield Transfer(moved, codes[receipt.origin, source, fund], codes[receipt.origin, target, fund])
 
 
 async def _codes(
     session: AsyncSession, tenant: Tenant, product: str, receipts: Sequence[DecidedReceipt]
-) -> dict[tuple[str, str], int]:
-    """Return the codes of cash by (pot, "") and of units by (pot, fund), for every pot of the product."""
+) -> dict[tuple[str, str, str], int]:
+    """Return the codes of cash by (origin, pot, "") and of units by (origin, pot, fund), for every pot of the product."""
     funds = {fund for one in receipts for bought in one.units.values() for fund in bought}
-    accounts: dict[tuple[str, str], Account] = {}
-    for pot in tenant.product(product).pot_codes:
-        accounts[pot, ""] = Account("cash", tenant.asset.symbol, product, pot, OWN)
-        accounts |= {(pot, fund): Account("units", fund, product, pot, OWN, fund) for fund in funds}
+    accounts: dict[tuple[str, str, str], Account] = {}
+    for origin in {one.origin for one in receipts}:
+        for pot in tenant.product(product).pot_codes:
+            accounts[origin, pot, ""] = Account("cash", tenant.asset.symbol, product, pot, origin)
+            accounts |= {(origin, pot, fund): Account("units", fund, product, pot, origin, fund) for fund in funds}
     found = await ledger.account_codes(session, accounts.values())
     return {key: found[account] for key, account in accounts.items()}

@@ -20,7 +20,8 @@ from engine.access.rules import checked_by_other
 from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, ReversalDecided, ReversalDiffers, UnknownContribution
 from engine.contributions.queries import CameAs, ReversalRow
-from engine.contributions.rules import OWN, Owed, parts_left
+from engine.contributions.queries.passing import passed_on
+from engine.contributions.rules import Owed, parts_left
 from engine.funds import service as funds
 from engine.funds.errors import NoDealingRule
 from engine.funds.rules import InvestingRule, MoneyState, on_reversal
@@ -308,7 +309,7 @@ class _Step:
         key = (member_id, self._came.holder_event)
         standing = await queries.standing_receipt(self._session, *key, self._came.product)
         bought = [
-            Units(pot, OWN, fund, units)
+            Units(pot, self._came.origin, fund, units)
             for pot, per_fund in sorted(standing.units.items())
             for fund, units in sorted(per_fund.items())
             if units
@@ -386,6 +387,10 @@ class _Step:
             for part, code in ((amount - owed.get(pot, 0), cash[pot]), (owed.get(pot, 0), debt))
             if part
         ]
+        back += [
+            Transfer(amount, code, came.collected)
+            for code, amount in await passed_on(self._session, member_id, came.holder_event)
+        ]
         owed = {pot: minor for pot, minor in owed.items() if minor}
         facts = {"owed": str(sum(owed.values())), "difference": str(row.difference), "difference_to": row.difference_to}
         entries = [(EventKind.CONTRIBUTION_REVERSED, member_id, facts, back)]
@@ -393,7 +398,22 @@ class _Step:
             entries.insert(0, (EventKind.REVERSAL_FUNDED, member_id, facts, funding))
         event = await self._post(row, entries)
         await ledger.correct(self._session, by=(member_id, event), of=(member_id, came.holder_event))
+        await self._over_out_of_suspense(row)
         return replace(row, state="reversed", reversed_event=event, owed=owed)
+
+    async def _over_out_of_suspense(self, row: ReversalRow) -> None:
+        """Take back, too, what of the receipt was more than its year takes, unless that went back to the payer already."""
+        part = await queries.suspended_part(self._session, self._came.event_id)
+        if part is None or (held := await queries.hold_suspense(self._session, part.event_id)) is None or held.resolved:
+            return
+        house, money = house_member(self._tenant.tenant_id), self._tenant.asset.symbol
+        suspense = Account("suspense", money, party=part.channel)
+        codes = await ledger.account_codes(self._session, [suspense])
+        back = [Transfer(part.amount, codes[suspense], self._came.collected)]
+        facts = {"receipt": str(part.event_id), "amount": str(part.amount)}
+        claim = claim_digest(self._tenant.tenant_id, "resolve", str(part.event_id))
+        event = await self._post(row, [(EventKind.CONTRIBUTION_REVERSED, house, facts, back)], claim=claim)
+        await ledger.correct(self._session, by=(house, event), of=(house, part.event_id))
 
     async def _post(
         self,
@@ -435,6 +455,6 @@ class _Step:
 
     async def _codes(self, kind: str, pots: Mapping[str, int]) -> dict[str, int]:
         money, product = self._tenant.asset.symbol, self._came.product
-        accounts = {pot: Account(kind, money, product, pot, OWN) for pot in pots}
+        accounts = {pot: Account(kind, money, product, pot, self._came.origin) for pot in pots}
         codes = await ledger.account_codes(self._session, accounts.values())
         return {pot: codes[account] for pot, account in accounts.items()}

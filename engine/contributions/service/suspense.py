@@ -6,23 +6,25 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import AlreadyResolved, UnknownSuspense
+from engine.contributions.errors import AlreadyResolved, GoesBack, UnknownSuspense
 from engine.contributions.rules import (
-    OWN,
     Payment,
     Receipt,
     Suspended,
     split_contribution,
+    split_over_pots,
 )
-from engine.contributions.service.receiving import receipt_of
-from engine.contributions.service.terms import figures_now, terms_for
+from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
+from engine.contributions.service.incoming import receipt_of
+from engine.contributions.service.passing import Deducting, deduct_from, passed_account, share_payment
+from engine.contributions.service.terms import figures_now, origin_for, payer_rules, terms_for
 from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
-from engine.kernel.errors import NotFound
-from engine.kernel.ids import claim_digest
+from engine.kernel.errors import EngineError, NotFound
+from engine.kernel.ids import claim_digest, house_member
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.jobs import promise
@@ -34,10 +36,14 @@ from engine.tenancy.service import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A payment in suspense: smallest units, and the channel that it came by."""
+    """A payment in suspense: smallest units, and the channel that it came by.
+
+    `receipt` is the receipt, as (member_id, event_id), whose money it is: its own, or that of the payment it is a part of.
+    """
 
     amount: int
     channel: str
+    receipt: tuple[int, int]
 
 
 async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
@@ -51,7 +57,7 @@ async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    return Held(row.amount, row.channel)
+    return Held(row.amount, row.channel, row.of or (house_member(session.info["tenant_id"]), receipt))
 
 
 async def begin_refund(session: AsyncSession, receipt: int, event_id: int) -> None:
@@ -89,13 +95,15 @@ async def resolve_suspense(
     It goes to the product that it names if the member is in it, else to the first that they joined.
 
     Raises:
-        UnknownSuspense, AlreadyResolved, NotFound (no such member), and whatever the member's terms refuse.
+        UnknownSuspense, AlreadyResolved, NotFound (no such member), GoesBack, and whatever the member's terms refuse.
     """
     row = await queries.hold_suspense(session, receipt)
     if row is None:
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
+    if row.of is not None:
+        raise GoesBack
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
     numbers = await identity.members_by_number(session, keys, [member])
     found = await enrolment.in_their_products(session, numbers, product=payment.product)
@@ -104,32 +112,64 @@ async def resolve_suspense(
     if member not in found:
         raise NotFound
     ref = found[member]
+    await identity.hold_members(session, [ref.member_id])
     asset = tenant.asset
     figures = await figures_now(session, tenant)
     terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
-    parts = split_contribution(Amount(row.amount, asset), terms)
-    decided = await decide_contribution(session, tenant, figures, ref, row.received_on, Amount(row.amount, asset))
-    cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=OWN) for pot, _ in parts}
-    suspense = Account("suspense", asset.symbol, party=row.channel)
-    codes = await ledger.account_codes(session, {suspense, *cash.values()})
+    origin = origin_for(tenant, ref.product, row.received_on, ref.joined_on, payment.payer)
+    shared = share_payment(tenant, figures, ref, row.channel, row.received_on, Amount(row.amount, asset))
+    parts = split_contribution(shared.contribution, terms)
+    decided = await decide_contribution(session, tenant, figures, ref, row.received_on, shared.contribution)
     now = await ledger.scheme_now(session)
+    today = business_date(now, tenant.time_zone)
+    came_on = await queries.suspended_on(session, receipt, zone=tenant.time_zone)
+    counting = Counting(ref, row.received_on, came_on, shared.contribution)
+    (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
+    carried = whole_counts(cap)
+    (taken,) = await deduct_from(session, tenant, figures, [Deducting(ref, row.received_on, shared.contribution)])
+    if taken is not None:
+        if isinstance(taken.answer, EngineError):
+            raise taken.answer
+        parts = split_over_pots(taken.answer[1], terms) if taken.answer[1].units else ()
+    others = [*shared.others, *(taken.parts if taken else ())]
+    passed = {party: passed_account(asset.symbol, ref.product, party) for party, _ in others}
+    cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=origin) for pot, _ in parts}
+    suspense = Account("suspense", asset.symbol, party=row.channel)
+    codes = await ledger.account_codes(session, {suspense, *cash.values(), *passed.values()})
     entry = Entry(
         member_id=ref.member_id,
         kind=EventKind.SUSPENSE_RESOLVED,
-        business_date=business_date(now, tenant.time_zone),
+        business_date=today,
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
         decision=await ledger.decision_id(
-            session, tenancy.trace(ref.product, (*terms.rules, *(decided.rules if decided else ())))
+            session,
+            tenancy.trace(
+                ref.product,
+                (
+                    *terms.rules,
+                    *shared.rules,
+                    *(payer_rules(tenant, ref, row.received_on) if payment.payer else ()),
+                    *(decided.rules if decided else ()),
+                    *(cap.rules if cap else ()),
+                    *(taken.rules if taken else ()),
+                ),
+            ),
         ),
         body={
             "amount": str(row.amount),
             "channel": row.channel,
             "resolves": str(receipt),
+            **shared.facts,
             **(decided.facts if decided else {}),
+            **(taken.facts if taken else {}),
+            **({"carried": str(carried)} if carried else {}),
         },
         claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
-        transfers=tuple(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
+        transfers=(
+            *(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
+            *(Transfer(part.units, codes[suspense], codes[passed[party]]) for party, part in others),
+        ),
     )
     (fate,) = await ledger.post(session, [entry])
     if fate.outcome is not Outcome.POSTED:
@@ -137,4 +177,13 @@ async def resolve_suspense(
     await queries.add_resolution(session, receipt, resolved_event=fate.event_id, member_id=ref.member_id)
     # The payment may be matched already: then its cash goes into the open dealing.
     await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
-    return receipt_of(fate.event_id, payment, Amount(row.amount, asset), entry.business_date, parts, None)
+    return receipt_of(
+        fate.event_id,
+        payment,
+        Amount(row.amount, asset),
+        entry.business_date,
+        parts,
+        None,
+        origin=origin,
+        others=others,
+    )

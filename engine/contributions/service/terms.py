@@ -8,9 +8,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions.errors import NoTerms
 from engine.contributions.rules import (
     AmountRule,
+    AnnualCapRule,
     ContributionTerms,
+    ContributorsRule,
+    DeductionRule,
+    ForeignMoneyRule,
+    PayeesRule,
     SplitRule,
+    origin_of,
 )
+from engine.contributions.service.rules_of import rule_of
 from engine.enrolment.rules import RULE_KINDS, ContributionTests, asks_again, contribution_tests
 from engine.identity.rules import MemberRef
 from engine.kernel.rules import Dates, Rule
@@ -21,8 +28,15 @@ from engine.tenancy.service import Tenant
 _follows: dict[str, bool] = {}
 _terms: dict[tuple[str, int, str, date, date], ContributionTerms] = {}
 _MOST_TERMS = 10_000
-_DECIDE: tuple[type[Rule], ...] = (AmountRule, *RULE_KINDS)
-"""The kinds that a contribution is decided by: what it may be, and what the product asks of members."""
+_DECIDE: tuple[type[Rule], ...] = (
+    AmountRule,
+    AnnualCapRule,
+    DeductionRule,
+    ForeignMoneyRule,
+    PayeesRule,
+    *RULE_KINDS,
+)
+"""The kinds that a contribution is decided by whose figures may follow a series, and what the product asks of members."""
 
 
 async def figures_now(session: AsyncSession, tenant: Tenant) -> Figures:
@@ -54,6 +68,25 @@ def terms_for(tenant: Tenant, figures: Figures, product: str, on: date, joined_o
             _terms.clear()
         _terms[key] = ContributionTerms.of(amount.rule, split.rule, figures, on, (amount.ref, split.ref))
     return _terms[key]
+
+
+MEMBER = "member"
+
+
+def origin_for(tenant: Tenant, product: str, on: date, joined_on: date, payer: str) -> str:
+    """Return the origin that money of a kind of payer ("" is the member) keeps, for a member who joined on `joined_on`.
+
+    Raises:
+        PayerNotTaken: the product takes nothing from such payers.
+    """
+    rule = rule_of(tenant, ContributorsRule, product=product, on=on, joined_on=joined_on)
+    return origin_of(rule.rule if rule else None, payer or MEMBER)
+
+
+def payer_rules(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:
+    """Return the rule that says who may pay for a member on a day, if there is one."""
+    rule = rule_of(tenant, ContributorsRule, product=member.product, on=on, joined_on=member.joined_on)
+    return (rule.ref,) if rule else ()
 
 
 _asks: dict[str, bool] = {}

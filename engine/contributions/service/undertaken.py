@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions.queries import undertaken as queries
 from engine.contributions.rules import Instalments, InstalmentTerms, Towards, Undertook, instalment_terms
+from engine.contributions.service.rules_of import products_with
 from engine.enrolment.rules import ChartRule
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
@@ -18,7 +19,6 @@ from engine.tenancy import service as tenancy
 from engine.tenancy.rules.books import OnDates
 from engine.tenancy.service import Tenant
 
-_charted: dict[str, frozenset[str]] = {}
 _terms: dict[tuple[str, str, date, date], InstalmentTerms | None] = {}
 _MOST_TERMS = 10_000
 
@@ -59,7 +59,7 @@ async def undertook_by(
     session: AsyncSession, tenant: Tenant, members: Sequence[MemberRef]
 ) -> dict[tuple[int, str], Undertook]:
     """Return what members undertook, by (member_id, product); nothing is read where no product has a chart."""
-    charted = _charted_products(tenant)
+    charted = charted_products(tenant)
     asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
     return await queries.undertook(session, asked)
 
@@ -135,7 +135,7 @@ async def contributions_payable(
         log_size: as known in the log of this size; None: all there is.
 
     """
-    charted = _charted_products(tenant)
+    charted = charted_products(tenant)
     asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
     known = await queries.undertook(session, asked, until=on, log_size=log_size)
     figures = await tenancy.figures_for(session, tenant) if known else tenant.pack.figures()
@@ -159,12 +159,6 @@ def terms_of_instalments(tenant: Tenant, product: str, on: date, joined_on: date
     return _terms[key]
 
 
-def _charted_products(tenant: Tenant) -> frozenset[str]:
-    pack = tenant.pack
-    if pack.sha256 not in _charted:
-        _charted[pack.sha256] = frozenset(
-            code
-            for code, book in pack.books.items()
-            if any(isinstance(version.rule, ChartRule) for version in book.versions())
-        )
-    return _charted[pack.sha256]
+def charted_products(tenant: Tenant) -> frozenset[str]:
+    """Return the products in which members ever undertake instalments."""
+    return products_with(tenant, ChartRule)

@@ -16,7 +16,7 @@ from engine.enrolment.service.deaths import (
     report_death,
     suspended,
 )
-from engine.enrolment.service.finding import members_by_document
+from engine.enrolment.service.finding import members_by_document, members_by_documents
 from engine.enrolment.service.joining import (
     CHUNK,
     LONGEST_KEY,
@@ -125,6 +125,7 @@ __all__ = [
     "list_deaths",
     "list_doubts",
     "members_by_document",
+    "members_by_documents",
     "memberships_of",
     "move_members",
     "notice_operation",

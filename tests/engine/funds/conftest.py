@@ -172,7 +172,9 @@ class Scheme:
                 fate for i in range(0, len(entries), 4096) for fate in await ledger.post(session, entries[i : i + 4096])
             ]
             suspended = [
-                (fate.event_id, sum(parts.values()), now.date(), "unknown-member", channel, b"-")
+                contribution_queries.ToSuspend(
+                    fate.event_id, sum(parts.values()), now.date(), "unknown-member", channel, b"-"
+                )
                 for fate, (member, parts, _) in zip(posted, payments, strict=True)
                 if member is None
             ]
