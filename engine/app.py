@@ -36,10 +36,13 @@ from engine.benefits.api import (
     FeeRunController,
     HeirController,
     MemberFeesController,
+    MemberMoveController,
+    MoveController,
     PayoutController,
     PayrollController,
     PensionController,
     RecountController,
+    StandingController,
 )
 from engine.benefits.service import Payers
 from engine.channels.callbacks import CallbackController
@@ -65,6 +68,7 @@ from engine.enrolment.api import (
     DeathController,
     EnrolmentTermsController,
     MemberController,
+    ProductsController,
     UndertakingController,
     VerificationController,
 )
@@ -375,6 +379,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             TokenController,
             StaffController,
             MemberController,
+            ProductsController,
             UndertakingController,
             VerificationController,
             DeathController,
@@ -389,10 +394,13 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             HeirController,
             PayoutController,
             PayrollController,
+            StandingController,
             PensionController,
             FeeRunController,
             RecountController,
             MemberFeesController,
+            MemberMoveController,
+            MoveController,
             PriceController,
             DealingController,
             OrderFileController,

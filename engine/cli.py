@@ -50,6 +50,7 @@ from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
 from engine.cli_payroll import payroll, pensions
+from engine.cli_products import products
 from engine.cli_recounts import recounts
 from engine.cli_texts import texts
 from engine.contributions import service as contributions
@@ -126,6 +127,7 @@ app.add_typer(recounts, name="recounts")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
 app.add_typer(pensions, name="pensions")
+app.add_typer(products, name="products")
 app.add_typer(texts, name="texts")
 app.command()(explain)
 
@@ -134,7 +136,10 @@ def main() -> None:
     """Run the command line; every refusal ends in a sentence and an exit code, never in a traceback."""
     try:
         app(standalone_mode=True)
-    except (EngineError, PriceFileRefused) as refusal:
+    except EngineError as refusal:
+        number = refusal.details.get("decision")
+        fail(f"{refusal} (decision {number})" if number else str(refusal))
+    except PriceFileRefused as refusal:
         fail(str(refusal))
     except PackErrors as errors:
         fail(str(errors))

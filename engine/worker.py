@@ -34,8 +34,10 @@ SCHEDULED = (
     "contributions.recompute_changes",
     "benefits.carry_on_claims",
     "benefits.carry_on_fees",
+    "benefits.carry_on_moves",
     "benefits.follow_deaths",
     "benefits.recount",
+    "benefits.follow_standings",
     "benefits.settle_payouts",
     "closing.close_business",
 )

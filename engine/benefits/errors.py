@@ -305,6 +305,41 @@ class CannotMove(Refused):
     message = N_("There is no way to move this here: {pots}.")
 
 
+class MoveNotServed(Refused):
+    """The rule allows a move that the engine cannot carry out, or not in this way."""
+
+    code = "benefits.move-not-served"
+    message = N_("This move cannot be carried out: {reason}.")
+
+
+class UnknownMove(NotFound):
+    """The scheme has no such move."""
+
+    code = "benefits.unknown-move"
+    message = N_("There is no such move.")
+
+
+class MoveOpen(Refused):
+    """Another move out of the product has not ended."""
+
+    code = "benefits.move-open"
+    message = N_("Move {run} has not ended. Decide on it first.")
+
+
+class MoveDecided(Refused):
+    """The move is not in the state in which this is done."""
+
+    code = "benefits.move-decided"
+    message = N_("This cannot be done with the move: it is {state}.")
+
+
+class MoveChanged(Refused):
+    """The digest is not that of the move."""
+
+    code = "benefits.move-changed"
+    message = N_("The move is not the one that you saw. Please look at it again.")
+
+
 class ConsentNeeded(Refused):
     """The member has to agree to the move."""
 

@@ -1,6 +1,6 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import charging, claiming, estates, recounting, settling
+from engine.benefits.service import charging, claiming, estates, ladders, moving, recounting, settling
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
@@ -9,6 +9,8 @@ from engine.tenancy.service import Tenants
 SETTLE_PAYOUTS = "benefits.settle_payouts"
 CARRY_ON_CLAIMS = "benefits.carry_on_claims"
 CARRY_ON_FEES = "benefits.carry_on_fees"
+CARRY_ON_MOVES = "benefits.carry_on_moves"
+FOLLOW_STANDINGS = "benefits.follow_standings"
 FOLLOW_DEATHS = "benefits.follow_deaths"
 RECOUNT = "benefits.recount"
 
@@ -28,6 +30,16 @@ async def carry_on_fees(db: Database, _keys: FileKeyStore, tenants: Tenants, *, 
     await charging.carry_on_fees(db, tenants.by_id(tenant_id))
 
 
+async def carry_on_moves(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Move whoever of approved moves between products is ready by now."""
+    await moving.carry_on_moves(db, tenants.by_id(tenant_id))
+
+
+async def follow_standings(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Move members who stopped paying along their ladders, once a day, and let whoever has paid come back."""
+    await ladders.follow_standings(db, tenants.by_id(tenant_id))
+
+
 async def follow_deaths(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
     """Open claims of deaths that were confirmed, close those of deaths that were taken back."""
     await estates.follow_deaths(db, keys, tenants.by_id(tenant_id))
@@ -44,6 +56,8 @@ JOBS: Jobs = {
     SETTLE_PAYOUTS: settle_payouts,
     CARRY_ON_CLAIMS: carry_on_claims,
     CARRY_ON_FEES: carry_on_fees,
+    CARRY_ON_MOVES: carry_on_moves,
+    FOLLOW_STANDINGS: follow_standings,
     FOLLOW_DEATHS: follow_deaths,
     RECOUNT: recount,
 }

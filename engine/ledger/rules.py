@@ -165,6 +165,12 @@ class EventKind(IntEnum):
     RECOUNT_APPROVED = 231
     RECOUNT_REJECTED = 232
     RECOUNT_DONE = 233
+    MOVE_PROPOSED = 215
+    MOVE_APPROVED = 216
+    MOVE_REJECTED = 217
+    MONEY_FOLLOWED = 218
+    STANDING_CHANGED = 219
+    MEMBER_REACTIVATED = 220
 
     @property
     def label(self) -> str:

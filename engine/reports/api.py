@@ -92,6 +92,13 @@ class StatementTotals(Struct, frozen=True):
     no_return: str | None
 
 
+class StatementMove(Struct, frozen=True):
+    """A move out of another product, with all that was the member's; what was paid in there is among the lines."""
+
+    moved_on: date
+    source: str
+
+
 class StatementDocument(Struct, frozen=True):
     """A member's account at the end of a business day; `items` are what the scheme's statement says of its year.
 
@@ -111,6 +118,7 @@ class StatementDocument(Struct, frozen=True):
     year_from: date | UnsetType = UNSET
     items: Mapping[str, str | None] | UnsetType = UNSET
     assumptions: tuple[Assumption, ...] | UnsetType = UNSET
+    moves: tuple[StatementMove, ...] | UnsetType = UNSET
 
 
 def document_of(statement: Statement) -> StatementDocument:
@@ -152,6 +160,7 @@ def document_of(statement: Statement) -> StatementDocument:
         year_from=UNSET if statement.year_from is None else statement.year_from,
         items={item: None if minor is None else money(minor) for item, minor in statement.items.items()} or UNSET,
         assumptions=statement.assumptions or UNSET,
+        moves=tuple(StatementMove(one.moved_on, one.source) for one in statement.moves) or UNSET,
         lines=tuple(
             StatementLine(
                 receipt=str(line.receipt),

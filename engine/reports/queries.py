@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.kernel.prices import Price
 from engine.ledger.rules import BATCH_MASK, EventKind
-from engine.reports.rules import Allocation, Flow, Movement
+from engine.reports.rules import Allocation, Flow, MovedHere, Movement
 from engine.runtime.database import driver
 
 # What stood in the log of a size: the batch of the event had its place in it.
@@ -98,6 +98,19 @@ async def allocations(session: AsyncSession, member_id: int, *, products: Sequen
         {"member": member_id, "products": list(products)},
     )
     return [Allocation(*row) for row in rows]
+
+
+async def moves_into(
+    session: AsyncSession, member_id: int, *, products: Sequence[str], as_of: date, log_size: int | None
+) -> list[MovedHere]:
+    """Return the member's moves out of other products into one of `products`, the first first."""
+    rows = await session.execute(
+        text(f"""select p.moved_on, p.source from product_moves p
+                  where p.member_id = :member and p.target = any(:products) and p.moved_on <= :as_of and {_KNOWN.format(event="p.event_id")}
+                  order by p.event_id"""),
+        {**_parameters(session, log_size), "member": member_id, "products": list(products), "as_of": as_of},
+    )
+    return [MovedHere(row.moved_on, row.source) for row in rows]
 
 
 async def last_prices(

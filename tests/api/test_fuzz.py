@@ -125,6 +125,7 @@ def filled(path: str) -> str:
         statement="1",
         run="1",
         recount="1",
+        move="1",
     )
 
 

@@ -111,6 +111,13 @@ ASKED: dict[str, Ask] = {
         Permission.MEMBERS_ENROL,
         request=lambda _ids, _site: {"json": {"frequency": "monthly", "slab": "1000"}},
     ),
+    "ListProductsOfMember": Ask("GET", lambda ids: f"/v1/members/{ids.member}/products", Permission.MEMBERS_READ),
+    "JoinProduct": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/products",
+        Permission.MEMBERS_ENROL,
+        request=lambda ids, _site: {"json": {"product": ids.product}},
+    ),
     "RecordStatus": Ask(
         "POST",
         lambda ids: f"/v1/members/{ids.member}/statuses",
@@ -573,6 +580,33 @@ ASKED: dict[str, Ask] = {
         Permission.DEALING_RUN,
         404,
         request=lambda _ids, _site: {"json": {"product": "nps-lite", "date": "2023-06-30"}},
+    ),
+    "ListStandings": Ask("GET", lambda ids: f"/v1/members/{ids.member}/standings", Permission.MEMBERS_READ),
+    "ProposeMove": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/moves",
+        Permission.MEMBERS_ENROL,
+        request=lambda ids, _site: {"json": {"source": ids.product, "target": "apy"}},
+    ),
+    "ListMoves": Ask("GET", lambda _: "/v1/product-moves", Permission.CLAIMS_READ, 200),
+    "ProposeMoveOfAll": Ask(
+        "POST",
+        lambda _: "/v1/product-moves",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"source": "nps-lite", "target": "apy"}},
+    ),
+    "GetMove": Ask("GET", lambda _: "/v1/product-moves/1", Permission.CLAIMS_READ),
+    "ApproveMove": Ask(
+        "POST",
+        lambda _: "/v1/product-moves/1/approval",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectMove": Ask(
+        "POST",
+        lambda _: "/v1/product-moves/1/rejection",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
     "ListFeeRuns": Ask("GET", lambda _: "/v1/operations/fees", Permission.OPERATIONS_READ, 200),
     "ProposeFees": Ask(

@@ -31,7 +31,13 @@ from tests.engine.funds.conftest import Adapter
 
 ROOT = Path(__file__).parents[2]
 MAKER, CHECKER = "staff:1", "staff:2"
-MANAGERS = {"TIER3-FUND": "MANAGER", "SM001011": "PFM001", "SM002011": "PFM002", "SM003011": "PFM003"}
+MANAGERS = {
+    "TIER3-FUND": "MANAGER",
+    "SM001011": "PFM001",
+    "SM002011": "PFM002",
+    "SM003011": "PFM003",
+    "MICRO-PENSION-FUND": "PFA",
+}
 
 
 @dataclass

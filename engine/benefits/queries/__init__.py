@@ -3,8 +3,9 @@
 from engine.benefits.queries.charging_laws import FEE_LAWS
 from engine.benefits.queries.laws import LAWS as _LAWS
 from engine.benefits.queries.payroll_laws import PAYROLL_LAWS
+from engine.benefits.queries.standing_laws import STANDING_LAWS
 from engine.ledger.rules import Law
 
-LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS)
+LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS, *STANDING_LAWS)
 
 __all__ = ["FEE_LAWS", "LAWS"]

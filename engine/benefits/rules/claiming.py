@@ -12,6 +12,7 @@ from engine.benefits.rules.access import AccessCase, AccessRule, accessible, wit
 from engine.benefits.rules.ages import BenefitAgeRule, BenefitStart, benefit_start, check_benefit_age
 from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
 from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable
+from engine.benefits.rules.cover import WaitingPeriodRule, check_waited, months_waited
 from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
 from engine.benefits.rules.history import Paid, SchemeYear
 from engine.benefits.rules.pensions import PensionRule
@@ -49,6 +50,7 @@ class ClaimState(StrEnum):
 
 CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
 """The acts of `time-limit` rules whose clock a complete claim starts."""
+STATE_MATCH = "state-match"
 WITHDRAWAL = "withdrawal"
 """The ground on which what is taken before retirement is taxed."""
 _UNITS = Asset("", 0)
@@ -67,6 +69,7 @@ class ClaimTerms:
     limits: Sequence[InForce[TimeLimitRule]] = ()
     pensions: Sequence[InForce[PensionRule]] = ()
     guarantee: InForce[GuaranteePeriodRule] | None = None
+    waits: Sequence[InForce[WaitingPeriodRule]] = ()
     tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
@@ -175,12 +178,18 @@ def missing_documents(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
 
 def rules_named(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
     """Return the versions of the rules that a claim is decided by, whatever they say."""
-    if asked.kind == "access":
-        return tuple(one.ref for one in terms.access if one.rule.id == asked.rule)
     if asked.kind == "exit":
-        return tuple(one.ref for one in terms.exits if one.rule.ground == asked.ground)
+        exits = [one for one in terms.exits if one.rule.ground == asked.ground]
+        return (*(one.ref for one in exits), *_waits_of(terms, *(one.rule.id for one in exits)))
+    waits = _waits_of(terms, asked.rule)
+    if asked.kind == "access":
+        return (*(one.ref for one in terms.access if one.rule.id == asked.rule), *waits)
     options = tuple(one.ref for one in terms.options if one.rule.id == asked.rule)
-    return options if terms.age is None else (terms.age.ref, *options)
+    return (*(() if terms.age is None else (terms.age.ref,)), *options, *waits)
+
+
+def _waits_of(terms: ClaimTerms, *benefits: str) -> tuple[str, ...]:
+    return tuple(one.ref for one in terms.waits if {*one.rule.benefits} & {*benefits})
 
 
 def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
@@ -210,6 +219,7 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
         exits=book.all_in_force(EarlyExitRule, dates),
         taxes=book.all_in_force(ExitTaxRule, dates),
         limits=book.all_in_force(TimeLimitRule, dates),
+        waits=book.all_in_force(WaitingPeriodRule, dates),
     )
 
 
@@ -258,13 +268,21 @@ def decide_claim(
         NoSuchRule: the scheme has no rule by which this is claimed.
         NothingAtOnce: the option pays no lump sum.
         AnnuityFirst: part of what a leaver gets must buy an annuity.
+        StillWaiting: a waiting period is not over; what the state paid in does not count.
         EngineError: what `withdraw`, `plan_retirement`, `benefit_start` and `leave` refuse.
     """
     if asked.kind == "access":
-        return _access(terms, asked, member, figures, year_of, asset)
-    if asked.kind == "retirement":
-        return _retirement(terms, asked, member, figures)
-    return _exit(terms, asked, member, figures)
+        granted = _access(terms, asked, member, figures, year_of, asset)
+    elif asked.kind == "retirement":
+        granted = _retirement(terms, asked, member, figures)
+    else:
+        granted = _exit(terms, asked, member, figures)
+    paid = tuple(Paid(one.on, one.minor, one.is_reversed) for one in member.paid if one.origin != STATE_MATCH)
+    for found in terms.waits:
+        if granted.rule in found.rule.benefits:
+            waited = months_waited(found, paid, joined_on=member.joined_on, on=member.on, figures=figures)
+            check_waited(found, waited)
+    return replace(granted, rules=(*granted.rules, *_waits_of(terms, granted.rule)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,11 +144,11 @@ class WaitingPeriodRule(Rule, tag="waiting-period", frozen=True, kw_only=True):
     Hifadhi (three consecutive months before health and maternity benefits) and Haba Haba need it. A month is paid by
     `least_in_month` or more in it. "consecutive-months" counts the longest run of paid months, or where
     `run_reaches_claim` the run that ends in the month before the claim or in its own; "months-paid" counts all of them;
-    "months-since-joining" counts completed months, whatever was paid.
+    "months-since-joining" counts completed months, whatever was paid. `benefits` are the rules by which one claims: ways of
+    access, options of retirement, exits.
     """
 
     many: ClassVar[bool] = True
-    is_carried_out: ClassVar[bool] = False
     benefits: Annotated[tuple[Code, ...], Meta(min_length=1)]
     months: Annotated[int, Meta(ge=1, le=600, description="a number of months from 1 to 600")]
     counts: Literal["consecutive-months", "months-paid", "months-since-joining"]

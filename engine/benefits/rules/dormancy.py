@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -33,11 +33,11 @@ class StatusLadderRule(Rule, tag="status-ladder", frozen=True, kw_only=True):
 
     APY needs it: frozen after 6 months, deactivated after 12, closed after 24; and as amended only once the balance
     without the state's co-contribution has been used up by fees. Months count from the last contribution, or from the
-    first day on which one was due and not paid. The net balance leaves out `net_of` origins. The last step that is reached
-    in both ways counts.
+    first day on which one was due and not paid; who has paid nothing, from their coming into the product. The net balance
+    leaves out `net_of` origins. The last step that is reached in both ways counts. Members are tried once a day; they go
+    down alone, and come back by the `reactivation` rule; where there is none, as they pay. Actions are named by the
+    event of the step.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     counted_from: Literal["last-contribution", "first-missed-due"]
     first_status: Code
@@ -108,10 +108,9 @@ class ReactivationRule(Rule, tag="reactivation", frozen=True, kw_only=True):
 
     APY and SEED (250,000 dormant members to be won back) need it. From one of `statuses`, within `within_months` of
     reaching it, whoever pays `dues` (nothing; a first payment of `least_payment`; all arrears; or arrears and late charges)
-    and has the `documents`, returns to `status`.
+    and has the `documents` (recorded of them as an attribute "yes"), returns to `status`. Arrears are what an undertaking
+    makes due; charges are paid with the instalments they are for. Months count anew from the return.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     statuses: Annotated[tuple[Code, ...], Meta(min_length=1)]
     within_months: Months | None = None

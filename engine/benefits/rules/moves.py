@@ -26,12 +26,13 @@ class ProductMoveRule(Rule, tag="product-move", frozen=True, kw_only=True):
     the product, which needs nobody's consent. `keeps` are the facts that move along; others begin anew on the day of the
     move. Where the member has both products, dates are the earlier or the later of the two, or this product's
     (`both_dates`), and nominees and consents are this product's or the moved ones (`both_choices`). `pots` say which pot
-    each old one becomes; every pot with money must be there.
+    each old one becomes; every pot with money must be there. Money moves `moves_as` units of the same fund, or units are
+    sold and what they bring is invested anew. Nominees and consents are the person's in the engine, one and the same in
+    every product: a rule that leaves them behind is refused when somebody moves.
     """
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("from_product",)
-    is_carried_out: ClassVar[bool] = False
     from_product: Code
     act: Literal["switch", "merge", "re-designation"]
     keeps: tuple[Kept, ...]

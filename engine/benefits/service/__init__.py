@@ -1,6 +1,7 @@
 """Use cases of benefits: grant what members claim, pay out what is payable."""
 
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
+from engine.benefits.queries.moving import MoveRun
 from engine.benefits.queries.recounting import Recount, RecountItem
 from engine.benefits.service.charging import (
     approve_fees,
@@ -41,7 +42,16 @@ from engine.benefits.service.estates import (
 )
 from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
 from engine.benefits.service.inheriting import HeirPerson, pay_heir
+from engine.benefits.service.ladders import follow_standings, standings_of
 from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
+from engine.benefits.service.moving import (
+    approve_move,
+    carry_on_moves,
+    find_move,
+    list_moves,
+    propose_move,
+    reject_move,
+)
 from engine.benefits.service.paying import (
     BANK,
     PAYEE_CHECKS,
@@ -93,6 +103,7 @@ __all__ = [
     "HeirPerson",
     "KnownHeir",
     "MemberFee",
+    "MoveRun",
     "Payers",
     "PayoutFile",
     "Payroll",
@@ -107,11 +118,13 @@ __all__ = [
     "approve",
     "approve_claim",
     "approve_fees",
+    "approve_move",
     "approve_payroll",
     "approve_recount",
     "approving",
     "carry_on_claims",
     "carry_on_fees",
+    "carry_on_moves",
     "carry_on_payrolls",
     "carry_on_recounts",
     "check_names",
@@ -124,17 +137,20 @@ __all__ = [
     "find_claim",
     "find_fee_run",
     "find_file",
+    "find_move",
     "find_payout",
     "find_payroll",
     "find_pension",
     "find_recount",
     "follow_deaths",
+    "follow_standings",
     "foreseen_fees",
     "instruct",
     "instructing",
     "list_claims",
     "list_fee_runs",
     "list_heirs",
+    "list_moves",
     "list_payouts",
     "list_payrolls",
     "list_pensions",
@@ -150,6 +166,7 @@ __all__ = [
     "payout_operation",
     "post_payroll",
     "propose_fees",
+    "propose_move",
     "propose_payroll",
     "propose_refund",
     "prove_life",
@@ -158,12 +175,14 @@ __all__ = [
     "refuse",
     "reject_claim",
     "reject_fees",
+    "reject_move",
     "reject_payroll",
     "reject_recount",
     "remaining_guaranteed",
     "settle_payouts",
     "share_anew",
     "standing_of",
+    "standings_of",
     "stop_pensions",
     "withdraw_claim",
 ]

@@ -53,6 +53,7 @@ from engine.benefits.rules import (
 )
 from engine.benefits.rules.claiming import claim_terms, ground_taxed, held_for, pots_of
 from engine.benefits.service import inheriting
+from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
@@ -109,7 +110,7 @@ async def standing_of(
         raise UnknownMember
     person = people[member.member_id].person
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    products = await enrolment.products_behind(session, member.member_id, member.product)
+    moves = await moves_behind(session, tenant, member.member_id, member.product)
     asked = Dates(on=today, joined_on=member.joined_on)
     is_unitised = tenant.rule(FundsRule, product=member.product, dates=asked) is not None
     chart = await ledger.accounts_by_code(session)
@@ -117,8 +118,14 @@ async def standing_of(
     codes = [code for code, one in chart.items() if one.kind == kind and one.product == member.product]
     held = await ledger.hold_balances(session, member.member_id, codes)
     # Asked once the money is held: a claim of it that ran beside this one has ended.
-    earlier = await queries.claims_of(session, member.member_id, products)
+    earlier = await queries.claims_of(session, member.member_id, [member.product, *(one.source for one in moves)])
     reserved = [one for one in earlier if one.state == "decided"]
+    before = claimed_before([one for one in earlier if counts(moves, member.product, one.product, "last-withdrawal")])
+    before["returned"] = tuple(
+        (frozenset(pot_now(moves, member.product, row.product, piece.pot) for piece in row.parts), row.returned)
+        for row in earlier
+        if counts(moves, member.product, row.product, "cost-basis")
+    )
     left = {
         (one.pot, one.origin, one.fund): left_of(one.pot, one.origin, one.fund, balance, reserved)
         for code, balance in held.items()
@@ -135,8 +142,8 @@ async def standing_of(
         born_on=person.born_on,
         sex=person.sex,
         holdings=holdings_of(tenant, left, prices),
-        paid=await queries.paid_in(session, member.member_id, products, today),
-        **claimed_before(earlier),
+        paid=await paid_into(session, member.member_id, member.product, moves, today),
+        **before,
     )
     return Standing(
         claim_terms(tenant.pack, member.product, claimant),
@@ -671,12 +678,12 @@ async def _taxed_again(session: AsyncSession, tenant: Tenant, row: ClaimRow, fac
     brought = sum(one.minor for one in row.parts if not one.is_forfeited) + row.top_up
     if brought == row.amount or not brought:
         return brought, row.tax if brought else 0, row.returned if brought else 0
-    products = await enrolment.products_behind(session, row.member_id, row.product)
+    moves = await moves_behind(session, tenant, row.member_id, row.product)
     pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
     claimant = Claimant(
         on=facts.on,
         joined_on=facts.joined_on,
-        paid=await queries.paid_in(session, row.member_id, products, facts.on),
+        paid=await paid_into(session, row.member_id, row.product, moves, facts.on),
         returned=((frozenset(pots), facts.returned),),
     )
     dates = Dates(on=facts.on, joined_on=facts.joined_on, tranche_on=facts.on, benefit_from=facts.on)

@@ -107,6 +107,12 @@ class Instalments:
         owed = sum(instalment.units * days.count(last) for days, instalment, last in self._runs(self.on))
         return Amount(max(owed - self.member.paid, 0), self.figures.asset)
 
+    def first_late(self) -> date | None:
+        """Return the due day of the oldest instalment that is not paid whole and whose days of grace are over; None: none is."""
+        due = next(self._unpaid(), None)
+        grace = timedelta(days=self.terms.arrears.rule.grace_days)
+        return None if due is None or due.on + grace >= self.on else due.on
+
     def towards(self, amount: Amount) -> Towards | None:
         """Return what a payment pays; the oldest instalment comes first. None on a day before anything was undertaken.
 

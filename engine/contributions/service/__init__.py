@@ -46,7 +46,7 @@ from engine.contributions.service.suspense import (
     resolve_suspense,
 )
 from engine.contributions.service.terms import terms_for
-from engine.contributions.service.undertaken import contributions_payable, undertakings_of
+from engine.contributions.service.undertaken import contributions_payable, first_missed, undertakings_of
 
 __all__ = [
     "CHUNK",
@@ -72,6 +72,7 @@ __all__ = [
     "find_claim",
     "find_collection",
     "find_reversal",
+    "first_missed",
     "hold_in_suspense",
     "import_file",
     "list_claims",

@@ -147,6 +147,26 @@ async def contributions_payable(
     return found
 
 
+async def first_missed(
+    session: AsyncSession, tenant: Tenant, members: Sequence[MemberRef], on: date
+) -> dict[tuple[int, str], date]:
+    """Return the first day on which an instalment was due and is late by `on`, by (member_id, product); who owes none is left out.
+
+    One statement, however many.
+    """
+    charted = charted_products(tenant)
+    asked = sorted({(one.member_id, one.product) for one in members if one.product in charted})
+    known = await queries.undertook(session, asked, until=on)
+    figures = await tenancy.figures_for(session, tenant) if known else tenant.pack.figures()
+    found = {}
+    for key, member in known.items():
+        terms = terms_of_instalments(tenant, key[1], on, member.joined_on)
+        missed = None if terms is None else Instalments(terms, member, tenant.pack.tables, figures, on).first_late()
+        if missed is not None:
+            found[key] = missed
+    return found
+
+
 def terms_of_instalments(tenant: Tenant, product: str, on: date, joined_on: date) -> InstalmentTerms | None:
     """Return the rules by which instalments of a product are paid on a day, for who joined on `joined_on`; None: it has none."""
     key = (tenant.pack.sha256, product, on, joined_on)

@@ -6,12 +6,14 @@ from engine.enrolment.api.joining import (
     MemberController,
     VerificationController,
 )
+from engine.enrolment.api.products import ProductsController
 from engine.enrolment.api.undertakings import UndertakingController
 
 __all__ = [
     "DeathController",
     "EnrolmentTermsController",
     "MemberController",
+    "ProductsController",
     "UndertakingController",
     "VerificationController",
 ]

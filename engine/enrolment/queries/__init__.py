@@ -1,10 +1,11 @@
 """SQL of enrolment: what was answered before, and which products members are in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment.queries import deaths, undertakings, verifications
@@ -69,6 +70,16 @@ async def memberships(session: AsyncSession, member_ids: Sequence[int]) -> dict[
     for row in await cursor.fetchall():
         found[row[0]] = (*found.get(row[0], ()), Membership(*row))
     return found
+
+
+async def was_ever_in(session: AsyncSession, member_id: int, product: str) -> bool:
+    """Return whether a member is in a product, or was and moved on."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select exists (select from memberships where member_id = %s and product = %s)", (member_id, product)
+    )
+    (found,) = (await cursor.fetchall())[0]
+    return bool(found)
 
 
 async def products_behind(session: AsyncSession, member_id: int, product: str) -> list[str]:
@@ -145,18 +156,20 @@ async def move_members(
     *,
     source: str,
     target: str,
+    facts: Mapping[str, object],
+    is_late: bool,
     recorded_at: datetime,
     business_date: date,
     actor: int,
     pack: int,
     decision: int,
 ) -> dict[int, int]:
-    """Move members' balances from codes to codes and their memberships with them; return the event of each."""
+    """Move members' balances from codes to codes, and their memberships with them unless `is_late`; return the event of each."""
     if not member_ids:
         return {}
     connection = await driver(session)
     cursor = await connection.execute(
-        "select * from move_members(%s, %s, %s, %s, %s, %s, %b::bigint[], %b::int[], %b::int[], %s, %s)",
+        "select * from move_members(%s, %s, %s, %s, %s, %s, %b::bigint[], %b::int[], %b::int[], %s, %s, %s, %s)",
         (
             session.info["tenant_id"],
             recorded_at,
@@ -169,9 +182,36 @@ async def move_members(
             [other for _, other in codes],
             source,
             target,
+            msgspec.json.encode(facts).decode(),
+            is_late,
         ),
     )
     return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class MoveInto:
+    """A move of a member into a product: what of the product left counts on (`keeps`), and what its pots became."""
+
+    event_id: int
+    moved_on: date
+    source: str
+    target: str
+    keeps: frozenset[str]
+    pots: Mapping[str, str]
+
+
+async def moves_of(session: AsyncSession, member_id: int) -> list[MoveInto]:
+    """Return a member's moves between products, the first first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select event_id, moved_on, source, target, keeps, pots from product_moves where member_id = %s order by event_id""",
+        (member_id,),
+    )
+    return [
+        MoveInto(event, on, source, target, frozenset(keeps), pots)
+        for event, on, source, target, keeps, pots in await cursor.fetchall()
+    ]
 
 
 async def add_attributes(
@@ -236,10 +276,22 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "who-moved-on-holds-nothing-there",
-        "a member who moved out of a product holds no units in it, and no money that was there when they left",
-        """select s.member_id::text, '0'::text, sum(b.credits - b.debits)::text
-             from memberships s join balances b on b.member_id = s.member_id
-             join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'units' and c.product = s.product
-            where s.moved_to <> '' group by s.member_id having sum(b.credits - b.debits) <> 0""",
+        "of the units that a member had in a product as they moved out of it, none is left there",
+        """select p.member_id::text, '0'::text, sum(case when t.credit = c.code then t.amount else -t.amount end)::text
+             from product_moves p join chart c on c.tenant_id = p.tenant_id and c.kind = 'units' and c.product = p.source
+             join transfers t on t.member_id = p.member_id and t.event_id <= p.event_id and c.code in (t.debit, t.credit)
+            group by p.member_id, p.event_id, c.code having sum(case when t.credit = c.code then t.amount else -t.amount end) <> 0""",
+    ),
+    Law(
+        "moves-are-their-events",
+        "every move of a member is one event, which took nothing from and gave nothing to anyone else, and each event is a move",
+        """select format('member %s', coalesce(p.member_id, e.member_id)), coalesce(p.event_id::text, 'no move'), coalesce(e.event_id::text, 'no event')
+             from product_moves p full join (select member_id, event_id from events where kind = 6) e using (member_id, event_id)
+            where p.member_id is null or e.member_id is null
+           union all
+           select format('event %s', t.event_id), 'within the member''s own accounts', format('%s to %s', d.kind, k.kind)
+             from product_moves p join transfers t on t.member_id = p.member_id and t.event_id = p.event_id
+             join chart d on d.code = t.debit join chart k on k.code = t.credit
+            where t.debit & 2048 = 0 or t.credit & 2048 = 0 or d.product <> p.source or k.product <> p.target""",
     ),
 )

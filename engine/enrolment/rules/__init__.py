@@ -38,6 +38,7 @@ from engine.enrolment.rules.deciding import (
     Rejoined,
     decide,
     rejoin,
+    rules_of_joining,
     terms_of,
     undertaking_terms_of,
 )
@@ -255,6 +256,7 @@ __all__ = [
     "read_members_csv",
     "read_terms",
     "rejoin",
+    "rules_of_joining",
     "spans",
     "terms_of",
     "undertaking_terms",

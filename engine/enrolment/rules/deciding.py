@@ -49,6 +49,7 @@ from engine.identity.rules import (
     clean_name,
 )
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
+from engine.kernel.errors import EngineError
 from engine.kernel.months import age_on
 from engine.kernel.rules import Dates
 from engine.kernel.series import Figures
@@ -115,6 +116,17 @@ def undertaking_terms_of(pack: Pack, product: str, on: date, joined_on: date) ->
     year_from = pack.product(product).scheme_year(on)[0]
     dates = Dates(on=on, joined_on=joined_on, tranche_on=on, scheme_year_from=year_from)
     return undertaking_terms(product, OnDates(pack.books[product], dates))
+
+
+def rules_of_joining(pack: Pack, product: str, on: date, born_on: date, *, undertakes: bool) -> tuple[str, ...]:
+    """Return which rules decide on an application to join, those of an undertaking if there is one; () where none are in force."""
+    try:
+        found = terms_of(pack, product, on, born_on).trace()["rules"]
+        undertaken = undertaking_terms_of(pack, product, on, on) if undertakes else None
+    except EngineError:
+        return ()
+    assert isinstance(found, list)
+    return (*found, *(undertaken.refs if undertaken else ()))
 
 
 def _joining(pack: Pack, product: str, on: date, born_on: date) -> OnDates:

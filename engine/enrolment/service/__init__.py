@@ -1,5 +1,6 @@
 """Use cases of enrolment: take people in, let members join more products, move them from one product to another."""
 
+from engine.enrolment.queries import MoveInto
 from engine.enrolment.service.deaths import (
     ALIVE,
     DECEASED,
@@ -32,11 +33,17 @@ from engine.enrolment.service.joining import (
 )
 from engine.enrolment.service.legacy import Legacy, admit_legacy, check_legacy, reserve_legacy
 from engine.enrolment.service.memberships import (
+    KEPT,
+    MOST_MOVED,
+    MOVES,
     Moved,
+    MoveTerms,
+    codes_to_move,
     in_their_products,
     join_product,
     memberships_of,
     move_members,
+    moves_of,
     products_behind,
 )
 from engine.enrolment.service.registers import (
@@ -79,8 +86,11 @@ __all__ = [
     "CLASS",
     "CLASSES",
     "DECEASED",
+    "KEPT",
     "LIFE",
     "LONGEST_KEY",
+    "MOST_MOVED",
+    "MOVES",
     "NOTICES",
     "REGISTER",
     "REPORT",
@@ -97,6 +107,8 @@ __all__ = [
     "ImportReport",
     "KnownDeath",
     "Legacy",
+    "MoveInto",
+    "MoveTerms",
     "Moved",
     "StatusWord",
     "Undertaking",
@@ -109,6 +121,7 @@ __all__ = [
     "ask_agency",
     "check_legacy",
     "class_operation",
+    "codes_to_move",
     "decide_death",
     "decide_doubt",
     "enrol",
@@ -128,6 +141,7 @@ __all__ = [
     "members_by_documents",
     "memberships_of",
     "move_members",
+    "moves_of",
     "notice_operation",
     "open_sweep",
     "products_behind",

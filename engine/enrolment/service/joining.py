@@ -18,8 +18,8 @@ from engine.enrolment.rules import (
     RowProblem,
     decide,
     read_members_csv,
+    rules_of_joining,
     terms_of,
-    undertaking_terms_of,
 )
 from engine.enrolment.service.memberships import in_their_products
 from engine.enrolment.service.undertakings import undertake_at_joining
@@ -406,7 +406,13 @@ async def _keep_refusals(
             kind="enrolment",
             product=application.product,
             decided_on=today,
-            rules=_rules_on(tenant.pack, application, today),
+            rules=rules_of_joining(
+                tenant.pack,
+                application.product,
+                today,
+                application.born_on,
+                undertakes=application.undertaking is not None,
+            ),
             code=refusal.code,
             inputs={"age": age_on(application.born_on, today)},
             outcome=refusal.details,
@@ -416,16 +422,6 @@ async def _keep_refusals(
     numbers = await tenancy.record(session, tenant, found)
     for (_, refusal), number, told in zip(known, numbers, found, strict=True):
         tenancy.tell_refusal(refusal, tenant, number, told)
-
-
-def _rules_on(pack: Pack, application: Application, on: date) -> tuple[str, ...]:
-    try:
-        found = terms_of(pack, application.product, on, application.born_on).trace()["rules"]
-        undertaken = undertaking_terms_of(pack, application.product, on, on) if application.undertaking else None
-    except EngineError:
-        return ()
-    assert isinstance(found, list)
-    return (*found, *(undertaken.refs if undertaken else ()))
 
 
 def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

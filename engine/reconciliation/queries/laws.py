@@ -146,7 +146,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "only-reconciled-cash-is-dealt",
-        "every allocation is of a matched receipt, of the resolution of a matched one, of state money that one brought, or of opening balances",
+        "every allocation is of a matched receipt, of the resolution of a matched one, of state money that one brought, of opening balances, or of money that moved from another product",
         """
         select format('allocation of event %s, member %s', a.event_id, to_hex(a.member_id)), 'a match', 'none'
           from allocations a
@@ -156,6 +156,7 @@ LAWS: tuple[Law, ...] = (
            and not exists (select from match_receipts r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
                             where r.shared_event = a.event_id)
            and not exists (select from opening_ranges o where o.tenant_id = a.tenant_id and o.event_id = a.event_id)
+           and not exists (select from product_moves p where p.member_id = a.member_id and p.event_id = a.event_id)
         """,
     ),
     Law(

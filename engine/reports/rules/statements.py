@@ -93,6 +93,13 @@ class Totals(Struct, frozen=True, kw_only=True):
     no_return: NoReturn | None
 
 
+class MovedHere(Struct, frozen=True):
+    """A move of the member, with all that was theirs, out of another product into the one of the statement or one before it."""
+
+    moved_on: date
+    source: str
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """A member's account at the end of the business day `as_of`.
 
@@ -117,6 +124,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     year_from: date | None = None
     items: Mapping[str, int | None] = {}
     assumptions: tuple[Assumption, ...] = ()
+    moves: tuple[MovedHere, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +240,10 @@ def _opened(account: Account) -> list[Movement]:
 def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
     """Return the invested lines of each (receipt, cash account)."""
     paid = {(receipt, m.code): m for m in _payments(account) for receipt in (m.event_id, m.resolves) if receipt}
+    # Money that came from another product was paid in there: it has its line already.
+    carried = {
+        (m.event_id, m.code) for m in account.movements if m.account == "cash" and not m.is_payment and m.amount > 0
+    }
     units = {(m.event_id, m.line): m for m in account.movements if m.account == "units"}
     orders: dict[tuple[int, int, str], list[Movement]] = {}
     for move in account.movements:
@@ -246,6 +258,8 @@ def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
         if [(-m.amount, m.code) for m in moves] != [(a.amount, a.code) for a in allocations]:
             raise ValueError(f"the allotment of dealing {dealing}, fund {fund} is not what was allocated to it")
         for move, allocation in zip(moves, allocations, strict=True):
+            if (allocation.event_id, allocation.code) in carried:
+                continue
             receipt = paid[allocation.event_id, allocation.code]
             got = units.get((move.event_id, move.line + 1))
             found.setdefault((receipt.event_id, receipt.code), []).append(

@@ -21,6 +21,7 @@ from engine.reports.rules import (
     HELD,
     Account,
     Holding,
+    MovedHere,
     NoReturn,
     Statement,
     StatementLawRule,
@@ -109,6 +110,9 @@ async def statement(
         raise NoPrice(fund=error.args[0], day=as_of.isoformat()) from error
     year_from, _ = tenant.product(member.product).scheme_year(as_of)
     items = await _items(session, tenant, member, products, year_from, as_of, known_size, account, holdings, money)
+    moves: list[MovedHere] = []
+    if len(products) > 1:
+        moves = await queries.moves_into(session, member.member_id, products=products, as_of=as_of, log_size=known_size)
     lines = lines_of(account)
     cash = cash_of(account)
     flows = flows_of(account)
@@ -142,6 +146,7 @@ async def statement(
         year_from=year_from if items else None,
         items=items,
         assumptions=_assumed(tenant, member, items, year_from, as_of),
+        moves=tuple(moves),
     )
 
 

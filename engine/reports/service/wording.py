@@ -207,8 +207,9 @@ class _Writer:
             "Received: the payment has reached the scheme. Confirmed: it is on the statement of the bank or wallet."
         )
         if not self._statement.is_unitised:
-            return (states,)
+            return (*self._moves(), states)
         return (
+            *self._moves(),
             *self._being_sold(),
             " ".join((states, _("Invested: it has bought units."))),
             _(
@@ -220,6 +221,14 @@ class _Writer:
                 "tell the future."
             ),
         )
+
+    def _moves(self) -> Iterator[str]:
+        for move in self._statement.moves:
+            yield self._say(
+                N_(
+                    "On {day} you moved here from {product} with all that was yours; what you paid in there is listed too."
+                )
+            ).format(day=self._day(move.moved_on), product=self._head.product_names.get(move.source, move.source))
 
     def _being_sold(self) -> Iterator[str]:
         for holding in self._statement.holdings:

@@ -419,16 +419,16 @@ async def test_a_further_product_has_an_undertaking_of_its_own(
 
     async with db.unit_of_work(tenant.tenant_id) as session:
         found = await enrolment.find_member(session, keys, member.number)
-        with pytest.raises(enrolment_errors.UnknownSlab):
-            await enrolment.join_product(
-                session,
-                tenant,
-                keys,
-                found,
-                "plus",
-                actor="partner:1",
-                answers=replace(quarterly, undertaking=UndertakingGiven(slab="1", frequency="monthly")),
-            )
+        refused = await enrolment.join_product(
+            session,
+            tenant,
+            keys,
+            found,
+            "plus",
+            actor="partner:1",
+            answers=replace(quarterly, undertaking=UndertakingGiven(slab="1", frequency="monthly")),
+        )
+        assert isinstance(refused, enrolment_errors.UnknownSlab)
         await enrolment.join_product(session, tenant, keys, found, "plus", actor="partner:1", answers=quarterly)
 
     answers = await send(

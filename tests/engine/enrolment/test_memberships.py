@@ -18,14 +18,16 @@ from engine.contributions import service as contributions
 from engine.contributions.errors import KeyReused
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.enrolment import service as enrolment
-from engine.enrolment.errors import AlreadyMember, NotInProduct, ProductsDoNotFit
+from engine.enrolment.errors import AlreadyMember, NotInProduct, ProductsDoNotFit, TooYoung
+from engine.enrolment.queries import Membership
 from engine.enrolment.rules import Application, ConsentGiven, DocumentGiven
-from engine.enrolment.service import Enrolled
+from engine.enrolment.service import Enrolled, MoveTerms
 from engine.identity.rules import MemberRef
 from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
+from engine.tenancy import service as tenancy
 from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant, Tenants, advance_clock
 from tests.factories import schemes
@@ -136,15 +138,40 @@ async def test_a_member_joins_another_product_by_its_own_ages(scheme: Scheme) ->
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         ref = await enrolment.find_member(session, scheme.keys, older.number)
         joined = await enrolment.join_product(session, scheme.tenant, scheme.keys, ref, "plus", actor="partner:1")
+        assert isinstance(joined, Membership)
         assert (joined.product, joined.joined_on) == ("plus", date(2023, 4, 3))
         held = await enrolment.memberships_of(session, [older.member_id])
         assert [one.product for one in held[older.member_id]] == ["ltss", "plus"]
         with pytest.raises(AlreadyMember):
             await enrolment.join_product(session, scheme.tenant, scheme.keys, ref, "plus", actor="partner:1")
+        with pytest.raises(UnknownProduct):
+            await enrolment.join_product(session, scheme.tenant, scheme.keys, ref, "minus", actor="partner:1")
         too_young = await enrolment.find_member(session, scheme.keys, younger.number)
-        with pytest.raises(Exception, match="too-young"):
-            await enrolment.join_product(session, scheme.tenant, scheme.keys, too_young, "plus", actor="partner:1")
+        refused = await enrolment.join_product(
+            session, scheme.tenant, scheme.keys, too_young, "plus", actor="partner:1"
+        )
+        again = await enrolment.join_product(session, scheme.tenant, scheme.keys, too_young, "plus", actor="partner:1")
+    assert isinstance(refused, TooYoung)
+    assert isinstance(again, TooYoung)
+    assert refused.details["decision"] == again.details["decision"]
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        told = await tenancy.explain_decision(session, int(str(refused.details["decision"])))
+        assert younger.member_id not in await enrolment.memberships_of(session, [older.member_id])
+    assert (told.kind, told.product, told.code) == ("joining", "plus", "enrolment.too-young")
+    assert any("joining-age" in one.ref for one in told.rules), told.rules
+    assert "age" not in told.inputs
     assert await scheme.broken() == []
+
+
+async def test_nobody_joins_again_what_they_moved_out_of(scheme: Scheme) -> None:
+    older, _ = scheme.people
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        await enrolment.move_members(
+            session, scheme.tenant, [older.member_id], source="ltss", target="plus", actor="operator:test"
+        )
+        ref = await enrolment.find_member(session, scheme.keys, older.number)
+        with pytest.raises(AlreadyMember):
+            await enrolment.join_product(session, scheme.tenant, scheme.keys, ref, "ltss", actor="partner:1")
 
 
 async def test_a_move_takes_every_franc_and_keeps_the_joining_date(scheme: Scheme) -> None:
@@ -258,6 +285,6 @@ async def test_products_that_do_not_fit_are_refused(scheme: Scheme) -> None:
         with pytest.raises(ProductsDoNotFit):
             await enrolment.move_members(
                 session, scheme.tenant, [older.member_id], source="ltss", target="plus",
-                pots={"savings": "retirement"}, actor="operator:test",
+                terms=MoveTerms(pots={"savings": "retirement"}), actor="operator:test",
             )  # fmt: skip
     assert await scheme.balances(older) == {"ltss": 1000}

@@ -1,0 +1,437 @@
+"""Moves between products by the rule: of everyone by law, of one who asks; as units, or sold and bought anew; once, whatever happens."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.access.errors import SamePerson
+from engine.app import LAWS
+from engine.benefits import service as benefits
+from engine.benefits.errors import (
+    CannotMove,
+    ConsentNeeded,
+    MoveChanged,
+    MoveDecided,
+    MoveNotServed,
+    MoveOpen,
+    UnknownMove,
+)
+from engine.benefits.queries import moving as queries
+from engine.benefits.queries.moving import MoveRun
+from engine.benefits.rules.carried import Came, paid_before
+from engine.benefits.rules.claiming import PaidIn
+from engine.benefits.service import moving
+from engine.enrolment import service as enrolment
+from engine.identity.rules import MemberRef
+from engine.kernel.errors import EngineError
+from engine.ledger import service as ledger
+from engine.reports import service as reports
+from engine.reports.api import StatementMove, document_of
+from engine.reports.service import Letterhead
+from engine.runtime.database import Database
+from tests.factories.claims import CHECKER, MAKER, ROOT, Claims, open_scheme
+
+FUND = "MICRO-PENSION-FUND"
+AFTER = "2025-09-05 08:00"
+_NOT_OF_FACTORIES = {
+    "memberships-are-whole",
+    "members-were-enrolled",
+    "members-can-be-known",
+    "only-reconciled-cash-is-dealt",
+    "proceeds-come-once",
+}
+"""The factory's members joined by no event, and no statement shows its money."""
+
+
+async def nigerian(
+    db: Database, tenant_id: int, folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]
+) -> Claims:
+    """The Micro Pension Plan in June 2025, before it is re-designated; `changes` are of the new plan's rules."""
+    if changes:
+        copy = folder / "tenants" / "ng-ppp"
+        shutil.copytree(ROOT / "tenants/ng-ppp", copy)
+        book = copy / "ppp/rules/2025-09-01.toml"
+        rules = book.read_text()
+        for old, new in changes:
+            assert rules.count(old) == 1, old
+            rules = rules.replace(old, new)
+        book.write_text(rules)
+        monkeypatch.setattr("tests.factories.claims.ROOT", folder)
+    return await open_scheme(db, tenant_id, folder, "ng-ppp", "2025-06-02 08:00")
+
+
+async def saver(scheme: Claims, minor: int = 1_000_000) -> MemberRef:
+    """A member whose payment is split over both pots and bought units on 2 June."""
+    member = await scheme.member(date(2025, 6, 1), date(1985, 1, 1))
+    await paid(scheme, member, minor)
+    return member
+
+
+async def paid(scheme: Claims, member: MemberRef, minor: int, on: date = date(2025, 6, 2)) -> None:
+    receipts = [
+        (member.member_id, await scheme.pay(member, minor * share // 10, pot=pot, on=on))
+        for pot, share in (("contingent", 4), ("retirement", 6))
+    ]
+    await scheme.allocate(receipts)
+
+
+async def deal(scheme: Claims, cut_off: str, priced: str, price: str) -> None:
+    """Close the dealing of a day, and give its orders the price of another."""
+    await scheme.clock(f"{cut_off} 17:00")
+    await scheme.deal(cut_off)
+    await scheme.clock(f"{priced} 17:00")
+    await scheme.deal(priced, {FUND: price})
+
+
+async def propose(scheme: Claims, member: MemberRef | None = None, **given: Any) -> MoveRun | EngineError:
+    asked = {"source": "mpp", "target": "ppp", "actor": MAKER} | given
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        return await benefits.propose_move(session, scheme.tenant, member=member, **asked)
+
+
+async def approve(scheme: Claims, run: object, actor: str = CHECKER, digest: str = "") -> MoveRun:
+    assert isinstance(run, MoveRun), run
+    return await benefits.approve_move(scheme.db, scheme.tenant, run.run_no, digest=digest or run.digest, actor=actor)
+
+
+async def held(scheme: Claims, member: MemberRef) -> dict[str, int]:
+    rows = await scheme.rows(
+        """select c.kind || ':' || c.product || ':' || c.pot, sum(b.credits - b.debits)::bigint from balances b join chart c on c.code = b.code
+            where b.member_id = :m group by 1 having sum(b.credits - b.debits) <> 0""",
+        m=member.member_id,
+    )
+    return dict(rows)
+
+
+async def products(scheme: Claims, member: MemberRef) -> list[tuple[str, date, date]]:
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        found = await enrolment.memberships_of(session, [member.member_id])
+    return [(one.product, one.joined_on, one.from_on) for one in found.get(member.member_id, ())]
+
+
+async def here(scheme: Claims, member: MemberRef, product: str) -> MemberRef:
+    ((found, joined_on, _),) = await products(scheme, member)
+    assert found == product
+    return replace(member, product=product, joined_on=joined_on)
+
+
+async def broken(scheme: Claims) -> Sequence[object]:
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        return await ledger.check(session, [one for one in LAWS if one.name not in _NOT_OF_FACTORIES])
+
+
+async def events(scheme: Claims, kind: int) -> list[dict[str, Any]]:
+    rows = await scheme.rows("select body from events where kind = :k order by event_id", k=kind)
+    return [row[0] for row in rows]
+
+
+async def test_by_law_everyone_moves_with_their_units_once_nothing_of_theirs_is_on_its_way(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    settled, waiting = await saver(scheme), await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.2500")
+    bought = await held(scheme, settled)
+    assert bought == {"units:mpp:contingent": 32_000_000, "units:mpp:retirement": 48_000_000}
+    await scheme.clock(AFTER)
+    await paid(scheme, waiting, 5_000, on=date(2025, 9, 5))
+
+    run = await propose(scheme)
+    again = await propose(scheme)
+    assert isinstance(run, MoveRun)
+    assert again == run
+    assert (run.members, run.terms.moves_as, run.terms.act) == (2, "units", "re-designation")
+    with pytest.raises(SamePerson):
+        await approve(scheme, run, actor=MAKER)
+    with pytest.raises(MoveChanged):
+        await approve(scheme, run, digest="0" * 64)
+    with pytest.raises(MoveOpen):
+        await propose(scheme, settled, source="mpp")
+    moved = await approve(scheme, run)
+
+    assert (moved.state, moved.moved, moved.checker) == ("approved", 1, CHECKER)
+    assert await held(scheme, settled) == {"units:ppp:contingent": 32_000_000, "units:ppp:retirement": 48_000_000}
+    assert await products(scheme, settled) == [("ppp", date(2025, 6, 1), date(2025, 9, 5))]
+    assert [one for one, _, _ in await products(scheme, waiting)] == ["mpp"]
+
+    await deal(scheme, "2025-09-05", "2025-09-08", "1.2500")
+    await benefits.carry_on_moves(db, scheme.tenant)
+    assert await benefits.carry_on_moves(db, scheme.tenant) == 0
+
+    assert await held(scheme, waiting) == {"units:ppp:contingent": 32_160_000, "units:ppp:retirement": 48_240_000}
+    async with db.unit_of_work(tenant_id) as session:
+        done = await benefits.find_move(session, run.run_no)
+        account = await reports.statement(
+            session, scheme.tenant, await here(scheme, settled, "ppp"), number="1", as_of=date(2025, 9, 5)
+        )
+    assert (done.state, done.moved) == ("done", 2)
+    with pytest.raises(MoveDecided):
+        await approve(scheme, run)
+    facts = {"from": "mpp", "to": "ppp", "joined_on": "2025-06-01", "run": run.run_no}
+    assert await events(scheme, 6) == [facts, facts]
+    rules = await scheme.rows(
+        "select distinct d.trace -> 'rules' ->> 0 from events e join decisions d on d.decision_id = e.decision where kind = 6"
+    )
+    assert [one for (one,) in rules] == list(run.terms.rules)
+    assert (account.totals.contributed_minor, account.totals.value_minor) == (1_000_000, 1_000_000)
+    told = document_of(account)
+    assert told.moves == (StatementMove(date(2025, 9, 5), "mpp"),)
+    sheet = reports.sheet_of(account, Letterhead.of(scheme.tenant, "en"))
+    assert any("5 Sept 2025 you moved here from Micro Pension Plan" in note for note in sheet.notes), sheet.notes
+    assert [len(await events(scheme, kind)) for kind in (215, 216)] == [1, 1]
+    assert await broken(scheme) == []
+
+
+async def test_what_was_paid_and_drawn_before_counts_in_the_new_product(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    member = await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    await approve(scheme, await propose(scheme))
+
+    moved = await here(scheme, member, "ppp")
+    async with db.unit_of_work(tenant_id) as session:
+        stands = await benefits.standing_of(session, scheme.keys, scheme.tenant, moved, actor=MAKER)
+    assert stands.claimant.first_paid_on == date(2025, 6, 2)
+    assert [(one.pot, one.minor) for one in stands.claimant.paid] == [("contingent", 400_000), ("retirement", 600_000)]
+    claim = await scheme.claim(moved, "access", rule="contingent")
+    assert (claim.state, claim.amount) == ("decided", 400_000)
+
+
+@pytest.mark.parametrize(
+    ("kept", "first_paid_on", "contributed"),
+    [
+        ('"first-contribution", "cost-basis"', date(2025, 6, 2), [("c", 0, 4), ("r", 0, 6)]),
+        ('"cost-basis"', date(2025, 9, 5), [("c", 1, 4), ("r", 1, 6)]),
+        ('"first-contribution"', date(2025, 6, 2), [("c", 0, 0), ("c", 1, 8), ("r", 1, 12)]),
+        ("", date(2025, 9, 5), [("c", 1, 8), ("r", 1, 12)]),
+    ],
+)
+async def test_what_the_rule_leaves_behind_begins_anew(
+    db: Database,
+    tenant_id: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: str,
+    first_paid_on: date,
+    contributed: list[tuple[str, int, int]],
+) -> None:
+    """Units have doubled in price: 400,000 and 600,000 were paid in, 800,000 and 1,200,000 moved."""
+    all_kept = '"joining-date", "first-contribution", "last-withdrawal", "cost-basis", "nominees", "consents"'
+    keeps = ", ".join(one for one in (kept, '"nominees", "consents"') if one)
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch, (all_kept, keeps))
+    member = await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    await scheme.deal("2025-09-04", {FUND: "2.0000"})
+    await approve(scheme, await propose(scheme))
+
+    moved = await here(scheme, member, "ppp")
+    assert moved.joined_on == date(2025, 9, 5)
+    async with db.unit_of_work(tenant_id) as session:
+        stands = await benefits.standing_of(session, scheme.keys, scheme.tenant, moved, actor=MAKER)
+    days = (date(2025, 6, 2), date(2025, 9, 5))
+    assert stands.claimant.first_paid_on == first_paid_on
+    assert [(one.pot[0], days.index(one.on), one.minor // 100_000) for one in stands.claimant.paid] == contributed
+
+
+MONEY = ('moves_as = "units"', 'moves_as = "money"')
+
+
+async def test_as_money_units_are_sold_and_what_they_bring_is_invested_anew(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch, MONEY)
+    member = await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.2500")
+    await scheme.clock(AFTER)
+
+    run = await approve(scheme, await propose(scheme))
+    assert (run.state, run.moved) == ("approved", 0)
+    assert await held(scheme, member) == {"selling:mpp:contingent": 32_000_000, "selling:mpp:retirement": 48_000_000}
+    await deal(scheme, "2025-09-05", "2025-09-08", "1.5000")
+    await benefits.carry_on_moves(db, scheme.tenant)
+    sold = {"payable:mpp:contingent": 480_000, "payable:mpp:retirement": 720_000}
+    assert await held(scheme, member) == sold
+    assert [one for one, _, _ in await products(scheme, member)] == ["mpp"]
+    assert await broken(scheme) == []
+
+    await scheme.settle("2025-09-08")
+    await benefits.carry_on_moves(db, scheme.tenant)
+    assert await held(scheme, member) == {"cash:ppp:contingent": 480_000, "cash:ppp:retirement": 720_000}
+    await deal(scheme, "2025-09-09", "2025-09-10", "1.6000")
+
+    assert await held(scheme, member) == {"units:ppp:contingent": 30_000_000, "units:ppp:retirement": 45_000_000}
+    moved = await here(scheme, member, "ppp")
+    async with db.unit_of_work(tenant_id) as session:
+        account = await reports.statement(session, scheme.tenant, moved, number="1", as_of=date(2025, 9, 10))
+        stands = await benefits.standing_of(session, scheme.keys, scheme.tenant, moved, actor=MAKER)
+    assert (account.totals.contributed_minor, account.totals.value_minor) == (1_000_000, 1_200_000)
+    assert sum(one.amount_minor for one in account.lines) == 1_000_000
+    assert [one.minor for one in stands.claimant.paid] == [400_000, 600_000]
+    assert await broken(scheme) == []
+
+
+async def test_what_comes_late_follows_whoever_moved(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    member = await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    await approve(scheme, await propose(scheme))
+    await paid(scheme, member, 5_000, on=date(2025, 9, 5))
+    assert await benefits.carry_on_moves(db, scheme.tenant) == 0
+    await deal(scheme, "2025-09-05", "2025-09-08", "1.0000")
+
+    done = await asyncio.gather(*(benefits.carry_on_moves(db, scheme.tenant) for _ in range(3)))
+
+    assert sum(done) == 1
+    assert await held(scheme, member) == {"units:ppp:contingent": 40_200_000, "units:ppp:retirement": 60_300_000}
+    assert [one["joined_on"] for one in await events(scheme, 218)] == ["2025-06-01"]
+    assert await broken(scheme) == []
+
+
+async def test_stopped_half_way_a_move_goes_on_and_nobody_moves_twice(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    members = [await saver(scheme) for _ in range(4)]
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    run = await propose(scheme)
+    monkeypatch.setattr(moving, "MOST_MOVED", 1)
+    note, noted = queries.note_moved, 0
+
+    async def dies(*given: Any, **named: Any) -> None:
+        nonlocal noted
+        noted += 1
+        if noted == 3:
+            raise ConnectionError
+        await note(*given, **named)
+
+    monkeypatch.setattr(queries, "note_moved", dies)
+    with pytest.raises(ConnectionError):
+        await approve(scheme, run)
+    assert len(await events(scheme, 6)) == 2
+    monkeypatch.setattr(queries, "note_moved", note)
+
+    await asyncio.gather(*(approve(scheme, run) for _ in range(2)), benefits.carry_on_moves(db, scheme.tenant))
+
+    assert len(await events(scheme, 6)) == 4
+    assert [await held(scheme, one) for one in members] == [
+        {"units:ppp:contingent": 40_000_000, "units:ppp:retirement": 60_000_000}
+    ] * 4
+    assert isinstance(run, MoveRun)
+    async with db.unit_of_work(tenant_id) as session:
+        done = await benefits.find_move(session, run.run_no)
+    assert (done.state, done.moved) == ("done", 4)
+    assert await broken(scheme) == []
+
+
+async def test_a_claim_and_a_move_at_once_do_not_take_the_same_money(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    members = [await saver(scheme) for _ in range(4)]
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    run = await propose(scheme)
+
+    claims: list[Any] = await asyncio.gather(
+        *(scheme.claim(one, "access", rule="contingent", key=str(n)) for n, one in enumerate(members)),
+        approve(scheme, run),
+    )
+
+    for member, claim in zip(members, claims, strict=False):
+        ((product, _, _),) = await products(scheme, member)
+        assert (product, claim.state) in {("mpp", "decided"), ("ppp", "refused")}, claim
+    await benefits.carry_on_moves(db, scheme.tenant)
+    assert await broken(scheme) == []
+
+
+async def test_who_asks_moves_if_the_rule_lets_them(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = ('act = "re-designation"', 'act = "switch"'), ("needs_consent = false", "needs_consent = true")
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch, *switch)
+    member, other = await saver(scheme), await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    too_soon = await propose(scheme, member, has_consent=True)
+    await scheme.clock(AFTER)
+    of_all = await propose(scheme)
+    unwilling = await propose(scheme, member)
+    backwards = await propose(scheme, member, has_consent=True, source="ppp", target="mpp")
+    refused = [too_soon, of_all, unwilling, backwards]
+    assert [type(one) for one in refused] == [CannotMove, MoveNotServed, ConsentNeeded, CannotMove]
+    kept = await scheme.rows("select kind, code, inputs ->> 'from' from determinations order by decision_id")
+    assert [one[:2] for one in kept] == [
+        ("product-move", str(one.code)) for one in refused if isinstance(one, EngineError)
+    ]
+
+    run = await propose(scheme, member, has_consent=True)
+    with pytest.raises(MoveOpen):
+        await propose(scheme, member, has_consent=True, actor="staff:9")
+    assert isinstance(run, MoveRun)
+    async with db.unit_of_work(tenant_id) as session:
+        given_up = await benefits.reject_move(session, scheme.tenant, run.run_no, digest=run.digest, actor=CHECKER)
+        with pytest.raises(UnknownMove):
+            await benefits.find_move(session, 99)
+    with pytest.raises(MoveDecided):
+        await approve(scheme, run)
+    again = await approve(scheme, await propose(scheme, member, has_consent=True))
+
+    assert (given_up.state, again.state, again.moved) == ("rejected", "done", 1)
+    assert [one for one, _, _ in await products(scheme, member)] == ["ppp"]
+    assert [one for one, _, _ in await products(scheme, other)] == ["mpp"]
+    assert len(await events(scheme, 217)) == 1
+    assert await broken(scheme) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal", "words"),
+    [
+        ((', "nominees", "consents"]', "]"), MoveNotServed, "nominees, consents cannot be left behind"),
+        (
+            ('pots = { contingent = "contingent", retirement = "retirement" }', 'pots = { contingent = "contingent" }'),
+            CannotMove,
+            "retirement",
+        ),
+        (('funds = [{ code = "MICRO-PENSION-FUND",', 'funds = [{ code = "OTHER-FUND",'), CannotMove, FUND),
+    ],
+)
+async def test_what_cannot_be_carried_out_is_refused(
+    db: Database,
+    tenant_id: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: tuple[str, str],
+    refusal: type[EngineError],
+    words: str,
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch, change)
+    member = await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+
+    for who in (None, member):
+        refused = await propose(scheme, who)
+        assert isinstance(refused, refusal)
+        assert words in str(refused)
+        assert refused.details["decision"]
+    assert await events(scheme, 215) == []
+
+
+def test_money_that_brought_nothing_is_no_payment() -> None:
+    came = Came(on=date(2025, 9, 5), keeps=("first-contribution",), pots={"a": "b"}, money={("b", "own"): 0})
+
+    assert paid_before([PaidIn(date(2025, 6, 2), "a", "own", 5)], came) == (PaidIn(date(2025, 6, 2), "b", "own", 0),)
+    assert paid_before([], came) == ()
