@@ -355,11 +355,13 @@ select m.member_id, d.decision_id, m.assets, d.tenant_id, %(fee)s,
        case when m.assets <= %(waived_up_to)s::bigint then 'small-balance'
             when %(on)s < m.joined_on + make_interval(months => %(waived_months)s) then 'new-member'
             when exists (select from fee_lines l join fee_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no and r.state = 'done'
-                          where l.member_id = m.member_id and l.fee = %(fee)s and l.period_from = %(since)s) then 'charged-before'
+                          where l.member_id = m.member_id and l.fee = %(fee)s and l.period_from = %(since)s
+                            and l.member_id between %(first)s and %(last)s) then 'charged-before'
             when least(1::numeric{rooms}) = 0 then 'limit-reached' when {days} = 0 then 'outside-period' else 'below-one-unit' end
   from run_decisions d join fee_assets m on true{years}
  where d.kind = 'fee' and d.run_no = %(run)s and m.member_id in (select member_id from ({cases}) k)
-   and not exists (select from fee_lines l where l.member_id = m.member_id and l.run_no = %(run)s and l.fee = %(fee)s)
+   and not exists (select from fee_lines l where l.member_id = m.member_id and l.run_no = %(run)s and l.fee = %(fee)s
+                      and l.member_id between %(first)s and %(last)s)
 """
 # A whole number not below zero over one above it, rounded as `engine.kernel.rounding`; what a function does is not inlined.
 _ROUNDED: Mapping[Rounding, str] = {
