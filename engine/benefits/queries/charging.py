@@ -260,8 +260,8 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int, state: s
 OF_TERM = """((t ->> 'joined_from') is null or m.joined_on >= (t ->> 'joined_from')::date)
   and ((t ->> 'joined_until') is null or m.joined_on <= (t ->> 'joined_until')::date)"""
 """Whether the terms `t` of a fee are those of who joined on the day that the membership `m` says."""
-_COHORT = """(%(all_joined)s or exists (select from memberships m where m.member_id = {member} and m.product = %(product)s
-  and m.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
+_COHORT = """(%(all_joined)s or exists (select from memberships joined where joined.member_id = {member} and joined.product = %(product)s
+  and joined.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
 
 _MEMBERS = """
 create temporary table fee_members on commit drop as
@@ -360,6 +360,7 @@ select m.member_id, d.decision_id, m.assets, d.tenant_id, %(fee)s,
             when least(1::numeric{rooms}) = 0 then 'limit-reached' when {days} = 0 then 'outside-period' else 'below-one-unit' end
   from run_decisions d join fee_assets m on true{years}
  where d.kind = 'fee' and d.run_no = %(run)s and m.member_id in (select member_id from ({cases}) k)
+   and m.joined_on between %(joined_from)s::date and %(joined_until)s::date
    and not exists (select from fee_lines l where l.member_id = m.member_id and l.run_no = %(run)s and l.fee = %(fee)s
                       and l.member_id between %(first)s and %(last)s)
 """
@@ -536,7 +537,8 @@ async def _count(
         vat=_ROUNDED[one.rounding].format(num="(net::numeric * %(vat_numerator)s)", den="%(vat_denominator)s::numeric"),
     )
     await connection.execute(statement, {**given, **own})
-    await connection.execute(_ZEROS.format(cases=cases, days=days, rooms=rooms, years=years), {**given, **own})
+    if lines == "fee_lines":
+        await connection.execute(_ZEROS.format(cases=cases, days=days, rooms=rooms, years=years), {**given, **own})
 
 
 async def finish_counting(session: AsyncSession, run_no: int, digest_of: str) -> None:

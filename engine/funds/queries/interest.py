@@ -154,8 +154,8 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int) -> tuple
 
 # What moved on each account, by the first day whose balance holds it; what moved before the year, on its first day. Interest
 # is in the balance from its day on; that of this year and of later ones is none of the year's.
-_COHORT = """(%(all_joined)s or exists (select from memberships m where m.member_id = {member} and m.product = %(product)s
-  and m.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
+_COHORT = """(%(all_joined)s or exists (select from memberships joined where joined.member_id = {member} and joined.product = %(product)s
+  and joined.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
 _MOVES = f"""
 create temporary table interest_moves on commit drop as
 select x.member_id, s.code, greatest(%(since)s::date, e.business_date + case
@@ -225,7 +225,7 @@ select o.member_id, o.code, o.owed, least(greatest(-o.owed, 0), b.credits - b.de
            where h.member_id = o.member_id and h.credits > h.debits))
 """
 # Whom it owes nothing, and why: nothing lay there, it earned less than a unit, or it is credited or left as it is.
-_ZEROS = """
+_ZEROS = f"""
 insert into zero_results (member_id, decision_id, basis, tenant_id, subject, reason)
 select m.member_id, d.decision_id, coalesce(h.minor, 0), d.tenant_id, '',
        case when h.member_id is null then 'nothing-held' when coalesce(w.minor, 0) = 0 and coalesce(p.minor, 0) = 0 then 'below-one-unit'
@@ -244,6 +244,7 @@ select m.member_id, d.decision_id, coalesce(h.minor, 0), d.tenant_id, '',
                join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
               where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s group by 1) p using (member_id)
  where d.kind = 'interest' and d.run_no = %(run)s and not exists (select from interest_owed o where o.member_id = m.member_id)
+   and {_COHORT.format(member="m.member_id")}
 """
 _BOOK = """
 with owed as materialized (

@@ -394,7 +394,11 @@ async def test_a_year_is_credited_by_the_rule_of_the_day_of_joining(scheme: Sche
     assert (await credited(scheme, old), await credited(scheme, new)) == (whole, half)
     assert (report.members, report.bases) == (2, ("declared 12 %", "declared 6 %"))
     assert report.credited == f"{(whole + half) / 100:.2f}"
+    zeros = await scheme.rows("select member_id, reason from zero_results")
+    assert zeros == [], "each run tells of its own cohort alone"
     assert (await credit(scheme)).members == 0
+    zeros = await scheme.rows("select member_id, reason from zero_results")
+    assert sorted(zeros) == sorted((member, "credited-before") for member in (old, new))
     refs = await scheme.rows(
         "select d.trace ->> 'rules' from events e join decisions d on d.decision_id = e.decision and d.tenant_id = e.tenant_id where e.kind = :k order by e.event_id",
         k=int(EventKind.INTEREST_CREDITED),

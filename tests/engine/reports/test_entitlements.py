@@ -180,7 +180,7 @@ async def test_after_activation_every_figure_equals_the_preview(scheme: Scheme) 
     assert await _events(scheme) == events, "a preview posts nothing"
     assert (totals.members, totals.affected) == (4, 1)
     assert totals.figures == {"cover.life.death": (1, 1_000_000), "match": (1, 12_000)}
-    assert totals.rules["ltss"] >= {"match@2023-05-02"}
+    assert totals.rules["ltss"] >= {"match@2023-01-01-law"}
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         one = await tenancy.propose_pack(session, scheme.tenant, new, in_force_from=on, actor="staff:1")
         await tenancy.approve_pack(session, scheme.tenant, one.proposal_id, sha256=new.sha256, actor="staff:2")
