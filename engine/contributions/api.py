@@ -17,7 +17,7 @@ from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.queries.matching import MatchClaim
-from engine.contributions.rules import Ask, Collection, PayerKind, Payment, Receipt, Suspended, Unsettled
+from engine.contributions.rules import Ask, Collection, Envelope, PayerKind, Payment, Receipt, Suspended, Unsettled
 from engine.contributions.service import Collectors, Intake, Reason, Reversal
 from engine.funds.errors import NoDealingRule
 from engine.identity.errors import UnknownMember, UnusablePhone
@@ -89,6 +89,9 @@ class ContributionBatch(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 payments; each is answered on its own and never fails its neighbours."""
 
     items: Annotated[list[BatchItem], Meta(min_length=1, max_length=MOST_ITEMS)]
+    declared: (
+        Annotated[Envelope, Meta(description="Where it is given and the payments are others, none is taken.")] | None
+    ) = None
 
 
 class ContributionItemAnswer(Struct, frozen=True, omit_defaults=True):
@@ -209,13 +212,16 @@ class ContributionController(Controller):
         operation_id="ReceiveContributions",
         status_code=200,
         opt={"permission": Permission.CONTRIBUTIONS_RECEIVE},
+        responses=refuses(errors.EnvelopeDiffers),
     )
     async def receive_batch(
         self,
         data: JSONBody[ContributionBatch],
         desk: NamedDependency[Desk],
     ) -> ContributionBatchAnswer:
-        """Credit many payments; each is answered on its own."""
+        """Credit many payments; each is answered on its own, unless they are others than was declared."""
+        if data.declared is not None:
+            data.declared.check("items", (item.amount for item in data.items))
         payments = [_payment(item, desk.caller, item.key) for item in data.items]
         answers = await desk.intake.receive_many(desk.tenant, payments)
         return ContributionBatchAnswer(

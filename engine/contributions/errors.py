@@ -137,6 +137,13 @@ class UnreadableFile(Invalid):
     message = N_("{file}, row {row}, {field}: {reason}.")
 
 
+class EnvelopeDiffers(Invalid):
+    """Payments sent together are others than their sender says; none of them was taken."""
+
+    code = "contributions.envelope-differs"
+    message = N_("{file}: declared {declared}, found {found} (count / total). Nothing of it was taken.")
+
+
 class NotATier(Refused):
     """The scheme takes one of a few amounts, and this is none of them."""
 

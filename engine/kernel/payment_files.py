@@ -5,6 +5,7 @@ Shared by the port that asks for such files and the adapters that write and read
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from msgspec import Struct
@@ -87,7 +88,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     """What a bank says of a file we sent: of the whole, of its batch and of single payments.
 
     `message_ref` is that of our file. `whole` is None where the report speaks of single payments alone, or where some
-    were taken and some were not; `by_reference` holds those it names.
+    were taken and some were not; `by_reference` holds those it names. `count` and `total` (in major units) are what it says
+    our file held, None where it does not.
     """
 
     name: str
@@ -95,6 +97,8 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     message_ref: str
     whole: Answer | None
     by_reference: Mapping[str, Answer]
+    count: int | None = None
+    total: Decimal | None = None
 
     def answer_to(self, reference: str) -> Answer | None:
         """Return what the report says of our payment `reference`; None if it says nothing of it."""

@@ -209,7 +209,8 @@ async def read_report(
     Reports come late, twice and out of order. A bank that contradicts itself is believed in neither: the statement decides.
 
     Raises:
-        UnreadableReport: it cannot be read whole, or is of no file of ours; nothing of it is used.
+        UnreadableReport: it cannot be read whole, is of no file of ours, or says that our file held another count or total;
+            nothing of it is used.
     """
     try:
         report = await asyncio.to_thread(files.read_report, raw, name)
@@ -225,12 +226,23 @@ async def read_report(
                 raise UnreadableReport(
                     file=name, row="–", field="OrgnlMsgId", reason=f"{report.message_ref} is no file of ours"
                 )
+            rows = await queries.filed(session, file.file_id)
+            _check_envelope(report, file, tenant)
             sealed = seal(keys, tenant.tenant_id, "payout_reports", report.sha256, raw)
             if not await queries.add_report(session, file.file_id, sha256=report.sha256, name=name, document=sealed):
                 return ReportRead(report.message_ref, is_known=True)
-            return await _apply(session, keys, tenant, report, await queries.filed(session, file.file_id), actor)
+            return await _apply(session, keys, tenant, report, rows, actor)
 
     return await retry_transaction(once)
+
+
+def _check_envelope(report: StatusReport, file: queries.FileRow, tenant: Tenant) -> None:
+    total = Amount(file.total, tenant.asset).decimal()
+    for field, said, held in (("OrgnlNbOfTxs", report.count, file.payouts), ("OrgnlCtrlSum", report.total, total)):
+        if said is not None and said != held:
+            raise UnreadableReport(
+                file=report.name, row="–", field=field, reason=f"it says {said}, and the file it is of holds {held}"
+            )
 
 
 async def _apply(

@@ -9,6 +9,7 @@ from engine.contributions.rules.amounts import (
     check_instalment,
     declared_contribution,
 )
+from engine.contributions.rules.envelopes import TRAILER, Envelope, read_trailer
 from engine.contributions.rules.examples import RUNNERS
 from engine.contributions.rules.matching import (
     Match,
@@ -145,6 +146,7 @@ __all__ = [
     "OWN",
     "RULE_KINDS",
     "RUNNERS",
+    "TRAILER",
     "AgentCollectionRule",
     "AmountLimits",
     "AmountRule",
@@ -163,6 +165,7 @@ __all__ = [
     "Deducted",
     "DeductionRule",
     "Due",
+    "Envelope",
     "FileRow",
     "ForeignMoneyRule",
     "Frequency",
@@ -225,6 +228,7 @@ __all__ = [
     "origin_of",
     "parts_left",
     "rate_day",
+    "read_trailer",
     "run_scenario",
     "share_among_payees",
     "split_contribution",

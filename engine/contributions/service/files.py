@@ -5,7 +5,7 @@ import csv
 import hashlib
 import io
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, get_args
@@ -17,11 +17,14 @@ from engine.contributions.errors import UnreadableFile
 from engine.contributions.rules import (
     COLUMNS,
     NEEDED,
+    TRAILER,
     BadRow,
+    Envelope,
     FileRow,
     PayerKind,
     Payment,
     lane_of,
+    read_trailer,
 )
 from engine.contributions.service.receiving import CHUNK, receive
 from engine.kernel.errors import EngineError
@@ -60,9 +63,12 @@ async def import_file(
     A file that was cut off half way is simply imported again: what is posted stays posted once.
 
     Raises:
-        UnreadableFile: not UTF-8, or the header lacks a column or has one too many; nothing is posted.
+        UnreadableFile: not UTF-8, the header lacks a column or has one too many, or a channel's files must end with count
+            and total and this one does not; nothing is posted.
+        EnvelopeDiffers: it holds another count or total than it says; nothing is posted.
     """
-    good, bad = read_rows(raw, name=name, sent_by=actor)
+    channels = {one.code for one in tenant.pack.manifest.channels if one.totals_declared}
+    good, bad = read_rows(raw, name=name, sent_by=actor, totals_declared=channels)
     report = ImportReport(name, hashlib.sha256(raw).hexdigest(), rows=len(good) + len(bad), refused=bad)
     async with db.unit_of_work(tenant.tenant_id) as session:
         report.first_imported_at = await queries.add_file(
@@ -95,11 +101,18 @@ async def import_file(
     return report
 
 
-def read_rows(raw: bytes, *, name: str, sent_by: str) -> tuple[list[FileRow], list[BadRow]]:
+def read_rows(
+    raw: bytes, *, name: str, sent_by: str, totals_declared: Collection[str] = ()
+) -> tuple[list[FileRow], list[BadRow]]:
     """Return the rows that can be read and those that cannot.
 
+    A file may end with the row `#count`, the number of rows before it, and the sum of their amounts; then it is taken only
+    if it holds exactly that. Files with a payment by one of the channels `totals_declared` must have it.
+
     Raises:
-        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on, product and payer may be absent).
+        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on, product and payer may be
+            absent); the last row is missing, malformed or not the last.
+        EnvelopeDiffers: the rows are others than the last one says.
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -113,14 +126,32 @@ def read_rows(raw: bytes, *, name: str, sent_by: str) -> tuple[list[FileRow], li
         wrong = f"it lacks {', '.join(missing)}" if missing else f"it has {', '.join(unknown)}"
         raise UnreadableFile(file=name, row=1, field="header", reason=f"{wrong}; the columns are {', '.join(COLUMNS)}")
     good, bad = [], []
+    amounts: list[str] = []
+    envelope: Envelope | None = None
+    enveloped = False
     try:
         for number, row in enumerate(reader, 2):
+            if envelope is not None:
+                raise UnreadableFile(file=name, row=number, field=TRAILER, reason="rows follow it")
+            if (row[header[0]] or "").strip() == TRAILER:
+                envelope = read_trailer([row[column] or "" for column in header[1:]])
+                if envelope is None:
+                    reason = "it is followed by the number of rows and the sum of their amounts"
+                    raise UnreadableFile(file=name, row=number, field=TRAILER, reason=reason)
+                continue
+            amounts.append((row["amount"] or "").strip())
+            enveloped = enveloped or (row["channel"] or "").strip() in totals_declared
             try:
                 good.append(FileRow(number, _payment_of(row, sent_by)))
             except ValueError as error:
                 bad.append(BadRow(number, *error.args))
     except csv.Error as error:
         raise UnreadableFile(file=name, row=reader.line_num, field="file", reason=str(error)) from error
+    if envelope is not None:
+        envelope.check(name, amounts)
+    elif enveloped:
+        reason = "it does not end with the number of its rows and the sum of their amounts"
+        raise UnreadableFile(file=name, row=len(amounts) + 1, field=TRAILER, reason=reason)
     return good, bad
 
 

@@ -119,7 +119,8 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A way money is collected: the account it arrives in, as the account's statements name it, and what they come as.
 
     `adapter` is the protocol by which payers are asked for money and payments in are confirmed; empty, payments are
-    only reported to the engine. Where it is asked and what it is entered with are no part of a pack.
+    only reported to the engine. Where it is asked and what it is entered with are no part of a pack. `totals_declared`:
+    a file of its payments must end with their count and total.
     """
 
     code: Code
@@ -128,6 +129,7 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     statements: Code = "table"
     adapter: Code | Literal[""] = ""
     matching: tuple[MatchingRule, ...] = ()
+    totals_declared: bool = False
 
     @property
     def kept_by(self) -> Literal["bank", "wallet"]:

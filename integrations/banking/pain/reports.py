@@ -3,9 +3,10 @@
 Source: the message schemas pain.002, versions 03 to 15, of the ISO 20022 catalogue.
 """
 
+import re
 from types import MappingProxyType
 
-from engine.kernel.file_values import sha256_of
+from engine.kernel.file_values import decimal_of, sha256_of
 from engine.kernel.files import Wrong
 from engine.kernel.outcomes import Answer
 from engine.kernel.payment_files import StatusReport
@@ -53,7 +54,16 @@ def _read(raw: bytes, name: str) -> StatusReport:
         message_ref=group.need_text("OrgnlMsgId"),
         whole=whole,
         by_reference=by_reference,
+        count=_count(group),
+        total=decimal_of(total, "OrgnlCtrlSum", row=group.row) if (total := group.text("OrgnlCtrlSum")) else None,
     )
+
+
+def _count(group: Node) -> int | None:
+    count = group.text("OrgnlNbOfTxs")
+    if count and not re.fullmatch("[0-9]{1,15}", count):
+        raise Wrong("OrgnlNbOfTxs", "malformed", row=group.row)
+    return int(count) if count else None
 
 
 def _answer(node: Node, status: str) -> Answer | None:

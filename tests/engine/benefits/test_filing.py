@@ -191,6 +191,36 @@ async def test_a_report_counts_once_and_one_of_no_file_of_ours_not_at_all(bankin
     assert await banking.owing.offences() == []
 
 
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ("<OrgnlNbOfTxs>3</OrgnlNbOfTxs><OrgnlCtrlSum>300.00</OrgnlCtrlSum>", True),
+        ("<OrgnlNbOfTxs>2</OrgnlNbOfTxs><OrgnlCtrlSum>300.01</OrgnlCtrlSum>", True),
+        ("<OrgnlNbOfTxs>2</OrgnlNbOfTxs><OrgnlCtrlSum>300</OrgnlCtrlSum>", False),
+    ],
+)
+async def test_a_report_of_another_count_or_total_than_our_file_is_refused_whole(
+    banking: Banking, said: str, refused: bool
+) -> None:
+    ones = await banking.approved(100_00, 200_00)
+    file = await banking.file()
+    assert file is not None
+    mark = b"</OrgnlMsgNmId>"
+    raw = write_report(
+        "R1", START.date(), message_ref=file.message_ref, message="pain.001.001.09", whole=Verdict("RJCT", "AM04")
+    )
+    assert raw.count(mark) == 1
+    raw = raw.replace(mark, mark + said.encode())
+
+    if refused:
+        with pytest.raises(errors.UnreadableReport, match=r"the file it is of holds (2|300\.00)"):
+            await banking.report(raw)
+    else:
+        await banking.report(raw)
+
+    assert {state for state, _, _ in await banking.states(ones)} == {"sent" if refused else "failed"}
+
+
 async def test_a_bank_that_says_both_is_believed_in_neither(banking: Banking) -> None:
     (one,) = await banking.approved(100_00)
     file = await banking.file()

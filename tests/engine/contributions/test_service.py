@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import secrets
 import shutil
 from datetime import date
@@ -344,6 +345,50 @@ async def test_a_file_that_cannot_be_read_is_refused_whole(
 ) -> None:
     with pytest.raises(errors.UnreadableFile, match=says):
         await service.import_file(db, keys, tenant, raw, name="bad.csv", actor="operator:test")
+
+
+ENVELOPED = "member,amount,currency,channel,reference\n1,100.00,INR,upi,E1\n2,,INR,upi,E2\n3,50.5,INR,upi,E3\n"
+
+
+@pytest.mark.parametrize(
+    ("trailer", "says"),
+    [
+        ("#count,2,150.50\n", "declared 2 / 150.50, found 3 / 150.50"),
+        ("#count,3,150.51\n", "declared 3 / 150.51, found 3 / 150.50"),
+        ("#count,3\n", "row 5, #count: it is followed by"),
+        ("#count,3,150.50,INR\n", "row 5, #count: it is followed by"),
+        ("#count,3,1e2\n", "row 5, #count: it is followed by"),
+        ("#count,3,150.50\n4,1.00,INR,upi,E4\n", "row 6, #count: rows follow it"),
+    ],
+)
+async def test_a_file_of_another_count_or_total_than_it_says_is_refused_whole(
+    db: Database, keys: FileKeyStore, tenant: Tenant, trailer: str, says: str
+) -> None:
+    with pytest.raises((errors.EnvelopeDiffers, errors.UnreadableFile), match=re.escape(says)):
+        await service.import_file(
+            db, keys, tenant, (ENVELOPED + trailer).encode(), name="envelope.csv", actor="operator:test"
+        )
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        connection = await session.connection()
+        kept = await connection.exec_driver_sql("select count(*) from contribution_files")
+        posted = await connection.exec_driver_sql("select count(*) from suspense")
+    assert (kept.scalar(), posted.scalar()) == (0, 0)
+
+
+async def test_a_file_that_holds_what_it_says_is_taken_row_by_row(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    raw = f"{ENVELOPED}#count,3,150.50,,\n".encode()
+    report = await service.import_file(db, keys, tenant, raw, name="envelope.csv", actor="operator:test")
+
+    assert (report.rows, report.suspended, [(bad.row, bad.field) for bad in report.refused]) == (3, 2, [(3, "amount")])
+
+
+def test_a_file_of_a_channel_that_declares_totals_must_end_with_them() -> None:
+    with pytest.raises(errors.UnreadableFile, match="it does not end with the number of its rows"):
+        service.read_rows(ENVELOPED.encode(), name="cut.csv", sent_by="test", totals_declared={"upi"})
+    good, bad = service.read_rows(ENVELOPED.encode(), name="cut.csv", sent_by="test", totals_declared={"aggregator"})
+    assert (len(good), len(bad)) == (2, 1)
 
 
 async def test_concurrent_requests_share_commits(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:

@@ -247,6 +247,11 @@ def test_a_code_is_kept_as_it_came() -> None:
         pytest.param(report()[:200], "not-xml", id="half a report"),
         pytest.param(report().replace(b"<OrgnlMsgId>BATCH-1</OrgnlMsgId>", b""), "missing", id="of no file"),
         pytest.param(b"<html>503</html>", "unknown-message", id="an HTML error page"),
+        pytest.param(
+            report().replace(b"</OrgnlMsgId>", b"</OrgnlMsgId><OrgnlNbOfTxs>two</OrgnlNbOfTxs>"),
+            "malformed",
+            id="a count that is no number",
+        ),
     ],
 )
 def test_a_report_that_cannot_be_read_whole_is_refused(raw: bytes, reason: str) -> None:
