@@ -176,15 +176,17 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "orders-take-a-published-price",
-        "every price an order took is an accepted price of its fund, dated after its cut-off",
+        "every price an order took is an accepted price of its fund, of a day by which its dealing is priced",
         """
-        select format('dealing %s, fund %s', o.dealing_id, o.fund_id), 'an accepted price after ' || d.cut_off_on,
+        select format('dealing %s, fund %s', o.dealing_id, o.fund_id), format('an accepted price, %s %s', d.priced_by, d.cut_off_on),
                format('%s of %s', o.digits * power(10::numeric, -o.scale), o.price_on)
           from (select tenant_id, dealing_id, fund_id, price_on, digits, scale from orders
                 union all select tenant_id, dealing_id, fund_id, price_on, digits, scale from sale_orders) o
           join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
          where o.price_on is not null
-           and (o.price_on <= d.cut_off_on or not exists (
+           and (not case d.priced_by when 'historic' then o.price_on < d.cut_off_on when 'forward' then o.price_on >= d.cut_off_on
+                         else o.price_on > d.cut_off_on end
+                or not exists (
                  select from prices p where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
                     and p.digits * power(10::numeric, -p.scale) = o.digits * power(10::numeric, -o.scale)))
         """,

@@ -120,7 +120,7 @@ class Neighbourhood:
 async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: date) -> dict[int, Neighbourhood]:
     """Return, by fund, what a price of `day` meets. `last` is the nearest accepted price before the day, else after it.
 
-    `is_late`: an order whose cut-off lies before the day has taken the price of a later day already.
+    `is_late`: an order for which a price of the day may count has taken one further from its cut-off already.
     """
     connection = await driver(session)
     cursor = await connection.execute(
@@ -128,7 +128,10 @@ async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: da
                   select from (select tenant_id, dealing_id, fund_id, price_on from orders
                                union all select tenant_id, dealing_id, fund_id, price_on from sale_orders) o
                     join dealings d using (tenant_id, dealing_id)
-                   where o.fund_id = w.fund_id and o.price_on > %(day)s and d.cut_off_on < %(day)s)
+                   where o.fund_id = w.fund_id
+                     and case d.priced_by when 'historic' then o.price_on < %(day)s and d.cut_off_on > %(day)s
+                              when 'forward' then o.price_on > %(day)s and d.cut_off_on <= %(day)s
+                              else o.price_on > %(day)s and d.cut_off_on < %(day)s end)
              from unnest(%(funds)s::int[]) w(fund_id)
              left join prices p on p.fund_id = w.fund_id and p.price_on = %(day)s and p.state in ('accepted', 'held')
              left join lateral (
