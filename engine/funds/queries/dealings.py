@@ -366,13 +366,15 @@ _FROM_CUT_OFF = "case d.priced_by when 'historic' then d.cut_off_on - p.price_on
 
 
 async def offered_price(session: AsyncSession, dealing_id: int, fund_id: int, *, until: date) -> Offer:
-    """Return what price of a fund, dated up to `until`, a closed dealing may take."""
+    """Return what price of a fund, dated up to `until`, a closed dealing may take; one said to be wrong waits for a second person."""
     row = (
         await session.execute(
             text(f"""with near as (
-                       select p.price_on, p.digits, p.scale, p.state, {_FROM_CUT_OFF} as far, d.price_lag
+                       select distinct on (p.price_on) p.price_on, p.digits, p.scale, {_FROM_CUT_OFF} as far,
+                              case when c.correction_no is null then p.state else 'held' end as state
                          from dealings d join prices p on p.fund_id = :f and p.price_on <= :until and {_COUNTS}
-                        where d.dealing_id = :d and p.state in ('accepted', 'held')),
+                         left join price_corrections c on c.fund_id = p.fund_id and c.price_on = p.price_on and c.state = 'proposed'
+                        where d.dealing_id = :d and p.state in ('accepted', 'held') order by p.price_on, p.file_id desc),
                      taken as (
                        select price_on, digits, scale, far from near where state = 'accepted' order by far
                        offset (select price_lag from dealings where dealing_id = :d) limit 1)
