@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -13,7 +13,7 @@ from engine.funds.rules.examples import Given, in_major
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.prices import Price, units_for, value_of
 from engine.kernel.rounding import rounded
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.kernel.series import Money
 from engine.tenancy.rules.proving import ScenarioContext
 
@@ -32,6 +32,7 @@ class WrongPriceRule(Rule, tag="wrong-price", frozen=True, kw_only=True):
     out), and below it the party at fault pays. Who is at fault is said with each correction: it is a fact, not a rule.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     material_bp: Annotated[int, Meta(ge=1, le=WHOLE_BP, description="basis points of the right price, from 1 to 10000")]
     made_whole_by: Bearer
     pursued_from: Money | None = None

@@ -104,6 +104,7 @@ class UnitPricingRule(Rule, tag="unit-pricing", frozen=True, kw_only=True):
     dealing takes from those who stay. A dealing keeps the pricing that was in force on the day of its cut-off.
     """
 
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     pricing: PricedBy
     lag: Annotated[int, Meta(ge=0, le=10, description="a number of priced days from 0 to 10")]
     bought: Literal["down"]
