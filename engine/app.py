@@ -74,7 +74,13 @@ from engine.enrolment.api import (
 )
 from engine.enrolment.service import Verifiers
 from engine.funds import rules as fund_rules
-from engine.funds.api import DealingController, OrderFileController, PriceController
+from engine.funds.api import (
+    CorrectionController,
+    DealingController,
+    OrderFileController,
+    PriceController,
+    SwitchController,
+)
 from engine.funds.queries.laws import LAWS as FUND_LAWS
 from engine.funds.service import OrderDesk
 from engine.identity import queries as identity_queries
@@ -171,16 +177,16 @@ EXPORT_TABLES: Sequence[ExportTable] = (
     ),
     ExportTable(
         name="prices",
-        title="Unit prices accepted",
+        title="Unit prices accepted, where one was corrected the right one",
         columns=(
             Column("fund", "string", "the fund's code"),
             Column("price_on", "date", "the day the price is of"),
             Column("price", "number", "money per unit, exactly as published"),
         ),
-        source="""select f.code, p.price_on, (p.digits::numeric * 10::numeric ^ -p.scale::int)::numeric(30, 8) from prices p
+        source="""select distinct on (f.code, p.price_on) f.code, p.price_on, (p.digits::numeric * 10::numeric ^ -p.scale::int)::numeric(30, 8) from prices p
                     join funds f on f.tenant_id = p.tenant_id and f.fund_id = p.fund_id
                    where p.state = 'accepted' and (%(since)s::date is null or p.price_on >= %(since)s)
-                     and (%(until)s::date is null or p.price_on < %(until)s) order by f.code, p.price_on""",
+                     and (%(until)s::date is null or p.price_on < %(until)s) order by f.code, p.price_on, p.file_id desc""",
         primary_key=("fund", "price_on"),
     ),
 )
@@ -402,6 +408,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MemberMoveController,
             MoveController,
             PriceController,
+            CorrectionController,
+            SwitchController,
             DealingController,
             OrderFileController,
             OpeningController,

@@ -50,6 +50,7 @@ from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
 from engine.cli_payroll import payroll, pensions
+from engine.cli_prices import prices
 from engine.cli_products import products
 from engine.cli_recounts import recounts
 from engine.cli_texts import texts
@@ -124,6 +125,7 @@ _groups["import"].command("confirmations")(import_confirmations)
 _groups["demo"].command("life")(demo_life)
 app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
+app.add_typer(prices, name="prices")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
 app.add_typer(pensions, name="pensions")

@@ -128,3 +128,73 @@ class UnknownManager(NotFound):
 
     code = "funds.unknown-manager"
     message = N_("No fund manager called {manager} is joined to the scheme.")
+
+
+class NoCorrectionRule(Refused):
+    """A price is said to be wrong, and no rule says what follows."""
+
+    code = "funds.no-correction-rule"
+    message = N_("No rule of {product} in force on {day} says what follows from a wrong price.")
+
+
+class SamePrice(Invalid):
+    """A price is said to be wrong, and the right one is the same."""
+
+    code = "funds.same-price"
+    message = N_("That is the price of {fund} for {day} already.")
+
+
+class UnknownParty(Invalid):
+    """A party is said to be at fault that the scheme does not know."""
+
+    code = "funds.unknown-party"
+    message = N_("The scheme knows no party {party}. It knows: {known}.")
+
+
+class OrdersInProgress(Refused):
+    """Orders have taken the price that is to be corrected, and are not finished."""
+
+    code = "funds.orders-in-progress"
+    message = N_("Orders at the price of {fund} for {day} are not finished: run the dealing first.")
+
+
+class CorrectionOpen(Refused):
+    """Another correction of the same price waits for a second person, or is not finished."""
+
+    code = "funds.correction-open"
+    message = N_("Correction {number} of the price of {fund} for {day} is not finished.")
+
+
+class UnknownCorrection(NotFound):
+    """There is no correction of that number."""
+
+    code = "funds.unknown-correction"
+    message = N_("There is no such correction of a price.")
+
+
+class CorrectionDecided(Refused):
+    """The correction does not wait for anyone."""
+
+    code = "funds.correction-decided"
+    message = N_("The correction waits for nobody: it is {state}.")
+
+
+class CorrectionChanged(Refused):
+    """What is decided on is not what was proposed."""
+
+    code = "funds.correction-changed"
+    message = N_("That is not the correction that was proposed: read it again.")
+
+
+class NoSwitching(Refused):
+    """The rules do not let members move what they have into other funds."""
+
+    code = "funds.no-switching"
+    message = N_("The rules of {product} do not let members move what they have into other funds.")
+
+
+class SharesNotWhole(Invalid):
+    """The shares of a switch do not make the whole."""
+
+    code = "funds.shares-not-whole"
+    message = N_("The shares must each be at least 1 and sum to {whole} basis points.")

@@ -10,6 +10,7 @@ from engine.tenancy.service import Tenants
 
 PRICE_ORDERS = "funds.price_orders"
 JUDGE_CONFIRMATIONS = "funds.judge_confirmations"
+CARRY_ON_CORRECTIONS = "funds.carry_on_corrections"
 _ACTOR = "system:dealing"
 
 
@@ -26,4 +27,13 @@ async def judge_confirmations(db: Database, _keys: KeyStore, tenants: Tenants, *
     await service.judge_confirmations(db, tenants.by_id(tenant_id))
 
 
-JOBS: Jobs = {PRICE_ORDERS: price_orders, JUDGE_CONFIRMATIONS: judge_confirmations}
+async def carry_on_corrections(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Book what is left of corrected prices that two people stand for."""
+    await service.carry_on_corrections(db, tenants.by_id(tenant_id))
+
+
+JOBS: Jobs = {
+    PRICE_ORDERS: price_orders,
+    JUDGE_CONFIRMATIONS: judge_confirmations,
+    CARRY_ON_CORRECTIONS: carry_on_corrections,
+}

@@ -25,6 +25,7 @@ CREDIT_KINDS = (
             "vat-payable",
             "opening",
             "passed-on",
+            "price-correction",
         }
     )
     | MEMBERS_KINDS
@@ -171,6 +172,13 @@ class EventKind(IntEnum):
     RECOUNT_APPROVED = 231
     RECOUNT_REJECTED = 232
     RECOUNT_DONE = 233
+    PRICE_CORRECTION_PROPOSED = 245
+    PRICE_CORRECTION_APPROVED = 246
+    PRICE_CORRECTION_REJECTED = 247
+    PRICE_CORRECTION_NOTED = 248
+    PRICE_CORRECTION_POSTED = 249
+    PRICE_CORRECTION_FINISHED = 250
+    SWITCH_FUNDED = 251
 
     @property
     def label(self) -> str:

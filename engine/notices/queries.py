@@ -86,7 +86,7 @@ _TOTAL = """coalesce((select sum(case when c.kind = 'cash' then n.credits - n.de
                     left join lateral (
                       select p.digits, p.scale, f.unit_scale from funds f join prices p using (tenant_id, fund_id)
                        where f.tenant_id = n.tenant_id and f.code = c.fund and p.state = 'accepted'
-                       order by p.price_on desc limit 1) p on c.kind <> 'cash'
+                       order by p.price_on desc, p.file_id desc limit 1) p on c.kind <> 'cash'
                    where n.member_id = {member}), 0)::bigint"""
 
 

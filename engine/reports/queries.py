@@ -124,7 +124,7 @@ async def last_prices(
                      select p.price_on, p.digits, p.scale from prices p
                       where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted'
                         and p.price_on <= :as_of and {accepted}
-                      order by p.price_on desc limit 1) p
+                      order by p.price_on desc, p.file_id desc limit 1) p
                   where f.tenant_id = :t and f.code = any(:funds)"""),
         {**_parameters(session, log_size), "funds": list(funds), "as_of": as_of},
     )
@@ -254,7 +254,7 @@ paid as (
 prices_on as materialized (
   select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (
     select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted'
-       and p.price_on <= %(on)s order by p.price_on desc limit 1) p where f.tenant_id = %(t)s),
+       and p.price_on <= %(on)s order by p.price_on desc, p.file_id desc limit 1) p where f.tenant_id = %(t)s),
 held as (
   select w.member_id, w.product, c.pot, c.origin,
          sum(case when c.kind = 'cash' then n.net

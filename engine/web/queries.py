@@ -199,7 +199,7 @@ select p.file_id, f.code as fund, p.price_on, p.digits, p.scale, p.state, p.held
   left join lateral (
     select o.digits, o.scale, o.price_on from prices o
      where o.tenant_id = p.tenant_id and o.fund_id = p.fund_id and o.state = 'accepted' and o.price_on < p.price_on
-     order by o.price_on desc limit 1) b on true
+     order by o.price_on desc, o.file_id desc limit 1) b on true
  where p.tenant_id = :t
 """
 
@@ -207,7 +207,7 @@ select p.file_id, f.code as fund, p.price_on, p.digits, p.scale, p.state, p.held
 async def list_prices(session: AsyncSession, *, is_held: bool, most: int) -> list[PriceRow]:
     """Return prices that wait for a second person, or those that were accepted; the newest day first."""
     rows = await session.execute(
-        text(f"{_PRICES} and p.state = :state order by p.price_on desc, f.code limit :most"),
+        text(f"{_PRICES} and p.state = :state order by p.price_on desc, f.code, p.file_id desc limit :most"),
         {"t": session.info["tenant_id"], "state": "held" if is_held else "accepted", "most": most},
     )
     return [

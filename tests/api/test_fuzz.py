@@ -126,6 +126,7 @@ def filled(path: str) -> str:
         run="1",
         recount="1",
         move="1",
+        correction="1",
     )
 
 

@@ -639,6 +639,56 @@ ASKED: dict[str, Ask] = {
         request=lambda _ids, _site: {"json": {"reason": "wrong-rate"}},
     ),
     "GetMemberFees": Ask("GET", lambda ids: f"/v1/members/{ids.member}/fees", Permission.STATEMENTS_READ),
+    "ListPriceCorrections": Ask("GET", lambda _: "/v1/operations/price-corrections", Permission.OPERATIONS_READ, 200),
+    "ProposePriceCorrection": Ask(
+        "POST",
+        lambda _: "/v1/operations/price-corrections",
+        Permission.PRICES_IMPORT,
+        404,
+        request=lambda _ids, _site: {
+            "json": {
+                "fund": "SM009009",
+                "price_on": "2023-04-03",
+                "price": "10",
+                "party": "operator",
+                "reason": "typed-wrong",
+            }
+        },
+    ),
+    "GetPriceCorrection": Ask("GET", lambda _: "/v1/operations/price-corrections/1", Permission.OPERATIONS_READ, 404),
+    "GetPriceCorrectionMembers": Ask(
+        "GET", lambda _: "/v1/operations/price-corrections/1/members.csv", Permission.STATEMENTS_READ, 404
+    ),
+    "ApprovePriceCorrection": Ask(
+        "POST",
+        lambda _: "/v1/operations/price-corrections/1/approval",
+        Permission.PRICES_APPROVE,
+        404,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectPriceCorrection": Ask(
+        "POST",
+        lambda _: "/v1/operations/price-corrections/1/rejection",
+        Permission.PRICES_APPROVE,
+        404,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "ListSwitches": Ask("GET", lambda ids: f"/v1/members/{ids.member}/switches", Permission.STATEMENTS_READ),
+    "AskSwitch": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/switches",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {
+            "json": {
+                "product": "nps-lite",
+                "pot": "retirement",
+                "origin": "own",
+                "fund": "SM001009",
+                "to": {"SM002009": 10_000},
+                "reference": "switch-1",
+            }
+        },
+    ),
     "RunDealingDay": Ask(
         "POST",
         lambda _: "/v1/operations/dealing-days",

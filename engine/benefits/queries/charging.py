@@ -255,6 +255,23 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int, state: s
     return None if row is None else (row.first_member, row.last_member)
 
 
+async def runs_priced(session: AsyncSession, fund: str, price_on: date) -> list[FeeRun]:
+    """Return the runs that are done, were not given back to all, and counted units of a fund at its price of a day."""
+    rows = await session.scalars(
+        text("""select r.run_no from fee_runs r
+                 where r.state = 'done' and r.corrects = 0
+                   and exists (select from chart c where c.kind = 'units' and c.product = r.product and c.fund = :fund)
+                   and not exists (select from fee_runs b where b.corrects = r.run_no and b.member_id = 0 and b.state = 'done')
+                   and :day = (select p.price_on from prices p join funds f on f.tenant_id = p.tenant_id and f.fund_id = p.fund_id
+                                where f.code = :fund and p.state = 'accepted' and p.price_on <= r.charged_on
+                                order by p.price_on desc limit 1)
+                 order by 1"""),
+        {"fund": fund, "day": price_on},
+    )
+    found = [await find_run(session, number) for number in rows]
+    return [run for run in found if run is not None]
+
+
 # -- counting
 
 OF_TERM = """((t ->> 'joined_from') is null or m.joined_on >= (t ->> 'joined_from')::date)

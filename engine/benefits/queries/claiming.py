@@ -266,7 +266,7 @@ async def last_prices(session: AsyncSession, funds: Sequence[str], on: date) -> 
     rows = await session.execute(
         text("""select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (
                   select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted'
-                     and p.price_on <= :on order by p.price_on desc limit 1) p where f.code = any(:funds)"""),
+                     and p.price_on <= :on order by p.price_on desc, p.file_id desc limit 1) p where f.code = any(:funds)"""),
         {"funds": list(funds), "on": on},
     )
     return {row.code: LastPrice(row.digits, row.scale, row.unit_scale) for row in rows}

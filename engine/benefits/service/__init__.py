@@ -6,6 +6,7 @@ from engine.benefits.queries.recounting import Recount, RecountItem
 from engine.benefits.service.charging import (
     approve_fees,
     carry_on_fees,
+    fees_at_price,
     fees_of,
     find_fee_run,
     foreseen_fees,
@@ -132,6 +133,7 @@ __all__ = [
     "claimants",
     "document_heir",
     "exclude_heir",
+    "fees_at_price",
     "fees_of",
     "file_payouts",
     "find_claim",

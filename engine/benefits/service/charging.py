@@ -278,6 +278,15 @@ async def list_fee_runs(session: AsyncSession, *, most: int = 100) -> list[FeeRu
     return await queries.list_runs(session, most=most)
 
 
+async def fees_at_price(session: AsyncSession, fund: str, price_on: date) -> list[int]:
+    """Return the runs that depend on a fund's price of a day: fees by what members have, charged while it was the last.
+
+    Where that price was wrong, each is given back (`propose_refund`) and charged again by the right one (`propose_fees`).
+    """
+    runs = await queries.runs_priced(session, fund, price_on)
+    return [run.run_no for run in runs if any(one.needs_assets for one in run.terms)]
+
+
 async def fees_of(session: AsyncSession, member_id: int) -> list[MemberFee]:
     """Return what every fee ever took of a member or gave back, newest first, in smallest units."""
     return await queries.member_fees(session, member_id)

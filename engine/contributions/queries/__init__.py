@@ -184,7 +184,7 @@ async def paid_and_held(session: AsyncSession, asked: Sequence[tuple[int, str, d
                      join assets m on m.tenant_id = b.tenant_id and m.asset_id = 1
                      left join funds f on f.tenant_id = b.tenant_id and f.code = c.fund
                      left join lateral (select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id
-                                           and p.state = 'accepted' order by p.price_on desc limit 1) p on true
+                                           and p.state = 'accepted' order by p.price_on desc, p.file_id desc limit 1) p on true
                     where b.member_id = w.member_id)
              from unnest(%b::bigint[], %b::text[], %b::date[], %b::date[]) with ordinality w(member_id, product, since, until, n)
             order by w.n""",

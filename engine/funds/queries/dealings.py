@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion, ReconciledReceipt
+from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion, PricedBy, Pricing, ReconciledReceipt
 from engine.kernel.prices import Price
 from engine.runtime.arrays import BigInts, Ints
 from engine.runtime.database import driver
@@ -240,12 +240,15 @@ async def gathered(session: AsyncSession, dealing_id: int, day: date) -> dict[tu
     return found
 
 
-async def close_dealing(session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int) -> None:
-    """Close a dealing at the cut-off of `day`; what came later moves to the next. Needs the jobs role."""
+async def close_dealing(
+    session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int, pricing: Pricing
+) -> None:
+    """Close a dealing at the cut-off of `day`, to be priced as said; what came later moves to the next. Needs the jobs role."""
     parameters = {"t": session.info["tenant_id"], "d": dealing.dealing_id, "day": day}
     await session.execute(
-        text("update dealings set state = 'closing', cut_off_on = :day, closed_event = :event where dealing_id = :d"),
-        {**parameters, "event": event_id},
+        text("""update dealings set state = 'closing', cut_off_on = :day, closed_event = :event, priced_by = :by,
+                       price_lag = :lag where dealing_id = :d"""),
+        {**parameters, "event": event_id, "by": pricing.by, "lag": pricing.lag},
     )
     later = await session.scalar(
         text("""select min(came_on) from (
@@ -287,6 +290,8 @@ class Order:
     dealing_id: int
     product: str
     cut_off_on: date
+    priced_by: PricedBy
+    price_lag: int
     fund_id: int
     fund: str
     unit_scale: int
@@ -300,7 +305,7 @@ class Order:
 
 
 _ORDERS = """
-select o.dealing_id, d.product, d.cut_off_on, o.fund_id, f.code, f.unit_scale, o.amount, o.state, o.reference, o.price_on,
+select o.dealing_id, d.product, d.cut_off_on, d.priced_by, d.price_lag, o.fund_id, f.code, f.unit_scale, o.amount, o.state, o.reference, o.price_on,
        o.digits, o.scale, o.units_confirmed, o.units_due
   from orders o
   join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
@@ -347,25 +352,37 @@ async def taken_from(session: AsyncSession, order: Order) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The first accepted price after a cut-off, and the first that waits for a second person."""
+    """The accepted price that an order may take now, and the first that waits for a second person and might come before it."""
 
     price_on: date | None
     price: Price | None
     held_on: date | None
 
 
-async def first_price(session: AsyncSession, fund_id: int, *, after: date, until: date) -> Offer:
-    """Return what prices a fund has dated after `after` and up to `until`."""
+# Which prices may count for a dealing of `d`: as `Pricing.counts`.
+_COUNTS = """case d.priced_by when 'historic' then p.price_on < d.cut_off_on when 'forward' then p.price_on >= d.cut_off_on
+                else p.price_on > d.cut_off_on end"""
+_FROM_CUT_OFF = "case d.priced_by when 'historic' then d.cut_off_on - p.price_on else p.price_on - d.cut_off_on end"
+
+
+async def offered_price(session: AsyncSession, dealing_id: int, fund_id: int, *, until: date) -> Offer:
+    """Return what price of a fund, dated up to `until`, a closed dealing may take; one said to be wrong waits for a second person."""
     row = (
         await session.execute(
-            text("""select p.price_on, p.digits, p.scale,
-                           (select min(price_on) from prices
-                             where fund_id = :f and state = 'held' and price_on > :after and price_on <= :until) as held_on
-                      from (select 1) one left join lateral (
-                        select price_on, digits, scale from prices
-                         where fund_id = :f and state = 'accepted' and price_on > :after and price_on <= :until
-                         order by price_on limit 1) p on true"""),
-            {"f": fund_id, "after": after, "until": until},
+            text(f"""with near as (
+                       select distinct on (p.price_on) p.price_on, p.digits, p.scale, {_FROM_CUT_OFF} as far,
+                              case when c.correction_no is null then p.state else 'held' end as state
+                         from dealings d join prices p on p.fund_id = :f and p.price_on <= :until and {_COUNTS}
+                         left join price_corrections c on c.fund_id = p.fund_id and c.price_on = p.price_on and c.state = 'proposed'
+                        where d.dealing_id = :d and p.state in ('accepted', 'held') order by p.price_on, p.file_id desc),
+                     taken as (
+                       select price_on, digits, scale, far from near where state = 'accepted' order by far
+                       offset (select price_lag from dealings where dealing_id = :d) limit 1)
+                     select t.price_on, t.digits, t.scale,
+                            (select n.price_on from near n where n.state = 'held' and (t.far is null or n.far < t.far)
+                              order by n.far limit 1) as held_on
+                       from (select 1) one left join taken t on true"""),
+            {"d": dealing_id, "f": fund_id, "until": until},
         )
     ).one()
     return Offer(row.price_on, None if row.digits is None else Price(row.digits, row.scale), row.held_on)

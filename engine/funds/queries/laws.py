@@ -1,5 +1,6 @@
 """The laws of dealing, each derived from the transfers and the prices by SQL of its own."""
 
+from engine.funds.queries.correcting_laws import CORRECTION_LAWS
 from engine.ledger.rules import Law
 
 # What an allocation buys at its order's price, in the arithmetic of numeric: trunc() of a positive quotient rounds down.
@@ -13,7 +14,7 @@ _MONEY_OF_CODE = "join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.
 LAWS: tuple[Law, ...] = (
     Law(
         "units-are-confirmed-units",
-        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed and old books opened with, less what was sold",
+        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed, old books opened with and corrected prices added, less what was sold",
         """
         with moved as (
           select c.fund, c.kind, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
@@ -35,16 +36,18 @@ LAWS: tuple[Law, ...] = (
           select a.symbol as fund, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
             from chart c join assets a on a.tenant_id = c.tenant_id and a.asset_id = c.code / 4096
             join transfers t on c.code in (t.debit, t.credit) where c.kind = 'opening' group by 1),
+        corrected as (
+          select c.fund, sum(r.issued - r.taken) as units from correction_results r join chart c on c.code = r.units_code group by c.fund),
         opened as (
           select c.fund, sum(k.amount) as units from openings o join opening_controls k on k.tenant_id = o.tenant_id and k.opening_no = o.opening_no
             join chart c on c.tenant_id = k.tenant_id and c.code = k.code and c.kind = 'units-issued'
            where o.state in ('approved', 'finished') group by 1)
-        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) - coalesce(s.units, 0))::text,
+        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) - coalesce(s.units, 0))::text,
                format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
           from held h full join confirmed c using (fund) full join sold s using (fund) full join opened n using (fund)
-          left join waiting w using (fund)
+          left join waiting w using (fund) left join corrected x using (fund)
          where coalesce(h.held, 0) + coalesce(w.units, 0) <> coalesce(h.issued, 0)
-            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) - coalesce(s.units, 0)
+            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) - coalesce(s.units, 0)
         """,
     ),
     Law(
@@ -176,15 +179,17 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "orders-take-a-published-price",
-        "every price an order took is an accepted price of its fund, dated after its cut-off",
+        "every price an order took is an accepted price of its fund, of a day by which its dealing is priced",
         """
-        select format('dealing %s, fund %s', o.dealing_id, o.fund_id), 'an accepted price after ' || d.cut_off_on,
+        select format('dealing %s, fund %s', o.dealing_id, o.fund_id), format('an accepted price, %s %s', d.priced_by, d.cut_off_on),
                format('%s of %s', o.digits * power(10::numeric, -o.scale), o.price_on)
           from (select tenant_id, dealing_id, fund_id, price_on, digits, scale from orders
                 union all select tenant_id, dealing_id, fund_id, price_on, digits, scale from sale_orders) o
           join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
          where o.price_on is not null
-           and (o.price_on <= d.cut_off_on or not exists (
+           and (not case d.priced_by when 'historic' then o.price_on < d.cut_off_on when 'forward' then o.price_on >= d.cut_off_on
+                         else o.price_on > d.cut_off_on end
+                or not exists (
                  select from prices p where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
                     and p.digits * power(10::numeric, -p.scale) = o.digits * power(10::numeric, -o.scale)))
         """,
@@ -334,6 +339,32 @@ LAWS: tuple[Law, ...] = (
            where c.kind = 'overpayment-receivable' group by 1)
         select format('owed back to %s', product), coalesce(o.minor, 0)::text, coalesce(b.minor, 0)::text
           from owed o full join booked b using (product) where coalesce(o.minor, 0) <> coalesce(b.minor, 0)
+        """,
+    ),
+    *CORRECTION_LAWS,
+    Law(
+        "switches-buy-with-what-they-sold",
+        "what lies in members' accounts of switches is what their sales brought that has not bought yet, and all that bought is in dealings",
+        """
+        with sold as (
+          select k.member_id, sum(trunc(s.units * o.digits * power(10::numeric, m.scale - f.unit_scale - o.scale), 0)) as minor
+            from switch_legs k join sales s on s.member_id = k.member_id and s.event_id = k.event_id and s.code = k.code
+            join sale_ranges r on r.dealing_id = s.dealing_id and r.fund_id = s.fund_id and r.event_id <> 0
+             and s.member_id between r.first_member and r.last_member
+            join sale_orders o on o.tenant_id = r.tenant_id and o.dealing_id = r.dealing_id and o.fund_id = r.fund_id
+            join funds f on f.tenant_id = r.tenant_id and f.fund_id = r.fund_id
+            join assets m on m.tenant_id = r.tenant_id and m.asset_id = 1 group by 1),
+        funded as (select member_id, sum(minor) as minor from switch_legs group by 1),
+        bought as (
+          select a.member_id, sum(a.amount) as minor from allocations a
+           where exists (select from switch_legs l where l.member_id = a.member_id and l.funded_event = a.event_id) group by 1),
+        held as (
+          select b.member_id, sum(b.credits - b.debits) as minor from balances b
+            join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.kind = 'payable' and c.party = 'switch' group by 1)
+        select format('member %s', to_hex(member_id)), format('%s held, %s bought', coalesce(s.minor, 0) - coalesce(n.minor, 0), coalesce(n.minor, 0)),
+               format('%s held, %s bought', coalesce(h.minor, 0), coalesce(b.minor, 0))
+          from sold s full join funded n using (member_id) full join held h using (member_id) full join bought b using (member_id)
+         where coalesce(h.minor, 0) <> coalesce(s.minor, 0) - coalesce(n.minor, 0) or coalesce(b.minor, 0) <> coalesce(n.minor, 0)
         """,
     ),
 )

@@ -120,7 +120,7 @@ class Neighbourhood:
 async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: date) -> dict[int, Neighbourhood]:
     """Return, by fund, what a price of `day` meets. `last` is the nearest accepted price before the day, else after it.
 
-    `is_late`: an order whose cut-off lies before the day has taken the price of a later day already.
+    `is_late`: an order for which a price of the day may count has taken one further from its cut-off already.
     """
     connection = await driver(session)
     cursor = await connection.execute(
@@ -128,15 +128,19 @@ async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: da
                   select from (select tenant_id, dealing_id, fund_id, price_on from orders
                                union all select tenant_id, dealing_id, fund_id, price_on from sale_orders) o
                     join dealings d using (tenant_id, dealing_id)
-                   where o.fund_id = w.fund_id and o.price_on > %(day)s and d.cut_off_on < %(day)s)
+                   where o.fund_id = w.fund_id
+                     and case d.priced_by when 'historic' then o.price_on < %(day)s and d.cut_off_on > %(day)s
+                              when 'forward' then o.price_on > %(day)s and d.cut_off_on <= %(day)s
+                              else o.price_on > %(day)s and d.cut_off_on < %(day)s end)
              from unnest(%(funds)s::int[]) w(fund_id)
-             left join prices p on p.fund_id = w.fund_id and p.price_on = %(day)s and p.state in ('accepted', 'held')
+             left join lateral (select state, digits, scale from prices where fund_id = w.fund_id and price_on = %(day)s
+                and state in ('accepted', 'held') order by file_id desc limit 1) p on true
              left join lateral (
                (select 1 as far, digits, scale from prices
-                 where fund_id = w.fund_id and state = 'accepted' and price_on < %(day)s order by price_on desc limit 1)
+                 where fund_id = w.fund_id and state = 'accepted' and price_on < %(day)s order by price_on desc, file_id desc limit 1)
                union all
                (select 2, digits, scale from prices
-                 where fund_id = w.fund_id and state = 'accepted' and price_on > %(day)s order by price_on limit 1)
+                 where fund_id = w.fund_id and state = 'accepted' and price_on > %(day)s order by price_on, file_id desc limit 1)
                order by far limit 1) l on true""",
         {"day": day, "funds": list(fund_ids)},
     )
@@ -194,7 +198,9 @@ class StoredPrice:
 
 
 _PRICES = """
-select p.fund_id, f.code, p.price_on, p.file_id, p.digits, p.scale, p.state, p.held_for, a.name, pf.name
+select p.fund_id, f.code, p.price_on, p.file_id, p.digits, p.scale,
+       case when exists (select from prices n where n.fund_id = p.fund_id and n.price_on = p.price_on and n.corrects = p.file_id)
+            then 'corrected' else p.state end as state, p.held_for, a.name, pf.name
   from prices p
   join funds f on f.tenant_id = p.tenant_id and f.fund_id = p.fund_id
   join actors a on a.tenant_id = p.tenant_id and a.actor_id = p.maker

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.queries.dealings import Range
-from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion
+from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion, PricedBy
 from engine.kernel.prices import Price
 from engine.runtime.database import driver
 
@@ -161,6 +161,8 @@ class SaleOrder:
     dealing_id: int
     product: str
     cut_off_on: date
+    priced_by: PricedBy
+    price_lag: int
     fund_id: int
     fund: str
     unit_scale: int
@@ -175,7 +177,7 @@ class SaleOrder:
 
 
 _ORDERS = """
-select o.dealing_id, d.product, d.cut_off_on, o.fund_id, f.code, f.unit_scale, o.units, o.state, o.reference, o.settled_event,
+select o.dealing_id, d.product, d.cut_off_on, d.priced_by, d.price_lag, o.fund_id, f.code, f.unit_scale, o.units, o.state, o.reference, o.settled_event,
        o.price_on, o.digits, o.scale, o.amount_confirmed, o.amount_due
   from sale_orders o
   join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id

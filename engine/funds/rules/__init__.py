@@ -3,6 +3,16 @@
 from collections.abc import Mapping
 
 from engine.funds.rules.choosing import LifePathRule, PathShares, PathStep, member_shares, path_shares, run_life_path
+from engine.funds.rules.correcting import (
+    CorrectionTerms,
+    PutRight,
+    Touched,
+    WrongPriceRule,
+    error_bp,
+    is_material,
+    put_right,
+    run_wrong_price,
+)
 from engine.funds.rules.dealing import (
     LARGEST_BIGINT,
     MOST_MEMBERS_IN_RANGE,
@@ -56,6 +66,8 @@ from engine.funds.rules.investing import (
     Investable,
     InvestingRule,
     MoneyState,
+    PricedBy,
+    Pricing,
     ReversalAction,
     UnitPricingRule,
     investable,
@@ -79,6 +91,7 @@ RULE_KINDS: tuple[type[Rule], ...] = (
     DeclaredReturnRule,
     GuaranteeRule,
     LifePathRule,
+    WrongPriceRule,
 )
 RUNNERS: Mapping[str, Runner] = {
     "allotment": run_scenario,
@@ -87,6 +100,7 @@ RUNNERS: Mapping[str, Runner] = {
     "investing": run_investing,
     "life-path": run_life_path,
     "unit-dealing": run_unit_dealing,
+    "wrong-price": run_wrong_price,
 }
 
 __all__ = [
@@ -97,6 +111,7 @@ __all__ = [
     "WHOLE_BP",
     "Benchmark",
     "Conversion",
+    "CorrectionTerms",
     "DealingRule",
     "DeclaredReturnRule",
     "Fund",
@@ -117,11 +132,16 @@ __all__ = [
     "PathStep",
     "Posting",
     "PriceToleranceRule",
+    "PricedBy",
+    "Pricing",
+    "PutRight",
     "RateStep",
     "ReconciledReceipt",
     "ReversalAction",
     "Shares",
+    "Touched",
     "UnitPricingRule",
+    "WrongPriceRule",
     "YearAccount",
     "YearCredit",
     "apply_guarantee",
@@ -130,18 +150,21 @@ __all__ = [
     "credit_year",
     "dealing_day",
     "earning_until",
+    "error_bp",
     "guaranteed_minor",
     "in_major",
     "interest_postings",
     "interest_total",
     "investable",
     "is_doubtful",
+    "is_material",
     "member_shares",
     "next_state",
     "on_reversal",
     "path_shares",
     "price_of",
     "pricing_day",
+    "put_right",
     "rates_of",
     "run_scenario",
     "split_by_choice",

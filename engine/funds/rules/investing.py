@@ -1,6 +1,6 @@
 """When received money may be invested, and at which day's price. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -21,6 +21,7 @@ from engine.tenancy.rules.proving import ScenarioContext
 
 MoneyState = Literal["received", "matched", "reconciled", "ordered", "priced"]
 _STATES: tuple[MoneyState, ...] = get_args(MoneyState)
+PricedBy = Literal["forward", "next", "historic"]
 
 
 class InvestingRule(Rule, tag="investing", frozen=True, kw_only=True):
@@ -97,25 +98,42 @@ class UnitPricingRule(Rule, tag="unit-pricing", frozen=True, kw_only=True):
 
     NPS-Lite, APY, Nigeria and Ghana's third tier are unitised. Units are counted to their fund's `unit_scale`, and the
     dealing day ends at the `dealing` rule's cut-off. Forward pricing takes the first price dated on or after the dealing
-    day, or that of `lag` priced days later; historic pricing takes the last one dated before it, or that of `lag` priced
-    days earlier. `bought` rounds units that money buys; `sold` units that are cancelled to raise an amount.
+    day, next pricing the first dated after it, or that of `lag` priced days later; historic pricing takes the last one
+    dated before it, or that of `lag` priced days earlier. A product without this rule deals at the next price. `bought`
+    rounds units that money buys; `sold` units that are cancelled to raise an amount: both to the fund's side, so that no
+    dealing takes from those who stay. A dealing keeps the pricing that was in force on the day of its cut-off.
     """
 
-    is_carried_out: ClassVar[bool] = False
-
-    pricing: Literal["forward", "historic"]
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
+    pricing: PricedBy
     lag: Annotated[int, Meta(ge=0, le=10, description="a number of priced days from 0 to 10")]
-    bought: Rounding
-    sold: Rounding
+    bought: Literal["down"]
+    sold: Literal["up"]
 
 
-def pricing_day(dealing_on: date, priced: Sequence[date], rule: UnitPricingRule) -> date | None:
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """How a dealing finds its price: by which days, and how many priced days further on."""
+
+    by: PricedBy = "next"
+    lag: int = 0
+
+    @classmethod
+    def of(cls, rule: UnitPricingRule | None) -> "Pricing":
+        """Return the pricing of a rule; without one, that of the next price."""
+        return cls() if rule is None else cls(rule.pricing, rule.lag)
+
+    def counts(self, dealing_on: date, day: date) -> bool:
+        """Return whether a price dated `day` may count for a dealing of `dealing_on`."""
+        if self.by == "historic":
+            return day < dealing_on
+        return day > dealing_on or (day == dealing_on and self.by == "forward")
+
+
+def pricing_day(dealing_on: date, priced: Iterable[date], pricing: Pricing) -> date | None:
     """Return the day whose price a dealing of `dealing_on` gets, of the days priced so far; None where it is to come."""
-    if rule.pricing == "forward":
-        days = sorted(day for day in priced if day >= dealing_on)
-        return days[rule.lag] if len(days) > rule.lag else None
-    days = sorted((day for day in priced if day < dealing_on), reverse=True)
-    return days[rule.lag] if len(days) > rule.lag else None
+    days = sorted((day for day in priced if pricing.counts(dealing_on, day)), reverse=pricing.by == "historic")
+    return days[pricing.lag] if len(days) > pricing.lag else None
 
 
 def units_of(minor: int, *, price: Price, money_scale: int, unit_scale: int, rounding: Rounding) -> int:
@@ -172,7 +190,7 @@ def run_unit_dealing(context: ScenarioContext) -> Mapping[str, str]:
     context.compare(dealing, "cut_off", local.hour * 60 + local.minute, hour * 60 + minute)
     dealing_on = dealing_day(local, zone, dealing.rule.cut_off)
     prices = {date.fromisoformat(day): text for day, text in given.table("prices").items()}
-    priced_on = pricing_day(dealing_on, list(prices), found.rule)
+    priced_on = pricing_day(dealing_on, prices, Pricing.of(found.rule))
     if priced_on is None:
         raise NotYetPriced(fund=fund.code, day=dealing_on.isoformat())
     is_purchase = given.has("buys")

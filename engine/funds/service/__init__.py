@@ -1,5 +1,6 @@
 """Use cases of the funds: import and decide prices, allocate reconciled cash, sell units, run a dealing day."""
 
+from engine.funds.queries.correcting import Correction, CorrectionLine
 from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.allocating import (
@@ -19,6 +20,16 @@ from engine.funds.service.confirming import (
     import_confirmations,
     judge_confirmations,
     list_confirmations,
+)
+from engine.funds.service.correcting import (
+    approve_correction,
+    carry_on_corrections,
+    correction_file,
+    correction_lines,
+    find_correction,
+    list_corrections,
+    propose_correction,
+    reject_correction,
 )
 from engine.funds.service.crediting import InterestReport, credit_interest, foreseen_interest, years_to_credit_again
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
@@ -50,6 +61,7 @@ from engine.funds.service.selling import (
     unsettled_sales,
     withdraw_sale,
 )
+from engine.funds.service.switching import carry_on_switches, switch, switches_of
 
 __all__ = [
     "FUND_ORDERS",
@@ -57,6 +69,8 @@ __all__ = [
     "AllocationState",
     "Confirmation",
     "ConfirmationImport",
+    "Correction",
+    "CorrectionLine",
     "DealingReport",
     "InterestReport",
     "JoinedManager",
@@ -77,9 +91,15 @@ __all__ = [
     "allocate",
     "allocate_staged",
     "allocation_state",
+    "approve_correction",
     "approve_price",
+    "carry_on_corrections",
+    "carry_on_switches",
+    "correction_file",
+    "correction_lines",
     "credit_interest",
     "file_orders",
+    "find_correction",
     "foreseen_interest",
     "fund_numbers",
     "held_of",
@@ -89,6 +109,7 @@ __all__ = [
     "import_prices",
     "judge_confirmations",
     "list_confirmations",
+    "list_corrections",
     "list_dealings",
     "list_order_files",
     "list_prices",
@@ -97,7 +118,9 @@ __all__ = [
     "open_funds",
     "order_operation",
     "price_orders",
+    "propose_correction",
     "put_up_gathered",
+    "reject_correction",
     "reject_price",
     "release",
     "run_dealing",
@@ -105,6 +128,8 @@ __all__ = [
     "sell",
     "settle_sales",
     "stage_nothing",
+    "switch",
+    "switches_of",
     "unsettled_sales",
     "withdraw_sale",
     "years_to_credit_again",

@@ -15,7 +15,7 @@ from engine.funds.queries import prices as price_queries
 from engine.funds.queries import sales as sale_queries
 from engine.funds.queries.dealings import AllotmentCodes, Offer, OpenDealing, Order, Range
 from engine.funds.queries.sales import SaleCodes, SaleOrder
-from engine.funds.rules import Conversion, DealingRule
+from engine.funds.rules import Conversion, DealingRule, Pricing, UnitPricingRule
 from engine.kernel.clock import business_date
 from engine.kernel.fund_orders import OrderSide
 from engine.kernel.ids import house_member
@@ -140,8 +140,8 @@ async def run_dealing(
 
     The cut-off takes what was reconciled or put up for sale up to `day`; what came later goes on to the next dealing.
     Units are sold before others are bought. Each order takes the
-    first accepted price of its fund dated after its cut-off and up to `day`, and waits while an earlier one waits for
-    a second person. Running it again for the day does nothing new; it may be stopped anywhere, and run twice at once.
+    accepted price of its fund that the pricing rule of its cut-off's day says, dated up to `day`, and waits while one that
+    would come before it waits for a second person. Running it again for the day does nothing new; it may be stopped anywhere, and run twice at once.
 
     Args:
         db: the database; every step is a transaction of its own.
@@ -218,11 +218,11 @@ async def _place_orders(
     actor: str,
 ) -> None:
     money = tenant.asset
-    rule = _dealing_rule(tenant, dealing.product, day)
+    dealt_by = _dealt_by(tenant, dealing.product, day)
     transit = {fund: Account("orders-in-transit", money.symbol, dealing.product, fund=fund) for _, fund in cash}
     codes = await ledger.account_codes(session, transit.values())
     actor_id = await ledger.actor_id(session, actor)
-    decision = await ledger.decision_id(session, trace(dealing.product, [rule[1]]))
+    decision = await ledger.decision_id(session, trace(dealing.product, dealt_by.rules))
 
     def entry(kind: EventKind, body: Mapping[str, object], transfers: Sequence[Transfer] = ()) -> Entry:
         facts = {"dealing": dealing.dealing_id, "product": dealing.product, "cut_off_on": day.isoformat()}
@@ -265,7 +265,7 @@ async def _place_orders(
             ),
         ],
     )
-    await queries.close_dealing(session, dealing, day, event_id=first.event_id)
+    await queries.close_dealing(session, dealing, day, event_id=first.event_id, pricing=dealt_by.pricing)
     selling, buying = placed[: len(units)], placed[len(units) :]
     if units:
         await sale_queries.add_orders(
@@ -287,11 +287,23 @@ async def _place_orders(
         )
 
 
-def _dealing_rule(tenant: Tenant, product: str, day: date) -> tuple[DealingRule, str]:
+@dataclass(frozen=True, slots=True)
+class _DealtBy:
+    """The rules by which a product's dealing of a day goes."""
+
+    residue_to: str
+    pricing: Pricing
+    rules: tuple[str, ...]
+
+
+def _dealt_by(tenant: Tenant, product: str, day: date) -> _DealtBy:
     found = tenant.rule(DealingRule, product=product, dates=Dates(on=day))
     if found is None:
         raise NoDealingRule(product=product, day=day.isoformat())
-    return found.rule, found.ref
+    priced = tenant.rule(UnitPricingRule, product=product, dates=Dates(on=day))
+    if priced is None:
+        return _DealtBy(found.rule.residue_to, Pricing(), (found.ref,))
+    return _DealtBy(found.rule.residue_to, Pricing.of(priced.rule), (found.ref, priced.ref))
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +337,7 @@ class _Run:
             raise failed.exceptions[0] from None  # one failure stops the others, and tells the story
 
     async def offer(self, session: AsyncSession, order: Order | SaleOrder) -> Offer:
-        return await queries.first_price(session, order.fund_id, after=order.cut_off_on, until=self.day)
+        return await queries.offered_price(session, order.dealing_id, order.fund_id, until=self.day)
 
     async def stated(
         self, session: AsyncSession, order: Order | SaleOrder, side: OrderSide, offer: Offer
@@ -352,7 +364,7 @@ class _Run:
 
 def _why_waiting(offer: Offer) -> str:
     """Return why an order cannot take a price of the offer, "" if it can."""
-    if offer.held_on is not None and (offer.price_on is None or offer.held_on < offer.price_on):
+    if offer.held_on is not None:
         return PRICE_HELD
     return NO_PRICE if offer.price_on is None else ""
 
@@ -440,7 +452,7 @@ class _Allotment:
             transit = Account("orders-in-transit", self._money.symbol, order.product, fund=order.fund)
             issued = Account("units-issued", order.fund, fund=order.fund)
             codes = await ledger.account_codes(session, {transit, issued, *held})
-            _, rule = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            rules = _dealt_by(self._tenant, order.product, order.cut_off_on).rules
             return _Plan(
                 order=order,
                 price=order.price,
@@ -448,7 +460,7 @@ class _Allotment:
                 conversion=self._conversion(order.price),
                 codes=AllotmentCodes(codes[transit], codes[issued], cash, [codes[account] for account in held]),
                 actor=await ledger.actor_id(session, self._actor),
-                decision=await ledger.decision_id(session, trace(order.product, [rule])),
+                decision=await ledger.decision_id(session, trace(order.product, rules)),
                 ranges=await queries.ranges(session, order),
             )
 
@@ -484,9 +496,9 @@ class _Allotment:
             allotted = sum(one.units for one in done)
             assert allotted == order.units_due, (order.reference, allotted, order.units_due)
             residue = order.units_confirmed - allotted
-            rule, ref = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            dealt_by = _dealt_by(self._tenant, order.product, order.cut_off_on)
             issued = Account("units-issued", order.fund, fund=order.fund)
-            owed = Account("residue", order.fund, fund=order.fund, party=rule.residue_to)
+            owed = Account("residue", order.fund, fund=order.fund, party=dealt_by.residue_to)
             codes = await ledger.account_codes(session, {issued, owed})
             (posted,) = await ledger.post(
                 session,
@@ -497,14 +509,14 @@ class _Allotment:
                         business_date=plan.price_on,
                         actor=plan.actor,
                         pack=self._tenant.pack_id,
-                        decision=await ledger.decision_id(session, trace(plan.order.product, [ref])),
+                        decision=await ledger.decision_id(session, trace(plan.order.product, dealt_by.rules)),
                         body=self._run.body(
                             plan.order,
                             amount=str(order.amount),
                             confirmed=str(order.units_confirmed),
                             units=str(allotted),
                             residue=str(residue),
-                            residue_to=rule.residue_to,
+                            residue_to=dealt_by.residue_to,
                         ),
                         transfers=[Transfer(residue, codes[issued], codes[owed])] if residue else (),
                     )
@@ -521,10 +533,11 @@ class _Allotment:
             order = await queries.hold_order(session, self._order)
             done = [one for one in await queries.ranges(session, order) if one.is_done]
             taken_from = await queries.taken_from(session, order)
+            after = order.cut_off_on - timedelta(days=int(order.priced_by == "forward"))
             until = order.price_on - timedelta(days=1) if order.price_on else self._day
-            priced = await price_queries.priced_days(session, order.fund_id, after=order.cut_off_on, until=until)
+            priced = await price_queries.priced_days(session, order.fund_id, after=after, until=until)
         calendar = self._tenant.pack.business_calendar
-        missing = [day for day in calendar.between(order.cut_off_on, until) if day not in priced]
+        missing = [day for day in calendar.between(after, until) if day not in priced and order.priced_by != "historic"]
         allotted = sum(one.units for one in done)
         residue = None if order.state != "priced" or order.units_confirmed is None else order.units_confirmed - allotted
         return OrderReport(
@@ -627,14 +640,14 @@ class _Selling:
             due = Account("proceeds-due", self._money.symbol, order.product, fund=order.fund)
             issued = Account("units-issued", order.fund, fund=order.fund)
             codes = await ledger.account_codes(session, {due, issued, *payable})
-            _, rule = _dealing_rule(self._tenant, order.product, order.cut_off_on)
+            rules = _dealt_by(self._tenant, order.product, order.cut_off_on).rules
             return _SalePlan(
                 order=order,
                 price_on=order.price_on,
                 conversion=self._conversion(order.price),
                 codes=SaleCodes(codes[due], codes[issued], selling, [codes[account] for account in payable]),
                 actor=await ledger.actor_id(session, self._run.actor),
-                decision=await ledger.decision_id(session, trace(order.product, [rule])),
+                decision=await ledger.decision_id(session, trace(order.product, rules)),
                 ranges=await sale_queries.ranges(session, order),
             )
 
@@ -667,15 +680,15 @@ class _Selling:
             sold = sum(one.amount for one in done)
             assert sold == order.amount_due, (order.reference, sold, order.amount_due)
             residue = order.amount_confirmed - sold
-            rule, _ = _dealing_rule(self._tenant, order.product, order.cut_off_on)
-            owed = Account("residue", self._money.symbol, fund=order.fund, party=rule.residue_to)
+            dealt_by = _dealt_by(self._tenant, order.product, order.cut_off_on)
+            owed = Account("residue", self._money.symbol, fund=order.fund, party=dealt_by.residue_to)
             codes = await ledger.account_codes(session, {owed})
             facts = {
                 "units": str(order.units),
                 "confirmed": str(order.amount_confirmed),
                 "amount": str(sold),
                 "residue": str(residue),
-                "residue_to": rule.residue_to,
+                "residue_to": dealt_by.residue_to,
             }
             (posted,) = await ledger.post(
                 session,

@@ -20,6 +20,9 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.tenancy.service import Tenant, trace
 
+SWITCH = "switch"
+"""The party of accounts in which what a switch sells is kept apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Units:
@@ -71,6 +74,7 @@ async def sell(
     day: date,
     actor: str,
     reference: str,
+    party: str = "",
 ) -> Sale:
     """Put units of a member into the product's open dealing, in the caller's transaction.
 
@@ -87,6 +91,7 @@ async def sell(
         day: the business day of the event; the clock alone says which dealing takes it.
         actor: who sells.
         reference: the caller's own name for this sale. A second call with it sells nothing and returns the first's.
+        party: what it brings goes to the `payable` account of this party; to the member's own if empty.
 
     Raises:
         NotEnoughUnits: fewer units are held than wanted, or none at all.
@@ -99,7 +104,7 @@ async def sell(
     for one in wanted:
         if one.fund not in numbers:
             raise UnknownFund(fund=one.fund)
-    accounts = [(one, *_accounts(product, one)) for one in wanted]
+    accounts = [(one, *_accounts(product, one, party)) for one in wanted]
     codes = await ledger.account_codes(session, {account for _, *pair in accounts for account in pair})
     held = await ledger.hold_balances(session, member_id, [codes[units] for _, units, _ in accounts])
     # Asked once nobody else can sell these units: a first call that ran beside this one has ended.
@@ -215,7 +220,7 @@ async def withdraw_sale(
     if not removed:
         raise UnknownSale
     chart = await ledger.accounts_by_code(session)
-    own = {code: replace(chart[code], kind="units") for _, code in removed}
+    own = {code: replace(chart[code], kind="units", party="") for _, code in removed}
     codes = await ledger.account_codes(session, own.values())
     await ledger.post(
         session,
@@ -315,10 +320,10 @@ async def settle_sales(session: AsyncSession, tenant: Tenant, come: Sequence[Pro
     return events
 
 
-def _accounts(product: str, one: Units) -> tuple[Account, Account]:
+def _accounts(product: str, one: Units, party: str = "") -> tuple[Account, Account]:
     return (
         Account("units", one.fund, product, one.pot, one.origin, one.fund),
-        Account("selling", one.fund, product, one.pot, one.origin, one.fund),
+        Account("selling", one.fund, product, one.pot, one.origin, one.fund, party),
     )
 
 

@@ -176,7 +176,7 @@ async def fund_standings(session: AsyncSession, on: date) -> list[FundStanding]:
             left join lateral (select t.units, x.day from holdings_files x join holdings_told t using (tenant_id, file_id)
                                 where t.fund_id = f.fund_id and x.day <= :on order by x.day desc, x.file_id desc limit 1) h on true
             left join lateral (select price_on, digits, scale from prices p where p.fund_id = f.fund_id and p.state = 'accepted'
-                                  and p.price_on <= :on order by price_on desc limit 1) p on true
+                                  and p.price_on <= :on order by price_on desc, file_id desc limit 1) p on true
            order by f.code"""),
         {"on": on},
     )

@@ -90,6 +90,7 @@ async def match_statements(db: Database, tenant: Tenant, *, actor: str = "system
         after = done.last
     orders = await retry_transaction(lambda: _match_orders(db, tenant))
     proceeds = await retry_transaction(lambda: _match_proceeds(db, tenant, actor))
+    await funds.carry_on_switches(db, tenant)  # also what an earlier run settled and was stopped before
     grouped = await match_by_rules(db, tenant, actor=actor)
     allocated += grouped.allocated
     after = (-(2**63), 0)

@@ -260,7 +260,9 @@ def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
         for move, allocation in zip(moves, allocations, strict=True):
             if (allocation.event_id, allocation.code) in carried:
                 continue
-            receipt = paid[allocation.event_id, allocation.code]
+            receipt = paid.get((allocation.event_id, allocation.code))
+            if receipt is None:  # a switch: what it buys was paid in before
+                continue
             got = units.get((move.event_id, move.line + 1))
             found.setdefault((receipt.event_id, receipt.code), []).append(
                 Line(

@@ -218,6 +218,7 @@ PARAMETERS: Mapping[str, Term] = {
     "material_bp": Term(N_("Counts from"), "share"),
     "maximum": Term(N_("At most"), "money"),
     "may_empty": Term(N_("May empty the account")),
+    "members_move": Term(N_("Members may move")),
     "method": Term(N_("Method")),
     "minimum": Term(N_("At least"), "money"),
     "minimum_from_day": Term(N_("Lowest balance from day")),

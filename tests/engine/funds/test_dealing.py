@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.funds import service as funds
 from engine.funds.errors import DayNotReached
 from engine.funds.queries import dealings as queries
-from engine.funds.rules import Conversion
+from engine.funds.rules import Conversion, Pricing
 from engine.kernel.prices import Price, units_for
 from engine.runtime.database import Role
 from tests.engine.funds.conftest import BOOK, PRODUCT, UNMATCHED, Scheme, book_of
@@ -384,7 +384,7 @@ async def test_a_closing_dealing_holds_allocation_off(scheme: Scheme) -> None:
         late = asyncio.create_task(scheme.allocate([(members[1], events[1])]))
         await asyncio.sleep(0.2)
         assert not late.done()
-        await queries.close_dealing(session, dealing, date(2023, 4, 3), event_id=1)
+        await queries.close_dealing(session, dealing, date(2023, 4, 3), event_id=1, pricing=Pricing())
     await late
     rows = await scheme.rows("select member_id, dealing_id from allocations order by dealing_id")
     assert rows == [(members[0], dealing.dealing_id), (members[1], rows[1][1])]

@@ -8,8 +8,10 @@ import pytest
 
 from engine.funds.queries import LAWS
 from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.test_correcting import correct, ruled
 from tests.engine.funds.test_crediting import credit, with_rule
 from tests.engine.funds.test_selling import sell
+from tests.engine.funds.test_switching import free, switch
 from tests.factories.trading import trading_of
 
 UNITS = "(select code from chart where kind = 'units' limit 1)"
@@ -32,6 +34,10 @@ DAMAGE = {
     "interest-is-what-was-credited": "update interest_credits set minor = minor + 1",
     "interest-runs-are-their-credits": "update interest_ranges set credited = credited + 1",
     "what-members-owe-back-is-receivable": "update interest_credits set uncovered = uncovered + 1",
+    "corrections-follow-the-formula": "update correction_lines set bought = bought + 1",
+    "corrections-are-booked": "update correction_results set issued = issued + 1",
+    "corrections-are-borne": "update correction_results set borne = borne + 1",
+    "switches-buy-with-what-they-sold": "update switch_legs set minor = minor + 1",
     "proceeds-residue-is-what-rounding-left": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
 }
 
@@ -49,10 +55,12 @@ async def test_damage_is_named(
     await scheme.deal("2023-04-05")
     for member in members[:3]:
         await sell(scheme, member)
+    await switch(free(scheme), members[3])
     await scheme.deal("2023-04-05")
     await scheme.clock("2023-04-06T04:30:00")
     await scheme.price("2023-04-06", {"SM001009": "33.0071"})
     await scheme.deal("2023-04-06")
+    await correct(ruled(scheme), "30.5")
     await trading_of(scheme, tmp_path, "csv-files").send()
     await scheme.clock("2024-04-02T04:30:00")
     await credit(with_rule(scheme))
