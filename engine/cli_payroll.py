@@ -27,6 +27,8 @@ def _lines(one: PayrollTold) -> None:
         f"{one.lacking} lacking, tax {one.tax}; {one.suspended} suspended"
     )
     typer.echo(f"  {one.payments} payments of {one.paying}, owed in all {one.owed}")
+    for held in one.waiting:
+        typer.echo(f"  {held.pensions} of {held.rule} wait: {held.code} {held.missing}")
     for fate in one.fates:
         typer.echo(f"  {fate.payments:>8}  {fate.amount:>14}  {fate.fate}")
 

@@ -18,12 +18,16 @@ from engine.runtime.database import driver
 
 
 class Piece(Struct, frozen=True, kw_only=True):
-    """Money of one pot and origin that a claim takes: smallest units, forfeited or not, and units of funds if it is in units."""
+    """Money of one pot and origin that a claim takes: smallest units, and units of funds if it is in units.
+
+    It becomes the member's, or is forfeited, or goes to the pool that pays a pension.
+    """
 
     pot: str
     origin: str
     minor: int
     is_forfeited: bool = False
+    is_pooled: bool = False
     units: Mapping[str, int] = {}
 
 

@@ -63,18 +63,20 @@ async def add_payouts(session: AsyncSession, made: Sequence[NewPayout], *, maker
 
 
 async def releasable(
-    session: AsyncSession, today: date, rails: Sequence[str], *, most: int
+    session: AsyncSession, today: date, rails: Sequence[str], task: str, *, most: int
 ) -> list[tuple[PayoutRow, str]]:
     """Return payouts of approved payrolls that may leave, with the payroll's checker; held until the session ends.
 
-    Their rail is joined, their account's name agrees or need not be asked for, and no new account cools off.
+    Their rail is joined, their account's name agrees or need not be asked for, and no new account cools off. What the `task`
+    has put aside stays.
     """
     rows = await select_payouts(
         session,
         """p.state = 'created' and p.name_state in ('agrees', 'not-asked') and (p.not_before is null or p.not_before <= %(today)s)
              and p.rail = any(%(rails)s) and exists (select from payroll_payments y where y.tenant_id = p.tenant_id and y.payout_id = p.payout_id)
+             and not exists (select from quarantine q where q.task = %(task)s and q.subject = p.payout_id::text and q.released_at is null)
            order by p.made_at, p.payout_id limit %(most)s for update of p skip locked""",
-        {"today": today, "rails": list(rails), "most": most},
+        {"today": today, "rails": list(rails), "task": task, "most": most},
     )
     connection = await driver(session)
     cursor = await connection.execute(

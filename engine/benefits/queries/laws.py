@@ -87,22 +87,27 @@ LAWS: tuple[Law, ...] = (
         """
         with booked as (
           select b.claim_id, b.amount, b.tax, b.forfeited, b.top_up, b.parts,
-                 case when b.sale_event = 0 then b.amount - b.top_up + b.forfeited else 0 end as from_cash,
+                 o.pooled, case when b.sale_event = 0 then b.amount - b.top_up + b.forfeited + o.pooled else 0 end as from_cash,
                  coalesce(sum(t.amount) filter (where d.kind = 'cash' and k.kind = 'payable'), 0) as cash,
                  coalesce(sum(t.amount) filter (where k.kind = 'tax-withheld'), 0) as taxed,
                  coalesce(sum(t.amount) filter (where k.kind = 'forfeitures'), 0) as lost,
-                 coalesce(sum(t.amount) filter (where d.kind = 'guarantee-receivable'), 0) as added
+                 coalesce(sum(t.amount) filter (where d.kind = 'guarantee-receivable' and k.kind = 'payable'), 0) as added,
+                 coalesce(sum(t.amount) filter (where d.kind = 'payable' and k.kind = 'pension-pool'), 0) as into_pool
             from benefit_claims b
+           cross join lateral (
+             select coalesce(sum((p ->> 'minor')::bigint) filter (where (p ->> 'is_pooled')::boolean), 0)::bigint as pooled
+               from jsonb_array_elements(b.parts) p) o
             left join transfers t on t.member_id = b.member_id and t.event_id = b.payable_event
             left join chart d on d.code = t.debit left join chart k on k.code = t.credit
-           where b.state = 'payable' group by b.member_id, b.claim_id)
-        select format('claim %s', claim_id), format('%s from cash, %s tax, %s forfeited, %s added', from_cash, tax, forfeited, top_up),
-               format('%s from cash, %s tax, %s forfeited, %s added', cash, taxed, lost, added)
-          from booked where (cash, taxed, lost, added) is distinct from (from_cash, tax, forfeited, top_up)
+           where b.state = 'payable' group by b.member_id, b.claim_id, o.pooled)
+        select format('claim %s', claim_id), format('%s from cash, %s tax, %s forfeited, %s added, %s pooled', from_cash, tax, forfeited, top_up, pooled),
+               format('%s from cash, %s tax, %s forfeited, %s added, %s pooled', cash, taxed, lost, added, into_pool)
+          from booked where (cash, taxed, lost, added, into_pool) is distinct from (from_cash, tax, forfeited, top_up, pooled)
         union all
         select format('parts of claim %s', b.claim_id), (b.amount - b.top_up + b.forfeited)::text, x.total::text
           from booked b cross join lateral (
-            select coalesce(sum((p ->> 'minor')::bigint), 0)::bigint as total from jsonb_array_elements(b.parts) p) x
+            select coalesce(sum((p ->> 'minor')::bigint) filter (where (p ->> 'is_pooled')::boolean is not true), 0)::bigint as total
+              from jsonb_array_elements(b.parts) p) x
          where x.total <> b.amount - b.top_up + b.forfeited
         """,
     ),

@@ -1,9 +1,9 @@
 """SQL of payrolls: what is due to all pensioners of a product by a day, its posting, and what is paid of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
 
+WITHOUT_LIMIT = 10**17
 MOST_MEMBERS = 10_000
 """How many members one range of a payroll holds, and one transaction counts or posts."""
 
@@ -36,12 +37,22 @@ class PayrollRow:
     rules: tuple[str, ...]
 
 
+class Wait(NamedTuple):
+    """How many pensions of a rule have an instalment that waits for a figure, and which."""
+
+    rule: str
+    code: str
+    missing: str
+    pensions: int
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What a payroll comes to, in smallest units.
 
     `pensions` is how many instalments fall due, `due` with what earlier ones lacked; `taken` from members' pots, `pooled` from
-    pools and `lacking` add up to it. `payments` is how many are paid, `paying` how much in all; of `owed`, the rest is carried.
+    pools and `lacking` add up to it. `payments` is how many are paid, `paying` how much in all; of `owed`, the rest is carried. `waits` are the pensions of
+    which an instalment waits for a figure: of which rule, the refusal's code, what it names, and how many.
     """
 
     pensions: int
@@ -54,6 +65,7 @@ class Totals:
     paying: int
     owed: int
     suspended: int
+    waits: tuple[Wait, ...] = ()
 
 
 _RUN = """
@@ -166,7 +178,7 @@ _LIVE = f"""
 create temporary table payroll_live on commit drop as
 select s.*, coalesce(i.number, 0) as done, coalesce(i.reckoned, 0) as reckoned,
        case when %(owes)s then coalesce(i.outstanding, 0) else 0 end::bigint as outstanding,
-       array(select coalesce(b.credits - b.debits, 0) from unnest(s.cash) with ordinality c(code, place)
+       array(select case when s.pooled_with = '' then coalesce(b.credits - b.debits, 0) else 0 end from unnest(s.cash) with ordinality c(code, place)
                left join balances b on b.member_id = s.member_id and b.code = c.code order by c.place) as held
   from pension_schedules s
   left join lateral (
@@ -273,7 +285,7 @@ select member_id, claim_id, owed, amount, account, %(t)s, %(run)s, case when amo
 _COUNTED = """
 update payroll_ranges g set is_counted = true, pensions = i.n, due = i.due, taken = i.taken, pooled = i.pooled, lacking = i.lacking,
        taxed = i.tax, payments = p.n, paying = p.paying, owed = p.owed, suspended = s.n,
-       digest = encode(sha256(convert_to(concat(i.said, '|', p.said), 'UTF8')), 'hex')
+       waits = %(waits)s::jsonb, digest = encode(sha256(convert_to(concat(i.said, '|', p.said), 'UTF8')), 'hex')
   from (select count(*)::int as n, coalesce(sum(due + arrears), 0)::bigint as due, coalesce(sum(amount_total(taken)), 0)::bigint as taken,
                coalesce(sum(amount_total(pooled)), 0)::bigint as pooled, coalesce(sum(lacking), 0)::bigint as lacking,
                coalesce(sum(tax), 0)::bigint as tax,
@@ -338,13 +350,14 @@ async def select_live(session: AsyncSession, run: PayrollRow, members: tuple[int
     ]
 
 
-async def terms_of(session: AsyncSession, decisions: Sequence[int]) -> dict[int, ScheduleTerms]:
-    """Return the terms that decisions hold."""
+async def terms_of(session: AsyncSession, decisions: Sequence[int]) -> dict[int, tuple[ScheduleTerms, str]]:
+    """Return the terms that decisions hold, and the first of their rules: the option that was chosen."""
     rows = await session.execute(
-        text("select decision_id, trace -> 'terms' as terms from decisions where decision_id = any(:d)"),
+        text("""select decision_id, trace -> 'terms' as terms, trace -> 'rules' ->> 0 as chosen from decisions
+                 where decision_id = any(:d)"""),
         {"d": list(decisions)},
     )
-    return {row.decision_id: msgspec.convert(row.terms, ScheduleTerms) for row in rows}
+    return {row.decision_id: (msgspec.convert(row.terms, ScheduleTerms), row.chosen) for row in rows}
 
 
 async def count_dues(
@@ -382,13 +395,14 @@ async def count_dues(
 
 
 async def _bounds(session: AsyncSession, run: PayrollRow) -> list[int]:
-    """Return how much the first pool has, the first two have, and so on."""
+    """Return how much the first pool has, the first two have, and so on; what is claimed from a guarantor has no limit."""
     rows = await session.execute(
-        text("""select k.code, greatest(coalesce(sum(b.credits - b.debits), 0), 0)::bigint as has
-                  from unnest(cast(:codes as int[])) with ordinality k(code, place)
+        text("""select k.code, case when c.kind = 'pension-pool' then greatest(coalesce(sum(b.credits - b.debits), 0), 0)::bigint
+                                    else :without_limit end as has
+                  from unnest(cast(:codes as int[])) with ordinality k(code, place) join chart c on c.code = k.code
                   left join (select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
-                    on b.code = k.code group by k.code, k.place order by k.place"""),
-        {"codes": list(run.pools)},
+                    on b.code = k.code group by k.code, k.place, c.kind order by k.place"""),
+        {"codes": list(run.pools), "without_limit": WITHOUT_LIMIT},
     )
     bounds, so_far = [], 0
     for row in rows:
@@ -397,12 +411,35 @@ async def _bounds(session: AsyncSession, run: PayrollRow) -> list[int]:
     return bounds
 
 
+async def count_waiting(
+    session: AsyncSession, missing: Mapping[tuple[int, date, str], tuple[str, str, str]]
+) -> list[Wait]:
+    """Return how many pensions of a range wait, by rule: groups (decision, start, keys as JSON) lack (rule, code, what)."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select w.rule, w.code, w.missing, count(*)::int from payroll_live l
+             join unnest(%s::int[], %s::date[], %s::jsonb[], %s::text[], %s::text[], %s::text[]) w(decision, started_on, keys, rule, code, missing)
+               on w.decision = l.decision and w.started_on = l.started_on and w.keys = l.keys
+            group by 1, 2, 3 order by 1, 2, 3""",
+        (
+            *([key[place] for key in missing] for place in range(3)),
+            *([said[place] for said in missing.values()] for place in range(3)),
+        ),
+    )
+    return [Wait(*row) for row in await cursor.fetchall()]
+
+
 async def count_payments(
-    session: AsyncSession, run: PayrollRow, members: tuple[int, int], range_no: int, routes: Sequence[Route]
+    session: AsyncSession,
+    run: PayrollRow,
+    members: tuple[int, int],
+    range_no: int,
+    routes: Sequence[Route],
+    waits: Sequence[Wait] = (),
 ) -> None:
     """Note what the payroll pays to the range's pensioners, and what it carries over and why; the range is counted."""
     connection = await driver(session)
-    given = {**_given(session, run, members), "range": range_no}
+    given = {**_given(session, run, members), "range": range_no, "waits": msgspec.json.encode(waits).decode()}
     await connection.execute(_OWED, given)
     encoded = msgspec.json.encode([one.stored() for one in routes]).decode()
     await connection.execute(_NOTE_PAYMENTS, {**given, "routes": encoded})
@@ -428,7 +465,12 @@ async def totals_of(session: AsyncSession, run_no: int) -> tuple[Totals, list[st
             {"run": run_no},
         )
     ).one()
-    return Totals(*row[:-1]), list(row.digests)
+    waits = await session.execute(
+        text("""select w ->> 0, w ->> 1, w ->> 2, sum((w ->> 3)::int)::int from payroll_ranges, jsonb_array_elements(waits) w
+                 where run_no = :run group by 1, 2, 3 order by 1, 2, 3"""),
+        {"run": run_no},
+    )
+    return replace(Totals(*row[:-1]), waits=tuple(Wait(*one) for one in waits)), list(row.digests)
 
 
 async def fates(session: AsyncSession, run_no: int) -> dict[str, tuple[int, int]]:

@@ -41,7 +41,7 @@ PAYROLL_LAWS: tuple[Law, ...] = (
                    (select coalesce(sum(x), 0) from unnest(pooled) x) as of_pools from pension_instalments where event_id <> 0) i group by 1, 2),
         booked as (
           select t.member_id, t.event_id, coalesce(sum(t.amount) filter (where d.kind = 'cash' and k.kind = 'payable'), 0)::bigint as of_pot,
-                 coalesce(sum(t.amount) filter (where d.kind = 'pension-pool' and k.kind = 'payable'), 0)::bigint as of_pools,
+                 coalesce(sum(t.amount) filter (where d.kind in ('pension-pool', 'guarantee-receivable') and k.kind = 'payable'), 0)::bigint as of_pools,
                  coalesce(sum(t.amount) filter (where d.kind = 'payable' and k.kind = 'tax-withheld'), 0)::bigint as tax
             from events e join transfers t on t.event_id = e.event_id join chart d on d.code = t.debit join chart k on k.code = t.credit
            where e.kind = 205 group by 1, 2)
@@ -80,6 +80,19 @@ PAYROLL_LAWS: tuple[Law, ...] = (
           from pension_schedules s join paid p using (member_id, claim_id) left join due d using (member_id, claim_id)
          cross join lateral (select sum(x) as minor from unnest(s.overpaid) x) o
          where p.minor > coalesce(d.minor, 0) + o.minor
+        """,
+    ),
+    Law(
+        "pensions-have-their-reserves",
+        "what a pension's pool was given as it began is what its claim's event moved there",
+        """
+        with booked as (
+          select b.claim_id, sum(t.amount)::bigint as minor from benefit_claims b
+            join transfers t on t.member_id = b.member_id and t.event_id = b.payable_event
+            join chart k on k.code = t.credit and k.kind = 'pension-pool' where b.kind <> 'death' group by 1)
+        select format('pension %s', coalesce(s.claim_id, b.claim_id)), coalesce(s.reserve, 0)::text, coalesce(b.minor, 0)::text
+          from (select claim_id, reserve from pension_schedules where heir_no = 0 and reserve <> 0) s full join booked b using (claim_id)
+         where coalesce(s.reserve, 0) <> coalesce(b.minor, 0)
         """,
     ),
     Law(

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.benefits.rules.schedules import SchedulePlan, ScheduleTerms
+from engine.benefits.rules.schedules import Reserve, SchedulePlan, ScheduleTerms
 from engine.runtime.database import driver
 
 
@@ -62,13 +62,14 @@ async def add_schedule(
     await connection.execute(
         """insert into pension_schedules (member_id, claim_id, amount, tax, taxed, scheduled_event, tenant_id, decision, lead_months,
              every_months, instalments, origins, started_on, guaranteed_until, life_until, is_indexed, product, form, rounding, pay_day,
-             pots_by, origins_by, cash, payable, overpaid, keys)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+             pots_by, origins_by, cash, payable, overpaid, keys, pooled_with, reserve)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
             member_id, claim_id, plan.amount, plan.tax, plan.taxed, event_id, session.info["tenant_id"], decision, plan.lead_months,
             plan.every_months, plan.instalments, len(order.origins), plan.started_on, plan.guaranteed_until, life_until,
             plan.terms.is_indexed, product, plan.terms.form, plan.terms.rounding, plan.terms.pay_day, order.pots_by,
             order.origins_by, list(cash), list(payable), [0] * len(cash), msgspec.json.encode(plan.keys).decode(),
+            "" if plan.reserve is None else plan.reserve.role, 0 if plan.reserve is None else plan.reserve.minor,
         ),
     )  # fmt: skip
 
@@ -81,7 +82,9 @@ def stored(terms: ScheduleTerms) -> object:
 async def reserved_codes(session: AsyncSession, member_id: int, product: str) -> list[int]:
     """Return the codes of a member's cash that a running schedule pays from: nothing else is claimed of it."""
     rows = await session.execute(
-        text("select unnest(cash) as code from pension_schedules where member_id = :m and product = :p and is_running"),
+        text(
+            "select unnest(cash) as code from pension_schedules where member_id = :m and product = :p and is_running and pooled_with = ''"
+        ),
         {"m": member_id, "p": product},
     )
     return [row.code for row in rows]
@@ -145,6 +148,7 @@ def _schedule(row: RowMapping) -> ScheduleRow:
         guaranteed_until=row["guaranteed_until"],
         tax=row["tax"],
         taxed=row["taxed"],
+        reserve=Reserve(role=row["pooled_with"], minor=row["reserve"]) if row["pooled_with"] else None,
     )
     return ScheduleRow(
         member_id=row["member_id"],

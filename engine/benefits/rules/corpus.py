@@ -103,12 +103,17 @@ class PayersRule(Rule, tag="payers", frozen=True, kw_only=True):
 
     EjoHeza's indexed instalments and the pensions of APY and PM-SYM outlive the member's own money. The own pot pays
     first, then each role of `then` as far as it has money for it; `last` says what happens to what nobody can pay: it is
-    owed, or it ends.
+    owed, it ends, or it is paid all the same and claimed from the last role, which guarantees it (APY's Government).
     """
 
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     then: tuple[Code, ...]
-    last: Literal["owed", "ends"]
+    last: Literal["owed", "ends", "claimed"]
+
+    def __post_init__(self) -> None:
+        """Check that there is somebody to claim from."""
+        if self.last == "claimed" and not self.then:
+            raise ValueError('last = "claimed" needs a role that it is claimed from')
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,10 @@ def share_among_payers(
         if paid:
             parts.append((payer, paid))
         left -= paid
+    if left and found.rule.last == "claimed":
+        guarantor = found.rule.then[-1]
+        parts = [one for one in parts if one[0] != guarantor] + [(guarantor, left + dict(parts).get(guarantor, 0))]
+        left = 0
     is_owed = found.rule.last == "owed"
     return PayersShare(tuple(parts), left if is_owed else 0, 0 if is_owed else left, (found.ref,))
 

@@ -37,7 +37,7 @@ async def begin_schedule(
     codes = await ledger.account_codes(session, {one for accounts in kinds.values() for one in accounts})
     cash, payable = ([codes[one] for one in kinds[kind]] for kind in ("cash", "payable"))
     held = await ledger.hold_balances(session, row.member_id, cash)
-    if sum(held.values()) < plan.rest:
+    if plan.reserve is None and sum(held.values()) < plan.rest:
         raise ClaimMoneyGone
     trace = {**tenancy.trace(row.product, plan.rules), "terms": queries.stored(plan.terms)}
     decision = await ledger.decision_id(session, trace)
