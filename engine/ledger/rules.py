@@ -171,6 +171,8 @@ class EventKind(IntEnum):
     RECOUNT_APPROVED = 231
     RECOUNT_REJECTED = 232
     RECOUNT_DONE = 233
+    SURVIVOR_PENSION_BEGUN = 235
+    PENSION_PASSED_ON = 236
 
     @property
     def label(self) -> str:

@@ -34,11 +34,12 @@ async def add_payouts(session: AsyncSession, made: Sequence[NewPayout], *, maker
     payloads = [one.payload for one in made]
     await connection.execute(
         """insert into payouts (tenant_id, payout_id, member_id, amount, parts, account_digest, least_match_bp, made_on, not_before,
-                                name_state, name_bp, product, source, rail, digest, maker, rules, document)
-           select %s, p, m, a, x::jsonb, d, l, %s, n, s, b, o, c, r, g, %s, array_remove(array[u], ''), k
+                                name_state, name_bp, product, source, rail, digest, maker, rules, document,
+                                inherited_claim, heir_no)
+           select %s, p, m, a, x::jsonb, d, l, %s, n, s, b, o, c, r, g, %s, array_remove(array[u], ''), k, ic, ih
              from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::text[], %s::uuid[], %s::int[], %s::date[], %s::text[], %s::int[],
-                         %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[])
-                  v(p, m, a, x, d, l, n, s, b, o, c, r, g, u, k)""",
+                         %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::smallint[])
+                  v(p, m, a, x, d, l, n, s, b, o, c, r, g, u, k, ic, ih)""",
         (
             session.info["tenant_id"],
             made_on,
@@ -58,6 +59,8 @@ async def add_payouts(session: AsyncSession, made: Sequence[NewPayout], *, maker
             [one.digest() for one in payloads],
             [one.rule for one in made],
             [one.sealed for one in made],
+            [one.claim for one in payloads],
+            [one.heir for one in payloads],
         ),
     )
 

@@ -91,7 +91,7 @@ LAWS: tuple[Law, ...] = (
                  coalesce(sum(t.amount) filter (where d.kind = 'cash' and k.kind = 'payable'), 0) as cash,
                  coalesce(sum(t.amount) filter (where k.kind = 'tax-withheld'), 0) as taxed,
                  coalesce(sum(t.amount) filter (where k.kind = 'forfeitures'), 0) as lost,
-                 coalesce(sum(t.amount) filter (where d.kind = 'guarantee-receivable' and k.kind = 'payable'), 0) as added,
+                 coalesce(sum(t.amount) filter (where d.kind in ('guarantee-receivable', 'pension-pool') and k.kind = 'payable'), 0) as added,
                  coalesce(sum(t.amount) filter (where d.kind = 'payable' and k.kind = 'pension-pool'), 0) as into_pool
             from benefit_claims b
            cross join lateral (
@@ -154,9 +154,17 @@ LAWS: tuple[Law, ...] = (
                  (select coalesce(sum(p.amount), 0) from payouts p where p.tenant_id = i.tenant_id and p.member_id = i.member_id
                      and p.inherited_claim = i.claim_id and p.heir_no = i.heir_no and p.approved_event <> 0 and p.home_event = 0) as paid
             from inheritances i join benefit_claims b on b.member_id = i.member_id and b.claim_id = i.claim_id),
+        surviving as (
+          select s.member_id, s.product, (select sum(x) from unnest(s.overpaid) x) + (select coalesce(sum(x), 0) from unnest(s.brought) x)
+                 + (select coalesce(sum(x), 0) from pension_instalments i cross join lateral unnest(i.net) x
+                     where i.member_id = s.member_id and i.claim_id = s.claim_id and i.state = 'posted')
+                 - (select coalesce(sum(p.amount), 0) from payouts p where p.tenant_id = s.tenant_id and p.member_id = s.member_id
+                       and p.source like 'pension:%' and p.inherited_claim = s.claim_id and p.approved_event <> 0 and p.home_event = 0) as heirs
+            from pension_schedules s where s.heir_no <> 0),
         due as (
-          select member_id, product, sum(case when closed_event = 0 then amount - trust - paid else overpaid - paid end) as heirs, sum(trust) as trust
-            from given group by 1, 2),
+          select member_id, product, sum(heirs) as heirs, sum(trust) as trust from (
+            select member_id, product, case when closed_event = 0 then amount - trust - paid else overpaid - paid end as heirs, trust from given
+            union all select member_id, product, heirs, 0 from surviving) d group by 1, 2),
         booked as (
           select t.member_id, c.product, sum(x.sign * t.amount) filter (where c.kind = 'heirs') as heirs,
                  sum(x.sign * t.amount) filter (where c.kind = 'minors-trust') as trust

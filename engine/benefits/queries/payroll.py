@@ -174,18 +174,23 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int, *, posti
 
 
 _DEAD = """exists (select from death_notices d where d.member_id = s.member_id and d.state in ('confirmed', 'reversal-proposed'))"""
+# A survivor's pension runs as long as the death is certain; of one that a death has ended, what fell due before is still counted.
+_PAYS = f"""case when s.heir_no <> 0 then exists (select from death_notices d where d.member_id = s.member_id and d.state = 'confirmed')
+              when s.stops_on is null then s.is_running and not {_DEAD} else true end"""
 _LIVE = f"""
 create temporary table payroll_live on commit drop as
 select s.*, coalesce(i.number, 0) as done, coalesce(i.reckoned, 0) as reckoned,
        case when %(owes)s then coalesce(i.outstanding, 0) else 0 end::bigint as outstanding,
+       (select amount_total(p.overpaid) from pension_schedules p where p.member_id = s.member_id and p.claim_id = s.after_claim) as owing,
        array(select case when s.pooled_with = '' then coalesce(b.credits - b.debits, 0) else 0 end from unnest(s.cash) with ordinality c(code, place)
                left join balances b on b.member_id = s.member_id and b.code = c.code order by c.place) as held
   from pension_schedules s
   left join lateral (
     select max(number) as number, (array_agg(k.reckoned order by k.number desc))[1] as reckoned, sum(k.lacking - k.arrears) as outstanding
       from pension_instalments k where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted') i on true
- where s.product = %(product)s and s.member_id between %(first)s and %(last)s and s.is_running
-   and (s.life_until is null or s.life_until >= %(on)s) and not {_DEAD}
+ where s.product = %(product)s and s.member_id between %(first)s and %(last)s and {_PAYS}
+   and case when s.stops_on is null then s.is_running and (s.life_until is null or s.life_until >= %(on)s)
+            else pension_due_on(s.started_on, s.lead_months, s.every_months, coalesce(i.number, 0) + 1, s.pay_day) < s.stops_on end
 """
 _NUMBERS = """
 select distinct l.decision, l.started_on, l.lead_months, l.every_months, l.pay_day, l.keys, n.number,
@@ -230,11 +235,16 @@ select * from steps where due_on is not null
 """
 # Pools pay in order of members, each as far as it has money: `bounds` is how much the first, the first two, … have.
 _NOTE_DUES = """
-insert into pension_instalments (member_id, claim_id, due, arrears, lacking, tax, reckoned, tenant_id, number, run_no, due_on, taken, pooled, net)
-select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
-       amounts_less(gross, amounts_shared(tax, gross, 'in-order'))
-  from (select g.*, case when taxed = 0 then 0 else div(amount_total(gross)::numeric * part, taxed)::bigint end as tax
-          from (select d.*, l.tax as part, l.taxed,
+insert into pension_instalments (member_id, claim_id, due, arrears, lacking, tax, recovered, reckoned, tenant_id, number, run_no, due_on, taken, pooled, net)
+select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, recovered, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
+       amounts_less(gross, amounts_shared(tax + recovered, gross, 'in-order'))
+  from (select h.*, case when owing is null then 0
+                         else greatest(0, least(most, owing - coalesce(sum(most) over (
+                                partition by member_id, claim_id order by number rows between unbounded preceding and 1 preceding), 0)))::bigint end as recovered
+          from (select g.*, case when owing is null then 0 when due_on < arrears_until then amount_total(gross) - tax
+                                 else div((amount_total(gross) - tax)::numeric * set_off_bp, 10000)::bigint end as most
+          from (select g.*, case when taxed = 0 then 0 else div(amount_total(gross)::numeric * part, taxed)::bigint end as tax
+          from (select d.*, l.tax as part, l.taxed, l.owing, l.arrears_until, l.set_off_bp,
                        array(select x + case when o = 1 then amount_total(q.pooled) else 0 end from unnest(d.taken) with ordinality u(x, o) order by o) as gross,
                        q.pooled
                   from (select p.*, due + arrears - amount_total(taken) as short,
@@ -244,17 +254,19 @@ select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, rec
                  cross join lateral (
                    select coalesce(array_agg(greatest(0, least(d.until, b.upper) - greatest(d.until - d.short, b.lower))::bigint order by b.place), '{}') as pooled
                      from (select place, upper, coalesce(lag(upper) over (order by place), 0) as lower
-                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b) q) g) t
+                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b) q) g) g) h) t
 """
 _OWED = f"""
 create temporary table payroll_owed on commit drop as
 select s.member_id, s.claim_id, s.accounts, amount_total(o.parts) as owed, o.parts,
-       case when {_DEAD} then 'deceased' when s.life_until < %(on)s then 'suspended' else '' end as held_back
+       case when s.heir_no = 0 and {_DEAD} then 'deceased' when s.stops_on is null and s.life_until < %(on)s then 'suspended' else '' end as held_back
   from pension_schedules s
  cross join lateral (
    select amounts_total(parts) as parts from (
      select i.net as parts from pension_instalments i
       where i.member_id = s.member_id and i.claim_id = s.claim_id and (i.state = 'posted' or (i.state = 'proposed' and i.run_no = %(run)s))
+     union all
+     select s.brought where s.brought is not null
      union all
      select array(select -x from unnest(y.parts) with ordinality u(x, place) order by place) from payroll_payments y
        left join payouts p on p.tenant_id = y.tenant_id and p.payout_id = y.payout_id
@@ -289,7 +301,7 @@ update payroll_ranges g set is_counted = true, pensions = i.n, due = i.due, take
   from (select count(*)::int as n, coalesce(sum(due + arrears), 0)::bigint as due, coalesce(sum(amount_total(taken)), 0)::bigint as taken,
                coalesce(sum(amount_total(pooled)), 0)::bigint as pooled, coalesce(sum(lacking), 0)::bigint as lacking,
                coalesce(sum(tax), 0)::bigint as tax,
-               string_agg(concat_ws(',', member_id, claim_id, number, due_on, due, arrears, taken, pooled, lacking, tax, net), ';'
+               string_agg(concat_ws(',', member_id, claim_id, number, due_on, due, arrears, taken, pooled, lacking, tax, recovered, net), ';'
                           order by member_id, claim_id, number) as said
           from pension_instalments where run_no = %(run)s and member_id between %(first)s and %(last)s) i,
        (select (count(*) filter (where amount > 0))::int as n, coalesce(sum(amount), 0)::bigint as paying, coalesce(sum(owed), 0)::bigint as owed,
@@ -411,6 +423,21 @@ async def _bounds(session: AsyncSession, run: PayrollRow) -> list[int]:
     return bounds
 
 
+async def free_of_pool(session: AsyncSession, code: int) -> int:
+    """Return what a pension pool has, less what payrolls that are not posted yet will take of it; never below zero."""
+    found = await session.scalar(
+        text("""select greatest(0, coalesce((select sum(credits - debits) from (
+                           select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
+                         where b.code = :code), 0)
+                       - coalesce((select sum(x.minor) from pension_instalments i
+                                     join payroll_runs r on r.tenant_id = i.tenant_id and r.run_no = i.run_no
+                                    cross join lateral unnest(r.pools, i.pooled) x(pool, minor)
+                                    where i.state = 'proposed' and x.pool = :code), 0))::bigint"""),
+        {"code": code},
+    )
+    return int(found or 0)
+
+
 async def count_waiting(
     session: AsyncSession, missing: Mapping[tuple[int, date, str], tuple[str, str, str]]
 ) -> list[Wait]:
@@ -509,13 +536,14 @@ async def decide_run(session: AsyncSession, run_no: int, *, state: str, checker:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """How a range is posted: the code of the tax withheld, the pools' codes, and what its event says."""
+    """How a range is posted: the codes of the tax withheld and of what is owed back, and what its event says."""
 
     day: date
     actor: int
     pack: int
     decision: int
     tax: int
+    receivable: int
     facts: Mapping[str, object]
 
 
@@ -532,7 +560,11 @@ unfit as (
    where w.minor > coalesce(b.credits - b.debits, 0)
   union
   select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
-   where not s.is_running or i.due_on >= s.stops_on or {_DEAD}),
+   where not ({_PAYS}) or i.due_on >= s.stops_on
+  union
+  select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
+    join pension_schedules p on p.member_id = s.member_id and p.claim_id = s.after_claim
+   group by s.member_id, s.claim_id, p.overpaid having sum(i.recovered) > amount_total(p.overpaid)),
 dropped as (
   update pension_instalments i set state = 'dropped' from unfit u
    where i.member_id = u.member_id and i.claim_id = u.claim_id and i.run_no = %(run)s and i.state = 'proposed' returning i.member_id, i.claim_id)
@@ -552,11 +584,14 @@ select member_id, minor, debit, credit, row_number() over (order by member_id, n
    cross join lateral unnest(r.pools, i.pooled) with ordinality c(pool, minor, place)
    where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s
   union all
-  select i.member_id, i.number, 3, c.place,
-         c.taken + case when c.place = 1 then amount_total(i.pooled) else 0 end - c.net, c.payable, %(tax)s
+  select i.member_id, i.number, 3 + x.step, c.place, x.minor, c.payable, x.code
     from pension_instalments i join pension_schedules s using (member_id, claim_id)
-   cross join lateral unnest(s.payable, i.taken, i.net) with ordinality c(payable, taken, net, place)
-   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s) m
+   cross join lateral (select array(select x + case when o = 1 then amount_total(i.pooled) else 0 end
+                                      from unnest(i.taken) with ordinality u(x, o) order by o) as gross) g
+   cross join lateral unnest(s.payable, amounts_shared(i.tax, g.gross, 'in-order'), amounts_less(g.gross, i.net))
+     with ordinality c(payable, tax, withheld, place)
+   cross join lateral (values (0, c.tax, %(tax)s), (1, c.withheld - c.tax, %(receivable)s)) x(step, minor, code)
+   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s and i.tax + i.recovered > 0) m
  where minor > 0
 """
 _HOLD = """
@@ -596,7 +631,12 @@ select %(t)s, %(event)s, code, sum(debits)::bigint, sum(credits)::bigint from si
 _POSTED = """
 with posted as (
   update pension_instalments i set state = 'posted', event_id = %(event)s
-   where run_no = %(run)s and state = 'proposed' and member_id between %(first)s and %(last)s returning member_id, claim_id, number),
+   where run_no = %(run)s and state = 'proposed' and member_id between %(first)s and %(last)s returning member_id, claim_id, number, recovered),
+set_off as (
+  update pension_schedules p set overpaid = amounts_less(p.overpaid, amounts_shared(r.minor, p.overpaid, 'in-order'))
+    from (select s.member_id, s.after_claim, sum(recovered)::bigint as minor from posted join pension_schedules s using (member_id, claim_id)
+           where recovered > 0 group by 1, 2) r
+   where p.member_id = r.member_id and p.claim_id = r.after_claim),
 ended as (
   update pension_schedules s set is_running = false from posted p
    where s.member_id = p.member_id and s.claim_id = p.claim_id and s.instalments = p.number)
@@ -613,7 +653,7 @@ async def post_range(
     """
     connection = await driver(session)
     tenant = session.info["tenant_id"]
-    given = {**_given(session, run, members), "range": range_no, "tax": posting.tax}
+    given = {**_given(session, run, members), "range": range_no, "tax": posting.tax, "receivable": posting.receivable}
     await connection.execute(_HOLD, given)
     await connection.execute(_LOCK, given)
     await connection.execute(_UNFIT, given)
@@ -659,21 +699,22 @@ class Waiting:
     was_paid: bool
     named_on: date | None
     other_was_paid: bool
+    heir_no: int
 
 
 _WAITING = f"""
 select s.member_id, s.claim_id, y.amount, y.rail, y.rule, y.account_digest,
        (select jsonb_agg(jsonb_build_array(c.pot, c.origin, x.minor) order by c.pot, c.origin) from unnest(s.payable, y.parts) x(code, minor)
           join chart c on c.tenant_id = s.tenant_id and c.code = x.code where x.minor > 0),
-       s.payee, coalesce(h.was_paid, false), h.named_on, coalesce(h.other_was_paid, false),
-       {_DEAD} or exists (select from unnest(s.payable, y.parts) x(code, minor) left join balances b on b.member_id = s.member_id and b.code = x.code
+       s.payee, coalesce(h.was_paid, false), h.named_on, coalesce(h.other_was_paid, false), s.heir_no,
+       case when s.heir_no = 0 then {_DEAD} else not ({_PAYS}) end or exists (select from unnest(s.payable, y.parts) x(code, minor) left join balances b on b.member_id = s.member_id and b.code = x.code
                            where x.minor > coalesce(b.credits - b.debits, 0)) as is_unfit
   from payroll_payments y join pension_schedules s using (member_id, claim_id)
   left join lateral (
     select bool_or(p.account_digest = y.account_digest and p.state = 'succeeded') as was_paid,
            min(p.made_on) filter (where p.account_digest = y.account_digest) as named_on,
            bool_or(p.account_digest <> y.account_digest and p.state = 'succeeded') as other_was_paid
-      from payouts p where p.tenant_id = y.tenant_id and p.member_id = y.member_id) h on true
+      from payouts p where p.tenant_id = y.tenant_id and p.member_id = y.member_id and p.heir_no = s.heir_no) h on true
  where y.run_no = %s and y.state = 'waiting' order by y.member_id limit %s for update of y skip locked
 """
 

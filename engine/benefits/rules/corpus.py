@@ -76,11 +76,7 @@ def dispose_corpus(
         TableValueMissing: the table has no such row.
 
     """
-    rule, due = found.rule, balance_minor
-    if rule.table is not None and rule.column is not None:
-        due = Amount.parse(tables[rule.table].text(rule.column, **keys), asset).units
-    if rule.above_table == "same":
-        due = max(due, balance_minor)
+    rule, due = found.rule, corpus_due(found.rule, balance_minor, keys=keys, tables=tables, asset=asset)
     parts = []
     if rule.to == "nominees" and nominees:
         shared = Amount(due, asset).share_out([share for _, share in nominees])
@@ -96,6 +92,20 @@ def dispose_corpus(
         topped_up_by=(rule.tops_up or "") if top_up else "",
         rules=(found.ref,),
     )
+
+
+def corpus_due(
+    rule: CorpusRule, balance_minor: int, *, keys: Mapping[str, str], tables: Mapping[str, LookupTable], asset: Asset
+) -> int:
+    """Return what the corpus comes to, smallest units: the balance, or the table's, and what is above it where it is theirs too.
+
+    Raises:
+        TableValueMissing: the table has no such row.
+    """
+    if rule.table is None or rule.column is None:
+        return balance_minor
+    due = Amount.parse(tables[rule.table].text(rule.column, **keys), asset).units
+    return max(due, balance_minor) if rule.above_table == "same" else due
 
 
 class PayersRule(Rule, tag="payers", frozen=True, kw_only=True):

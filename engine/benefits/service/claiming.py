@@ -32,7 +32,7 @@ from engine.benefits.errors import (
     UnknownClaim,
 )
 from engine.benefits.queries import claiming as queries
-from engine.benefits.queries import schedules
+from engine.benefits.queries import payroll, schedules
 from engine.benefits.queries.claiming import ClaimRow, Estate, LastPrice, Piece, Request, TaxFacts
 from engine.benefits.rules import (
     AccessRule,
@@ -517,8 +517,13 @@ async def grant(
     stands: Standing,
     actor: str,
     now: datetime,
+    *,
+    pool_role: str = "",
 ) -> ClaimRow:
-    """Write what the rules grant, with its tax, its legal clock and the digest that an approval names."""
+    """Write what the rules grant, with its tax, its legal clock and the digest that an approval names.
+
+    What somebody adds is first taken from the pension pool of `pool_role`, where one is said.
+    """
     claimant = stands.claimant
     pots = pots_of(granted)
     facts = TaxFacts(
@@ -531,6 +536,7 @@ async def grant(
         forfeited_to=granted.forfeited_to,
         topped_up_by=granted.topped_up_by,
         not_before=granted.not_before,
+        pool_role=pool_role,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -660,7 +666,11 @@ async def _make_payable(
             moves.append((one.minor, payable, _pool(tenant, product, schedule.reserve.role)))
             continue
         if top_up:
-            moves.append((top_up, Account("guarantee-receivable", money, product, party=facts.topped_up_by), payable))
+            facts = await _of_pool(session, tenant, product, facts, top_up)
+            row = replace(row, facts=facts)
+            moves.append((facts.from_pool, _pool(tenant, product, facts.pool_role), payable))
+            lacking = Account("guarantee-receivable", money, product, party=facts.topped_up_by)
+            moves.append((top_up - facts.from_pool, lacking, payable))
         here = min(left_of_tax, one.minor + top_up)
         moves.append((here, payable, Account("tax-withheld", money, product)))
         nets[one.pot, one.origin] = nets.get((one.pot, one.origin), 0) + one.minor + top_up - here
@@ -710,6 +720,15 @@ async def _reserve(
         return schedule, []
     owed = Account("guarantee-receivable", tenant.asset.symbol, row.product, party=reserve.tops_up)
     return schedule, [(reserve.minor - brought, owed, _pool(tenant, row.product, reserve.role))]
+
+
+async def _of_pool(session: AsyncSession, tenant: Tenant, product: str, facts: TaxFacts, minor: int) -> TaxFacts:
+    """Return how much of what is added to a claim its pension pool gives: all that no payroll waits to pay from it."""
+    if not facts.pool_role:
+        return facts
+    pool = _pool(tenant, product, facts.pool_role)
+    code = (await ledger.account_codes(session, {pool}))[pool]
+    return msgspec.structs.replace(facts, from_pool=min(minor, await payroll.free_of_pool(session, code)))
 
 
 def _pool(tenant: Tenant, product: str, role: str) -> Account:

@@ -137,6 +137,8 @@ def _payout(
         parts=tuple(Part(*part) for part in one.parts),
         payee_name=payee.name or person.person.full_name,
         account=known_account(keys, tenant, account)[0],
+        claim=one.claim_id if one.heir_no else 0,
+        heir=one.heir_no,
     )
     history = AccountHistory(one.was_paid, one.named_on, one.other_was_paid)
     least_bp, waits = name_rule(rule, history)
@@ -174,7 +176,7 @@ async def _release_chunk(db: Database, keys: FileKeyStore, tenant: Tenant, payer
                         owner="payout-checker",
                     )  # fmt: skip
                 else:
-                    leaving.append((payload, row.rules, checker, row.member_id in dead))
+                    leaving.append((payload, row.rules, checker, not payload.heir and row.member_id in dead))
             entries = []
             for payload, rules, checker, is_dead in leaving:
                 kind, claim = (

@@ -225,7 +225,8 @@ async def post_payroll(
     """Make payable what an approved payroll counted, range by range; return how many instalments that were now.
 
     Out of the member's pot Dr cash / Cr payable, out of a pool Dr pension-pool / Cr payable, claimed from a guarantor
-    Dr guarantee-receivable / Cr payable, and of it Dr payable / Cr tax-withheld. May be stopped and run again, and run twice at once.
+    Dr guarantee-receivable / Cr payable, and of it Dr payable / Cr tax-withheld. A survivor's instalment is due to the heirs, and
+    what is set off of it against what was overpaid is Cr overpayment-receivable. May be stopped and run again, and run twice at once.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         run = await queries.find_run(session, run_no)
@@ -240,14 +241,18 @@ async def post_payroll(
                 members = await queries.hold_range(session, run.run_no, number, posting=True)
                 if members is None:
                     return 0
-                tax = Account("tax-withheld", tenant.asset.symbol, run.product)
-                codes = await ledger.account_codes(session, {tax})
+                tax, receivable = (
+                    Account(kind, tenant.asset.symbol, run.product)
+                    for kind in ("tax-withheld", "overpayment-receivable")
+                )
+                codes = await ledger.account_codes(session, {tax, receivable})
                 posting = Posting(
                     day=business_date(await ledger.scheme_now(session), tenant.time_zone),
                     actor=await ledger.actor_id(session, run.checker),
                     pack=tenant.pack_id,
                     decision=await ledger.decision_id(session, tenancy.trace(run.product, run.rules)),
                     tax=codes[tax],
+                    receivable=codes[receivable],
                     facts=_facts(run),
                 )
                 return await queries.post_range(session, run, members, number, posting)

@@ -1,6 +1,7 @@
 """Pensions out of a pool: units sold for it, what the guarantor owes, the corpus that raises a pension; against PostgreSQL."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.rules.paying import AccountGiven, Payee
 from engine.enrolment.queries import undertakings
 from engine.enrolment.rules import Undertaken
-from engine.identity.rules import MemberRef
+from engine.identity.rules import MemberRef, NomineePerson
 from engine.runtime.database import Database
 from tests.engine.benefits.test_payroll import Pensions, Stopped
 from tests.factories.claims import MAKER, open_scheme
@@ -24,10 +25,10 @@ JOINED, SIXTY = date(2016, 4, 1), date(1963, 4, 2)
 class Pooled(Pensions):
     """Atal Pension Yojana in 2023, with a member who is 60 there already."""
 
-    async def saved(self, minor: int, slab: str = "") -> MemberRef:
+    async def saved(self, minor: int, slab: str = "", nominees: Sequence[NomineePerson] = ()) -> MemberRef:
         """A member who pays for a pension, and whose money has bought units of three funds at 10."""
         scheme = self.scheme
-        member = await scheme.member(JOINED, SIXTY)
+        member = await scheme.member(JOINED, SIXTY, nominees)
         event = await scheme.pay(member, minor, pot="pension", on=date(2023, 4, 3))
         given = [(member.member_id, event, scheme.product, Undertaken(slab, "monthly", JOINED, JOINED))]
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -45,9 +46,11 @@ class Pooled(Pensions):
         await self.scheme.deal("2023-04-06", dict.fromkeys(FUNDS, "10.4"))
         await self.scheme.settle("2023-04-06")
 
-    async def retired(self, minor: int, slab: str) -> tuple[MemberRef, ClaimRow]:
+    async def retired(
+        self, minor: int, slab: str, nominees: Sequence[NomineePerson] = ()
+    ) -> tuple[MemberRef, ClaimRow]:
         """Such a member whose pension has begun, to an account of their own."""
-        member = await self.saved(minor, slab)
+        member = await self.saved(minor, slab, nominees)
         claim = await self.scheme.claim(member, "retirement", rule="pension-at-60")
         assert claim.state == "decided", claim
         assert (await self.scheme.approve(claim)).state == "selling"
