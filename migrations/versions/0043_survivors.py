@@ -21,4 +21,4 @@ def upgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
     op.execute((Path(__file__).parent / "0043_survivors.sql").read_text(encoding="utf-8"))
     grant("pension_schedules", app="update (brought)")
-    grant("payroll_ranges", app="update (waits)")
+    grant("payroll_ranges", app="update (recovered, waits)")

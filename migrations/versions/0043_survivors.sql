@@ -16,7 +16,7 @@ alter table pension_instalments add column recovered bigint not null default 0;
 alter table pension_instalments add constraint recovered_is_positive check (recovered >= 0) not valid;
 
 -- Whose instalments wait for a figure that is not known yet: [[rule, code of the refusal, what it names, pensions], ...].
-alter table payroll_ranges add column waits jsonb not null default '[]';
+alter table payroll_ranges add column recovered bigint not null default 0, add column waits jsonb not null default '[]';
 
 -- A spouse who lived after the member dies on a day.
 alter table heirs add column died_on date;

@@ -58,7 +58,8 @@ class PensionsWaiting(Struct, frozen=True):
 class PayrollTold(Struct, frozen=True):
     """A payroll; amounts in major units. `digest` is of every instalment and payment in it: the approval names it.
 
-    `due` is `taken` from members' pots, `pooled` from pools, or `lacking`; `tax` of it is withheld. `paying` is paid by
+    `due` is `taken` from members' pots, `pooled` from pools, or `lacking`; `tax` of it is withheld, and `set_off` kept
+    against what went out after a death. `paying` is paid by
     `payments`; of what is `owed` to pensioners the rest is carried over. `suspended` pensions wait for a proof of life, those
     `waiting` for an index or a table. `assumptions` are what the rules assume.
     """
@@ -78,6 +79,7 @@ class PayrollTold(Struct, frozen=True):
     pooled: str
     lacking: str
     tax: str
+    set_off: str
     payments: int
     paying: str
     owed: str
@@ -212,6 +214,7 @@ def told(one: Payroll, tenant: Tenant) -> PayrollTold:
         pooled=major(totals.pooled, tenant),
         lacking=major(totals.lacking, tenant),
         tax=major(totals.taxed, tenant),
+        set_off=major(totals.recovered, tenant),
         payments=totals.payments,
         paying=major(totals.paying, tenant),
         owed=major(totals.owed, tenant),

@@ -51,7 +51,7 @@ class Totals:
     """What a payroll comes to, in smallest units.
 
     `pensions` is how many instalments fall due, `due` with what earlier ones lacked; `taken` from members' pots, `pooled` from
-    pools and `lacking` add up to it. `payments` is how many are paid, `paying` how much in all; of `owed`, the rest is carried. `waits` are the pensions of
+    pools and `lacking` add up to it; of it `taxed` is withheld and `recovered` set off against what was overpaid. `payments` is how many are paid, `paying` how much in all; of `owed`, the rest is carried. `waits` are the pensions of
     which an instalment waits for a figure: of which rule, the refusal's code, what it names, and how many.
     """
 
@@ -61,6 +61,7 @@ class Totals:
     pooled: int
     lacking: int
     taxed: int
+    recovered: int
     payments: int
     paying: int
     owed: int
@@ -296,11 +297,11 @@ select member_id, claim_id, owed, amount, account, %(t)s, %(run)s, case when amo
 """
 _COUNTED = """
 update payroll_ranges g set is_counted = true, pensions = i.n, due = i.due, taken = i.taken, pooled = i.pooled, lacking = i.lacking,
-       taxed = i.tax, payments = p.n, paying = p.paying, owed = p.owed, suspended = s.n,
+       taxed = i.tax, recovered = i.recovered, payments = p.n, paying = p.paying, owed = p.owed, suspended = s.n,
        waits = %(waits)s::jsonb, digest = encode(sha256(convert_to(concat(i.said, '|', p.said), 'UTF8')), 'hex')
   from (select count(*)::int as n, coalesce(sum(due + arrears), 0)::bigint as due, coalesce(sum(amount_total(taken)), 0)::bigint as taken,
                coalesce(sum(amount_total(pooled)), 0)::bigint as pooled, coalesce(sum(lacking), 0)::bigint as lacking,
-               coalesce(sum(tax), 0)::bigint as tax,
+               coalesce(sum(tax), 0)::bigint as tax, coalesce(sum(recovered), 0)::bigint as recovered,
                string_agg(concat_ws(',', member_id, claim_id, number, due_on, due, arrears, taken, pooled, lacking, tax, recovered, net), ';'
                           order by member_id, claim_id, number) as said
           from pension_instalments where run_no = %(run)s and member_id between %(first)s and %(last)s) i,
@@ -486,6 +487,7 @@ async def totals_of(session: AsyncSession, run_no: int) -> tuple[Totals, list[st
         await session.execute(
             text("""select coalesce(sum(pensions), 0)::int, coalesce(sum(due), 0)::bigint, coalesce(sum(taken), 0)::bigint,
                            coalesce(sum(pooled), 0)::bigint, coalesce(sum(lacking), 0)::bigint, coalesce(sum(taxed), 0)::bigint,
+                           coalesce(sum(recovered), 0)::bigint,
                            coalesce(sum(payments), 0)::int, coalesce(sum(paying), 0)::bigint, coalesce(sum(owed), 0)::bigint,
                            coalesce(sum(suspended), 0)::int, coalesce(array_agg(digest order by range_no), '{}') as digests
                       from payroll_ranges where run_no = :run"""),

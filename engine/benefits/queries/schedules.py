@@ -43,6 +43,7 @@ class ScheduleRow:
     paid: int
     heir_no: int
     after_claim: int
+    overpaid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,7 @@ def _schedule(row: RowMapping) -> ScheduleRow:
         paid=row["paid"],
         heir_no=row["heir_no"],
         after_claim=row["after_claim"],
+        overpaid=sum(row["overpaid"]),
     )
 
 

@@ -296,7 +296,7 @@ def _told(totals: Totals) -> dict[str, object]:
         "suspended": totals.suspended,
         "waiting": [list(one) for one in totals.waits],
         **{
-            name: str(getattr(totals, name)) for name in ("due", "taken", "pooled", "lacking", "taxed", "paying", "owed")
+            name: str(getattr(totals, name)) for name in ("due", "taken", "pooled", "lacking", "taxed", "recovered", "paying", "owed")
         },
     }  # fmt: skip
 
