@@ -207,6 +207,7 @@ create temporary table payroll_rates (decision int not null, number int not null
   num numeric not null, den numeric not null, primary key (decision, started_on, number, keys)) on commit drop
 """
 # One pensioner's payments follow each other: what one takes, the next does not find. The first takes up what earlier ones lacked.
+# OFFSET 0 has each expression worked out once, however often it is used.
 _DUES = """
 create temporary table payroll_dues on commit drop as
 with recursive steps as (
@@ -218,10 +219,10 @@ with recursive steps as (
     from steps s
     join payroll_live l on l.member_id = s.member_id and l.claim_id = s.claim_id
     join payroll_rates r on r.decision = l.decision and r.started_on = l.started_on and r.keys = l.keys and r.number = s.number + 1
-   cross join lateral (select amount_total(s.held) as pot) p
+   cross join lateral (select amount_total(s.held) as pot offset 0) p
    cross join lateral (
      select pension_due_on(l.started_on, l.lead_months, l.every_months, r.number, l.pay_day) as due_on,
-            case when (r.number - 1) * l.every_months %% 12 = 0 then p.pot else s.reckoned end as reckoned) y
+            case when (r.number - 1) * l.every_months %% 12 = 0 then p.pot else s.reckoned end as reckoned offset 0) y
    cross join lateral (
      select case l.form
        when 'fixed' then case when r.number = l.instalments and not l.is_indexed then p.pot
@@ -229,8 +230,8 @@ with recursive steps as (
        when 'unpaid-over-left' then case when r.number = l.instalments then p.pot
                               else rounded_ratio(p.pot::numeric, l.instalments - r.number + 1, l.rounding) end
        when 'drawdown' then rounded_ratio(y.reckoned * r.num, r.den, l.rounding)
-       when 'pension' then rounded_ratio(r.num, r.den, l.rounding) end as due) x
-   cross join lateral (select amounts_consumed(x.due + s.next_arrears, s.held, l.origins, l.pots_by, l.origins_by) as taken) z
+       when 'pension' then rounded_ratio(r.num, r.den, l.rounding) end as due offset 0) x
+   cross join lateral (select amounts_consumed(x.due + s.next_arrears, s.held, l.origins, l.pots_by, l.origins_by) as taken offset 0) z
    where y.due_on < least(%(until)s, l.stops_on) and (l.instalments = 0 or r.number <= l.instalments))
 select * from steps where due_on is not null
 """
@@ -255,7 +256,7 @@ select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, rec
                  cross join lateral (
                    select coalesce(array_agg(greatest(0, least(d.until, b.upper) - greatest(d.until - d.short, b.lower))::bigint order by b.place), '{}') as pooled
                      from (select place, upper, coalesce(lag(upper) over (order by place), 0) as lower
-                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b) q) g) g) h) t
+                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b offset 0) q offset 0) g offset 0) g) h) t
 """
 _OWED = f"""
 create temporary table payroll_owed on commit drop as
@@ -566,6 +567,7 @@ unfit as (
   union
   select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
     join pension_schedules p on p.member_id = s.member_id and p.claim_id = s.after_claim
+   where i.recovered > 0
    group by s.member_id, s.claim_id, p.overpaid having sum(i.recovered) > amount_total(p.overpaid)),
 dropped as (
   update pension_instalments i set state = 'dropped' from unfit u
