@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import allotment, charging, deciding, http, matching, posting, previewing, storage
+from benchmarks import allotment, charging, deciding, http, matching, payroll, posting, previewing, storage
 from engine.runtime.settings import Settings
 
 BENCHMARKS: Mapping[str, Callable[[Settings, float], dict[str, Any]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings, float], dict[str, Any]]] = {
     "allotment": allotment.measure,
     "fees": charging.measure,
     "matching": matching.measure,
+    "payroll": payroll.measure,
     "storage": storage.measure,
 }
 

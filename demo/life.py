@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+import tomli_w
 from rich.console import Console
 
 from demo import life_end, life_story
@@ -26,6 +27,7 @@ from demo.processes import Machine, free_port
 from demo.scenario import DemoInvalid, Pack
 from engine.kernel.price_files import PublishedPrice
 from engine.runtime.embedded_postgres import ServerError, ephemeral_server, provision
+from engine.runtime.private_files import write_private
 from engine.runtime.settings import Settings
 from integrations.fund_managers.cra_files.adapter import CraFiles
 
@@ -62,7 +64,7 @@ def run(settings: Settings, *, pack_code: str, out: Path | None, years: int | No
         facts = msgspec.structs.replace(facts, years=min(years, facts.years))
     began = perf_counter()
     try:
-        with _machine(settings, pack.code) as machine:
+        with _machine(settings, pack.code, facts.channel) as machine:
             events = _Life(pack, facts, machine, is_whole=is_whole).live()
     except (DemoFailed, ServerError) as error:
         words.print(f"The life failed: {error}", style="red", markup=False, highlight=False)
@@ -84,13 +86,22 @@ def run(settings: Settings, *, pack_code: str, out: Path | None, years: int | No
 
 
 @contextmanager
-def _machine(settings: Settings, code: str) -> Iterator[Machine]:
+def _machine(settings: Settings, code: str, channel: str) -> Iterator[Machine]:
     """Run a server of a database, keys and logs that are gone afterwards; the tenant is there, and nobody in it."""
     with tempfile.TemporaryDirectory(prefix="akiba-life-") as home, ephemeral_server() as server:
         folder = Path(home)
         urls = provision(server, "life")
         own = msgspec.structs.replace(settings, data_dir=folder, keys_file=folder / "keys.toml")
-        machine = Machine(own, port=free_port(), app_url=urls.app, owner_url=urls.owner, logs=folder / "logs")
+        bank = {"pays_from": channel, "holder": "Trustee bank", "number": "1", "bank": "BANK", "sender": "TRUST"}
+        write_private(folder / "counterparties.toml", tomli_w.dumps({code: {life_end.RAIL: bank}}).encode())
+        machine = Machine(
+            own,
+            port=free_port(),
+            app_url=urls.app,
+            owner_url=urls.owner,
+            logs=folder / "logs",
+            counterparties=folder / "counterparties.toml",
+        )
         try:
             machine.akiba("db", "upgrade")
             machine.akiba("tenant", "create", code)
@@ -142,10 +153,7 @@ class _Life:
             waiting = self._send([one for one in waiting if one.paid_on <= day], waiting)
             self._deal(day)
         if self._is_whole:
-            self._retire()
-            life_end.die(
-                self, self._member, self._pack.scenario.product, died_on=facts.died_on, reported_on=facts.reported_on
-            )
+            life_end.LaterLife(self, facts, self._member, self._pack.scenario.product).live()
         broken = self._machine.akiba("check", allow=frozenset({0, 1}))
         if any(broken.values()):
             raise DemoFailed(f"akiba check finds offences: {broken}")
@@ -237,8 +245,11 @@ class _Life:
         said = [one.figures for one in self._events if one.what in ("joined", "pension-changed")]
         return Decimal(next(one for one in reversed(said) if one["from_on"] <= day.isoformat())["instalment"])
 
-    def _show(self, day: date, payments: Sequence[tuple[str, Decimal]]) -> None:
-        """Import the bank's statement of a day: orders of the last dealing that it paid, and payments that came."""
+    def _show(self, day: date, payments: Sequence[tuple[str, Decimal]], *, matched: bool = True) -> None:
+        """Import the bank's statement of a day: orders of the last dealing that it paid, and payments that came.
+
+        Payouts are matched later than the others, by a job.
+        """
         lines = [(reference, -amount) for reference, amount in self._orders] + list(payments)
         self._orders = []
         out = io.StringIO()
@@ -251,7 +262,7 @@ class _Life:
         report = self._operator.upload(
             "/v1/operations/statements", out.getvalue().encode(), account=channel, name=f"{channel}-{day}.csv"
         )
-        if report["matched"] != len(lines) or report["gap"]:
+        if (matched and report["matched"] != len(lines)) or report["gap"]:
             raise DemoFailed(f"the bank's statement of {day} does not agree with the books: {report}")
 
     def _tell_payments(
@@ -332,32 +343,15 @@ class _Life:
         found: Mapping[str, Any] = self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()})
         return found
 
-    # -- at 60
-
-    def _retire(self) -> None:
-        """Claim the pension, once the instalments are paid; tell what the rules answer."""
-        asked = {
-            "member": self._member,
-            "kind": "retirement",
-            "product": self._pack.scenario.product,
-            "rule": "pension",
-            "ground": "retirement",
-        }
-        claim = self.staff("claims-officer").post("/v1/claims", asked, status=201, key="pension")
-        decided = self.rules_of(claim["decision"])
-        self._tell(
-            self._now.date(),
-            "pension-claimed",
-            rules=decided,
-            figures={name: claim[name] for name in ("state", "payable")}
-            | ({"reason": claim["reason"]} if claim["reason"] else {}),
-        )
-
-    # -- what the end of the life needs
+    # -- what the life from 60 on needs
 
     def on(self, day: date) -> None:
         """Set the clock to an hour of a day before dealing closes."""
         self._advance(day, _EVENING)
+
+    def pay_out(self, day: date, payouts: Sequence[tuple[str, Decimal]]) -> None:
+        """Have the bank's statement of a day show payouts gone: (the bank's reference, amount)."""
+        self._show(day, [(reference, -amount) for reference, amount in payouts], matched=False)
 
     def sell(self, day: date) -> Sequence[Mapping[str, Any]]:
         """Close the day's dealing, sell by the next day's prices, and have the managers' money come; return each sale."""

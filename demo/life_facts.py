@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_DOWN, Decimal
+from itertools import takewhile
 
 import msgspec
 from msgspec import Struct
@@ -61,8 +62,14 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pay_day: int
     first_pay_day: int
     years: int
+    retires_on: date
+    payroll_day: int
     died_on: date
     reported_on: date
+    spouse: str
+    spouse_died_on: date
+    spouse_reported_on: date
+    seen_on: tuple[date, ...] = ()
     change: tuple[Change, ...] = ()
     missed: tuple[Missed, ...] = ()
     fund: tuple[Fund, ...]
@@ -99,6 +106,13 @@ def dealing_days(facts: Facts, ends: date) -> list[date]:
     found = [day - timedelta(days=max(0, day.weekday() - 3)) for day in days]
     last = next(day for day in found if day > ends)
     return [day for day in found if facts.joins_on < day <= last]
+
+
+def payroll_days(facts: Facts) -> list[date]:
+    """Return the days on which pensions are paid: of each month from retirement until the spouse's death is reported."""
+    first = facts.retires_on.replace(day=1)
+    days = (months_later(first, months).replace(day=facts.payroll_day) for months in range(1_000))
+    return [day for day in takewhile(lambda one: one < facts.spouse_reported_on, days) if day >= facts.retires_on]
 
 
 def read_life(settings: Settings, code: str) -> tuple[Pack, Facts]:

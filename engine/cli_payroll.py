@@ -24,9 +24,11 @@ def _lines(one: PayrollTold) -> None:
     typer.echo(f"{one.payroll}  {one.product}  {one.month:%Y-%m}  {one.state}  digest {one.digest or '-'}")
     typer.echo(
         f"  {one.instalments} instalments due {one.due} {one.currency}: {one.taken} of pots, {one.pooled} of pools, "
-        f"{one.lacking} lacking, tax {one.tax}; {one.suspended} suspended"
+        f"{one.lacking} lacking, tax {one.tax}, set off {one.set_off}; {one.suspended} suspended"
     )
     typer.echo(f"  {one.payments} payments of {one.paying}, owed in all {one.owed}")
+    for held in one.waiting:
+        typer.echo(f"  {held.pensions} of {held.rule} wait: {held.code} {held.missing}")
     for fate in one.fates:
         typer.echo(f"  {fate.payments:>8}  {fate.amount:>14}  {fate.fate}")
 

@@ -426,7 +426,8 @@ class OutsideWork:
     async def _work(self, tenant: Tenant) -> None:
         joined = self._outside.of(tenant)
         # What an operator that is joined no more has confirmed is posted all the same.
-        idle = IDLE_SECONDS if joined.exchanges.counterparties else UNJOINED_SECONDS
+        is_joined = joined.exchanges.counterparties or joined.payers.banks
+        idle = IDLE_SECONDS if is_joined else UNJOINED_SECONDS
         turns = [_forever(lambda: read_and_post(self._db, self._keys, tenant, joined), tenant, idle)]
         if self._teller is not None:
             turns.append(_forever(_tells(self._db, self._keys, self._teller, tenant), tenant, IDLE_SECONDS))

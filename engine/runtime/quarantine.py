@@ -90,7 +90,7 @@ async def each(
             reason = error.code if isinstance(error, EngineError) else type(error).__name__
             _log.exception("put into quarantine", task=task, kind=reason)
             async with db.unit_of_work(tenant_id) as session:
-                await _put_aside(session, member_id, task, str(subject), reason, owner)
+                await put_aside(session, member_id, task=task, subject=str(subject), reason=reason, owner=owner)
     return done
 
 
@@ -101,7 +101,8 @@ def _is_everybodys(error: Exception) -> bool:
     return False
 
 
-async def _put_aside(session: AsyncSession, member_id: int, task: str, subject: str, reason: str, owner: str) -> None:
+async def put_aside(session: AsyncSession, member_id: int, *, task: str, subject: str, reason: str, owner: str) -> None:
+    """Put a piece of work aside for a person of a role, or note that it failed again; `each` and what works like it leave it alone."""
     await session.execute(
         text("""insert into quarantine (tenant_id, member_id, task, subject, reason, owner, since, seen_at)
                 select :t, :m, :task, :subject, :reason, :owner, n, n

@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0044_price_corrections"
-down_revision: str | None = "0042_recounts"
+down_revision: str | None = "0043_survivors"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -1,7 +1,8 @@
 """One life in Atal Pension Yojana, calculated by hand: plain arithmetic with fractions, from what the scheme publishes.
 
 Imports nothing but Python's standard library: it shares no line with the engine. Its inputs are what the member did
-(`tenants/in-apy/demo/life.toml`) and the scheme's published chart (`tenants/in-apy/tables/chart.csv`).
+(`tenants/in-apy/demo/life.toml`) and the scheme's published charts of instalments and of pensions
+(`tenants/in-apy/tables/chart.csv`, `tenants/in-apy/tables/benefits.csv`).
 
 The rules, as the scheme states them:
 
@@ -17,10 +18,15 @@ The rules, as the scheme states them:
 5. A fund's units are worth  units x last price,  rounded DOWN to the paisa once for the whole holding. Money that has
    bought no units yet counts at its face value. The balance is the sum.
 
-6. At 60 the pension is claimed. The claim is refused: pensions out of money in funds are not paid by the system yet. So the
-   account stays as it is.
-7. A death is reported. All units are sold at the next day's prices, each fund's for  units x price,  rounded DOWN to the
-   paisa, and the nominee inherits the sum, as after a death before the benefit began.
+6. After 60 the pension is claimed. All units are sold at the next day's prices, each fund's for  units x price,  rounded
+   DOWN to the paisa, and go to a pool. For each pension chosen a corpus is guaranteed; the state owes what the sale lacks of
+   it. A sale that brings more raises the pension:  pension x brought / corpus,  rounded DOWN to the paisa.
+7. It is paid on the day of the month on which it was claimed, in advance, from that day on. A payroll pays what is due by the
+   end of its month and was not paid before. The month of a death is due; what was paid for later months is owed back.
+8. The spouse has the same pension from the month after. What fell due to them before the death was reported is kept as far
+   as something is owed back; later, a third of each payment (3,333 parts of 10,000, rounded DOWN to the paisa), if anything
+   still is. A certificate of life carries for a year and 60 days; so does the day on which the spouse's pension was decided.
+9. After both deaths the nominee has the corpus: what went to the pool, which is the guaranteed corpus at the least.
 
 Prices are the life's own: of each fund the first, then twice a year the one before and so many parts of 10,000, rounded
 DOWN to 4 decimals.
@@ -226,9 +232,7 @@ class Life:
             else:
                 self.deal(day + timedelta(days=1))
         if later(self.joined, 12 * self.facts["years"]) == self.ends:
-            refused = {"state": "refused", "payable": "0.00", "reason": "benefits.no-such-rule"}
-            self.tell(self.rows[-1].on, "pension-claimed", Fraction(0), **refused)
-            self.die()
+            self.retire()
         return self.rows
 
     def pay(self, day: date, months: list[date]) -> None:
@@ -259,20 +263,118 @@ class Life:
             }
         self.tell(day, "dealt", self.balance() - before, **figures)
 
-    def die(self) -> None:
-        """Sell all units at the prices of the day after the death is reported; the nominee gets what they bring."""
-        reported_on: date = self.facts["reported_on"]
+    def retire(self) -> None:
+        """Sell all units at the prices of the day after the claim, put what they bring into the pool, and live on the pension."""
+        claimed_on: date = self.facts["retires_on"]
         worth = self.balance()
-        self.tell(reported_on, "death-claimed", Fraction(0), died_on=str(self.facts["died_on"]), worth=money(worth))
+        self.tell(claimed_on, "pension-claimed", Fraction(0), worth=money(worth))
         figures: dict[str, str] = {}
         for fund in self.funds:
             fund.price = down(fund.price * fund.growth, UNIT)
             figures |= {f"{fund.code}.price": decimals(fund.price, 4), f"{fund.code}.amount": money(fund.value())}
         brought = self.balance()
-        self.tell(reported_on + timedelta(days=1), "sold", brought - worth, **figures)
+        self.tell(claimed_on + timedelta(days=1), "sold", brought - worth, **figures)
         for fund in self.funds:
             fund.units = Fraction(0)
-        self.tell(reported_on + timedelta(days=1), "inherited", -brought, nominee=money(brought))
+        chosen = self.given[-1][1]
+        corpus = promised(chosen, "corpus")
+        reserve = max(brought, corpus)
+        pension = down(promised(chosen, "pension") * reserve / corpus, PAISA)
+        self.tell(
+            claimed_on + timedelta(days=1),
+            "pension-begun",
+            -brought,
+            reserve=money(reserve),
+            pension=money(pension),
+            first_due_on=str(claimed_on),
+            guaranteed=money(reserve - brought),
+        )
+        self.live_on(claimed_on, pension, reserve)
+
+    def live_on(self, claimed_on: date, pension: Fraction, reserve: Fraction) -> None:
+        """Pay the pension month by month to the member, then to the spouse, and give the nominee what went to the pool."""
+        facts, life = self.facts, Pensioner(claimed_on, pension)
+        month, steps = claimed_on.replace(day=1), []
+        while (day := month.replace(day=facts["payroll_day"])) < facts["spouse_reported_on"]:
+            if day >= claimed_on:
+                steps.append((day, "pay"))
+            month = later(month, 1)
+        steps += [(day, "seen") for day in facts["seen_on"]]
+        steps += [(facts["reported_on"], "dies"), (facts["spouse_reported_on"], "ends")]
+        for day, what in sorted(steps):
+            if what == "pay":
+                due, kept = life.pay(day)
+                figures = {"months": str(due), "due": money(due * pension), "set_off": money(kept)}
+                paid = "pension-paid" if life.reported_on is None else "spouse-paid"
+                self.tell(day, paid, Fraction(0), **figures, paying=money(due * pension - kept))
+            elif what == "seen":
+                self.tell(day, "seen-alive", Fraction(0), paid_until=str(certified_until(day)))
+            elif what == "dies":
+                owed = life.die(facts["died_on"], day)
+                told = {"died_on": str(facts["died_on"]), "stops_on": str(life.spouse_from), "owed_back": money(owed)}
+                self.tell(day, "death-reported", Fraction(0), **told)
+                self.tell(
+                    day,
+                    "spouse-pension-begun",
+                    Fraction(0),
+                    pension=money(pension),
+                    first_due_on=str(life.first_after(life.spouse_from)),
+                    paid_until=str(certified_until(day)),
+                )
+            else:
+                died_on: date = facts["spouse_died_on"]
+                stops_on = later(died_on.replace(day=1), 1)
+                told = {"died_on": str(died_on), "stops_on": str(stops_on), "posted": money(life.spouse_had)}
+                self.tell(day, "spouse-died", Fraction(0), **told)
+                self.tell(day, "corpus", Fraction(0), nominee=money(reserve))
+
+
+class Pensioner:
+    """Whoever has the pension: since when, how much a month, and up to which day it was paid."""
+
+    def __init__(self, claimed_on: date, pension: Fraction) -> None:
+        self.next_due, self.pension = claimed_on, pension
+        self.reported_on: date | None = None
+        self.spouse_from = date.max
+        self.owed = self.spouse_had = Fraction(0)
+
+    def pay(self, day: date) -> tuple[int, Fraction]:
+        """Pay what is due by the end of a month; return how many months' pensions that is, and what is kept of them."""
+        due, kept = 0, Fraction(0)
+        while self.next_due <= month_end(day):
+            due += 1
+            if self.reported_on is not None:
+                share = 1 if self.next_due < self.reported_on else Fraction(3333, 10_000)
+                here = min(self.owed, down(self.pension * share, PAISA))
+                self.owed -= here
+                kept += here
+                self.spouse_had += self.pension - here
+            self.next_due = later(self.next_due, 1)
+        return due, kept
+
+    def die(self, died_on: date, reported_on: date) -> Fraction:
+        """Report the member's death; return what went out for months after that of the death, which the spouse is due from."""
+        self.reported_on, self.spouse_from = reported_on, later(died_on.replace(day=1), 1)
+        due = self.first_after(self.spouse_from)
+        while due < self.next_due:
+            self.next_due = later(self.next_due, -1)
+            self.owed += self.pension
+        return self.owed
+
+    def first_after(self, day: date) -> date:
+        """Return the first day of payment on or after a month's first day."""
+        return day.replace(day=self.next_due.day)
+
+
+def certified_until(seen_on: date) -> date:
+    """Return the last day on which a pension is paid to somebody who was seen alive."""
+    return later(seen_on, 12) + timedelta(days=60)
+
+
+def promised(pension: str, column: str) -> Fraction:
+    """Return what the chart of pensions promises: the pension a month, or the corpus."""
+    with (PACK / "tables" / "benefits.csv").open(encoding="utf-8", newline="") as file:
+        return next(Fraction(row[column]) for row in csv.DictReader(file) if row["slab"] == pension)
 
 
 def as_told(row: Row) -> dict[str, str]:

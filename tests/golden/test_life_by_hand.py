@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,28 @@ def test_the_whole_life_has_420_instalments() -> None:
     assert charges == ["3.00", "10.00", "6.00"]
     assert f"  paid_in {72 * 76 + 348 * 151 + 19}.00" in rows[-1]
     assert "balance 0.00" in rows[-1]
+
+
+def test_the_pension_what_was_overpaid_and_the_corpus_by_pocket_calculator() -> None:
+    """The sale lacks 340,000 less what it brought; May to July, three times 2,000, went out after the death and are kept of
+    the spouse's, so that August's 2,000 are paid of 8,000; ten payrolls for the member, five for the spouse.
+    """
+    rows: dict[str, list[dict[str, str]]] = {}
+    for line in run().stdout.splitlines():
+        on, what, *rest = [part.strip() for part in line.split("  ") if part.strip()]
+        rows.setdefault(what, []).append({"on": on} | dict(one.rsplit(" ", 1) for one in rest))
+    (sold,), (begun,), (reported,), (ended,), (corpus,) = (
+        rows[one] for one in ("sold", "pension-begun", "death-reported", "spouse-died", "corpus")
+    )
+    brought = sum(Decimal(sold[f"SM00{number}011.amount"]) for number in (1, 2, 3))
+
+    assert Decimal(begun["amount"]) == -brought
+    assert Decimal(begun["guaranteed"]) == 340_000 - brought
+    assert (begun["pension"], reported["owed_back"], ended["posted"]) == ("2000.00", "6000.00", "10000.00")
+    first = rows["spouse-paid"][0]
+    assert [first[name] for name in ("months", "due", "set_off", "paying")] == ["4", "8000.00", "6000.00", "2000.00"]
+    assert (len(rows["pension-paid"]), len(rows["spouse-paid"])) == (10, 5)
+    assert corpus["nominee"] == "340000.00"
 
 
 @pytest.mark.parametrize("name", ["balance", "charge", "SM002011.units"])

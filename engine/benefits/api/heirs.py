@@ -74,7 +74,8 @@ class HeirDocuments(Struct, frozen=True, forbid_unknown_fields=True):
 class HeirExclusion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Why somebody does not inherit, with the documents that say so."""
 
-    why: Literal["died-before", "renounced"]
+    why: Literal["died-before", "died-after", "renounced"]
+    died_on: Annotated[date, Meta(description="Of a spouse who died after the member: the day.")] | None = None
     documents: Annotated[dict[Word, Digest], Meta(min_length=1, max_length=50)]
 
 
@@ -258,7 +259,10 @@ class HeirController(Controller):
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
     ) -> BenefitClaim:
-        """Note that somebody died before the member, or renounces: the others share what would have been theirs."""
+        """Note that somebody died before the member, or renounces: the others share what would have been theirs.
+
+        With a spouse who dies after the member their pension ends, and what is left is for whoever inherits after both.
+        """
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await service.exclude_heir(
                 session,
@@ -267,6 +271,7 @@ class HeirController(Controller):
                 claim_number(claim),
                 heir,
                 gone=data.why,
+                died_on=data.died_on,
                 documents=data.documents,
                 actor=caller.actor,
             )

@@ -15,8 +15,6 @@ from engine.benefits.api.claiming import Digest, Word
 from engine.benefits.api.pensions import major
 from engine.benefits.service import Payroll
 from engine.kernel.permissions import Permission
-from engine.kernel.series import SeriesValueMissing
-from engine.kernel.tables import TableValueMissing
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.tenancy.errors import UnknownProduct
@@ -48,12 +46,22 @@ class PaymentsFate(Struct, frozen=True):
     amount: str
 
 
+class PensionsWaiting(Struct, frozen=True):
+    """How many pensions of a rule have an instalment that waits for a figure: the code of the refusal, and what it names."""
+
+    rule: str
+    code: str
+    missing: str
+    pensions: int
+
+
 class PayrollTold(Struct, frozen=True):
     """A payroll; amounts in major units. `digest` is of every instalment and payment in it: the approval names it.
 
-    `due` is `taken` from members' pots, `pooled` from pools, or `lacking`; `tax` of it is withheld. `paying` is paid by
-    `payments`; of what is `owed` to pensioners the rest is carried over. `suspended` pensions wait for a proof of life.
-    `assumptions` are what the rules assume.
+    `due` is `taken` from members' pots, `pooled` from pools, or `lacking`; `tax` of it is withheld, and `set_off` kept
+    against what went out after a death. `paying` is paid by
+    `payments`; of what is `owed` to pensioners the rest is carried over. `suspended` pensions wait for a proof of life, those
+    `waiting` for an index or a table. `assumptions` are what the rules assume.
     """
 
     payroll: str
@@ -71,10 +79,12 @@ class PayrollTold(Struct, frozen=True):
     pooled: str
     lacking: str
     tax: str
+    set_off: str
     payments: int
     paying: str
     owed: str
     suspended: int
+    waiting: list[PensionsWaiting]
     fates: list[PaymentsFate]
     rules: list[str]
     assumptions: tuple[Assumption, ...]
@@ -89,9 +99,7 @@ class PayrollController(Controller):
     @post(
         operation_id="ProposePayroll",
         opt={"permission": Permission.PAYROLL_PROPOSE},
-        responses=refuses(
-            UnknownProduct, errors.PayrollOpen, errors.PayrollTooEarly, SeriesValueMissing, TableValueMissing
-        ),
+        responses=refuses(UnknownProduct, errors.PayrollOpen, errors.PayrollTooEarly),
     )
     async def propose(
         self,
@@ -102,7 +110,8 @@ class PayrollController(Controller):
     ) -> PayrollTold:
         """Count what falls due to a product's pensioners by the end of a month, with what is left of earlier ones.
 
-        Nothing moves before another person approves it. A payroll that was stopped while it counted goes on.
+        Nothing moves before another person approves it. Pensions for which an index says nothing yet wait, and no others.
+        A payroll that was stopped while it counted goes on.
         """
         return told(await service.propose_payroll(db, tenant, data.product, data.month, actor=caller.actor), tenant)
 
@@ -205,10 +214,12 @@ def told(one: Payroll, tenant: Tenant) -> PayrollTold:
         pooled=major(totals.pooled, tenant),
         lacking=major(totals.lacking, tenant),
         tax=major(totals.taxed, tenant),
+        set_off=major(totals.recovered, tenant),
         payments=totals.payments,
         paying=major(totals.paying, tenant),
         owed=major(totals.owed, tenant),
         suspended=totals.suspended,
+        waiting=[PensionsWaiting(*one) for one in totals.waits],
         fates=[PaymentsFate(fate, count, major(minor, tenant)) for fate, (count, minor) in one.fates.items()],
         rules=list(row.rules),
         assumptions=tenant.assumptions(row.product, row.rules),

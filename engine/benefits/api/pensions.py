@@ -14,7 +14,7 @@ from engine.benefits.api.claiming import LAST_CLAIM, PAGE, Word
 from engine.benefits.api.paying import AccountAsked, Line, given
 from engine.benefits.queries.schedules import ScheduleRow
 from engine.benefits.rules.paying import Payee
-from engine.identity.errors import UnusablePhone
+from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
@@ -27,7 +27,8 @@ class Pension(Struct, frozen=True):
     """What a claim pays over time; amounts in major units. `instalments` is 0 for life; `amount` each, where fixed for good.
 
     `paid_until` is the last day on which it is paid without a new proof of life; from `stops_on` on nothing is due. `posted`
-    became payable after tax, `paid` went out by a statement, `lacking` is what pots and pools lacked and is owed.
+    became payable after tax, `paid` went out by a statement, `lacking` is what pots and pools lacked and is owed. `reserve` is what
+    a pool was given for it; `owed_back` went out for time after a death. One `after` another is a survivor's.
     """
 
     claim: str
@@ -47,6 +48,9 @@ class Pension(Struct, frozen=True):
     posted: str
     paid: str
     lacking: str
+    reserve: str
+    owed_back: str
+    after: str
 
 
 class PayeeNamed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -128,7 +132,7 @@ class PensionController(Controller):
         operation_id="NamePensionPayee",
         status_code=200,
         opt={"permission": Permission.PENSIONS_MANAGE},
-        responses=refuses(errors.UnknownPension, UnusablePhone),
+        responses=refuses(errors.UnknownPension, UnusablePhone, UnknownMember),
     )
     async def payee(
         self,
@@ -199,4 +203,7 @@ def shown(row: ScheduleRow, tenant: Tenant) -> Pension:
         posted=major(row.posted, tenant),
         paid=major(row.paid, tenant),
         lacking=major(row.outstanding, tenant),
+        reserve=major(plan.reserve.minor if plan.reserve else 0, tenant),
+        owed_back=major(row.overpaid, tenant),
+        after=str(row.after_claim) if row.after_claim else "",
     )

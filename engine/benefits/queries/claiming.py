@@ -18,19 +18,24 @@ from engine.runtime.database import driver
 
 
 class Piece(Struct, frozen=True, kw_only=True):
-    """Money of one pot and origin that a claim takes: smallest units, forfeited or not, and units of funds if it is in units."""
+    """Money of one pot and origin that a claim takes: smallest units, and units of funds if it is in units.
+
+    It becomes the member's, or is forfeited, or goes to the pool that pays a pension.
+    """
 
     pot: str
     origin: str
     minor: int
     is_forfeited: bool = False
+    is_pooled: bool = False
     units: Mapping[str, int] = {}
 
 
 class TaxFacts(Struct, frozen=True, kw_only=True):
     """What tax is worked out from again once units are sold: the ground, and what the pots held as it was decided.
 
-    `schedule` is what is paid later, `not_before` the first day on which the choice may be approved.
+    `schedule` is what is paid later, `not_before` the first day on which the choice may be approved. Of what is added,
+    `from_pool` smallest units are the pension pool's of `pool_role`, as far as it had money as it was booked.
     """
 
     ground: str
@@ -43,6 +48,8 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     topped_up_by: str = ""
     schedule: SchedulePlan | None = None
     not_before: date | None = None
+    pool_role: str = ""
+    from_pool: int = 0
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -62,7 +69,7 @@ class Estate(Struct, frozen=True, kw_only=True):
 
     `waiting` is what was payable to the member already. `children` are the heirs whose money is held in trust. `prepared_by` are those who had a
     part in it, who may not approve.
-    `anew` are shares that wait for approval after the money was shared, which happened `rounds` times.
+    `corpus` says that the account is paid up to a table's corpus, which happens once. `anew` are shares that wait for approval after the money was shared, which happened `rounds` times.
     """
 
     died_on: date
@@ -77,6 +84,7 @@ class Estate(Struct, frozen=True, kw_only=True):
     anew: Mapping[str, int] = {}
     children: tuple[int, ...] = ()
     rounds: int = 0
+    corpus: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

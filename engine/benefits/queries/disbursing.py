@@ -34,11 +34,12 @@ async def add_payouts(session: AsyncSession, made: Sequence[NewPayout], *, maker
     payloads = [one.payload for one in made]
     await connection.execute(
         """insert into payouts (tenant_id, payout_id, member_id, amount, parts, account_digest, least_match_bp, made_on, not_before,
-                                name_state, name_bp, product, source, rail, digest, maker, rules, document)
-           select %s, p, m, a, x::jsonb, d, l, %s, n, s, b, o, c, r, g, %s, array_remove(array[u], ''), k
+                                name_state, name_bp, product, source, rail, digest, maker, rules, document,
+                                inherited_claim, heir_no)
+           select %s, p, m, a, x::jsonb, d, l, %s, n, s, b, o, c, r, g, %s, array_remove(array[u], ''), k, ic, ih
              from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::text[], %s::uuid[], %s::int[], %s::date[], %s::text[], %s::int[],
-                         %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[])
-                  v(p, m, a, x, d, l, n, s, b, o, c, r, g, u, k)""",
+                         %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bigint[], %s::smallint[])
+                  v(p, m, a, x, d, l, n, s, b, o, c, r, g, u, k, ic, ih)""",
         (
             session.info["tenant_id"],
             made_on,
@@ -58,23 +59,27 @@ async def add_payouts(session: AsyncSession, made: Sequence[NewPayout], *, maker
             [one.digest() for one in payloads],
             [one.rule for one in made],
             [one.sealed for one in made],
+            [one.claim for one in payloads],
+            [one.heir for one in payloads],
         ),
     )
 
 
 async def releasable(
-    session: AsyncSession, today: date, rails: Sequence[str], *, most: int
+    session: AsyncSession, today: date, rails: Sequence[str], task: str, *, most: int
 ) -> list[tuple[PayoutRow, str]]:
     """Return payouts of approved payrolls that may leave, with the payroll's checker; held until the session ends.
 
-    Their rail is joined, their account's name agrees or need not be asked for, and no new account cools off.
+    Their rail is joined, their account's name agrees or need not be asked for, and no new account cools off. What the `task`
+    has put aside stays.
     """
     rows = await select_payouts(
         session,
         """p.state = 'created' and p.name_state in ('agrees', 'not-asked') and (p.not_before is null or p.not_before <= %(today)s)
              and p.rail = any(%(rails)s) and exists (select from payroll_payments y where y.tenant_id = p.tenant_id and y.payout_id = p.payout_id)
+             and not exists (select from quarantine q where q.task = %(task)s and q.subject = p.payout_id::text and q.released_at is null)
            order by p.made_at, p.payout_id limit %(most)s for update of p skip locked""",
-        {"today": today, "rails": list(rails), "most": most},
+        {"today": today, "rails": list(rails), "task": task, "most": most},
     )
     connection = await driver(session)
     cursor = await connection.execute(

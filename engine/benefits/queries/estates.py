@@ -105,13 +105,20 @@ async def add_heirs(
 
 
 async def exclude_heirs(
-    session: AsyncSession, member_id: int, product: str, heirs: Sequence[int], *, gone: str, maker: int
+    session: AsyncSession,
+    member_id: int,
+    product: str,
+    heirs: Sequence[int],
+    *,
+    gone: str,
+    maker: int,
+    died_on: date | None = None,
 ) -> None:
-    """Note why people do not inherit."""
+    """Note why people do not inherit, and of one who lived after the member when they died."""
     connection = await driver(session)
     await connection.execute(
-        "update heirs set gone = %s, maker = %s where member_id = %s and product = %s and heir_no = any(%s)",
-        (gone, maker, member_id, product, list(heirs)),
+        "update heirs set gone = %s, maker = %s, died_on = %s where member_id = %s and product = %s and heir_no = any(%s)",
+        (gone, maker, died_on, member_id, product, list(heirs)),
     )
 
 
@@ -221,7 +228,10 @@ async def releases(session: AsyncSession, member_id: int, claim_id: int, heir_no
 async def unclaimed_deaths(
     session: AsyncSession, *, in_funds: Sequence[str], most: int, member_id: int | None = None
 ) -> list[tuple[int, str]]:
-    """Return (member, product) of confirmed deaths whose account holds something and whose claim nobody has opened or ended."""
+    """Return (member, product) of confirmed deaths whose account holds something and whose claim nobody has opened or ended.
+
+    So with those who had a pension for life and whose account is empty, until one claim of their death was opened.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
         """select distinct b.member_id, c.product from death_notices d
@@ -231,8 +241,19 @@ async def unclaimed_deaths(
               and (c.kind = 'units' or c.kind = 'payable' and c.party = '' or c.kind = 'cash' and c.product <> all(%s))
               and not exists (select from benefit_claims k where k.member_id = b.member_id and k.product = c.product and k.kind = 'death'
                                  and k.state <> 'payable' and k.closed_event = 0)
+           union
+           select s.member_id, s.product from death_notices d join pension_schedules s on s.member_id = d.member_id
+            where d.tenant_id = %s and d.state = 'confirmed' and (%s::bigint is null or d.member_id = %s) and s.instalments = 0
+              and not exists (select from benefit_claims k where k.member_id = s.member_id and k.product = s.product and k.kind = 'death'
+                                 and k.closed_event = 0)
             order by 1, 2 limit %s""",
-        (session.info["tenant_id"], member_id, member_id, list(in_funds), most),
+        (
+            *[session.info["tenant_id"], member_id, member_id, list(in_funds)],
+            session.info["tenant_id"],
+            member_id,
+            member_id,
+            most,
+        ),
     )
     return [(row[0], row[1]) for row in await cursor.fetchall()]
 
@@ -326,3 +347,15 @@ async def death_claim_under_way(session: AsyncSession, member_id: int, product: 
 
 def _json(parts: Sequence[Part]) -> str:
     return msgspec.json.encode(parts_json(parts)).decode()
+
+
+async def was_corpus_given(session: AsyncSession, member_id: int, product: str) -> bool:
+    """Return whether a claim of a member's death was paid up to a table's corpus."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select exists (select from benefit_claims where member_id = %s and product = %s and kind = 'death'
+              and state in ('selling', 'payable') and closed_event = 0 and (estate ->> 'corpus')::boolean)""",
+        (member_id, product),
+    )
+    row = await cursor.fetchone()
+    return bool(row and row[0])

@@ -87,22 +87,27 @@ LAWS: tuple[Law, ...] = (
         """
         with booked as (
           select b.claim_id, b.amount, b.tax, b.forfeited, b.top_up, b.parts,
-                 case when b.sale_event = 0 then b.amount - b.top_up + b.forfeited else 0 end as from_cash,
+                 o.pooled, case when b.sale_event = 0 then b.amount - b.top_up + b.forfeited + o.pooled else 0 end as from_cash,
                  coalesce(sum(t.amount) filter (where d.kind = 'cash' and k.kind = 'payable'), 0) as cash,
                  coalesce(sum(t.amount) filter (where k.kind = 'tax-withheld'), 0) as taxed,
                  coalesce(sum(t.amount) filter (where k.kind = 'forfeitures'), 0) as lost,
-                 coalesce(sum(t.amount) filter (where d.kind = 'guarantee-receivable'), 0) as added
+                 coalesce(sum(t.amount) filter (where d.kind in ('guarantee-receivable', 'pension-pool') and k.kind = 'payable'), 0) as added,
+                 coalesce(sum(t.amount) filter (where d.kind = 'payable' and k.kind = 'pension-pool'), 0) as into_pool
             from benefit_claims b
+           cross join lateral (
+             select coalesce(sum((p ->> 'minor')::bigint) filter (where (p ->> 'is_pooled')::boolean), 0)::bigint as pooled
+               from jsonb_array_elements(b.parts) p) o
             left join transfers t on t.member_id = b.member_id and t.event_id = b.payable_event
             left join chart d on d.code = t.debit left join chart k on k.code = t.credit
-           where b.state = 'payable' group by b.member_id, b.claim_id)
-        select format('claim %s', claim_id), format('%s from cash, %s tax, %s forfeited, %s added', from_cash, tax, forfeited, top_up),
-               format('%s from cash, %s tax, %s forfeited, %s added', cash, taxed, lost, added)
-          from booked where (cash, taxed, lost, added) is distinct from (from_cash, tax, forfeited, top_up)
+           where b.state = 'payable' group by b.member_id, b.claim_id, o.pooled)
+        select format('claim %s', claim_id), format('%s from cash, %s tax, %s forfeited, %s added, %s pooled', from_cash, tax, forfeited, top_up, pooled),
+               format('%s from cash, %s tax, %s forfeited, %s added, %s pooled', cash, taxed, lost, added, into_pool)
+          from booked where (cash, taxed, lost, added, into_pool) is distinct from (from_cash, tax, forfeited, top_up, pooled)
         union all
         select format('parts of claim %s', b.claim_id), (b.amount - b.top_up + b.forfeited)::text, x.total::text
           from booked b cross join lateral (
-            select coalesce(sum((p ->> 'minor')::bigint), 0)::bigint as total from jsonb_array_elements(b.parts) p) x
+            select coalesce(sum((p ->> 'minor')::bigint) filter (where (p ->> 'is_pooled')::boolean is not true), 0)::bigint as total
+              from jsonb_array_elements(b.parts) p) x
          where x.total <> b.amount - b.top_up + b.forfeited
         """,
     ),
@@ -149,9 +154,17 @@ LAWS: tuple[Law, ...] = (
                  (select coalesce(sum(p.amount), 0) from payouts p where p.tenant_id = i.tenant_id and p.member_id = i.member_id
                      and p.inherited_claim = i.claim_id and p.heir_no = i.heir_no and p.approved_event <> 0 and p.home_event = 0) as paid
             from inheritances i join benefit_claims b on b.member_id = i.member_id and b.claim_id = i.claim_id),
+        surviving as (
+          select s.member_id, s.product, (select sum(x) from unnest(s.overpaid) x) + (select coalesce(sum(x), 0) from unnest(s.brought) x)
+                 + (select coalesce(sum(x), 0) from pension_instalments i cross join lateral unnest(i.net) x
+                     where i.member_id = s.member_id and i.claim_id = s.claim_id and i.state = 'posted')
+                 - (select coalesce(sum(p.amount), 0) from payouts p where p.tenant_id = s.tenant_id and p.member_id = s.member_id
+                       and p.source like 'pension:%' and p.inherited_claim = s.claim_id and p.approved_event <> 0 and p.home_event = 0) as heirs
+            from pension_schedules s where s.heir_no <> 0),
         due as (
-          select member_id, product, sum(case when closed_event = 0 then amount - trust - paid else overpaid - paid end) as heirs, sum(trust) as trust
-            from given group by 1, 2),
+          select member_id, product, sum(heirs) as heirs, sum(trust) as trust from (
+            select member_id, product, case when closed_event = 0 then amount - trust - paid else overpaid - paid end as heirs, trust from given
+            union all select member_id, product, heirs, 0 from surviving) d group by 1, 2),
         booked as (
           select t.member_id, c.product, sum(x.sign * t.amount) filter (where c.kind = 'heirs') as heirs,
                  sum(x.sign * t.amount) filter (where c.kind = 'minors-trust') as trust

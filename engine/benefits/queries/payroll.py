@@ -1,9 +1,9 @@
 """SQL of payrolls: what is due to all pensioners of a product by a day, its posting, and what is paid of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import driver
 
+WITHOUT_LIMIT = 10**17
 MOST_MEMBERS = 10_000
 """How many members one range of a payroll holds, and one transaction counts or posts."""
 
@@ -36,12 +37,22 @@ class PayrollRow:
     rules: tuple[str, ...]
 
 
+class Wait(NamedTuple):
+    """How many pensions of a rule have an instalment that waits for a figure, and which."""
+
+    rule: str
+    code: str
+    missing: str
+    pensions: int
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What a payroll comes to, in smallest units.
 
     `pensions` is how many instalments fall due, `due` with what earlier ones lacked; `taken` from members' pots, `pooled` from
-    pools and `lacking` add up to it. `payments` is how many are paid, `paying` how much in all; of `owed`, the rest is carried.
+    pools and `lacking` add up to it; of it `taxed` is withheld and `recovered` set off against what was overpaid. `payments` is how many are paid, `paying` how much in all; of `owed`, the rest is carried. `waits` are the pensions of
+    which an instalment waits for a figure: of which rule, the refusal's code, what it names, and how many.
     """
 
     pensions: int
@@ -50,10 +61,12 @@ class Totals:
     pooled: int
     lacking: int
     taxed: int
+    recovered: int
     payments: int
     paying: int
     owed: int
     suspended: int
+    waits: tuple[Wait, ...] = ()
 
 
 _RUN = """
@@ -162,18 +175,23 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int, *, posti
 
 
 _DEAD = """exists (select from death_notices d where d.member_id = s.member_id and d.state in ('confirmed', 'reversal-proposed'))"""
+# A survivor's pension runs as long as the death is certain; of one that a death has ended, what fell due before is still counted.
+_PAYS = f"""case when s.heir_no <> 0 then exists (select from death_notices d where d.member_id = s.member_id and d.state = 'confirmed')
+              when s.stops_on is null then s.is_running and not {_DEAD} else true end"""
 _LIVE = f"""
 create temporary table payroll_live on commit drop as
 select s.*, coalesce(i.number, 0) as done, coalesce(i.reckoned, 0) as reckoned,
        case when %(owes)s then coalesce(i.outstanding, 0) else 0 end::bigint as outstanding,
-       array(select coalesce(b.credits - b.debits, 0) from unnest(s.cash) with ordinality c(code, place)
+       (select amount_total(p.overpaid) from pension_schedules p where p.member_id = s.member_id and p.claim_id = s.after_claim) as owing,
+       array(select case when s.pooled_with = '' then coalesce(b.credits - b.debits, 0) else 0 end from unnest(s.cash) with ordinality c(code, place)
                left join balances b on b.member_id = s.member_id and b.code = c.code order by c.place) as held
   from pension_schedules s
   left join lateral (
     select max(number) as number, (array_agg(k.reckoned order by k.number desc))[1] as reckoned, sum(k.lacking - k.arrears) as outstanding
       from pension_instalments k where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted') i on true
- where s.product = %(product)s and s.member_id between %(first)s and %(last)s and s.is_running
-   and (s.life_until is null or s.life_until >= %(on)s) and not {_DEAD}
+ where s.product = %(product)s and s.member_id between %(first)s and %(last)s and {_PAYS}
+   and case when s.stops_on is null then s.is_running and (s.life_until is null or s.life_until >= %(on)s)
+            else pension_due_on(s.started_on, s.lead_months, s.every_months, coalesce(i.number, 0) + 1, s.pay_day) < s.stops_on end
 """
 _NUMBERS = """
 select distinct l.decision, l.started_on, l.lead_months, l.every_months, l.pay_day, l.keys, n.number,
@@ -189,6 +207,7 @@ create temporary table payroll_rates (decision int not null, number int not null
   num numeric not null, den numeric not null, primary key (decision, started_on, number, keys)) on commit drop
 """
 # One pensioner's payments follow each other: what one takes, the next does not find. The first takes up what earlier ones lacked.
+# OFFSET 0 has each expression worked out once, however often it is used.
 _DUES = """
 create temporary table payroll_dues on commit drop as
 with recursive steps as (
@@ -200,10 +219,10 @@ with recursive steps as (
     from steps s
     join payroll_live l on l.member_id = s.member_id and l.claim_id = s.claim_id
     join payroll_rates r on r.decision = l.decision and r.started_on = l.started_on and r.keys = l.keys and r.number = s.number + 1
-   cross join lateral (select amount_total(s.held) as pot) p
+   cross join lateral (select amount_total(s.held) as pot offset 0) p
    cross join lateral (
      select pension_due_on(l.started_on, l.lead_months, l.every_months, r.number, l.pay_day) as due_on,
-            case when (r.number - 1) * l.every_months %% 12 = 0 then p.pot else s.reckoned end as reckoned) y
+            case when (r.number - 1) * l.every_months %% 12 = 0 then p.pot else s.reckoned end as reckoned offset 0) y
    cross join lateral (
      select case l.form
        when 'fixed' then case when r.number = l.instalments and not l.is_indexed then p.pot
@@ -211,18 +230,23 @@ with recursive steps as (
        when 'unpaid-over-left' then case when r.number = l.instalments then p.pot
                               else rounded_ratio(p.pot::numeric, l.instalments - r.number + 1, l.rounding) end
        when 'drawdown' then rounded_ratio(y.reckoned * r.num, r.den, l.rounding)
-       when 'pension' then rounded_ratio(r.num, r.den, l.rounding) end as due) x
-   cross join lateral (select amounts_consumed(x.due + s.next_arrears, s.held, l.origins, l.pots_by, l.origins_by) as taken) z
+       when 'pension' then rounded_ratio(r.num, r.den, l.rounding) end as due offset 0) x
+   cross join lateral (select amounts_consumed(x.due + s.next_arrears, s.held, l.origins, l.pots_by, l.origins_by) as taken offset 0) z
    where y.due_on < least(%(until)s, l.stops_on) and (l.instalments = 0 or r.number <= l.instalments))
 select * from steps where due_on is not null
 """
 # Pools pay in order of members, each as far as it has money: `bounds` is how much the first, the first two, … have.
 _NOTE_DUES = """
-insert into pension_instalments (member_id, claim_id, due, arrears, lacking, tax, reckoned, tenant_id, number, run_no, due_on, taken, pooled, net)
-select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
-       amounts_less(gross, amounts_shared(tax, gross, 'in-order'))
-  from (select g.*, case when taxed = 0 then 0 else div(amount_total(gross)::numeric * part, taxed)::bigint end as tax
-          from (select d.*, l.tax as part, l.taxed,
+insert into pension_instalments (member_id, claim_id, due, arrears, lacking, tax, recovered, reckoned, tenant_id, number, run_no, due_on, taken, pooled, net)
+select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, recovered, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
+       amounts_less(gross, amounts_shared(tax + recovered, gross, 'in-order'))
+  from (select h.*, case when owing is null then 0
+                         else greatest(0, least(most, owing - coalesce(sum(most) over (
+                                partition by member_id, claim_id order by number rows between unbounded preceding and 1 preceding), 0)))::bigint end as recovered
+          from (select g.*, case when owing is null then 0 when due_on < arrears_until then amount_total(gross) - tax
+                                 else div((amount_total(gross) - tax)::numeric * set_off_bp, 10000)::bigint end as most
+          from (select g.*, case when taxed = 0 then 0 else div(amount_total(gross)::numeric * part, taxed)::bigint end as tax
+          from (select d.*, l.tax as part, l.taxed, l.owing, l.arrears_until, l.set_off_bp,
                        array(select x + case when o = 1 then amount_total(q.pooled) else 0 end from unnest(d.taken) with ordinality u(x, o) order by o) as gross,
                        q.pooled
                   from (select p.*, due + arrears - amount_total(taken) as short,
@@ -232,17 +256,19 @@ select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, rec
                  cross join lateral (
                    select coalesce(array_agg(greatest(0, least(d.until, b.upper) - greatest(d.until - d.short, b.lower))::bigint order by b.place), '{}') as pooled
                      from (select place, upper, coalesce(lag(upper) over (order by place), 0) as lower
-                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b) q) g) t
+                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b offset 0) q offset 0) g offset 0) g) h) t
 """
 _OWED = f"""
 create temporary table payroll_owed on commit drop as
 select s.member_id, s.claim_id, s.accounts, amount_total(o.parts) as owed, o.parts,
-       case when {_DEAD} then 'deceased' when s.life_until < %(on)s then 'suspended' else '' end as held_back
+       case when s.heir_no = 0 and {_DEAD} then 'deceased' when s.stops_on is null and s.life_until < %(on)s then 'suspended' else '' end as held_back
   from pension_schedules s
  cross join lateral (
    select amounts_total(parts) as parts from (
      select i.net as parts from pension_instalments i
       where i.member_id = s.member_id and i.claim_id = s.claim_id and (i.state = 'posted' or (i.state = 'proposed' and i.run_no = %(run)s))
+     union all
+     select s.brought where s.brought is not null
      union all
      select array(select -x from unnest(y.parts) with ordinality u(x, place) order by place) from payroll_payments y
        left join payouts p on p.tenant_id = y.tenant_id and p.payout_id = y.payout_id
@@ -272,12 +298,12 @@ select member_id, claim_id, owed, amount, account, %(t)s, %(run)s, case when amo
 """
 _COUNTED = """
 update payroll_ranges g set is_counted = true, pensions = i.n, due = i.due, taken = i.taken, pooled = i.pooled, lacking = i.lacking,
-       taxed = i.tax, payments = p.n, paying = p.paying, owed = p.owed, suspended = s.n,
-       digest = encode(sha256(convert_to(concat(i.said, '|', p.said), 'UTF8')), 'hex')
+       taxed = i.tax, recovered = i.recovered, payments = p.n, paying = p.paying, owed = p.owed, suspended = s.n,
+       waits = %(waits)s::jsonb, digest = encode(sha256(convert_to(concat(i.said, '|', p.said), 'UTF8')), 'hex')
   from (select count(*)::int as n, coalesce(sum(due + arrears), 0)::bigint as due, coalesce(sum(amount_total(taken)), 0)::bigint as taken,
                coalesce(sum(amount_total(pooled)), 0)::bigint as pooled, coalesce(sum(lacking), 0)::bigint as lacking,
-               coalesce(sum(tax), 0)::bigint as tax,
-               string_agg(concat_ws(',', member_id, claim_id, number, due_on, due, arrears, taken, pooled, lacking, tax, net), ';'
+               coalesce(sum(tax), 0)::bigint as tax, coalesce(sum(recovered), 0)::bigint as recovered,
+               string_agg(concat_ws(',', member_id, claim_id, number, due_on, due, arrears, taken, pooled, lacking, tax, recovered, net), ';'
                           order by member_id, claim_id, number) as said
           from pension_instalments where run_no = %(run)s and member_id between %(first)s and %(last)s) i,
        (select (count(*) filter (where amount > 0))::int as n, coalesce(sum(amount), 0)::bigint as paying, coalesce(sum(owed), 0)::bigint as owed,
@@ -338,13 +364,14 @@ async def select_live(session: AsyncSession, run: PayrollRow, members: tuple[int
     ]
 
 
-async def terms_of(session: AsyncSession, decisions: Sequence[int]) -> dict[int, ScheduleTerms]:
-    """Return the terms that decisions hold."""
+async def terms_of(session: AsyncSession, decisions: Sequence[int]) -> dict[int, tuple[ScheduleTerms, str]]:
+    """Return the terms that decisions hold, and the first of their rules: the option that was chosen."""
     rows = await session.execute(
-        text("select decision_id, trace -> 'terms' as terms from decisions where decision_id = any(:d)"),
+        text("""select decision_id, trace -> 'terms' as terms, trace -> 'rules' ->> 0 as chosen from decisions
+                 where decision_id = any(:d)"""),
         {"d": list(decisions)},
     )
-    return {row.decision_id: msgspec.convert(row.terms, ScheduleTerms) for row in rows}
+    return {row.decision_id: (msgspec.convert(row.terms, ScheduleTerms), row.chosen) for row in rows}
 
 
 async def count_dues(
@@ -382,13 +409,14 @@ async def count_dues(
 
 
 async def _bounds(session: AsyncSession, run: PayrollRow) -> list[int]:
-    """Return how much the first pool has, the first two have, and so on."""
+    """Return how much the first pool has, the first two have, and so on; what is claimed from a guarantor has no limit."""
     rows = await session.execute(
-        text("""select k.code, greatest(coalesce(sum(b.credits - b.debits), 0), 0)::bigint as has
-                  from unnest(cast(:codes as int[])) with ordinality k(code, place)
+        text("""select k.code, case when c.kind = 'pension-pool' then greatest(coalesce(sum(b.credits - b.debits), 0), 0)::bigint
+                                    else :without_limit end as has
+                  from unnest(cast(:codes as int[])) with ordinality k(code, place) join chart c on c.code = k.code
                   left join (select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
-                    on b.code = k.code group by k.code, k.place order by k.place"""),
-        {"codes": list(run.pools)},
+                    on b.code = k.code group by k.code, k.place, c.kind order by k.place"""),
+        {"codes": list(run.pools), "without_limit": WITHOUT_LIMIT},
     )
     bounds, so_far = [], 0
     for row in rows:
@@ -397,12 +425,50 @@ async def _bounds(session: AsyncSession, run: PayrollRow) -> list[int]:
     return bounds
 
 
+async def free_of_pool(session: AsyncSession, code: int) -> int:
+    """Return what a pension pool has, less what payrolls that are not posted yet will take of it; never below zero."""
+    found = await session.scalar(
+        text("""select greatest(0, coalesce((select sum(credits - debits) from (
+                           select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
+                         where b.code = :code), 0)
+                       - coalesce((select sum(x.minor) from pension_instalments i
+                                     join payroll_runs r on r.tenant_id = i.tenant_id and r.run_no = i.run_no
+                                    cross join lateral unnest(r.pools, i.pooled) x(pool, minor)
+                                    where i.state = 'proposed' and x.pool = :code), 0))::bigint"""),
+        {"code": code},
+    )
+    return int(found or 0)
+
+
+async def count_waiting(
+    session: AsyncSession, missing: Mapping[tuple[int, date, str], tuple[str, str, str]]
+) -> list[Wait]:
+    """Return how many pensions of a range wait, by rule: groups (decision, start, keys as JSON) lack (rule, code, what)."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select w.rule, w.code, w.missing, count(*)::int from payroll_live l
+             join unnest(%s::int[], %s::date[], %s::jsonb[], %s::text[], %s::text[], %s::text[]) w(decision, started_on, keys, rule, code, missing)
+               on w.decision = l.decision and w.started_on = l.started_on and w.keys = l.keys
+            group by 1, 2, 3 order by 1, 2, 3""",
+        (
+            *([key[place] for key in missing] for place in range(3)),
+            *([said[place] for said in missing.values()] for place in range(3)),
+        ),
+    )
+    return [Wait(*row) for row in await cursor.fetchall()]
+
+
 async def count_payments(
-    session: AsyncSession, run: PayrollRow, members: tuple[int, int], range_no: int, routes: Sequence[Route]
+    session: AsyncSession,
+    run: PayrollRow,
+    members: tuple[int, int],
+    range_no: int,
+    routes: Sequence[Route],
+    waits: Sequence[Wait] = (),
 ) -> None:
     """Note what the payroll pays to the range's pensioners, and what it carries over and why; the range is counted."""
     connection = await driver(session)
-    given = {**_given(session, run, members), "range": range_no}
+    given = {**_given(session, run, members), "range": range_no, "waits": msgspec.json.encode(waits).decode()}
     await connection.execute(_OWED, given)
     encoded = msgspec.json.encode([one.stored() for one in routes]).decode()
     await connection.execute(_NOTE_PAYMENTS, {**given, "routes": encoded})
@@ -422,13 +488,19 @@ async def totals_of(session: AsyncSession, run_no: int) -> tuple[Totals, list[st
         await session.execute(
             text("""select coalesce(sum(pensions), 0)::int, coalesce(sum(due), 0)::bigint, coalesce(sum(taken), 0)::bigint,
                            coalesce(sum(pooled), 0)::bigint, coalesce(sum(lacking), 0)::bigint, coalesce(sum(taxed), 0)::bigint,
+                           coalesce(sum(recovered), 0)::bigint,
                            coalesce(sum(payments), 0)::int, coalesce(sum(paying), 0)::bigint, coalesce(sum(owed), 0)::bigint,
                            coalesce(sum(suspended), 0)::int, coalesce(array_agg(digest order by range_no), '{}') as digests
                       from payroll_ranges where run_no = :run"""),
             {"run": run_no},
         )
     ).one()
-    return Totals(*row[:-1]), list(row.digests)
+    waits = await session.execute(
+        text("""select w ->> 0, w ->> 1, w ->> 2, sum((w ->> 3)::int)::int from payroll_ranges, jsonb_array_elements(waits) w
+                 where run_no = :run group by 1, 2, 3 order by 1, 2, 3"""),
+        {"run": run_no},
+    )
+    return replace(Totals(*row[:-1]), waits=tuple(Wait(*one) for one in waits)), list(row.digests)
 
 
 async def fates(session: AsyncSession, run_no: int) -> dict[str, tuple[int, int]]:
@@ -467,13 +539,14 @@ async def decide_run(session: AsyncSession, run_no: int, *, state: str, checker:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """How a range is posted: the code of the tax withheld, the pools' codes, and what its event says."""
+    """How a range is posted: the codes of the tax withheld and of what is owed back, and what its event says."""
 
     day: date
     actor: int
     pack: int
     decision: int
     tax: int
+    receivable: int
     facts: Mapping[str, object]
 
 
@@ -490,7 +563,12 @@ unfit as (
    where w.minor > coalesce(b.credits - b.debits, 0)
   union
   select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
-   where not s.is_running or i.due_on >= s.stops_on or {_DEAD}),
+   where not ({_PAYS}) or i.due_on >= s.stops_on
+  union
+  select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
+    join pension_schedules p on p.member_id = s.member_id and p.claim_id = s.after_claim
+   where i.recovered > 0
+   group by s.member_id, s.claim_id, p.overpaid having sum(i.recovered) > amount_total(p.overpaid)),
 dropped as (
   update pension_instalments i set state = 'dropped' from unfit u
    where i.member_id = u.member_id and i.claim_id = u.claim_id and i.run_no = %(run)s and i.state = 'proposed' returning i.member_id, i.claim_id)
@@ -510,11 +588,14 @@ select member_id, minor, debit, credit, row_number() over (order by member_id, n
    cross join lateral unnest(r.pools, i.pooled) with ordinality c(pool, minor, place)
    where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s
   union all
-  select i.member_id, i.number, 3, c.place,
-         c.taken + case when c.place = 1 then amount_total(i.pooled) else 0 end - c.net, c.payable, %(tax)s
+  select i.member_id, i.number, 3 + x.step, c.place, x.minor, c.payable, x.code
     from pension_instalments i join pension_schedules s using (member_id, claim_id)
-   cross join lateral unnest(s.payable, i.taken, i.net) with ordinality c(payable, taken, net, place)
-   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s) m
+   cross join lateral (select array(select x + case when o = 1 then amount_total(i.pooled) else 0 end
+                                      from unnest(i.taken) with ordinality u(x, o) order by o) as gross) g
+   cross join lateral unnest(s.payable, amounts_shared(i.tax, g.gross, 'in-order'), amounts_less(g.gross, i.net))
+     with ordinality c(payable, tax, withheld, place)
+   cross join lateral (values (0, c.tax, %(tax)s), (1, c.withheld - c.tax, %(receivable)s)) x(step, minor, code)
+   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s and i.tax + i.recovered > 0) m
  where minor > 0
 """
 _HOLD = """
@@ -554,7 +635,12 @@ select %(t)s, %(event)s, code, sum(debits)::bigint, sum(credits)::bigint from si
 _POSTED = """
 with posted as (
   update pension_instalments i set state = 'posted', event_id = %(event)s
-   where run_no = %(run)s and state = 'proposed' and member_id between %(first)s and %(last)s returning member_id, claim_id, number),
+   where run_no = %(run)s and state = 'proposed' and member_id between %(first)s and %(last)s returning member_id, claim_id, number, recovered),
+set_off as (
+  update pension_schedules p set overpaid = amounts_less(p.overpaid, amounts_shared(r.minor, p.overpaid, 'in-order'))
+    from (select s.member_id, s.after_claim, sum(recovered)::bigint as minor from posted join pension_schedules s using (member_id, claim_id)
+           where recovered > 0 group by 1, 2) r
+   where p.member_id = r.member_id and p.claim_id = r.after_claim),
 ended as (
   update pension_schedules s set is_running = false from posted p
    where s.member_id = p.member_id and s.claim_id = p.claim_id and s.instalments = p.number)
@@ -571,7 +657,7 @@ async def post_range(
     """
     connection = await driver(session)
     tenant = session.info["tenant_id"]
-    given = {**_given(session, run, members), "range": range_no, "tax": posting.tax}
+    given = {**_given(session, run, members), "range": range_no, "tax": posting.tax, "receivable": posting.receivable}
     await connection.execute(_HOLD, given)
     await connection.execute(_LOCK, given)
     await connection.execute(_UNFIT, given)
@@ -617,21 +703,22 @@ class Waiting:
     was_paid: bool
     named_on: date | None
     other_was_paid: bool
+    heir_no: int
 
 
 _WAITING = f"""
 select s.member_id, s.claim_id, y.amount, y.rail, y.rule, y.account_digest,
        (select jsonb_agg(jsonb_build_array(c.pot, c.origin, x.minor) order by c.pot, c.origin) from unnest(s.payable, y.parts) x(code, minor)
           join chart c on c.tenant_id = s.tenant_id and c.code = x.code where x.minor > 0),
-       s.payee, coalesce(h.was_paid, false), h.named_on, coalesce(h.other_was_paid, false),
-       {_DEAD} or exists (select from unnest(s.payable, y.parts) x(code, minor) left join balances b on b.member_id = s.member_id and b.code = x.code
+       s.payee, coalesce(h.was_paid, false), h.named_on, coalesce(h.other_was_paid, false), s.heir_no,
+       case when s.heir_no = 0 then {_DEAD} else not ({_PAYS}) end or exists (select from unnest(s.payable, y.parts) x(code, minor) left join balances b on b.member_id = s.member_id and b.code = x.code
                            where x.minor > coalesce(b.credits - b.debits, 0)) as is_unfit
   from payroll_payments y join pension_schedules s using (member_id, claim_id)
   left join lateral (
     select bool_or(p.account_digest = y.account_digest and p.state = 'succeeded') as was_paid,
            min(p.made_on) filter (where p.account_digest = y.account_digest) as named_on,
            bool_or(p.account_digest <> y.account_digest and p.state = 'succeeded') as other_was_paid
-      from payouts p where p.tenant_id = y.tenant_id and p.member_id = y.member_id) h on true
+      from payouts p where p.tenant_id = y.tenant_id and p.member_id = y.member_id and p.heir_no = s.heir_no) h on true
  where y.run_no = %s and y.state = 'waiting' order by y.member_id limit %s for update of y skip locked
 """
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.benefits.rules.schedules import SchedulePlan, ScheduleTerms
+from engine.benefits.rules.schedules import Reserve, SchedulePlan, ScheduleTerms
 from engine.runtime.database import driver
 
 
@@ -41,6 +41,19 @@ class ScheduleRow:
     outstanding: int
     posted: int
     paid: int
+    heir_no: int
+    after_claim: int
+    overpaid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """Whose a pension is that goes on after a death, after which, and what of it is set off against what was overpaid."""
+
+    heir_no: int
+    after_claim: int
+    set_off_bp: int
+    arrears_until: date
 
 
 async def add_schedule(
@@ -55,6 +68,7 @@ async def add_schedule(
     cash: Sequence[int],
     payable: Sequence[int],
     life_until: date | None,
+    survivor: Survivor | None = None,
 ) -> None:
     """Add what a claim pays later; the codes are pot by pot and in each of them origin by origin."""
     connection = await driver(session)
@@ -62,13 +76,17 @@ async def add_schedule(
     await connection.execute(
         """insert into pension_schedules (member_id, claim_id, amount, tax, taxed, scheduled_event, tenant_id, decision, lead_months,
              every_months, instalments, origins, started_on, guaranteed_until, life_until, is_indexed, product, form, rounding, pay_day,
-             pots_by, origins_by, cash, payable, overpaid, keys)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+             pots_by, origins_by, cash, payable, overpaid, keys, pooled_with, reserve,
+             heir_no, after_claim, set_off_bp, arrears_until)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
             member_id, claim_id, plan.amount, plan.tax, plan.taxed, event_id, session.info["tenant_id"], decision, plan.lead_months,
             plan.every_months, plan.instalments, len(order.origins), plan.started_on, plan.guaranteed_until, life_until,
             plan.terms.is_indexed, product, plan.terms.form, plan.terms.rounding, plan.terms.pay_day, order.pots_by,
             order.origins_by, list(cash), list(payable), [0] * len(cash), msgspec.json.encode(plan.keys).decode(),
+            "" if plan.reserve is None else plan.reserve.role, 0 if plan.reserve is None else plan.reserve.minor,
+            *((0, 0, 0, None) if survivor is None else (
+                survivor.heir_no, survivor.after_claim, survivor.set_off_bp, survivor.arrears_until)),
         ),
     )  # fmt: skip
 
@@ -81,7 +99,9 @@ def stored(terms: ScheduleTerms) -> object:
 async def reserved_codes(session: AsyncSession, member_id: int, product: str) -> list[int]:
     """Return the codes of a member's cash that a running schedule pays from: nothing else is claimed of it."""
     rows = await session.execute(
-        text("select unnest(cash) as code from pension_schedules where member_id = :m and product = :p and is_running"),
+        text(
+            "select unnest(cash) as code from pension_schedules where member_id = :m and product = :p and is_running and pooled_with = ''"
+        ),
         {"m": member_id, "p": product},
     )
     return [row.code for row in rows]
@@ -107,6 +127,34 @@ async def find_schedule(session: AsyncSession, claim_id: int, *, hold: bool = Fa
     )
     row = found.mappings().one_or_none()
     return None if row is None else _schedule(row)
+
+
+async def pension_of(session: AsyncSession, member_id: int, product: str) -> ScheduleRow | None:
+    """Return the last pension that a member chose in a product, held until the session ends."""
+    found = await session.execute(
+        text(f"""{_SCHEDULE} where s.member_id = :m and s.product = :p and s.heir_no = 0
+                 order by s.claim_id desc limit 1 for update of s"""),
+        {"m": member_id, "p": product},
+    )
+    row = found.mappings().one_or_none()
+    return None if row is None else _schedule(row)
+
+
+async def survivor_of(session: AsyncSession, claim_id: int) -> ScheduleRow | None:
+    """Return the pension of whoever survives the pensioner of a claim, held until the session ends."""
+    found = await session.execute(
+        text(f"{_SCHEDULE} where s.after_claim = :c order by s.claim_id desc limit 1 for update of s"), {"c": claim_id}
+    )
+    row = found.mappings().one_or_none()
+    return None if row is None else _schedule(row)
+
+
+async def payable_codes(session: AsyncSession, claim_id: int) -> list[int]:
+    """Return the codes of what a pension makes payable, pot by pot and in each of them origin by origin."""
+    rows = await session.execute(
+        text("select unnest(payable) as code from pension_schedules where claim_id = :c"), {"c": claim_id}
+    )
+    return [row.code for row in rows]
 
 
 async def list_schedules(
@@ -145,6 +193,7 @@ def _schedule(row: RowMapping) -> ScheduleRow:
         guaranteed_until=row["guaranteed_until"],
         tax=row["tax"],
         taxed=row["taxed"],
+        reserve=Reserve(role=row["pooled_with"], minor=row["reserve"]) if row["pooled_with"] else None,
     )
     return ScheduleRow(
         member_id=row["member_id"],
@@ -161,6 +210,9 @@ def _schedule(row: RowMapping) -> ScheduleRow:
         outstanding=row["outstanding"],
         posted=row["posted"],
         paid=row["paid"],
+        heir_no=row["heir_no"],
+        after_claim=row["after_claim"],
+        overpaid=sum(row["overpaid"]),
     )
 
 
@@ -187,7 +239,7 @@ async def died(session: AsyncSession, product: str) -> list[tuple[int, date]]:
     """Return the pensions (claim, day of death) of a product whose death was confirmed and that go on."""
     rows = await session.execute(
         text(f"""select claim_id, died_on from (
-                   select s.claim_id, s.stops_on, {_DIED} as died_on from pension_schedules s where s.product = :p) x
+                   select s.claim_id, s.stops_on, {_DIED} as died_on from pension_schedules s where s.product = :p and s.heir_no = 0) x
                   where died_on is not null and stops_on is null order by claim_id"""),
         {"p": product},
     )
@@ -198,7 +250,7 @@ async def alive_again(session: AsyncSession, product: str) -> list[int]:
     """Return the pensions of a product that a death stopped which is confirmed no more."""
     rows = await session.execute(
         text(f"""select s.claim_id from pension_schedules s
-                  where s.product = :p and s.stops_on is not null and {_DIED} is null order by s.claim_id"""),
+                  where s.product = :p and s.stops_on is not null and s.heir_no = 0 and {_DIED} is null order by s.claim_id"""),
         {"p": product},
     )
     return [row.claim_id for row in rows]
@@ -208,7 +260,8 @@ async def alive_again(session: AsyncSession, product: str) -> list[int]:
 class Overdue:
     """What a pension was posted for time after a death, smallest units by account: taken, net, and by pool; tax in all.
 
-    `unpaid` is what is payable of the whole pension and in no payout.
+    `unpaid` is what is payable of the whole pension and in no payout; `recovered` was set off of what is reversed, and
+    `brought` came from the pension before.
     """
 
     cash: list[int]
@@ -218,6 +271,8 @@ class Overdue:
     unpaid: list[int]
     pooled: dict[int, int]
     tax: int
+    recovered: int
+    brought: list[int]
 
 
 _PAID = """
@@ -231,11 +286,12 @@ async def posted_after(session: AsyncSession, claim_id: int, stops_on: date) -> 
     connection = await driver(session)
     cursor = await connection.execute(
         f"""select s.cash, s.payable, coalesce(late.taken, z.zeros), coalesce(late.net, z.zeros),
-                   amounts_less(coalesce(every.net, z.zeros), coalesce(({_PAID}), z.zeros)), coalesce(late.tax, 0)::bigint
+                   amounts_less(amounts_plus(coalesce(every.net, z.zeros), coalesce(s.brought, z.zeros)), coalesce(({_PAID}), z.zeros)),
+                   coalesce(late.tax, 0)::bigint, coalesce(late.recovered, 0)::bigint, coalesce(s.brought, z.zeros)
               from pension_schedules s
              cross join lateral (select array_fill(0::bigint, array[cardinality(s.cash)]) as zeros) z
               left join lateral (
-                select amounts_total(taken) as taken, amounts_total(net) as net, sum(tax) as tax from pension_instalments i
+                select amounts_total(taken) as taken, amounts_total(net) as net, sum(tax) as tax, sum(recovered) as recovered from pension_instalments i
                  where i.member_id = s.member_id and i.claim_id = s.claim_id and i.state = 'posted' and i.due_on >= %s) late on true
               left join lateral (
                 select amounts_total(net) as net from pension_instalments i
@@ -252,7 +308,7 @@ async def posted_after(session: AsyncSession, claim_id: int, stops_on: date) -> 
             order by c.pool""",
         (session.info["tenant_id"], claim_id, stops_on),
     )
-    return Overdue(row[0], row[1], row[2], row[3], row[4], dict(await cursor.fetchall()), row[5])
+    return Overdue(row[0], row[1], row[2], row[3], row[4], dict(await cursor.fetchall()), *row[5:])
 
 
 async def stop(session: AsyncSession, row: ScheduleRow, event_id: int, stops_on: date, overpaid: Sequence[int]) -> None:
@@ -265,7 +321,8 @@ async def stop(session: AsyncSession, row: ScheduleRow, event_id: int, stops_on:
         (*key, stops_on),
     )
     await connection.execute(
-        """update pension_schedules set stops_on = %s, is_running = false, stopped_event = %s, overpaid = amounts_plus(overpaid, %s)
+        """update pension_schedules set stops_on = %s, is_running = false, stopped_event = %s, overpaid = amounts_plus(overpaid, %s),
+                  accounts = case when heir_no = 0 then accounts else '[]' end, payee = case when heir_no = 0 then payee end
             where member_id = %s and claim_id = %s""",
         (stops_on, event_id, list(overpaid), *key),
     )
@@ -289,11 +346,11 @@ async def recoverable(session: AsyncSession, product: str) -> list[tuple[int, li
     cursor = await connection.execute(
         f"""select claim_id, payable, back from (
               select s.claim_id, s.payable, array(
-                       select greatest(u.booked - greatest(coalesce(u.paid, 0) - coalesce(u.due, 0), 0), 0)
-                         from unnest(s.overpaid, ({_PAID}), (
+                       select greatest(u.booked - greatest(coalesce(u.paid, 0) - coalesce(u.due, 0) - coalesce(u.brought, 0), 0), 0)
+                         from unnest(s.overpaid, s.brought, ({_PAID}), (
                                 select amounts_total(net) from pension_instalments i
                                  where i.member_id = s.member_id and i.claim_id = s.claim_id and i.state = 'posted'))
-                              with ordinality u(booked, paid, due, place) order by place) as back
+                              with ordinality u(booked, brought, paid, due, place) order by place) as back
                 from pension_schedules s where s.tenant_id = %s and s.product = %s and amount_total(s.overpaid) > 0) x
             where amount_total(back) > 0 order by claim_id""",
         (session.info["tenant_id"], product),
@@ -307,4 +364,42 @@ async def recovered(session: AsyncSession, row: ScheduleRow, minor: Sequence[int
     await connection.execute(
         "update pension_schedules set overpaid = amounts_less(overpaid, %s) where member_id = %s and claim_id = %s",
         (list(minor), row.member_id, row.claim_id),
+    )
+
+
+async def to_pass_on(session: AsyncSession, product: str) -> list[tuple[int, list[int]]]:
+    """Return the pensions (claim, smallest units by code) of the dead of which something is payable that a survivor gets."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""select claim_id, owed from (
+              select s.claim_id, array(
+                       select greatest(coalesce(u.due, 0) + coalesce(u.brought, 0) - coalesce(u.paid, 0) + u.booked, 0)
+                         from unnest(s.overpaid, s.brought, ({_PAID}), (
+                                select amounts_total(net) from pension_instalments i
+                                 where i.member_id = s.member_id and i.claim_id = s.claim_id and i.state = 'posted'))
+                              with ordinality u(booked, brought, paid, due, place) order by place) as owed
+                from pension_schedules s join pension_schedules n on n.tenant_id = s.tenant_id and n.after_claim = s.claim_id and n.is_running
+               where s.tenant_id = %s and s.product = %s and s.stops_on is not null) x
+            where amount_total(owed) > 0 order by claim_id""",
+        (session.info["tenant_id"], product),
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def pass_on(session: AsyncSession, row: ScheduleRow, to: ScheduleRow, minor: Sequence[int]) -> None:
+    """Note what was payable of a pension and is the survivor's; negative, what goes back."""
+    connection = await driver(session)
+    for one, sign in ((row, -1), (to, 1)):
+        await connection.execute(
+            "update pension_schedules set brought = amounts_plus(brought, %s) where member_id = %s and claim_id = %s",
+            ([sign * part for part in minor], one.member_id, one.claim_id),
+        )
+
+
+async def owe_again(session: AsyncSession, row: ScheduleRow, minor: int) -> None:
+    """Note that smallest units which had been set off against what was overpaid are owed again."""
+    connection = await driver(session)
+    await connection.execute(
+        "update pension_schedules set overpaid[1] = overpaid[1] + %s where member_id = %s and claim_id = %s",
+        (minor, row.member_id, row.claim_id),
     )

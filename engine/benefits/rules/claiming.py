@@ -7,11 +7,20 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from engine.benefits.errors import AnnuityFirst, MoreThanAccessible, NoBenefitAge, NoSuchRule, NothingAtOnce
+import msgspec
+
+from engine.benefits.errors import (
+    AnnuityFirst,
+    MoreThanAccessible,
+    NoBenefitAge,
+    NoSuchRule,
+    NothingAtOnce,
+    PensionNotOffered,
+)
 from engine.benefits.rules.access import AccessCase, AccessRule, accessible, withdraw
 from engine.benefits.rules.ages import BenefitAgeRule, BenefitStart, benefit_start, check_benefit_age
 from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
-from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable
+from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable, remaining
 from engine.benefits.rules.cover import WaitingPeriodRule, check_waited, months_waited
 from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
 from engine.benefits.rules.history import Paid, SchemeYear
@@ -20,7 +29,7 @@ from engine.benefits.rules.retirement import RetirementOptionRule, plan_retireme
 from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
 from engine.benefits.rules.survivors import GuaranteePeriodRule
 from engine.benefits.rules.taxes import ExitTaxRule, Tranche, attribute, withhold
-from engine.funds.rules import Movement
+from engine.funds.rules import GuaranteeCase, GuaranteeRule, Movement, guaranteed_minor
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.errors import EngineError
@@ -50,6 +59,8 @@ class ClaimState(StrEnum):
 
 CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
 """The acts of `time-limit` rules whose clock a complete claim starts."""
+RETIREMENT = "retirement"
+"""The ground of a benefit at its age, and the occasion of what is guaranteed then."""
 STATE_MATCH = "state-match"
 WITHDRAWAL = "withdrawal"
 """The ground on which what is taken before retirement is taxed."""
@@ -70,6 +81,7 @@ class ClaimTerms:
     pensions: Sequence[InForce[PensionRule]] = ()
     guarantee: InForce[GuaranteePeriodRule] | None = None
     waits: Sequence[InForce[WaitingPeriodRule]] = ()
+    floors: Sequence[InForce[GuaranteeRule]] = ()
     tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
@@ -114,6 +126,7 @@ class Claimant:
     joined_on: date
     born_on: date | None = None
     sex: str = ""
+    slab: str = ""
     holdings: tuple[Holding, ...] = ()
     paid: tuple[PaidIn, ...] = ()
     withdrawn: Mapping[str, tuple[tuple[date, int], ...]] = field(default_factory=dict)
@@ -134,8 +147,8 @@ class Claimant:
 class Granted:
     """What a claim takes, smallest units: `parts` become payable, `forfeited` leave the member for a role.
 
-    `top_up` is what a role adds, to the first part. `schedule` is what is paid later, and `not_before` the first day on
-    which the choice may be approved.
+    `top_up` is what a role adds, to the first part. `pooled` goes to the pool that pays the `schedule`, which is what is paid
+    later; `not_before` is the first day on which the choice may be approved.
     """
 
     rule: str
@@ -145,6 +158,7 @@ class Granted:
     forfeited_to: str = ""
     top_up_minor: int = 0
     topped_up_by: str = ""
+    pooled: tuple[Holding, ...] = ()
     schedule: SchedulePlan | None = None
     not_before: date | None = None
 
@@ -212,6 +226,7 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
     return ClaimTerms(
         pensions=book.all_in_force(PensionRule, begins),
         guarantee=book.in_force(GuaranteePeriodRule, begins),
+        floors=book.all_in_force(GuaranteeRule, begins),
         tables=pack.tables,
         access=book.all_in_force(AccessRule, dates),
         age=age,
@@ -395,7 +410,7 @@ def tax_on(
 
 def ground_taxed(kind: str, ground: str) -> str:
     """Return the ground on which a claim is taxed."""
-    return WITHDRAWAL if kind == "access" else ground or "retirement"
+    return WITHDRAWAL if kind == "access" else ground or RETIREMENT
 
 
 def pots_of(granted: Granted) -> list[str]:
@@ -458,7 +473,7 @@ def _access(
 def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -> Granted:
     if terms.age is None or member.born_on is None:
         raise NoBenefitAge
-    ground = asked.ground or "retirement"
+    ground = asked.ground or RETIREMENT
     check_benefit_age(begins_on(terms.age, member, ground), member.on)
     found = next((one for one in terms.options if one.rule.id == asked.rule), None)
     if found is None:
@@ -482,17 +497,46 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
         on=member.on,
         born_on=member.born_on,
         sex=member.sex,
+        slab=member.slab,
     )
     if plan.lump_minor == 0 and schedule is None:
         raise NothingAtOnce(option=asked.rule)
+    lump = consume(plan.lump_minor, member.holdings, found.rule.order)
+    pooled: tuple[Holding, ...] = ()
+    floors: tuple[str, ...] = ()
+    if schedule is not None and schedule.reserve is not None:
+        schedule, floors = _with_floor(terms, schedule, found.rule.id, figures)
+        pooled = consume(plan.rest_minor, remaining(member.holdings, lump), found.rule.order).parts
     cools = found.rule.cooling_off_days
     return Granted(
         rule=found.rule.id,
-        parts=consume(plan.lump_minor, member.holdings, found.rule.order).parts,
-        rules=(terms.age.ref, *(schedule.rules if schedule else (found.ref,))),
+        parts=lump.parts,
+        rules=(terms.age.ref, *(schedule.rules if schedule else (found.ref,)), *floors),
+        pooled=pooled,
         schedule=schedule,
         not_before=None if cools is None else member.on + timedelta(days=cools),
     )
+
+
+def _with_floor(
+    terms: ClaimTerms, schedule: SchedulePlan, option: str, figures: Figures
+) -> tuple[SchedulePlan, tuple[str, ...]]:
+    """Return a pension with the least that its pool is to get, and the rule that says so.
+
+    Raises:
+        PensionNotOffered: the guarantee is of contributions, or the guarantor has what is above it.
+    """
+    assert schedule.reserve is not None, schedule
+    found = next((one for one in terms.floors if RETIREMENT in one.rule.occasions), None)
+    if found is None:
+        return schedule.reserved(schedule.reserve.minor, figures, terms.tables), ()
+    if found.rule.at_least not in ("amount", "table") or found.rule.excess != "member":
+        raise PensionNotOffered(option=option)
+    case = GuaranteeCase(on=schedule.started_on, keys=schedule.keys)
+    least = guaranteed_minor(found.rule, case, figures, terms.tables)
+    reserve = msgspec.structs.replace(schedule.reserve, least=least, tops_up=found.rule.tops_up)
+    schedule = msgspec.structs.replace(schedule, reserve=reserve)
+    return schedule.reserved(reserve.minor, figures, terms.tables), (found.ref,)
 
 
 def _exit(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -> Granted:

@@ -76,11 +76,7 @@ def dispose_corpus(
         TableValueMissing: the table has no such row.
 
     """
-    rule, due = found.rule, balance_minor
-    if rule.table is not None and rule.column is not None:
-        due = Amount.parse(tables[rule.table].text(rule.column, **keys), asset).units
-    if rule.above_table == "same":
-        due = max(due, balance_minor)
+    rule, due = found.rule, corpus_due(found.rule, balance_minor, keys=keys, tables=tables, asset=asset)
     parts = []
     if rule.to == "nominees" and nominees:
         shared = Amount(due, asset).share_out([share for _, share in nominees])
@@ -98,17 +94,36 @@ def dispose_corpus(
     )
 
 
+def corpus_due(
+    rule: CorpusRule, balance_minor: int, *, keys: Mapping[str, str], tables: Mapping[str, LookupTable], asset: Asset
+) -> int:
+    """Return what the corpus comes to, smallest units: the balance, or the table's, and what is above it where it is theirs too.
+
+    Raises:
+        TableValueMissing: the table has no such row.
+    """
+    if rule.table is None or rule.column is None:
+        return balance_minor
+    due = Amount.parse(tables[rule.table].text(rule.column, **keys), asset).units
+    return max(due, balance_minor) if rule.above_table == "same" else due
+
+
 class PayersRule(Rule, tag="payers", frozen=True, kw_only=True):
     """Who pays a periodic benefit, in order, once the member's own pot is exhausted.
 
     EjoHeza's indexed instalments and the pensions of APY and PM-SYM outlive the member's own money. The own pot pays
     first, then each role of `then` as far as it has money for it; `last` says what happens to what nobody can pay: it is
-    owed, or it ends.
+    owed, it ends, or it is paid all the same and claimed from the last role, which guarantees it (APY's Government).
     """
 
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     then: tuple[Code, ...]
-    last: Literal["owed", "ends"]
+    last: Literal["owed", "ends", "claimed"]
+
+    def __post_init__(self) -> None:
+        """Check that there is somebody to claim from."""
+        if self.last == "claimed" and not self.then:
+            raise ValueError('last = "claimed" needs a role that it is claimed from')
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,10 @@ def share_among_payers(
         if paid:
             parts.append((payer, paid))
         left -= paid
+    if left and found.rule.last == "claimed":
+        guarantor = found.rule.then[-1]
+        parts = [one for one in parts if one[0] != guarantor] + [(guarantor, left + dict(parts).get(guarantor, 0))]
+        left = 0
     is_owed = found.rule.last == "owed"
     return PayersShare(tuple(parts), left if is_owed else 0, 0 if is_owed else left, (found.ref,))
 

@@ -1,14 +1,14 @@
 """What a dead member's account gives to whom: on which ground, by what proof, in which shares, to the last unit. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
 from engine.benefits.errors import NoSuchRule, NotProven
 from engine.benefits.rules.claiming import Asked, Claimant, ClaimTerms, Granted, decide_claim
 from engine.benefits.rules.consuming import Holding
-from engine.benefits.rules.corpus import CorpusRule
+from engine.benefits.rules.corpus import CorpusRule, corpus_due
 from engine.benefits.rules.history import SchemeYear
 from engine.benefits.rules.minors import MinorTrustRule
 from engine.benefits.rules.proofs import ProofRule, proof_of
@@ -16,6 +16,7 @@ from engine.benefits.rules.survivors import SpouseRule, spouse_entitlement
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.months import anniversary
 from engine.kernel.series import Figures
+from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
 
 Basis = Literal["spouse", "nominees", "heirs", "fund", "state"]
@@ -66,7 +67,8 @@ class Heir:
 class DeathCase:
     """A death as it is known: when, whether a register says so, who may inherit, and which documents are there.
 
-    `minor` is what the account gives, smallest units; `has_begun` says that the member had retired.
+    `minor` is what the account gives, smallest units; `has_begun` says that the member had retired. A `corpus` by a table is
+    unknown where no pension is on record, due, or given already: what comes later is paid as it is.
     """
 
     on: date
@@ -74,6 +76,7 @@ class DeathCase:
     born_on: date | None
     is_registered: bool
     has_begun: bool = False
+    corpus: Literal["unknown", "due", "given"] = "unknown"
     minor: int = 0
     choice: Choice = ""
     documents: frozenset[str] = frozenset()
@@ -85,7 +88,7 @@ class Entitled:
     """Who inherits, and what is still missing before it can be decided.
 
     `weights` are by heir's number; empty where the money goes to the fund or the state. The account `goes_on` where the
-    spouse pays in until a day, or has `pension_bp` basis points of the member's pension.
+    spouse pays in until a day, or, as heir `survivor`, has `pension_bp` basis points of the member's pension.
     """
 
     basis: Basis
@@ -96,6 +99,7 @@ class Entitled:
     goes_on: bool = False
     until: date | None = None
     pension_bp: int = 0
+    survivor: int = 0
 
 
 def entitled(terms: DeathTerms, case: DeathCase, figures: Figures) -> Entitled:
@@ -115,7 +119,7 @@ def entitled(terms: DeathTerms, case: DeathCase, figures: Figures) -> Entitled:
     missing = list(_missing_death(terms, case, figures))
     if terms.spouse is not None:
         if spouse is not None and case.has_begun:
-            return _pension_of(terms.spouse, missing)
+            return _pension_of(terms, terms.spouse, spouse, case, figures, missing)
         if spouse is not None:
             return _of_spouse(terms, terms.spouse, spouse, case, figures, missing)
         if not any(one.is_spouse for one in case.heirs) and NO_SPOUSE not in case.documents:
@@ -165,14 +169,18 @@ def _of_spouse(
     )
 
 
-def _pension_of(found: InForce[SpouseRule], missing: list[str]) -> Entitled:
+def _pension_of(
+    terms: DeathTerms, found: InForce[SpouseRule], spouse: Heir, case: DeathCase, figures: Figures, missing: list[str]
+) -> Entitled:
+    proof, proven_by = _proof(terms, SPOUSE, case, figures) if spouse.named_as == "heir" else ((), ())
     return Entitled(
         basis="spouse",
         weights={},
-        missing=tuple(missing),
-        rules=(found.ref,),
+        missing=(*missing, *proof),
+        rules=(found.ref, *proven_by),
         goes_on=True,
         pension_bp=found.rule.pension_bp,
+        survivor=spouse.heir_no,
     )
 
 
@@ -183,7 +191,9 @@ def _corpus(terms: DeathTerms, case: DeathCase) -> InForce[CorpusRule]:
         wanted = ("member-and-spouse", "member") if spouse_died else ("member",)
     for after in wanted:
         for found in terms.corpora:
-            if found.rule.after == after and found.rule.table is None:
+            rule = found.rule
+            is_payable = rule.table is None or (case.corpus != "unknown" and rule.above_table == "same")
+            if rule.after == after and is_payable:
                 return found
     raise NoSuchRule(rule=f"corpus ({wanted[0]})")
 
@@ -218,6 +228,39 @@ def majority_of(trust: InForce[MinorTrustRule] | None, born_on: date) -> date:
     if trust is None:
         return anniversary(born_on, MAJORITY)
     return anniversary(born_on, trust.rule.releases[-1].at_age, trust.rule.leap_day)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pensioned:
+    """A pension that has ended: the keys of its table, the reserve that the pool of a `role` was given; smallest units.
+
+    The corpus is booked at a `place`, the first pot and origin that the pension was paid from.
+    """
+
+    keys: Mapping[str, str]
+    reserve: int
+    role: str
+    place: tuple[str, str]
+
+
+def with_corpus(
+    found: Entitled, granted: Granted, pension: Pensioned, tables: Mapping[str, LookupTable], asset: Asset
+) -> Granted:
+    """Return what leaves a dead pensioner's account with what it lacks of the corpus, which the pool gives, or who tops it up.
+
+    Raises:
+        TableValueMissing: the table has no such row.
+    """
+    if found.corpus is None or found.corpus.rule.table is None or found.basis in ("fund", "state"):
+        return granted
+    rule = found.corpus.rule
+    due = corpus_due(rule, granted.minor + pension.reserve, keys=pension.keys, tables=tables, asset=asset)
+    return replace(
+        granted,
+        parts=granted.parts or (Holding(*pension.place, 0),),
+        top_up_minor=due - granted.minor,
+        topped_up_by=rule.tops_up or "",
+    )
 
 
 def estate_of(

@@ -56,7 +56,9 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
     Mbao: all, or half and the rest monthly. It is open from `from_balance` on and below `below_balance`, of the money that
     `order` reaches. The lump sum is between `least_lump_bp` and `most_lump_bp`; the `rest` is taken as said. A rest that
     gives less a period than `least_periodic` refuses the choice. `documents`, such as a spouse's consent, must be there
-    before it is decided; for `cooling_off_days` days after that the member may still change the choice.
+    before it is decided; for `cooling_off_days` days after that the member may still change the choice. A fixed pension
+    is paid from the member's own pot, or from the pension pool of the role `pooled_with`, which gets the whole rest at the
+    choice, units sold for it (APY, whose state guarantees what the pool lacks).
     """
 
     many: ClassVar[bool] = True
@@ -69,6 +71,7 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
     lump_rounding: Rounding
     rest: Literal["none", "instalments", "annuity", "programmed-withdrawal", "fixed-pension"]
     instalments: InstalmentTerms | None = None
+    pooled_with: Code | None = None
     least_periodic: Figure | None = None
     documents: tuple[Code, ...] = ()
     cooling_off_days: Annotated[int, Meta(ge=1, le=366, description="days, from 1 to 366")] | None = None
@@ -81,6 +84,8 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
             raise ValueError('rest = "none" is an option of one lump sum: least_lump_bp = 10000')
         if (self.rest == "instalments") != (self.instalments is not None):
             raise ValueError('rest = "instalments" needs instalments, and they need it')
+        if self.pooled_with is not None and self.rest != "fixed-pension":
+            raise ValueError('pooled_with needs rest = "fixed-pension": what the pool pays does not follow the balance')
         if self.least_periodic is not None and self.instalments is None:
             raise ValueError("least_periodic needs instalments; other forms have limits of their own")
 
@@ -213,8 +218,8 @@ def run_retirement(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of a retirement choice, with the benefit beginning on the example's date.
 
     Given the `option`, `ground`, `holdings`, the `lump_bp` and `years` chosen; and for a later payment its `number`, `unpaid`
-    and the day it is `due_on`, returns `lump`, `rest`, `form`, `instalments`, `instalment`, `first_due_on`, or `due`, `paid`
-    and `lacking`.
+    and the day it is `due_on`, returns `lump`, `rest`, `form`, `pooled_with`, `instalments`, `instalment`, `first_due_on`, or
+    `due`, `paid` and `lacking`.
 
     Raises:
         NoSuchRule: there is no such option; else as `plan_retirement`.
@@ -246,6 +251,7 @@ def run_retirement(context: ScenarioContext) -> Mapping[str, str]:
         "lump": in_major(plan.lump_minor, asset),
         "rest": in_major(plan.rest_minor, asset),
         "form": plan.rest,
+        "pooled_with": rule.pooled_with or "",
     }
     if plan.first_due_on is not None:
         outcome |= {

@@ -32,7 +32,7 @@ from engine.tenancy.rules.books import InForce
 Form = Literal["fixed", "unpaid-over-left", "drawdown", "pension"]
 """An amount fixed at the start; what is unpaid over what is left; a yearly share of the pot; what a pension's rule says."""
 
-_KEYS = frozenset({"age", "sex"})
+_KEYS = frozenset({"age", "sex", "slab"})
 
 
 class ScheduleTerms(Struct, frozen=True, kw_only=True):
@@ -62,12 +62,25 @@ class ScheduleTerms(Struct, frozen=True, kw_only=True):
         return self.pension.pay_day if self.pension is not None else "day-of-start"
 
 
+class Reserve(Struct, frozen=True, kw_only=True):
+    """What the pension pool of a `role` gets for a pension at its start: `minor` smallest units.
+
+    At `least` so much is guaranteed; what the member's money lacks of it, the role `tops_up` owes.
+    """
+
+    role: str
+    minor: int
+    least: int = 0
+    tops_up: str = ""
+
+
 class SchedulePlan(Struct, frozen=True, kw_only=True):
     """A schedule as it is decided. Money in smallest units.
 
     `instalments` is 0 for life. `rest` is what the pot has for it; `amount` the first instalment where that is fixed for
     good, else 0. Payment number n falls `lead_months` + (n - 1) × `every_months` after the start. `keys` find the row of the
-    pension's table; its age is that on the first day of payment. Of each payment `tax` / `taxed` is tax.
+    pension's table; its age is that on the first day of payment. Of each payment `tax` / `taxed` is tax. One that has a
+    `reserve` is paid by pools alone.
     """
 
     terms: ScheduleTerms
@@ -82,6 +95,7 @@ class SchedulePlan(Struct, frozen=True, kw_only=True):
     guaranteed_until: date | None = None
     tax: int = 0
     taxed: int = 0
+    reserve: Reserve | None = None
 
     def due_on(self, number: int) -> date:
         """Return the day on which payment `number` (from 1) falls."""
@@ -102,16 +116,33 @@ class SchedulePlan(Struct, frozen=True, kw_only=True):
 
     def amount_of(self, number: int, figures: Figures, tables: Mapping[str, LookupTable]) -> int | None:
         """Return a payment whose base is not the pot; None where it is, or an index says nothing for its day yet."""
-        if self.terms.form != "pension":
+        if self.terms.form not in ("pension", "fixed"):
             return None
         try:
-            return rounded(self.factor(number, figures, tables), self.terms.rounding)
+            base = self.amount if self.terms.form == "fixed" else 1
+            return rounded(base * self.factor(number, figures, tables), self.terms.rounding)
         except SeriesValueMissing:
             return None
 
     def begins_year(self, number: int) -> bool:
         """Return whether payment `number` is the first of a year of the benefit, in which a drawdown is reckoned anew."""
         return (number - 1) * self.every_months % 12 == 0
+
+    def reserved(self, brought: int, figures: Figures, tables: Mapping[str, LookupTable]) -> "SchedulePlan":
+        """Return it with the reserve that smallest units of the member's money and the guarantor make, and the amount it pays.
+
+        Raises:
+            TableValueMissing: the pension's table says nothing for its keys.
+        """
+        assert self.reserve is not None, self
+        reserve = msgspec.structs.replace(self.reserve, minor=max(brought, self.reserve.least))
+        rule, amount = self.terms.pension, 0
+        if self.terms.form == "fixed" and rule is not None:
+            case = PensionCase(
+                on=self.due_on(1), started_on=self.started_on, keys=self.keys, balance_minor=reserve.minor
+            )
+            amount = rounded(exact_payment(rule, case, figures, tables), rule.rounding)
+        return msgspec.structs.replace(self, reserve=reserve, amount=amount)
 
     def _keys(self, number: int) -> dict[str, str]:
         return keys_at(self.terms, self.keys, (number - 1) * self.every_months // 12)
@@ -127,8 +158,12 @@ def plan_schedule(
     on: date,
     born_on: date,
     sex: str,
+    slab: str = "",
 ) -> SchedulePlan | None:
     """Return the schedule of what an option pays later; None where it pays nothing later, or an insurer does.
+
+    `slab` is the pension that the member undertook to pay for, where they did. A pension that its corpus raises is an amount
+    fixed for good, once `reserved` is told what the pool got.
 
     Raises:
         PensionNotOffered: the pension's rule has limits or tables that the payroll cannot pay by.
@@ -151,16 +186,19 @@ def plan_schedule(
         return None
     rule = found.rule
     needed = tables[rule.table].keys if rule.table is not None else ()
+    role = option.rule.pooled_with
+    is_raised = rule.corpus_column is not None
     if (
         rule.least is not None
         or rule.most is not None
-        or rule.corpus_column is not None
+        or (is_raised and (role is None or rule.indexed_by is not None))
         or not _KEYS.issuperset(needed)
     ):
         raise PensionNotOffered(option=option.rule.id)
+    form: Form = "fixed" if is_raised else "pension"
     is_drawdown = rule.form == "programmed-withdrawal"
     draft = SchedulePlan(
-        terms=ScheduleTerms(form="drawdown" if is_drawdown else "pension", order=option.rule.order, pension=rule),
+        terms=ScheduleTerms(form="drawdown" if is_drawdown else form, order=option.rule.order, pension=rule),
         rules=(option.ref, found.ref, *(() if guarantee is None else (guarantee.ref,))),
         started_on=on,
         lead_months=0 if rule.due == "in-advance" else rule.every_months,
@@ -171,8 +209,9 @@ def plan_schedule(
         guaranteed_until=None
         if guarantee is None
         else guaranteed_until(guarantee.rule, born_on=born_on, started_on=on),
+        reserve=None if role is None else Reserve(role=role, minor=plan.rest_minor),
     )
-    said = {"age": str(age_on(born_on, draft.due_on(1))), "sex": sex}
+    said = {"age": str(age_on(born_on, draft.due_on(1))), "sex": sex, "slab": slab}
     return msgspec.structs.replace(draft, keys={name: said[name] for name in needed})
 
 
@@ -196,6 +235,8 @@ def factor(
     if terms.instalments is not None:
         return index_ratio(terms.instalments, figures, first_on=first_due_on, on=due_on)
     assert terms.pension is not None
+    if terms.form == "fixed":
+        return Fraction(1)
     case = PensionCase(on=due_on, started_on=started_on, keys=keys, balance_minor=1)
     return exact_payment(terms.pension, case, figures, tables)
 
@@ -246,6 +287,8 @@ def pension_dues(
     held, number, reckoned, owed = tuple(holdings), standing.number + 1, standing.reckoned, standing.owed
     last = until if stops_on is None else min(until, stops_on)
     while plan.due_on(number) < last and (not plan.instalments or number <= plan.instalments):
+        if plan.reserve is not None:
+            held = ()
         pot = sum(
             one.minor for one in held if one.pot in plan.terms.order.pots and one.origin in plan.terms.order.origins
         )
@@ -266,7 +309,8 @@ def pension_dues(
 def _due(plan: SchedulePlan, number: int, pot: int, reckoned: int, times: Fraction) -> int:
     terms = plan.terms
     if terms.instalments is None:
-        return rounded((reckoned if terms.form == "drawdown" else 1) * times, terms.rounding)
+        base = {"drawdown": reckoned, "fixed": plan.amount}.get(terms.form, 1)
+        return rounded(base * times, terms.rounding)
     choice = RetirementPlan(
         lump_minor=0, rest_minor=plan.rest, rest="instalments", instalments=plan.instalments,
         instalment_minor=plan.amount, first_due_on=plan.due_on(1), rules=plan.rules,

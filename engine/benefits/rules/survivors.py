@@ -51,13 +51,15 @@ class SpouseRule(Rule, tag="spouse-continuation", frozen=True, kw_only=True):
 
     APY needs it (the same pension; and before 60 the spouse may contribute on in the account until the member would have
     been 60, then gets the pension) and PM-SYM (half the pension, the spouse alone). `pension_bp` is the spouse's share of
-    the pension in payment; before it, the spouse chooses among `before_benefit`.
+    the pension in payment; before it, the spouse chooses among `before_benefit`. What went out to the member for time after
+    their death is set off against all that fell due to the spouse meanwhile, then against `set_off_bp` of each payment.
     """
 
     pension_bp: Bp
     rounding: Rounding
     before_benefit: tuple[Literal["contribute-on", "exit"], ...]
     contributes_until_age: Years | None = None
+    set_off_bp: Bp = 0
     leap_day: LeapDay
 
     def __post_init__(self) -> None:
@@ -102,6 +104,11 @@ def spouse_entitlement(
     return SpouseEntitlement(0, choices, until if "contribute-on" in choices else None, (found.ref,))
 
 
+def set_off(rule: SpouseRule, owing_minor: int, payment_minor: int, *, is_arrears: bool) -> int:
+    """Return what of a payment to the spouse is kept for what was overpaid, smallest units: of arrears all, else a share, rounded down."""
+    return min(owing_minor, payment_minor if is_arrears else share_of(payment_minor, rule.set_off_bp, "down"))
+
+
 def run_guarantee_period(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of a guarantee period, for a member of the example's `born_on` and `benefit_from`.
 
@@ -121,7 +128,8 @@ def run_guarantee_period(context: ScenarioContext) -> Mapping[str, str]:
 def run_spouse(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of a spouse's entitlement, for a member of the example's `born_on` and `died_on`.
 
-    Given the `pension` where it had begun, returns `pension`, `choices`, and `contributes_until`.
+    Given the `pension` where it had begun, and what was `overpaid` of it, returns `pension`, `choices`, `contributes_until`,
+    and what is set off of a payment that fell due before the spouse's pension was decided, and of a later one.
     """
     given, found = Given.of(context), context.rule(SpouseRule)
     if found is None:
@@ -132,8 +140,10 @@ def run_spouse(context: ScenarioContext) -> Mapping[str, str]:
     if found.rule.contributes_until_age is not None and pension is None:
         until = anniversary(born_on, found.rule.contributes_until_age, found.rule.leap_day)
         context.compare(found, "contributes_until_age", died_on.toordinal(), until.toordinal())
-    ends = entitled.contributes_until
+    ends, owing, each = entitled.contributes_until, given.minor("overpaid", 0), entitled.pension_minor
     return {
+        "set_off_of_arrears": in_major(set_off(found.rule, owing, each, is_arrears=True), context.asset),
+        "set_off_later": in_major(set_off(found.rule, owing, each, is_arrears=False), context.asset),
         "pension": in_major(entitled.pension_minor, context.asset),
         "choices": ", ".join(entitled.choices),
         "contributes_until": "" if ends is None else ends.isoformat(),

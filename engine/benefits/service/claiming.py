@@ -28,10 +28,11 @@ from engine.benefits.errors import (
     NoPriceYet,
     NothingAtOnce,
     PaymentsSuspended,
+    PensionNotOffered,
     UnknownClaim,
 )
 from engine.benefits.queries import claiming as queries
-from engine.benefits.queries import schedules
+from engine.benefits.queries import payroll, schedules
 from engine.benefits.queries.claiming import ClaimRow, Estate, LastPrice, Piece, Request, TaxFacts
 from engine.benefits.rules import (
     AccessRule,
@@ -52,10 +53,12 @@ from engine.benefits.rules import (
     tranches_of,
 )
 from engine.benefits.rules.claiming import claim_terms, ground_taxed, held_for, pots_of
+from engine.benefits.rules.schedules import SchedulePlan
 from engine.benefits.service import inheriting
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
+from engine.enrolment.rules import in_force_on
 from engine.funds import service as funds
 from engine.funds.rules import FundsRule
 from engine.funds.service import SaleState, Units
@@ -141,6 +144,7 @@ async def standing_of(
         joined_on=member.joined_on,
         born_on=person.born_on,
         sex=person.sex,
+        slab=await _slab(session, member, today),
         holdings=holdings_of(tenant, left, prices),
         paid=await paid_into(session, member.member_id, member.product, moves, today),
         **before,
@@ -198,6 +202,14 @@ def claimed_before(earlier: Sequence[ClaimRow]) -> ClaimedBefore:
         "taken": tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
         "returned": tuple((frozenset(piece.pot for piece in row.parts), row.returned) for row in earlier),
     }
+
+
+async def _slab(session: AsyncSession, member: MemberRef, today: date) -> str:
+    """Return the pension that a member pays for by what they undertook; "" where they undertook none."""
+    asked = (member.member_id, member.product)
+    given = (await enrolment.undertakings_of(session, [asked]))[asked]
+    held = in_force_on(given, today) if given else None
+    return "" if held is None else held.slab
 
 
 async def open_claim(
@@ -326,10 +338,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             checker = await ledger.actor_id(session, actor)
             wanted = _units_of(row)
             if not wanted:
-                row = await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
-                if row.facts is not None and row.facts.schedule is not None:
-                    await begin_schedule(session, tenant, row, row.facts.schedule, actor=actor)
-                return row
+                return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
             event_id = await note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
             sale = await funds.sell(
                 session,
@@ -462,7 +471,9 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
             row.kind != "access"
         ):
             raise AlreadyClaimed
-        if stands.is_unitised and granted.schedule is not None:
+        if stands.is_unitised and granted.pooled and granted.parts:
+            raise PensionNotOffered(option=granted.rule)
+        if stands.is_unitised and granted.schedule is not None and granted.schedule.reserve is None:
             if not granted.minor:
                 raise NothingAtOnce(option=granted.rule)
             granted = replace(granted, schedule=None)
@@ -506,8 +517,13 @@ async def grant(
     stands: Standing,
     actor: str,
     now: datetime,
+    *,
+    pool_role: str = "",
 ) -> ClaimRow:
-    """Write what the rules grant, with its tax, its legal clock and the digest that an approval names."""
+    """Write what the rules grant, with its tax, its legal clock and the digest that an approval names.
+
+    What somebody adds is first taken from the pension pool of `pool_role`, where one is said.
+    """
     claimant = stands.claimant
     pots = pots_of(granted)
     facts = TaxFacts(
@@ -520,6 +536,7 @@ async def grant(
         forfeited_to=granted.forfeited_to,
         topped_up_by=granted.topped_up_by,
         not_before=granted.not_before,
+        pool_role=pool_role,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -592,6 +609,7 @@ def _told_later(facts: TaxFacts) -> dict[str, str]:
         "later.instalments": str(later.instalments) if later.instalments else "for-life",
         "later.amount": str(later.amount),
         "later.rest": str(later.rest),
+        **({} if later.reserve is None else {"later.reserve": str(later.reserve.minor)}),
     }
 
 
@@ -630,6 +648,7 @@ async def _make_payable(
         returned=taxed[2],
         forfeited=sum(one.minor for one in row.parts if one.is_forfeited),
     )
+    schedule = facts.schedule
     moves: list[tuple[int, Account, Account]] = []
     nets: dict[tuple[str, str], int] = {}
     left_of_tax = row.tax
@@ -641,12 +660,25 @@ async def _make_payable(
         if one.is_forfeited:
             moves.append((one.minor, payable, Account("forfeitures", money, product, party=facts.forfeited_to)))
             continue
+        if one.is_pooled:
+            assert schedule is not None, row
+            assert schedule.reserve is not None, row
+            moves.append((one.minor, payable, _pool(tenant, product, schedule.reserve.role)))
+            continue
         if top_up:
-            moves.append((top_up, Account("guarantee-receivable", money, product, party=facts.topped_up_by), payable))
+            facts = await _of_pool(session, tenant, product, facts, top_up)
+            row = replace(row, facts=facts)
+            moves.append((facts.from_pool, _pool(tenant, product, facts.pool_role), payable))
+            lacking = Account("guarantee-receivable", money, product, party=facts.topped_up_by)
+            moves.append((top_up - facts.from_pool, lacking, payable))
         here = min(left_of_tax, one.minor + top_up)
         moves.append((here, payable, Account("tax-withheld", money, product)))
         nets[one.pot, one.origin] = nets.get((one.pot, one.origin), 0) + one.minor + top_up - here
         left_of_tax, top_up = left_of_tax - here, 0
+    if schedule is not None and schedule.reserve is not None:
+        schedule, more = await _reserve(session, tenant, row, schedule)
+        row = replace(row, facts=msgspec.structs.replace(facts, schedule=schedule))
+        moves.extend(more)
     moves = [move for move in moves if move[0]]
     codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
     event_id = await note(
@@ -670,16 +702,46 @@ async def _make_payable(
     await queries.save_claim(session, row, checker=checker)
     if row.estate is not None:
         await inheriting.share(session, tenant, row, nets, actor)
+    if schedule is not None:
+        await begin_schedule(session, tenant, row, schedule, actor=actor)
     return row
+
+
+async def _reserve(
+    session: AsyncSession, tenant: Tenant, row: ClaimRow, schedule: SchedulePlan
+) -> tuple[SchedulePlan, list[tuple[int, Account, Account]]]:
+    """Return a pension with the reserve that it really got, and what the guarantor owes of that: Dr guarantee-receivable / Cr pool."""
+    assert schedule.reserve is not None, row
+    brought = sum(one.minor for one in row.parts if one.is_pooled)
+    schedule = schedule.reserved(brought, await tenancy.figures_for(session, tenant), tenant.pack.tables)
+    reserve = schedule.reserve
+    assert reserve is not None, row
+    if reserve.minor == brought:
+        return schedule, []
+    owed = Account("guarantee-receivable", tenant.asset.symbol, row.product, party=reserve.tops_up)
+    return schedule, [(reserve.minor - brought, owed, _pool(tenant, row.product, reserve.role))]
+
+
+async def _of_pool(session: AsyncSession, tenant: Tenant, product: str, facts: TaxFacts, minor: int) -> TaxFacts:
+    """Return how much of what is added to a claim its pension pool gives: all that no payroll waits to pay from it."""
+    if not facts.pool_role:
+        return facts
+    pool = _pool(tenant, product, facts.pool_role)
+    code = (await ledger.account_codes(session, {pool}))[pool]
+    return msgspec.structs.replace(facts, from_pool=min(minor, await payroll.free_of_pool(session, code)))
+
+
+def _pool(tenant: Tenant, product: str, role: str) -> Account:
+    return Account("pension-pool", tenant.asset.symbol, product, party=role)
 
 
 async def _taxed_again(session: AsyncSession, tenant: Tenant, row: ClaimRow, facts: TaxFacts) -> tuple[int, int, int]:
     """Return (amount, tax, contributions returned); of units, by what they brought, for by what they were thought worth."""
-    brought = sum(one.minor for one in row.parts if not one.is_forfeited) + row.top_up
+    brought = sum(one.minor for one in row.parts if not (one.is_forfeited or one.is_pooled)) + row.top_up
     if brought == row.amount or not brought:
         return brought, row.tax if brought else 0, row.returned if brought else 0
     moves = await moves_behind(session, tenant, row.member_id, row.product)
-    pots = sorted({one.pot for one in row.parts if not one.is_forfeited})
+    pots = sorted({one.pot for one in row.parts if not (one.is_forfeited or one.is_pooled)})
     claimant = Claimant(
         on=facts.on,
         joined_on=facts.joined_on,
@@ -708,12 +770,17 @@ def _pieces(tenant: Tenant, granted: Granted, stands: Standing) -> tuple[Piece, 
     """Return what is taken by pot and origin, with the units that are sold for it: all of them where all is taken."""
     found = []
     left = dict(stands.units)
-    for is_forfeited, holdings in ((False, granted.parts), (True, granted.forfeited)):
+    for becomes, holdings in (("", granted.parts), ("forfeited", granted.forfeited), ("pooled", granted.pooled)):
         for one in holdings:
             units = _units_for(tenant, one, left, stands.prices) if stands.is_unitised else {}
             for fund, sold in units.items():
                 left[one.pot, one.origin, fund] -= sold
-            found.append(Piece(pot=one.pot, origin=one.origin, minor=one.minor, is_forfeited=is_forfeited, units=units))
+            found.append(
+                Piece(
+                    pot=one.pot, origin=one.origin, minor=one.minor, is_forfeited=becomes == "forfeited",
+                    is_pooled=becomes == "pooled", units=units,
+                )
+            )  # fmt: skip
     return tuple(found)
 
 

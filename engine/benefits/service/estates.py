@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,6 +28,7 @@ from engine.benefits.queries import estates as queries
 from engine.benefits.queries import paying
 from engine.benefits.queries.claiming import ClaimRow, Estate, Request
 from engine.benefits.queries.estates import HeirRow
+from engine.benefits.queries.schedules import ScheduleRow
 from engine.benefits.rules.estates import (
     DEATH,
     Choice,
@@ -41,9 +42,10 @@ from engine.benefits.rules.estates import (
     majority_of,
     share_parts,
     shared_anew,
+    with_corpus,
 )
 from engine.benefits.rules.paying import Part
-from engine.benefits.service import claiming, returning
+from engine.benefits.service import claiming, returning, surviving
 from engine.benefits.service.claiming import Standing
 from engine.benefits.service.inheriting import (
     HeirPerson,
@@ -79,6 +81,7 @@ from engine.tenancy.service import Tenant
 
 SPOUSES = frozenset({"spouse", "wife", "husband"})
 """Words by which a nominee is taken for the member's spouse; anybody else is said to be, when they are named as an heir."""
+DIED_AFTER = "died-after"
 WHOLE_BP = 10_000
 MOST = 1_000
 """Claims that one round of following deaths opens and closes, of each sort."""
@@ -431,19 +434,30 @@ async def exclude_heir(
     heir_no: int,
     *,
     gone: str,
+    died_on: date | None = None,
     documents: Mapping[str, str],
     actor: str,
 ) -> ClaimRow:
-    """Note that somebody died before the member, or renounces, with the documents that say so; decide again.
+    """Note that somebody died, before the member or after them on a day, or renounces, with the documents that say so; decide again.
+
+    The pension of a spouse who died after the member, or renounces it, ends with that.
 
     Raises:
         UnknownClaim, UnknownHeir, ClaimDecided: see there.
+        Invalid: a spouse who died after the member did so on a day since, and nobody else has one.
     """
     row = await _held(session, claim_id, {"open", "decided", "continued"})
     heir = await _heir(session, row, heir_no)
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    assert row.estate is not None, row
+    if (gone == DIED_AFTER) != (died_on is not None) or (died_on and not row.estate.died_on <= died_on <= today):
+        raise Invalid(field="died_on", reason="a day after the member's death, of who died then")
     maker = await ledger.actor_id(session, actor)
     await queries.document_heir(session, row.member_id, row.product, heir.heir_no, documents, maker=maker)
-    await queries.exclude_heirs(session, row.member_id, row.product, [heir.heir_no], gone=gone, maker=maker)
+    await queries.exclude_heirs(
+        session, row.member_id, row.product, [heir.heir_no], gone=gone, maker=maker, died_on=died_on
+    )
+    await surviving.end_survivors(session, tenant, row, heir.heir_no, died_on or today)
     body = {"claim": str(row.claim_id), "heir": str(heir.heir_no), "why": gone, "documents": dict(documents)}
     await claiming.note(session, tenant, EventKind.HEIR_EXCLUDED, row.member_id, actor, body)
     return await consider(session, keys, tenant, await _prepared(session, row, actor), actor)
@@ -520,12 +534,13 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
     )
     await claims.save_claim(session, row)
     member = await claiming.member_of(session, row)
+    death = await check_confirmed(session, row.member_id)
+    pension = await surviving.end_at_death(session, tenant, row.member_id, row.product, estate.died_on)
     stands = await claiming.standing_of(session, keys, tenant, member, actor=actor)
     on = stands.claimant.on
     terms = death_terms(
         tenant, row.product, on=on, joined_on=member.joined_on, born_on=stands.claimant.born_on, died_on=estate.died_on
     )
-    death = await check_confirmed(session, row.member_id)
     heirs = await queries.heirs_of(session, row.member_id, row.product)
     waiting = await _waiting(session, row)
     held = sum(one.minor for one in stands.claimant.holdings) + sum(waiting.values())
@@ -535,7 +550,8 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
         born_on=stands.claimant.born_on,
         is_registered=not death.is_reported,
         has_begun=await _has_retired(session, row),
-        minor=held,
+        corpus=await _corpus_of(session, row, pension),
+        minor=held + (pension.plan.reserve.minor if pension and pension.plan.reserve else 0),
         choice=cast("Choice", estate.choice),
         documents=frozenset(row.request.documents),
         heirs=tuple(
@@ -569,10 +585,11 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
             await claims.save_claim(session, row)
             return row
         if found.goes_on:
-            return await _continue(session, tenant, row, found, actor)
-        if not held:
+            return await _continue(session, tenant, row, found, terms, actor)
+        owed = pension if case.corpus == "due" and _is_by_table(found) else None
+        if not held and owed is None:
             raise NothingAtOnce(option=found.rules[0].partition("@")[0])
-        return await _decide(session, tenant, row, found, stands, actor)
+        return await _decide(session, tenant, row, found, stands, owed, actor)
     except NoPriceYet:
         raise
     except EngineError as error:
@@ -580,24 +597,55 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
         return await claiming.refuse(session, tenant, row, error, rules, actor)
 
 
+async def _corpus_of(
+    session: AsyncSession, row: ClaimRow, pension: ScheduleRow | None
+) -> Literal["unknown", "due", "given"]:
+    if pension is None:
+        return "unknown"
+    return "given" if await queries.was_corpus_given(session, row.member_id, row.product) else "due"
+
+
+def _is_by_table(found: Entitled) -> bool:
+    return found.corpus is not None and found.corpus.rule.table is not None
+
+
 async def _decide(
-    session: AsyncSession, tenant: Tenant, row: ClaimRow, found: Entitled, stands: Standing, actor: str
+    session: AsyncSession,
+    tenant: Tenant,
+    row: ClaimRow,
+    found: Entitled,
+    stands: Standing,
+    pension: ScheduleRow | None,
+    actor: str,
 ) -> ClaimRow:
+    """Grant the account to who inherits; after a pension whose corpus a table says, up to that."""
     year_of = tenant.product(row.product).scheme_year
     granted = estate_of(found, stands.terms, stands.claimant, stands.figures, year_of, tenant.asset)
+    role = ""
+    if pension is not None:
+        ended = surviving.pensioned(pension)
+        granted, role = with_corpus(found, granted, ended, tenant.pack.tables, tenant.asset), ended.role
+        assert row.estate is not None, row
+        row = replace(row, estate=msgspec.structs.replace(row.estate, corpus=True))
     if stands.is_unitised and granted.rule not in {one.rule.id for one in stands.terms.exits}:
         whole = {(one.pot, one.origin): one.minor for one in stands.claimant.holdings}
-        assert all(whole[one.pot, one.origin] == one.minor for one in (*granted.parts, *granted.forfeited)), granted
+        given = (*granted.parts, *granted.forfeited)
+        assert all(whole.get((one.pot, one.origin), 0) == one.minor for one in given), granted
     elif stands.is_unitised and (granted.top_up_minor or granted.forfeited):
         raise NoExit(ground=DEATH)
     granted = replace(granted, rules=(*found.rules, *granted.rules))
     now = await ledger.scheme_now(session)
     row = replace(row, completed_at=now)
-    return await claiming.grant(session, tenant, row, granted, stands, actor, now)
+    return await claiming.grant(session, tenant, row, granted, stands, actor, now, pool_role=role)
 
 
-async def _continue(session: AsyncSession, tenant: Tenant, row: ClaimRow, found: Entitled, actor: str) -> ClaimRow:
-    """Let the account go on for the spouse, who pays in or has a pension: no money leaves it until the spouse leaves, or dies."""
+async def _continue(
+    session: AsyncSession, tenant: Tenant, row: ClaimRow, found: Entitled, terms: DeathTerms, actor: str
+) -> ClaimRow:
+    """Let the account go on for the spouse, who pays in or has a pension, which begins: nothing else leaves it until they leave, or die."""
+    plan = None
+    if found.pension_bp and terms.spouse is not None:
+        plan = await surviving.begin_survivors(session, tenant, row, found, terms.spouse, actor=actor)
     now = await ledger.scheme_now(session)
     until = "" if found.until is None else found.until.isoformat()
     told = Determination(
@@ -607,7 +655,11 @@ async def _continue(session: AsyncSession, tenant: Tenant, row: ClaimRow, found:
         rules=found.rules,
         member_id=row.member_id,
         inputs={"claim": str(row.claim_id), "kind": DEATH, "choice": row.estate.choice if row.estate else ""},
-        outcome={"contributes_until": until, "pension_bp": str(found.pension_bp)},
+        outcome={
+            "contributes_until": until,
+            "pension_bp": str(found.pension_bp),
+            **({} if plan is None else {"pension": str(plan.amount), "first_due_on": plan.due_on(1).isoformat()}),
+        },
     )
     (decision,) = await tenancy.record(session, tenant, [told])
     row = replace(row, state="continued", rule=found.rules[0].partition("@")[0], decision=decision, completed_at=now)

@@ -59,58 +59,99 @@ async def stop_pensions(db: Database, tenant: Tenant, product: str) -> int:
     """End pensions of who died, let go on those of who did not, and take back what came home; return how many changed.
 
     Of what was posted for time after the death, what is still payable goes back to the pot and the pools, and so does its
-    tax; what was paid stands as a receivable, Dr overpayment-receivable, until it comes home. Each in a transaction of its own.
+    tax; what was paid stands as a receivable, Dr overpayment-receivable, until it comes home, or is set off against what a
+    survivor gets. What is still payable for time before goes over to the survivor, Dr payable / Cr heirs. Each in a
+    transaction of its own.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         died = await queries.died(session, product)
         again = await queries.alive_again(session, product)
     done = 0
     for claim_id, died_on in died:
-        done += await _each(db, tenant, claim_id, _Stop(died_on))
+        done += await _each(db, tenant, claim_id, Stop(died_on))
     for claim_id in again:
         done += await _each(db, tenant, claim_id, _Resume())
     async with db.unit_of_work(tenant.tenant_id) as session:
         back = await queries.recoverable(session, product)
     for claim_id, _, _ in back:
         done += await _each(db, tenant, claim_id, _Recover())
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        owed = await queries.to_pass_on(session, product)
+    for claim_id, _ in owed:
+        done += await _each(db, tenant, claim_id, _PassOn())
     return done
 
 
-class _Stop:
-    """End a pension at the day that the rule says."""
+class Stop:
+    """End a pension at the day that the rule says; one that never began to be due, a survivor's of who lives, as a `whole`."""
 
-    def __init__(self, died_on: date) -> None:
-        self.died_on = died_on
+    def __init__(self, died_on: date, *, whole: bool = False) -> None:
+        self.died_on, self.whole = died_on, whole
 
     async def __call__(self, session: AsyncSession, tenant: Tenant, row: ScheduleRow) -> bool:
-        if row.stops_on is not None:
+        if row.stops_on is not None and not self.whole:
             return False
         rule = life_rule(tenant, row.product, self.died_on, row.plan.started_on)
-        stops_on = ends_on(rule.rule if rule else None, self.died_on)
+        stops_on = row.plan.due_on(1) if self.whole else ends_on(rule.rule if rule else None, self.died_on)
         late = await queries.posted_after(session, row.claim_id, stops_on)
-        await ledger.hold_balances(session, row.member_id, [*late.cash, *late.payable])
+        before = await queries.find_schedule(session, row.after_claim, hold=True) if row.after_claim else None
+        home = late.brought if self.whole else [0] * len(late.brought)
+        back = [net + one for net, one in zip(late.net, home, strict=True)]
+        source = await queries.payable_codes(session, row.after_claim) if any(home) else []
+        await ledger.hold_balances(session, row.member_id, [*late.cash, *late.payable, *source])
         money = tenant.asset.symbol
         tax = Account("tax-withheld", money, row.product)
         receivable = Account("overpayment-receivable", money, row.product)
         codes = await ledger.account_codes(session, {tax, receivable})
-        unpaid = [min(net, max(left, 0)) for net, left in zip(late.net, late.unpaid, strict=True)]
-        overpaid = [net - left for net, left in zip(late.net, unpaid, strict=True)]
+        unpaid = [min(minor, max(left, 0)) for minor, left in zip(back, late.unpaid, strict=True)]
+        overpaid = [minor - left for minor, left in zip(back, unpaid, strict=True)]
         transfers = paired(
-            [*zip(late.payable, unpaid, strict=True), (codes[receivable], sum(overpaid)), (codes[tax], late.tax)],
-            [*zip(late.cash, late.taken, strict=True), *late.pooled.items()],
+            [
+                *zip(late.payable, unpaid, strict=True),
+                (codes[receivable], sum(overpaid) + late.recovered),
+                (codes[tax], late.tax),
+            ],
+            [*zip(late.cash, late.taken, strict=True), *late.pooled.items(), *zip(source, home, strict=False)],
         )
         body: Mapping[str, object] = {"stops_on": stops_on.isoformat(), "overpaid": str(sum(overpaid))}
         event = await note(session, tenant, EventKind.PENSION_STOPPED, row, _ACTOR, body, transfers)
         await queries.stop(session, row, event, stops_on, overpaid)
+        if before is not None and late.recovered:
+            await queries.owe_again(session, before, late.recovered)
+        if before is not None and any(home):
+            await queries.pass_on(session, before, row, [-one for one in home])
+        return True
+
+
+class _PassOn:
+    """Let a survivor have what was payable of a pension for time before the death: Dr payable / Cr heirs."""
+
+    async def __call__(self, session: AsyncSession, tenant: Tenant, row: ScheduleRow) -> bool:
+        owed = dict(await queries.to_pass_on(session, row.product)).get(row.claim_id)
+        survivor = await queries.survivor_of(session, row.claim_id)
+        if owed is None or survivor is None:
+            return False
+        source, to = [await queries.payable_codes(session, one) for one in (row.claim_id, survivor.claim_id)]
+        held = await ledger.hold_balances(session, row.member_id, source)
+        owed = [min(minor, held.get(code, 0)) for code, minor in zip(source, owed, strict=True)]
+        transfers = [Transfer(minor, one, other) for minor, one, other in zip(owed, source, to, strict=True) if minor]
+        if not transfers:
+            return False
+        body = {"to": str(survivor.claim_id), "amount": str(sum(owed))}
+        await note(session, tenant, EventKind.PENSION_PASSED_ON, row, _ACTOR, body, transfers)
+        await queries.pass_on(session, row, survivor, owed)
         return True
 
 
 class _Resume:
-    """Let a pension go on whose death was not true; what was reversed falls due anew."""
+    """Let a pension go on whose death was not true; what was reversed falls due anew, and a survivor's pension never was."""
 
     async def __call__(self, session: AsyncSession, tenant: Tenant, row: ScheduleRow) -> bool:
         if row.stops_on is None:
             return False
+        survivor = await queries.survivor_of(session, row.claim_id)
+        if survivor is not None and survivor.stops_on != survivor.plan.due_on(1):
+            await Stop(row.stops_on, whole=True)(session, tenant, survivor)
         await note(session, tenant, EventKind.PENSION_RESUMED, row, _ACTOR, {})
         await queries.resume(session, row)
         return True
@@ -138,7 +179,7 @@ class _Recover:
         return True
 
 
-async def _each(db: Database, tenant: Tenant, claim_id: int, act: _Stop | _Resume | _Recover) -> bool:
+async def _each(db: Database, tenant: Tenant, claim_id: int, act: Stop | _Resume | _Recover | _PassOn) -> bool:
     async def once() -> bool:
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await queries.find_schedule(session, claim_id, hold=True)

@@ -22,7 +22,8 @@ from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
 from engine.kernel.months import months_after
 from engine.kernel.rules import Dates
-from engine.kernel.series import Figures
+from engine.kernel.series import Figures, SeriesValueMissing
+from engine.kernel.tables import TableValueMissing
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
@@ -51,7 +52,8 @@ async def propose_payroll(
     """Count what falls due to a product's pensioners by the end of a month, and what is paid of it; nothing moves yet.
 
     What earlier months left is in it: instalments of who proved late to be alive, what pots and pools lacked and owe, and
-    what was payable but not paid, or came back. A payroll that was stopped while it counted goes on.
+    what was payable but not paid, or came back. Pensions for which an index or a table says nothing yet wait, and are named; the
+    others do not. A payroll that was stopped while it counted goes on.
 
     Args:
         db: the database.
@@ -65,7 +67,6 @@ async def propose_payroll(
         UnknownProduct: the scheme has no such product.
         PayrollTooEarly: the month has not begun.
         PayrollOpen: another payroll of the product is not done yet.
-        SeriesValueMissing, TableValueMissing: an index or a table says nothing for a payment yet.
     """
     tenant.product(product)
     await stop_pensions(db, tenant, product)
@@ -94,9 +95,10 @@ async def _begin(
     session: AsyncSession, tenant: Tenant, product: str, month: date, today: date, actor: str
 ) -> PayrollRow:
     found = tenant.rule(PayersRule, product=product, dates=Dates(on=today))
-    pools = [
-        Account("pension-pool", tenant.asset.symbol, product, party=role) for role in (found.rule.then if found else ())
-    ]
+    money = tenant.asset.symbol
+    pools = [Account("pension-pool", money, product, party=role) for role in (found.rule.then if found else ())]
+    if found is not None and found.rule.last == "claimed":
+        pools.append(Account("guarantee-receivable", money, product, party=found.rule.then[-1]))
     codes = await ledger.account_codes(session, set(pools))
     return await queries.begin_run(
         session,
@@ -120,9 +122,19 @@ async def _count_range(
                 return
             wanted = await queries.select_live(session, run, members, until)
             terms = await queries.terms_of(session, sorted({one.decision for one in wanted}))
-            rates = [(one, *_factor(tenant, terms[one.decision], one, figures)) for one in wanted]
+            rates: list[tuple[Wanted, int, int]] = []
+            missing: dict[tuple[int, date, str], tuple[str, str, str]] = {}
+            for one in wanted:
+                said, chosen = terms[one.decision]
+                try:
+                    rates.append((one, *_factor(tenant, said, one, figures)))
+                except (SeriesValueMissing, TableValueMissing) as error:
+                    keys = msgspec.json.encode(one.keys).decode()
+                    what = " ".join(str(value) for value in error.details.values())
+                    missing.setdefault((one.decision, one.started_on, keys), (chosen, error.code, what))
+            waits = await queries.count_waiting(session, missing) if missing else []
             await queries.count_dues(session, run, members, until, rates)
-            await queries.count_payments(session, run, members, number, routes)
+            await queries.count_payments(session, run, members, number, routes, waits)
 
     await retry_transaction(once)
 
@@ -212,8 +224,9 @@ async def post_payroll(
 ) -> int:
     """Make payable what an approved payroll counted, range by range; return how many instalments that were now.
 
-    Out of the member's pot Dr cash / Cr payable, out of a pool Dr pension-pool / Cr payable, and of it Dr payable /
-    Cr tax-withheld. May be stopped and run again, and run twice at once.
+    Out of the member's pot Dr cash / Cr payable, out of a pool Dr pension-pool / Cr payable, claimed from a guarantor
+    Dr guarantee-receivable / Cr payable, and of it Dr payable / Cr tax-withheld. A survivor's instalment is due to the heirs, and
+    what is set off of it against what was overpaid is Cr overpayment-receivable. May be stopped and run again, and run twice at once.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         run = await queries.find_run(session, run_no)
@@ -228,14 +241,18 @@ async def post_payroll(
                 members = await queries.hold_range(session, run.run_no, number, posting=True)
                 if members is None:
                     return 0
-                tax = Account("tax-withheld", tenant.asset.symbol, run.product)
-                codes = await ledger.account_codes(session, {tax})
+                tax, receivable = (
+                    Account(kind, tenant.asset.symbol, run.product)
+                    for kind in ("tax-withheld", "overpayment-receivable")
+                )
+                codes = await ledger.account_codes(session, {tax, receivable})
                 posting = Posting(
                     day=business_date(await ledger.scheme_now(session), tenant.time_zone),
                     actor=await ledger.actor_id(session, run.checker),
                     pack=tenant.pack_id,
                     decision=await ledger.decision_id(session, tenancy.trace(run.product, run.rules)),
                     tax=codes[tax],
+                    receivable=codes[receivable],
                     facts=_facts(run),
                 )
                 return await queries.post_range(session, run, members, number, posting)
@@ -277,8 +294,9 @@ def _told(totals: Totals) -> dict[str, object]:
         "pensions": totals.pensions,
         "payments": totals.payments,
         "suspended": totals.suspended,
+        "waiting": [list(one) for one in totals.waits],
         **{
-            name: str(getattr(totals, name)) for name in ("due", "taken", "pooled", "lacking", "taxed", "paying", "owed")
+            name: str(getattr(totals, name)) for name in ("due", "taken", "pooled", "lacking", "taxed", "recovered", "paying", "owed")
         },
     }  # fmt: skip
 

@@ -142,7 +142,9 @@ def _sinks(
     if row.top_up:
         first = next(part for part in row.parts if not part.is_forfeited)
         added = Account("guarantee-receivable", money, row.product, party=row.facts.topped_up_by)
-        found.setdefault((first.pot, first.origin), []).append((row.top_up, added))
+        pool, pooled = Account("pension-pool", money, row.product, party=row.facts.pool_role), row.facts.from_pool
+        sinks = found.setdefault((first.pot, first.origin), [])
+        sinks.extend(one for one in ((pooled, pool), (row.top_up - pooled, added)) if one[0])
     return found
 
 

@@ -6,12 +6,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.errors import ClaimMoneyGone, UnknownPension
+from engine.benefits.queries import claiming as claims
+from engine.benefits.queries import estates
 from engine.benefits.queries import schedules as queries
 from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.queries.schedules import KnownAccount, ScheduleRow
 from engine.benefits.rules import ProofOfLifeRule, life_proven
 from engine.benefits.rules.paying import Payee
 from engine.benefits.rules.schedules import SchedulePlan
+from engine.benefits.service.inheriting import opened
 from engine.benefits.service.paying import known_account
 from engine.kernel.clock import business_date
 from engine.kernel.rules import Dates
@@ -37,7 +40,7 @@ async def begin_schedule(
     codes = await ledger.account_codes(session, {one for accounts in kinds.values() for one in accounts})
     cash, payable = ([codes[one] for one in kinds[kind]] for kind in ("cash", "payable"))
     held = await ledger.hold_balances(session, row.member_id, cash)
-    if sum(held.values()) < plan.rest:
+    if plan.reserve is None and sum(held.values()) < plan.rest:
         raise ClaimMoneyGone
     trace = {**tenancy.trace(row.product, plan.rules), "terms": queries.stored(plan.terms)}
     decision = await ledger.decision_id(session, trace)
@@ -83,13 +86,18 @@ async def name_payee(
 ) -> ScheduleRow:
     """Name whom a pension pays from the next payroll on; the payroll's second person approves each account it pays.
 
+    A survivor is paid under the name by which they are known as an heir.
+
     Raises:
         UnknownPension: the claim pays nothing over time.
         UnusablePhone: on the rail of a wallet, no telephone number.
+        UnknownMember: of a survivor, the member was erased.
     """
     row = await queries.find_schedule(session, claim_id, hold=True)
     if row is None:
         raise UnknownPension
+    if row.heir_no:
+        payee = msgspec.structs.replace(payee, name=await _survivors_name(session, keys, row))
     known = [(one, known_account(keys, tenant, one)[1]) for one in payee.accounts]
     accounts = [
         KnownAccount(
@@ -104,6 +112,14 @@ async def name_payee(
         {"accounts": [{"rail": one.rail, "account": one.account} for one in accounts]},
     )  # fmt: skip
     return await find_pension(session, claim_id)
+
+
+async def _survivors_name(session: AsyncSession, keys: FileKeyStore, row: ScheduleRow) -> str:
+    claim = await claims.find_claim(session, row.claim_id)
+    assert claim is not None, row
+    heirs = await estates.heirs_of(session, row.member_id, row.product)
+    heir = next(one for one in heirs if one.heir_no == row.heir_no)
+    return (await opened(session, keys, claim, heir)).full_name
 
 
 async def find_pension(session: AsyncSession, claim_id: int) -> ScheduleRow:

@@ -38,7 +38,6 @@ class GuaranteeRule(Rule, tag="guarantee", frozen=True, kw_only=True):
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("occasions",)
-    is_carried_out: ClassVar[bool] = False
     occasions: Annotated[tuple[Code, ...], Meta(min_length=1, description="a list of at least one occasion, as codes")]
     at_least: Literal["contributions", "contributions-with-interest", "amount", "table"]
     benchmark: Benchmark | None = None

@@ -165,7 +165,7 @@ class Pensions:
             await ledger.post(session, [entry])
 
     async def fund(self, role: str, minor: int) -> None:
-        """Put money into a pool."""
+        """Put money into a pool, or take it out."""
         money, product = self.tenant.asset.symbol, self.scheme.product
         pool, bank = (
             Account("pension-pool", money, product, party=role),
@@ -178,7 +178,9 @@ class Pensions:
                 kind=EventKind.STATEMENT_MATCHED,
                 business_date=date(2023, 1, 1),
                 actor=await ledger.actor_id(session, "staff:9"),
-                transfers=[Transfer(minor, codes[bank], codes[pool])],
+                transfers=[
+                    Transfer(abs(minor), *(codes[one] for one in ((bank, pool) if minor > 0 else (pool, bank))))
+                ],
             )
             await ledger.post(session, [entry])
 
@@ -499,6 +501,30 @@ async def test_a_payroll_that_stops_anywhere_goes_on_and_pays_each_once(
     assert not await ejoheza.scheme.broken()
 
 
+async def test_a_payout_that_is_not_what_was_approved_is_put_aside_and_the_others_leave(
+    ejoheza: Pensions, monkeypatch: pytest.MonkeyPatch, superuser_url: str, database_urls: tuple[str, str]
+) -> None:
+    for _ in range(3):
+        await ejoheza.retire(120_000, rule="own-instalments", years=1)
+    await ejoheza.approve(await ejoheza.propose(FEBRUARY))
+
+    async def nothing(*_: Any) -> int:
+        return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.benefits.service.disbursing._release_chunk", nothing)
+        await ejoheza.carry_on()
+    info = psycopg.conninfo.conninfo_to_dict(database_urls[0])
+    with psycopg.connect(superuser_url, dbname=str(info["dbname"])) as connection:
+        sql = "update payouts set digest = %s where payout_id = (select min(payout_id::text)::uuid from payouts where tenant_id = %s)"
+        assert connection.execute(sql, ("0" * 64, ejoheza.tenant.tenant_id)).rowcount == 1
+    await ejoheza.carry_on()
+    assert await ejoheza.carry_on() == 0
+    assert await ejoheza.scheme.control("payouts-in-transit") == 20_000
+    rows = await ejoheza.scheme.rows("select task, reason, owner, tries from quarantine")
+    assert rows == [("benefits.release_payouts", "payout-differs", "payout-checker", 1)]
+
+
 async def test_a_count_that_stops_goes_on_where_it_stood(ejoheza: Pensions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.benefits.queries.payroll.MOST_MEMBERS", 2)
     for _ in range(5):
@@ -525,8 +551,12 @@ async def test_indexed_instalments_follow_the_index(ejoheza: Pensions) -> None:
     """4,000,000 francs: a quarter at once, 12,500 a month for 20 years; prices of 100, from March 104.5: 13,062.5, rounded down."""
     member, claim = await ejoheza.retire(4_000_000, rule="quarter-and-instalments")
     assert (claim.amount, (await ejoheza.scheme.holds(member))["payable:own"]) == (1_000_000, 1_000_000)
-    with pytest.raises(SeriesValueMissing):
-        await ejoheza.propose(FEBRUARY)
+    _, other = await ejoheza.retire(120_000, rule="own-instalments", years=1)
+    held = await ejoheza.pay(FEBRUARY)
+    assert (held.totals.pensions, held.totals.paying) == (1, 10_000), "the others do not wait for the index"
+    assert held.totals.waits == (
+        ("quarter-and-instalments@2018-12-14", SeriesValueMissing.code, "consumer-prices 2023-02-01", 1),
+    )
     points = tuple(
         SeriesPoint(on, date(2022, 1, 1), Decimal(value), "test")
         for on, value in ((date(2022, 1, 1), "100"), (MARCH, "104.5"))
@@ -534,9 +564,11 @@ async def test_indexed_instalments_follow_the_index(ejoheza: Pensions) -> None:
     prices = Series("consumer-prices", "index", points)
     pack = replace(ejoheza.tenant.pack, series={**ejoheza.tenant.pack.series, prices.code: prices})
     ejoheza.tenant = replace(ejoheza.tenant, pack=pack)
-    assert (await ejoheza.pay(FEBRUARY)).totals.paying == 12_500
+    late = await ejoheza.pay(FEBRUARY)
+    assert (late.totals.paying, late.totals.waits) == (12_500, ())
     await ejoheza.scheme.clock("2023-04-02T08:00:00")
     await ejoheza.pay(APRIL)
+    assert [row[2] for row in await ejoheza.dues(other)] == [10_000] * 3
     assert [row[2] for row in await ejoheza.dues(claim)] == [12_500, 13_062, 13_062]
     assert not await ejoheza.scheme.broken()
 
@@ -618,6 +650,7 @@ DAMAGE = {
     "payrolls-pay-what-they-say": "update payouts set amount = amount + 1",
     "pensions-are-paid-once": "update pension_instalments set net = array_fill(0::bigint, array[cardinality(net)])",
     "overpaid-pensions-are-receivables": "update pension_schedules set overpaid[1] = 5",
+    "pensions-have-their-reserves": "update pension_schedules set reserve = 5",
 }
 
 
