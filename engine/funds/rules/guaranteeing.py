@@ -33,12 +33,12 @@ class GuaranteeRule(Rule, tag="guarantee", frozen=True, kw_only=True):
     PM-SYM (the higher of the fund's and savings-bank interest on leaving). `at_least` is what is guaranteed: the
     contributions themselves, the contributions with interest at `benchmark`, an `amount`, or what stands in the `column` of
     a `table` whose keys the case gives. `tops_up` is the role that pays the difference; `excess` says whose the rest is
-    where the fund has more.
+    where the fund has more. Occasions are the grounds of retirement ("retirement") and of leaving, "exit" for any of
+    those, and "death".
     """
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("occasions",)
-    is_carried_out: ClassVar[bool] = False
     occasions: Annotated[tuple[Code, ...], Meta(min_length=1, description="a list of at least one occasion, as codes")]
     at_least: Literal["contributions", "contributions-with-interest", "amount", "table"]
     benchmark: Benchmark | None = None
