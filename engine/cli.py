@@ -39,11 +39,13 @@ from engine.app import (
 from engine.audit import service as audit
 from engine.cli_claims import claims
 from engine.cli_closing import close_of_business, quarantined
+from engine.cli_cover import cover
 from engine.cli_explaining import explain
 from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_heirs import heirs
 from engine.cli_life import demo_life
+from engine.cli_loans import loans
 from engine.cli_messages import messages
 from engine.cli_openings import import_opening, openings
 from engine.cli_orders import import_confirmations, orders
@@ -54,6 +56,7 @@ from engine.cli_prices import prices
 from engine.cli_products import products
 from engine.cli_recounts import recounts
 from engine.cli_texts import texts
+from engine.cli_unclaimed import unclaimed
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
@@ -126,8 +129,11 @@ _groups["demo"].command("life")(demo_life)
 app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
 app.add_typer(prices, name="prices")
+app.add_typer(loans, name="loans")
+app.add_typer(cover, name="cover")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")
+app.add_typer(unclaimed, name="unclaimed")
 app.add_typer(pensions, name="pensions")
 app.add_typer(products, name="products")
 app.add_typer(texts, name="texts")

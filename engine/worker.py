@@ -38,6 +38,7 @@ SCHEDULED = (
     "benefits.follow_deaths",
     "benefits.recount",
     "benefits.follow_standings",
+    "benefits.follow_loans",
     "benefits.settle_payouts",
     "closing.close_business",
 )

@@ -109,6 +109,118 @@ class LoanTooLong(Refused):
     message = N_("A loan is paid back in at most {most} instalments.")
 
 
+class LenderNeeded(Refused):
+    """A pledge names no lender, or no rate of its loan."""
+
+    code = "benefits.lender-needed"
+    message = N_("Say who lends, and at which yearly rate.")
+
+
+class UnknownLoan(NotFound):
+    """There is no loan of that number."""
+
+    code = "benefits.unknown-loan"
+    message = N_("There is no such loan.")
+
+
+class LoanDecided(Refused):
+    """The loan is in a state, or of a form, in which this cannot be done."""
+
+    code = "benefits.loan-decided"
+    message = N_("This cannot be done with this loan now: {state}.")
+
+
+class LoanDiffers(Refused):
+    """What is confirmed is not what the lender was said to say."""
+
+    code = "benefits.loan-differs"
+    message = N_("This is not what was reported. Read the loan again.")
+
+
+class GuaranteeNotOffered(Refused):
+    """A guarantee would add to what is paid over time, or beside another role, or by a key that is not known."""
+
+    code = "benefits.guarantee-not-offered"
+    message = N_("The guarantee {guarantee} cannot be kept in this way yet.")
+
+
+class NotCovered(Refused):
+    """The member was not covered against the peril on the day of the event."""
+
+    code = "benefits.not-covered"
+    message = N_("There was no cover for this on that day ({reason}).")
+
+
+class UnknownCoverFile(NotFound):
+    """There is no file of claims of cover of that number."""
+
+    code = "benefits.unknown-cover-file"
+    message = N_("There is no such file of claims.")
+
+
+class NoCoverAsked(Refused):
+    """No claim of cover waits for a file."""
+
+    code = "benefits.no-cover-asked"
+    message = N_("No claim waits to be asked of {payer}.")
+
+
+class NoUnclaimedRule(Refused):
+    """No rule of the product hands over money that nobody claims, or its money is in funds."""
+
+    code = "benefits.no-unclaimed-rule"
+    message = N_("Money that nobody claims is not handed over here ({product}).")
+
+
+class NothingUnclaimed(Refused):
+    """There is no such money."""
+
+    code = "benefits.nothing-unclaimed"
+    message = N_("There is no such unclaimed money.")
+
+
+class HandOverOpen(Refused):
+    """Another handing over of the product is not done."""
+
+    code = "benefits.hand-over-open"
+    message = N_("Handing over {run} of this product is not done yet.")
+
+
+class UnknownHandOver(NotFound):
+    """There is no handing over of that number."""
+
+    code = "benefits.unknown-hand-over"
+    message = N_("There is no such handing over.")
+
+
+class HandOverDecided(Refused):
+    """The handing over is in a state in which this cannot be done."""
+
+    code = "benefits.hand-over-decided"
+    message = N_("This cannot be done with this handing over now: {state}.")
+
+
+class HandOverDiffers(Refused):
+    """What is approved is not what was proposed."""
+
+    code = "benefits.hand-over-differs"
+    message = N_("This is not what was proposed. Read it again.")
+
+
+class SavingsPledged(Refused):
+    """Savings are pledged to a lender, who has not said that the loan is paid back."""
+
+    code = "benefits.savings-pledged"
+    message = N_("Savings are pledged for a loan. The lender must first say what is still owed.")
+
+
+class SavingsFrozen(Refused):
+    """A loan is in default, and nothing may be taken until it is paid."""
+
+    code = "benefits.savings-frozen"
+    message = N_("A loan is overdue. Nothing can be taken out until it is paid back.")
+
+
 class StillWaiting(Refused):
     """The waiting period of a benefit is not over."""
 

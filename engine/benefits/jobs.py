@@ -1,6 +1,6 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import charging, claiming, estates, ladders, moving, recounting, settling
+from engine.benefits.service import charging, claiming, estates, ladders, moving, recounting, repaying, settling
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
@@ -13,6 +13,7 @@ CARRY_ON_MOVES = "benefits.carry_on_moves"
 FOLLOW_STANDINGS = "benefits.follow_standings"
 FOLLOW_DEATHS = "benefits.follow_deaths"
 RECOUNT = "benefits.recount"
+FOLLOW_LOANS = "benefits.follow_loans"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -52,6 +53,13 @@ async def recount(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant
     await recounting.carry_on_recounts(db, tenant)
 
 
+async def follow_loans(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Give payments that name a loan to it; then do with overdue loans what their rules say."""
+    tenant = tenants.by_id(tenant_id)
+    await repaying.take_repayments(db, keys, tenant)
+    await repaying.follow_loans(db, tenant)
+
+
 JOBS: Jobs = {
     SETTLE_PAYOUTS: settle_payouts,
     CARRY_ON_CLAIMS: carry_on_claims,
@@ -60,4 +68,5 @@ JOBS: Jobs = {
     FOLLOW_STANDINGS: follow_standings,
     FOLLOW_DEATHS: follow_deaths,
     RECOUNT: recount,
+    FOLLOW_LOANS: follow_loans,
 }

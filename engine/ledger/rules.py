@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable", "heirs", "minors-trust"})
+MEMBERS_KINDS = frozenset({"cash", "units", "selling", "payable", "heirs", "minors-trust", "lent"})
 CREDIT_KINDS = (
     frozenset(
         {
@@ -181,6 +181,16 @@ class EventKind(IntEnum):
     PRICE_CORRECTION_POSTED = 249
     PRICE_CORRECTION_FINISHED = 250
     SWITCH_FUNDED = 251
+    LOAN_REPAID = 255
+    LOAN_SET_OFF = 256
+    LOAN_DEFAULTED = 257
+    LENDER_REPORTED = 258
+    LENDER_CONFIRMED = 259
+    LENDER_REJECTED = 260
+    LOAN_REINSTATED = 261
+    UNCLAIMED_NOTED = 262
+    UNCLAIMED_HANDED_OVER = 263
+    UNCLAIMED_RECLAIMED = 264
 
     @property
     def label(self) -> str:

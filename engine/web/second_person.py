@@ -49,6 +49,8 @@ CLAIMED: Mapping[str, str] = {
     "access": N_("money before retirement"),
     "retirement": N_("retirement"),
     "exit": N_("leaving the scheme"),
+    "loan": N_("loan"),
+    "cover": N_("insurance cover"),
 }
 ACTIONS: Mapping[str, str] = {
     "match": N_("match with payments"),

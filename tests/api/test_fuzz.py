@@ -112,6 +112,8 @@ def filled(path: str) -> str:
         tile_path="0/000",
         claim="1",
         heir="1",
+        loan="1",
+        file="1",
         line="1",
         member="500000000009",
         notice="1",

@@ -16,10 +16,12 @@ import msgspec
 import psycopg
 import pytest
 import pytest_asyncio
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from engine.access.rules import PARTNER_SCOPES
 from engine.access.service import Partner, Tokens
+from engine.benefits.queries.lending import LoanRow, add_loan
+from engine.benefits.rules.loans import Instalment
 from engine.channels.ussd import desk
 from engine.channels.ussd.rules import Asked
 from engine.enrolment.rules import Application
@@ -37,6 +39,22 @@ Json = dict[str, Any]
 _HELD: Json = {
     "resolution": {"action": "hold", "waits_for": "bank", "until": (FIRST_DAY + timedelta(days=9)).isoformat()}
 }
+
+
+_HANDED_OVER = """
+with run as (
+  insert into unclaimed_runs (total, tenant_id, run_no, members, maker, handed_over_on, product, handed_to, rule, digest)
+  select 1, tenant_id, 1, 1, 1, date '2023-01-01', :p, 'nobody', 'rule', 'digest' from tenants
+   where tenant_id = current_setting('app.tenant')::int returning tenant_id), file as (
+  insert into cover_files (total, tenant_id, file_no, claims, maker, made_on, product, payer)
+  select 1, tenant_id, 1, 1, 1, date '2023-01-01', :p, 'nobody' from run),
+asked as (
+  insert into cover_claims (member_id, claim_id, amount, tenant_id, happened_on, product, payer, peril)
+  select :m, 1, 1, tenant_id, date '2023-01-01', :p, 'nobody', 'peril' from run)
+insert into unclaimed_cases (member_id, opened_event, tenant_id, run_no, counted_from, handed_over_on, product, rule, state)
+select :m, 1, tenant_id, 1, date '2020-01-01', date '2023-01-01', :p, 'rule', 'handed-over' from run
+"""
+"""A handing over and a claim of cover next door, that nobody here may see."""
 
 
 @dataclass(frozen=True)
@@ -350,6 +368,108 @@ ASKED: dict[str, Ask] = {
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
     "WithdrawClaim": Ask("POST", lambda ids: f"/v1/claims/{ids.claim}/withdrawal", Permission.CLAIMS_OPEN),
+    "ListLoans": Ask("GET", lambda _: "/v1/loans", Permission.CLAIMS_READ, 200),
+    "GetLoan": Ask("GET", lambda ids: f"/v1/loans/{ids.claim}", Permission.CLAIMS_READ),
+    "RepayLoan": Ask(
+        "POST",
+        lambda ids: f"/v1/loans/{ids.claim}/repayments",
+        Permission.SUSPENSE_RESOLVE,
+        request=lambda ids, _site: {"json": {"receipt": ids.receipt}},
+    ),
+    "ReportLender": Ask(
+        "POST",
+        lambda ids: f"/v1/loans/{ids.claim}/lender-reports",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"owed": "1"}},
+    ),
+    "ConfirmLender": Ask(
+        "POST",
+        lambda ids: f"/v1/loans/{ids.claim}/lender-reports/approval",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectLender": Ask(
+        "POST",
+        lambda ids: f"/v1/loans/{ids.claim}/lender-reports/rejection",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "MakeCoverFile": Ask(
+        "POST",
+        lambda _: "/v1/cover-files",
+        Permission.CLAIMS_APPROVE,
+        409,
+        request=lambda _ids, _site: {"json": {"product": "nps-lite", "payer": "nobody"}},
+    ),
+    "ListCoverFiles": Ask("GET", lambda _: "/v1/cover-files", Permission.CLAIMS_READ, 200),
+    "GetCoverFile": Ask("GET", lambda _: "/v1/cover-files/1/content", Permission.CLAIMS_APPROVE),
+    "TakeCoverAnswers": Ask(
+        "POST",
+        lambda _: "/v1/cover-files/1/answers",
+        Permission.CLAIMS_APPROVE,
+        request=lambda ids, _site: {"json": {"answers": [{"claim": ids.claim, "answer": "accepted"}]}},
+    ),
+    "ListUnclaimed": Ask(
+        "GET",
+        lambda _: "/v1/unclaimed",
+        Permission.CLAIMS_READ,
+        200,
+        request=lambda _ids, _site: {"params": {"product": "nps-lite"}},
+    ),
+    "FindUnclaimed": Ask(
+        "POST",
+        lambda _: "/v1/unclaimed/presumptions",
+        Permission.CLAIMS_OPEN,
+        409,
+        request=lambda _ids, _site: {"json": {"product": "nps-lite"}},
+    ),
+    "NoteUnclaimedSearch": Ask(
+        "POST",
+        lambda _: "/v1/unclaimed/searches",
+        Permission.CLAIMS_OPEN,
+        request=lambda ids, _site: {
+            "json": {"product": ids.product, "means": "phone", "outcome": "told", "member": ids.member}
+        },
+    ),
+    "ProposeHandOver": Ask(
+        "POST",
+        lambda _: "/v1/unclaimed/hand-overs",
+        Permission.CLAIMS_OPEN,
+        409,
+        request=lambda _ids, _site: {"json": {"product": "nps-lite"}},
+    ),
+    "ListHandOvers": Ask("GET", lambda _: "/v1/unclaimed/hand-overs", Permission.CLAIMS_READ, 200),
+    "GetHandOverFile": Ask("GET", lambda _: "/v1/unclaimed/hand-overs/1/file", Permission.CLAIMS_APPROVE),
+    "ApproveHandOver": Ask(
+        "POST",
+        lambda _: "/v1/unclaimed/hand-overs/1/approval",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectHandOver": Ask(
+        "POST",
+        lambda _: "/v1/unclaimed/hand-overs/1/rejection",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "ReceiptHandOver": Ask(
+        "POST",
+        lambda _: "/v1/unclaimed/hand-overs/1/receipt",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"receipt": "R1"}},
+    ),
+    "ReclaimUnclaimed": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/reclaim",
+        Permission.CLAIMS_OPEN,
+        request=lambda ids, _site: {"json": {"product": ids.product, "documents": {"card": "0" * 64}}},
+    ),
+    "ApproveReclaim": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/reclaim/approval",
+        Permission.CLAIMS_APPROVE,
+        request=lambda ids, _site: {"json": {"product": ids.product, "digest": "0" * 64}},
+    ),
     "ListPensions": Ask("GET", lambda _: "/v1/pensions", Permission.CLAIMS_READ, 200),
     "GetPension": Ask("GET", lambda ids: f"/v1/pensions/{ids.claim}", Permission.CLAIMS_READ),
     "GetGuaranteedPayments": Ask("GET", lambda ids: f"/v1/pensions/{ids.claim}/guaranteed", Permission.CLAIMS_READ),
@@ -777,6 +897,14 @@ async def other(neighbour: Site, served: Any) -> Other:
         key=secrets.token_hex(8),
         json={"member": member, "kind": "exit", "ground": "NOBODYS"},
     ).json()
+    loan = LoanRow(
+        member_id=ref.member_id, loan_id=int(claim["claim"]), product=ref.product, rule="pledge", form="pledge",
+        state="running", principal=100_00, owed=100_00, percent="12", lender="lender", instalments=1,
+        began_on=FIRST_DAY, joined_on=FIRST_DAY, began_event=int(claim["claim"]),
+    )  # fmt: skip
+    async with neighbour.db.unit_of_work(neighbour.tenant.tenant_id) as session:
+        await add_loan(session, loan, [Instalment(SECOND_DAY, 100_00, 1_00)], default_months=3)
+        await session.execute(text(_HANDED_OVER), {"m": ref.member_id, "p": ref.product})
     webhook = neighbour.ask(
         "PUT", "/v1/webhooks", Permission.WEBHOOKS_MANAGE, json={"url": "https://neighbour.example/hooks"}
     )

@@ -2,25 +2,32 @@
 
 from engine.benefits.api.charging import FeeRunController, MemberFeesController
 from engine.benefits.api.claiming import AvailableController, ClaimController
+from engine.benefits.api.covering import CoverFileController
 from engine.benefits.api.heirs import HeirController
+from engine.benefits.api.lending import LoanController
 from engine.benefits.api.moving import MemberMoveController, MoveController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
 from engine.benefits.api.recounting import RecountController
 from engine.benefits.api.standing import StandingController
+from engine.benefits.api.unclaimed import ReclaimController, UnclaimedController
 
 __all__ = [
     "AvailableController",
     "ClaimController",
+    "CoverFileController",
     "FeeRunController",
     "HeirController",
+    "LoanController",
     "MemberFeesController",
     "MemberMoveController",
     "MoveController",
     "PayoutController",
     "PayrollController",
     "PensionController",
+    "ReclaimController",
     "RecountController",
     "StandingController",
+    "UnclaimedController",
 ]

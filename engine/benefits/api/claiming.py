@@ -37,7 +37,9 @@ PAGE = 100
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 Code = Annotated[str, Meta(max_length=64, pattern=r"^[\x21-\x7e]*$")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-State = Literal["open", "decided", "selling", "payable", "paid", "refused", "withdrawn", "continued", "closed"]
+State = Literal[
+    "open", "decided", "selling", "payable", "paid", "refused", "withdrawn", "continued", "pledged", "asked", "closed"
+]
 Key = Annotated[
     str | None,
     HeaderParameter(
@@ -54,11 +56,13 @@ class BenefitClaimRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     `rule` is the way of access or the option of retirement, as the member's benefits name it; an exit has its rule by
     its ground. Without an amount, as much is paid as the rule gives; without `lump_bp`, the largest lump sum. The claim of
-    a death takes all that the account holds: it needs `died_on` with documents where no register has told of it.
+    a death takes all that the account holds: it needs `died_on` with documents where no register has told of it. A loan is
+    paid back in `instalments`, the most that its rule allows if absent; savings are pledged to a `lender`, at `percent` a year.
+    A cover is claimed with its peril as the ground and the day that it `happened_on`.
     """
 
     member: Annotated[Word, Meta(examples=["100000000008"])]
-    kind: Literal["access", "retirement", "exit", "death"]
+    kind: Literal["access", "retirement", "exit", "death", "loan", "cover"]
     product: Annotated[Code, Meta(description="The first the member joined if absent.")] = ""
     rule: Code = ""
     ground: Code = ""
@@ -67,6 +71,10 @@ class BenefitClaimRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     documents: Annotated[dict[Word, Digest], Meta(max_length=50)] = {}
     lump_bp: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     years: Annotated[int, Meta(ge=1, le=60)] | None = None
+    instalments: Annotated[int, Meta(ge=1, le=1200)] | None = None
+    lender: Code = ""
+    percent: Annotated[str, Meta(max_length=8, pattern=r"^([0-9]{1,3}(\.[0-9]{1,4})?)?$", examples=["18.5"])] = ""
+    happened_on: Annotated[date, Meta(description="The day of what a cover is claimed for.")] | None = None
     died_on: Annotated[date, Meta(description="The day of a member's death, for its claim.")] | None = None
     saved_before_tax: Annotated[
         bool, Meta(description="Whether the contributions were deducted from taxed income, as the member's proof says.")
@@ -232,6 +240,10 @@ class ClaimController(Controller):
             lump_bp=data.lump_bp,
             years=data.years,
             is_pre_tax=data.saved_before_tax,
+            instalments=data.instalments,
+            lender=data.lender,
+            percent=data.percent,
+            happened_on=data.happened_on,
         )
         minor = None if data.amount is None else _minor(data.amount, tenant.asset)
         async with db.unit_of_work(tenant.tenant_id) as session:
@@ -267,7 +279,8 @@ class ClaimController(Controller):
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         in_state: Annotated[
-            Literal["open", "decided", "selling", "payable", "refused", "withdrawn", "continued"] | None,
+            Literal["open", "decided", "selling", "payable", "refused", "withdrawn", "continued", "pledged", "asked"]
+            | None,
             QueryParameter(name="state"),
         ] = None,
         after: Annotated[
@@ -443,6 +456,8 @@ def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
         "refused": "refused",
         "withdrawn": "withdrawn",
         "continued": "continued",
+        "pledged": "pledged",
+        "asked": "asked",
     }
     return BenefitClaim(
         claim=str(row.claim_id),

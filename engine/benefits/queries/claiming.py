@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.rules import Holding, PaidIn
+from engine.benefits.rules.claiming import Guaranteeing
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.ledger.rules import EventKind
 from engine.runtime.database import driver
@@ -34,8 +35,9 @@ class Piece(Struct, frozen=True, kw_only=True):
 class TaxFacts(Struct, frozen=True, kw_only=True):
     """What tax is worked out from again once units are sold: the ground, and what the pots held as it was decided.
 
-    `schedule` is what is paid later, `not_before` the first day on which the choice may be approved. Of what is added,
-    `from_pool` smallest units are the pension pool's of `pool_role`, as far as it had money as it was booked.
+    `schedule` is what is paid later, `not_before` the first day on which the choice may be approved, `guarantee` what units
+    that are sold are raised to. Of what is added, `from_pool` smallest units are the pension pool's of `pool_role`, as far as
+    it had money as it was booked.
     """
 
     ground: str
@@ -50,10 +52,11 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     not_before: date | None = None
     pool_role: str = ""
     from_pool: int = 0
+    guarantee: Guaranteeing | None = None
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What was asked."""
+    """What was asked. Of a loan: how many instalments, and of a pledge who lends at which yearly rate; of a cover the day of the event."""
 
     rule: str = ""
     ground: str = ""
@@ -62,6 +65,10 @@ class Request(Struct, frozen=True, kw_only=True):
     lump_bp: int | None = None
     years: int | None = None
     is_pre_tax: bool = False
+    instalments: int | None = None
+    lender: str = ""
+    percent: str = ""
+    happened_on: date | None = None
 
 
 class Estate(Struct, frozen=True, kw_only=True):
@@ -134,7 +141,9 @@ select b.member_id, b.claim_id, b.kind, b.product, b.rule, b.state, b.asked, b.o
 """
 
 
-GRANTED_CLAIM = f"{_CLAIM} where b.state in ('decided', 'selling', 'payable') and b.closed_event = 0"
+GRANTED_CLAIM = (
+    f"{_CLAIM} where b.state in ('decided', 'selling', 'payable', 'pledged', 'asked') and b.closed_event = 0"
+)
 """Claims that were granted and not given up."""
 
 

@@ -313,7 +313,7 @@ async def own_claims(session: AsyncSession, member_id: int, product: str, states
     """Return the claims that a member made in a product themselves and that stand so."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select claim_id from benefit_claims where member_id = %s and product = %s and kind <> 'death' and state = any(%s)
+        """select claim_id from benefit_claims where member_id = %s and product = %s and kind not in ('death', 'cover') and state = any(%s)
             order by claim_id""",
         (member_id, product, list(states)),
     )

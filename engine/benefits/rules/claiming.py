@@ -8,27 +8,36 @@ from enum import StrEnum
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from engine.benefits.errors import (
+    AboveLoanCeiling,
     AnnuityFirst,
+    GuaranteeNotOffered,
+    LenderNeeded,
     MoreThanAccessible,
     NoBenefitAge,
     NoSuchRule,
+    NotCovered,
     NothingAtOnce,
     PensionNotOffered,
+    SavingsFrozen,
+    SavingsPledged,
 )
 from engine.benefits.rules.access import AccessCase, AccessRule, accessible, withdraw
 from engine.benefits.rules.ages import BenefitAgeRule, BenefitStart, benefit_start, check_benefit_age
 from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
 from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable, remaining
-from engine.benefits.rules.cover import WaitingPeriodRule, check_waited, months_waited
+from engine.benefits.rules.cover import CoverCase, CoverRule, WaitingPeriodRule, check_waited, cover_on, months_waited
 from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
 from engine.benefits.rules.history import Paid, SchemeYear
+from engine.benefits.rules.loans import LoanCase, LoanRule, check_loan, loan_ceiling
 from engine.benefits.rules.pensions import PensionRule
 from engine.benefits.rules.retirement import RetirementOptionRule, plan_retirement
 from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
 from engine.benefits.rules.survivors import GuaranteePeriodRule
 from engine.benefits.rules.taxes import ExitTaxRule, Tranche, attribute, withhold
+from engine.benefits.rules.topping import guarantee_for, least_of, movements_of, topped
 from engine.funds.rules import GuaranteeCase, GuaranteeRule, Movement, guaranteed_minor
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.calendars import BusinessCalendar
@@ -39,7 +48,7 @@ from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.packs import Pack
 
-ClaimKind = Literal["access", "retirement", "exit"]
+ClaimKind = Literal["access", "retirement", "exit", "loan", "cover"]
 
 
 class ClaimState(StrEnum):
@@ -53,6 +62,10 @@ class ClaimState(StrEnum):
     PAYABLE = "payable"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    PLEDGED = "pledged"
+    """The savings stay, and secure a loan of somebody else; `loans` say what is owed."""
+    ASKED = "asked"
+    """Whoever pays the sum of a cover is asked for it."""
     CONTINUED = "continued"
     """After a death the spouse pays in on: nothing is paid."""
 
@@ -62,6 +75,10 @@ CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
 RETIREMENT = "retirement"
 """The ground of a benefit at its age, and the occasion of what is guaranteed then."""
 STATE_MATCH = "state-match"
+LOAN: ClaimKind = "loan"
+COVER: ClaimKind = "cover"
+INSURER = "insurer"
+"""The origin of what a cover pays."""
 WITHDRAWAL = "withdrawal"
 """The ground on which what is taken before retirement is taxed."""
 _UNITS = Asset("", 0)
@@ -78,18 +95,22 @@ class ClaimTerms:
     exits: Sequence[InForce[EarlyExitRule]] = ()
     taxes: Sequence[InForce[ExitTaxRule]] = ()
     limits: Sequence[InForce[TimeLimitRule]] = ()
+    loans: Sequence[InForce[LoanRule]] = ()
+    guarantees: Sequence[InForce[GuaranteeRule]] = ()
+    covers: Sequence[InForce[CoverRule]] = ()
     pensions: Sequence[InForce[PensionRule]] = ()
     guarantee: InForce[GuaranteePeriodRule] | None = None
     waits: Sequence[InForce[WaitingPeriodRule]] = ()
-    floors: Sequence[InForce[GuaranteeRule]] = ()
     tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a member claims: `rule` is the access rule or retirement option; an exit has its rule by the ground.
+    """What a member claims: `rule` is the access rule, retirement option or loan; an exit has its rule by the ground.
 
-    `minor` is None for as much as the rule gives. `lump_bp` is None for the largest lump sum.
+    `minor` is None for as much as the rule gives. `lump_bp` is None for the largest lump sum. A loan is paid back in
+    `instalments`, as many as the rule allows if None; `lender` and its yearly rate `lender_percent` are of a pledge. Of a
+    cover the ground is the peril, which `happened_on` a day.
     """
 
     kind: ClaimKind
@@ -101,6 +122,23 @@ class Asked:
     lump_bp: int | None = None
     years: int | None = None
     is_pre_tax: bool = False
+    instalments: int | None = None
+    lender: str = ""
+    lender_percent: str = ""
+    happened_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningLoan:
+    """A loan or pledge of a member that is not ended, by its rule: smallest units still owed, and what of it is pledged.
+
+    `is_frozen` says that no money may be taken until it is paid.
+    """
+
+    rule: str
+    owed_minor: int
+    pledged: tuple[Holding, ...] = ()
+    is_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +156,10 @@ class PaidIn:
 class Claimant:
     """A member who claims: what is free to be claimed, what they paid in, and earlier claims that were granted.
 
-    `withdrawn` are the day and amount of earlier claims by each rule; `taken` the day, origin and amount of all of them;
-    `returned` are the pots of each and how much of it were contributions.
+    `withdrawn` are the day and amount of earlier claims by each rule; `taken` the day, pot, origin and amount of all of them;
+    `returned` are the pots of each and how much of it were contributions. `loans` are those that run; what they pledge is
+    not among `holdings`. `keys` are what tables of guarantees may be kept by: the slab that was undertaken. Who
+    `holds_units` is paid what these bring. `class_code` is the class on the day that a cover is claimed of.
     """
 
     on: date
@@ -130,8 +170,12 @@ class Claimant:
     holdings: tuple[Holding, ...] = ()
     paid: tuple[PaidIn, ...] = ()
     withdrawn: Mapping[str, tuple[tuple[date, int], ...]] = field(default_factory=dict)
-    taken: tuple[tuple[date, str, int], ...] = ()
+    taken: tuple[tuple[date, str, str, int], ...] = ()
     returned: tuple[tuple[frozenset[str], int], ...] = ()
+    loans: tuple[RunningLoan, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    holds_units: bool = False
+    class_code: str = ""
 
     def returned_from(self, pots: Collection[str]) -> int:
         """Return how many contributions to some pots earlier claims have returned."""
@@ -143,12 +187,20 @@ class Claimant:
         return min((one.on for one in self.paid), default=self.on)
 
 
+class Guaranteeing(Struct, frozen=True, kw_only=True):
+    """The least that a claim pays, smallest units, who adds what lacks, and whether what is above is theirs."""
+
+    least: int
+    by: str
+    takes_excess: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
     """What a claim takes, smallest units: `parts` become payable, `forfeited` leave the member for a role.
 
     `top_up` is what a role adds, to the first part. `pooled` goes to the pool that pays the `schedule`, which is what is paid
-    later; `not_before` is the first day on which the choice may be approved.
+    later; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
     """
 
     rule: str
@@ -161,6 +213,7 @@ class Granted:
     pooled: tuple[Holding, ...] = ()
     schedule: SchedulePlan | None = None
     not_before: date | None = None
+    guarantee: Guaranteeing | None = None
 
     @property
     def minor(self) -> int:
@@ -195,6 +248,10 @@ def rules_named(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
     if asked.kind == "exit":
         exits = [one for one in terms.exits if one.rule.ground == asked.ground]
         return (*(one.ref for one in exits), *_waits_of(terms, *(one.rule.id for one in exits)))
+    if asked.kind == COVER:
+        return tuple(one.ref for one in terms.covers if one.rule.id == asked.rule)
+    if asked.kind == LOAN:
+        return tuple(one.ref for one in terms.loans if one.rule.id == asked.rule)
     waits = _waits_of(terms, asked.rule)
     if asked.kind == "access":
         return (*(one.ref for one in terms.access if one.rule.id == asked.rule), *waits)
@@ -226,7 +283,6 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
     return ClaimTerms(
         pensions=book.all_in_force(PensionRule, begins),
         guarantee=book.in_force(GuaranteePeriodRule, begins),
-        floors=book.all_in_force(GuaranteeRule, begins),
         tables=pack.tables,
         access=book.all_in_force(AccessRule, dates),
         age=age,
@@ -235,6 +291,8 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
         taxes=book.all_in_force(ExitTaxRule, dates),
         limits=book.all_in_force(TimeLimitRule, dates),
         waits=book.all_in_force(WaitingPeriodRule, dates),
+        loans=book.all_in_force(LoanRule, dates),
+        guarantees=book.all_in_force(GuaranteeRule, begins),
     )
 
 
@@ -280,24 +338,85 @@ def decide_claim(
     paid, and what is forfeited.
 
     Raises:
+        SavingsFrozen: a loan is in default, and the rule freezes the savings.
+        SavingsPledged: who leaves or retires has savings pledged to a lender.
         NoSuchRule: the scheme has no rule by which this is claimed.
         NothingAtOnce: the option pays no lump sum.
         AnnuityFirst: part of what a leaver gets must buy an annuity.
         StillWaiting: a waiting period is not over; what the state paid in does not count.
-        EngineError: what `withdraw`, `plan_retirement`, `benefit_start` and `leave` refuse.
+        EngineError: what `withdraw`, `check_loan`, `plan_retirement`, `benefit_start` and `leave` refuse.
     """
+    if asked.kind == COVER:
+        return _covered(terms, asked, member, figures, year_of)
+    if any(one.is_frozen for one in member.loans):
+        raise SavingsFrozen
+    if asked.kind == LOAN:
+        return _loan(terms, asked, member, figures, asset)
+    if asked.kind != "access" and any(one.pledged for one in member.loans):
+        raise SavingsPledged
     if asked.kind == "access":
         granted = _access(terms, asked, member, figures, year_of, asset)
     elif asked.kind == "retirement":
         granted = _retirement(terms, asked, member, figures)
+        granted = as_guaranteed(terms, granted, member, figures, [asked.ground or "retirement"])
     else:
-        granted = _exit(terms, asked, member, figures)
+        granted = as_guaranteed(terms, _exit(terms, asked, member, figures), member, figures, [asked.ground, "exit"])
     paid = tuple(Paid(one.on, one.minor, one.is_reversed) for one in member.paid if one.origin != STATE_MATCH)
     for found in terms.waits:
         if granted.rule in found.rule.benefits:
             waited = months_waited(found, paid, joined_on=member.joined_on, on=member.on, figures=figures)
             check_waited(found, waited)
     return replace(granted, rules=(*granted.rules, *_waits_of(terms, granted.rule)))
+
+
+def as_guaranteed(
+    terms: ClaimTerms, granted: Granted, member: Claimant, figures: Figures, occasions: Sequence[str]
+) -> Granted:
+    """Return what is granted, raised to what is guaranteed on an occasion, where it takes all that its pots hold.
+
+    The guarantee is of those pots, and of the money that is paid: contributions of origins that are forfeited do not count. What units bring is
+    raised once they are sold (`raised_to`).
+
+    Raises:
+        GuaranteeNotOffered: it would add to what is paid over time, or to what another role adds, or its key is not known.
+    """
+    found = guarantee_for(terms.guarantees, occasions)
+    if found is None or not granted.parts or granted.pooled:  # what goes to a pool has its least there
+        return granted
+    pots = {one.pot for one in (*granted.parts, *granted.forfeited)}
+    lost = {one.origin for one in granted.forfeited} - {one.origin for one in granted.parts}
+    paid = [
+        Movement(one.on, one.minor)
+        for one in member.paid
+        if not one.is_reversed and one.pot in pots and one.origin not in lost
+    ]
+    taken = [Movement(on, -minor) for on, pot, origin, minor in member.taken if pot in pots and origin not in lost]
+    case = GuaranteeCase(on=member.on, contributions=movements_of(paid, taken), keys=member.keys)
+    least = least_of(found, case, figures, terms.tables)
+    whole = sum(one.minor for one in member.holdings if one.pot in pots)
+    if sum(one.minor for one in (*granted.parts, *granted.forfeited)) != whole or granted.schedule is not None:
+        if whole < least:
+            raise GuaranteeNotOffered(guarantee=found.rule.id)
+        return granted
+    excess = found.rule.excess == "guarantor"
+    said = Guaranteeing(least=least, by=found.rule.tops_up, takes_excess=excess)
+    if member.holds_units:
+        return replace(granted, rules=(*granted.rules, found.ref), guarantee=said)
+    raised = topped(granted.parts, least - granted.top_up_minor, to_guarantor=excess)
+    if (raised.top_up_minor and granted.topped_up_by not in ("", found.rule.tops_up)) or (
+        raised.excess and granted.forfeited_to not in ("", found.rule.tops_up)
+    ):
+        raise GuaranteeNotOffered(guarantee=found.rule.id)
+    return replace(
+        granted,
+        parts=raised.paid,
+        forfeited=(*granted.forfeited, *raised.excess),
+        forfeited_to=found.rule.tops_up if raised.excess else granted.forfeited_to,
+        top_up_minor=granted.top_up_minor + raised.top_up_minor,
+        topped_up_by=granted.topped_up_by or found.rule.tops_up,
+        rules=(*granted.rules, found.ref),
+        guarantee=said,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +466,9 @@ def ways(terms: ClaimTerms) -> Iterator[tuple[Asked, Rule, Mapping[str, list[str
             yield asked, option.rule, {}
     for early in terms.exits:
         yield Asked(kind="exit", ground=early.rule.ground), early.rule, {}
+    for loan in terms.loans:
+        # Of a pledge the lender's rate is not known yet: what it gives at no interest is the most.
+        yield Asked(kind=LOAN, rule=loan.rule.id, lender="lender", lender_percent="0"), loan.rule, {}
 
 
 def _tried(
@@ -410,6 +532,8 @@ def tax_on(
 
 def ground_taxed(kind: str, ground: str) -> str:
     """Return the ground on which a claim is taxed."""
+    if kind in (LOAN, COVER):
+        return kind
     return WITHDRAWAL if kind == "access" else ground or RETIREMENT
 
 
@@ -470,6 +594,51 @@ def _access(
     return _granted(found.rule.id, withdraw(found, minor, case, figures, year_of), (found.ref,))
 
 
+def _loan(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures, asset: Asset) -> Granted:
+    found = next((one for one in terms.loans if one.rule.id == asked.rule), None)
+    if found is None:
+        raise NoSuchRule(rule=asked.rule)
+    if found.rule.form == "pledge" and not (asked.lender and (asked.lender_percent or found.rule.percent)):
+        raise LenderNeeded
+    running = [one for one in member.loans if one.rule == found.rule.id]
+    case = LoanCase(
+        on=member.on,
+        joined_on=member.joined_on,
+        holdings=(*member.holdings, *(part for one in member.loans for part in one.pledged)),
+        lender_percent=asked.lender_percent or None,
+        running=len(member.loans),
+        owed_minor=sum(one.owed_minor for one in running),
+    )
+    most = min(loan_ceiling(found, case, figures), reachable(member.holdings, found.rule.base))
+    minor = most if asked.minor is None else asked.minor
+    check_loan(found, minor, asked.instalments or found.rule.most_instalments, case, figures)
+    if not 0 < minor <= most:
+        raise AboveLoanCeiling(most=f"{Amount(most, asset).decimal():.{asset.scale}f}")
+    return _granted(found.rule.id, consume(minor, member.holdings, found.rule.base), (found.ref,))
+
+
+def _covered(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures, year_of: SchemeYear) -> Granted:
+    """Return what a cover pays: whether there was one is decided by the day of the event, whenever it is claimed."""
+    found = next((one for one in terms.covers if one.rule.id == asked.rule), None)
+    if found is None:
+        raise NoSuchRule(rule=asked.rule)
+    if asked.happened_on is None or asked.happened_on > member.on:
+        raise NotCovered(reason="day")
+    if asked.ground not in found.rule.sums:
+        raise NotCovered(reason="peril")
+    own = tuple(Paid(one.on, one.minor, one.is_reversed) for one in member.paid if one.origin == "own")
+    cover = cover_on(found, CoverCase(asked.happened_on, own, year_of, member.class_code), figures)
+    if not cover.is_covered:
+        raise NotCovered(reason=cover.reason)
+    return Granted(
+        rule=found.rule.id,
+        parts=(),
+        rules=cover.rules,
+        top_up_minor=cover.sums_minor[asked.ground],
+        topped_up_by=cover.payer,
+    )
+
+
 def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -> Granted:
     if terms.age is None or member.born_on is None:
         raise NoBenefitAge
@@ -527,7 +696,7 @@ def _with_floor(
         PensionNotOffered: the guarantee is of contributions, or the guarantor has what is above it.
     """
     assert schedule.reserve is not None, schedule
-    found = next((one for one in terms.floors if RETIREMENT in one.rule.occasions), None)
+    found = next((one for one in terms.guarantees if RETIREMENT in one.rule.occasions), None)
     if found is None:
         return schedule.reserved(schedule.reserve.minor, figures, terms.tables), ()
     if found.rule.at_least not in ("amount", "table") or found.rule.excess != "member":
@@ -576,7 +745,7 @@ def _exit(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -
 
 def _origin_money(member: Claimant, origin: str) -> OriginMoney:
     came = [Movement(one.on, one.minor) for one in member.paid if one.origin == origin and not one.is_reversed]
-    went = [Movement(on, -minor) for on, source, minor in member.taken if source == origin]
+    went = [Movement(on, -minor) for on, _, source, minor in member.taken if source == origin]
     held = sum(one.minor for one in member.holdings if one.origin == origin)
     return OriginMoney(origin, (*came, *went), held)
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Literal
 
 from engine.benefits.errors import NoSuchRule, NotProven
-from engine.benefits.rules.claiming import Asked, Claimant, ClaimTerms, Granted, decide_claim
+from engine.benefits.rules.claiming import Asked, Claimant, ClaimTerms, Granted, as_guaranteed, decide_claim
 from engine.benefits.rules.consuming import Holding
 from engine.benefits.rules.corpus import CorpusRule, corpus_due
 from engine.benefits.rules.history import SchemeYear
@@ -275,11 +275,13 @@ def estate_of(
     """
     held = tuple(one for one in member.holdings if one.minor)
     if held and found.basis not in ("fund", "state") and any(one.rule.ground == DEATH for one in terms.exits):
-        return decide_claim(terms, Asked(kind="exit", ground=DEATH), member, figures, year_of, asset)
+        # No loan stands in the way of heirs: savings that are pledged are waited for before this.
+        free = replace(member, loans=())
+        return decide_claim(terms, Asked(kind="exit", ground=DEATH), free, figures, year_of, asset)
     rule = found.corpus.rule.id if found.corpus is not None else found.rules[0].partition("@")[0]
     if found.basis in ("fund", "state"):
         return Granted(rule=rule, parts=(), rules=(), forfeited=held, forfeited_to=found.basis)
-    return Granted(rule=rule, parts=held, rules=())
+    return as_guaranteed(terms, Granted(rule=rule, parts=held, rules=()), member, figures, [DEATH])
 
 
 def share_parts(parts: Split, weights: Mapping[int, int]) -> dict[int, dict[tuple[str, str], int]]:

@@ -1,6 +1,6 @@
 """Loans from, and pledges of, a member's savings: ceilings, schedules, repayments, default. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -32,7 +32,6 @@ class LoanRule(Rule, tag="loan", frozen=True, kw_only=True):
     """
 
     many: ClassVar[bool] = True
-    is_carried_out: ClassVar[bool] = False
     form: Literal["loan", "pledge"]
     base: ConsumptionOrder
     ceiling_bp: Bp | None = None
@@ -69,13 +68,17 @@ class LoanRule(Rule, tag="loan", frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoanCase:
-    """Who asks: since when a member, what they hold, the lender's rate where savings are pledged, and loans that run."""
+    """Who asks: since when a member, what they hold, the lender's rate where savings are pledged, and loans that run.
+
+    Of `holdings` `owed_minor` stands for loans that run, by the same rule, and cannot be lent or pledged once more.
+    """
 
     on: date
     joined_on: date
     holdings: tuple[Holding, ...]
     lender_percent: str | None = None
     running: int = 0
+    owed_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def loan_ceiling(found: InForce[LoanRule], case: LoanCase, figures: Figures) -> 
         limits.append(rounded(base / (1 + yearly * rule.covers_interest_months / 12), "down"))
     if rule.most is not None:
         limits.append(figures.amount(rule.most, case.on).units)
-    return min(limits)
+    return max(min(limits) - case.owed_minor, 0)
 
 
 def check_loan(
@@ -176,6 +179,58 @@ def share_repayment(
     interest, principal = (to_first, to_second) if first_is_interest else (to_second, to_first)
     left = paid_minor - to_first - to_second
     return Repayment(interest, principal, left, found.rule.repaid_to, found.rule.interest_to, (found.ref,))
+
+
+@dataclass(frozen=True, slots=True)
+class LoanMovement:
+    """What a repayment paid of a loan on a day, smallest units."""
+
+    on: date
+    principal_minor: int
+    interest_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoanStanding:
+    """How a loan stands on a day, smallest units; `unpaid_since` is the due day of the oldest instalment not paid whole.
+
+    `principal_minor` is all that is owed, due or not; `interest_minor` is what has fallen due and was not paid.
+    """
+
+    principal_minor: int
+    interest_minor: int
+    unpaid_since: date | None
+
+
+def loan_standing(
+    found: InForce[LoanRule], schedule: Sequence[Instalment], paid: Sequence[LoanMovement], on: date
+) -> LoanStanding:
+    """Return what is owed of a loan on a day, that day's instalment and payments counted.
+
+    Interest falls due with its instalment, on the principal that is still owed at the end of the due day before it
+    ("reducing") or on the first principal ("flat"), rounded as the rule says; a loan that is paid back early bears no
+    interest for the time after. What was paid counts towards the oldest instalments.
+    """
+    rule = found.rule
+    principal = sum(one.principal_minor for one in schedule)
+    flat = {one.due_on: one.interest_minor for one in schedule}
+    rate = Fraction(rule.percent or 0) / 100 * rule.every_months / 12
+    before: date | None = None
+    interest, due, unpaid_since = 0, 0, None
+    all_paid = sum(one.principal_minor + one.interest_minor for one in paid if one.on <= on)
+    repaid = sum(one.principal_minor for one in paid if one.on <= on)
+    for one in schedule:
+        if one.due_on > on:
+            break
+        owed = principal - sum(each.principal_minor for each in paid if before is not None and each.on <= before)
+        here = flat[one.due_on] if rule.interest_on == "flat" and owed else rounded(owed * rate, rule.rounding)
+        interest += here
+        due += one.principal_minor + here
+        if unpaid_since is None and all_paid < due:
+            unpaid_since = one.due_on
+        before = one.due_on
+    lacking = max(interest - sum(one.interest_minor for one in paid if one.on <= on), 0)
+    return LoanStanding(principal - repaid, lacking, unpaid_since if principal - repaid + lacking else None)
 
 
 def default_action(

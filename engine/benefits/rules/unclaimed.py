@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -26,8 +26,6 @@ class UnclaimedRule(Rule, tag="unclaimed", frozen=True, kw_only=True):
     the next `handed_over` day of a year. Sums below `least` are not handed over. It can be reclaimed for ever, or within
     `reclaim_years` of that day.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     counted_from: Literal["last-activity", "benefit-due"]
     dormant_years: Annotated[int, Meta(ge=1, le=100, description="a number of years from 1 to 100")]
@@ -91,6 +89,31 @@ def unclaimed_on(
     if noticed_on is None:
         return stands("notice-overdue" if on > notice_by else "presumed")
     return stands("to-be-handed-over" if on >= handed_over_on else "presumed")
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What is handed over by a day: what is counted from `counted_by` at the latest, whose owner was told by `told_by`."""
+
+    on: date
+    counted_by: date
+    told_by: date
+
+
+def presumed_by(rule: UnclaimedRule, on: date) -> date:
+    """Return the last day from which money may be counted that is presumed unclaimed on a day."""
+    day = anniversary(on, -rule.dormant_years, "28-february") + timedelta(days=1)
+    while anniversary(day, rule.dormant_years, rule.leap_day) > on:
+        day -= timedelta(days=1)
+    return day
+
+
+def hand_over_by(rule: UnclaimedRule, on: date) -> HandOver:
+    """Return what the last day of handing over, up to a day, takes: just what `unclaimed_on` says is to be handed over."""
+    month, day = (int(part) for part in rule.handed_over.split("-"))
+    this_year = date(on.year, month, day)
+    last = this_year if this_year <= on else date(on.year - 1, month, day)
+    return HandOver(last, presumed_by(rule, last), last - timedelta(days=rule.notice_days))
 
 
 def check_reclaim(rule: UnclaimedRule, handed_over_on: date, on: date) -> None:

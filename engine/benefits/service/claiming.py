@@ -32,6 +32,8 @@ from engine.benefits.errors import (
     UnknownClaim,
 )
 from engine.benefits.queries import claiming as queries
+from engine.benefits.queries import covering as covering_queries
+from engine.benefits.queries import lending as lending_queries
 from engine.benefits.queries import payroll, schedules
 from engine.benefits.queries.claiming import ClaimRow, Estate, LastPrice, Piece, Request, TaxFacts
 from engine.benefits.rules import (
@@ -46,15 +48,18 @@ from engine.benefits.rules import (
     RetirementOptionRule,
     Taxed,
     claim_due,
+    consume,
     decide_claim,
     missing_documents,
     rules_named,
     tax_of,
     tranches_of,
 )
-from engine.benefits.rules.claiming import claim_terms, ground_taxed, held_for, pots_of
+from engine.benefits.rules.claiming import COVER, LOAN, claim_terms, ground_taxed, held_for, pots_of
+from engine.benefits.rules.cover import CoverRule
 from engine.benefits.rules.schedules import SchedulePlan
-from engine.benefits.service import inheriting
+from engine.benefits.rules.topping import topped
+from engine.benefits.service import inheriting, lending
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -97,12 +102,13 @@ class Standing:
 
 
 async def standing_of(
-    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member: MemberRef, *, actor: str
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member: MemberRef, *, actor: str, without: int = 0
 ) -> Standing:
     """Return what rules and money a member's claims are decided by, now; nobody can move the money until the session ends.
 
-    Free to be claimed is what the accounts hold, less what claims that wait for approval will take. Of a product in funds it
-    is the units, at their last price: cash there is on its way into a dealing.
+    Free to be claimed is what the accounts hold, less what claims that wait for approval will take and what is pledged. Of a
+    product in funds it is the units, at their last price: cash there is on its way into a dealing. The claim `without`
+    counts as not made.
 
     Raises:
         UnknownMember: they were erased.
@@ -121,9 +127,18 @@ async def standing_of(
     codes = [code for code, one in chart.items() if one.kind == kind and one.product == member.product]
     held = await ledger.hold_balances(session, member.member_id, codes)
     # Asked once the money is held: a claim of it that ran beside this one has ended.
-    earlier = await queries.claims_of(session, member.member_id, [member.product, *(one.source for one in moves)])
-    reserved = [one for one in earlier if one.state == "decided"]
+    products = [member.product, *(one.source for one in moves)]
+    granted = await queries.claims_of(session, member.member_id, products)
+    granted = [one for one in granted if one.claim_id != without]
+    earlier = [
+        one for one in granted if one.kind != LOAN or (one.request.lender and one.state in ("selling", "payable"))
+    ]
+    reserved = [one for one in granted if one.state in ("decided", "pledged")]
     before = claimed_before([one for one in earlier if counts(moves, member.product, one.product, "last-withdrawal")])
+    before["taken"] = (
+        *before["taken"],
+        *await lending_queries.lent_movements(session, member.member_id, products, today),
+    )
     before["returned"] = tuple(
         (frozenset(pot_now(moves, member.product, row.product, piece.pot) for piece in row.parts), row.returned)
         for row in earlier
@@ -139,15 +154,19 @@ async def standing_of(
         left.pop((one.pot, one.origin, ""), None)
     units = {key: amount for key, amount in left.items() if amount > 0} if is_unitised else {}
     prices = await queries.last_prices(session, sorted({fund for _, _, fund in units}), today) if units else {}
+    slab = await _slab(session, member, today)
     claimant = Claimant(
         on=today,
         joined_on=member.joined_on,
         born_on=person.born_on,
         sex=person.sex,
-        slab=await _slab(session, member, today),
+        slab=slab,
         holdings=holdings_of(tenant, left, prices),
         paid=await paid_into(session, member.member_id, member.product, moves, today),
         **before,
+        loans=await lending.loans_of(session, member.member_id, products, granted),
+        keys={"slab": slab} if slab else {},
+        holds_units=is_unitised,
     )
     return Standing(
         claim_terms(tenant.pack, member.product, claimant),
@@ -188,18 +207,24 @@ class ClaimedBefore(TypedDict):
     """What earlier claims took, as a `Claimant` says it."""
 
     withdrawn: Mapping[str, tuple[tuple[date, int], ...]]
-    taken: tuple[tuple[date, str, int], ...]
+    taken: tuple[tuple[date, str, str, int], ...]
     returned: tuple[tuple[frozenset[str], int], ...]
 
 
 def claimed_before(earlier: Sequence[ClaimRow]) -> ClaimedBefore:
-    """Return what a member's claims that were granted took."""
+    """Return what a member's claims that were granted took.
+
+    What a loan took may come back, and is no benefit; what a lender was given is gone.
+    """
+    earlier = [
+        one for one in earlier if one.kind != LOAN or (one.request.lender and one.state in ("selling", "payable"))
+    ]
     withdrawn: dict[str, tuple[tuple[date, int], ...]] = {}
     for row in earlier:
         withdrawn[row.rule] = (*withdrawn.get(row.rule, ()), (row.opened_on, row.amount))
     return {
         "withdrawn": withdrawn,
-        "taken": tuple((row.opened_on, piece.origin, piece.minor) for row in earlier for piece in row.parts),
+        "taken": tuple((row.opened_on, piece.pot, piece.origin, piece.minor) for row in earlier for piece in row.parts),
         "returned": tuple((frozenset(piece.pot for piece in row.parts), row.returned) for row in earlier),
     }
 
@@ -244,7 +269,7 @@ async def open_claim(
         UnknownMember, NoPriceYet: as `standing_of`.
     """
     claim = claim_digest(tenant.tenant_id, f"benefit-claim:{actor}", key)
-    said = body_digest(member.member_id, member.product, kind, msgspec.json.encode(request, order="sorted"), minor)
+    said = body_digest(member.member_id, member.product, kind, _said(request), minor)
     stands = await standing_of(session, keys, tenant, member, actor=actor)
     earlier = await queries.claimed_event(session, claim)
     if earlier is not None:
@@ -280,6 +305,13 @@ async def open_claim(
     )
     await queries.add_claim(session, row, maker)
     return await _complete(session, tenant, row, stands, actor)
+
+
+def _said(request: Request) -> bytes:
+    """Return a request as its key knows it: what only loans and covers say, only where it is said."""
+    said: dict[str, object] = msgspec.to_builtins(request)
+    of_loans = ("instalments", "lender", "percent", "happened_on")
+    return msgspec.json.encode({name: one for name, one in said.items() if one or name not in of_loans}, order="sorted")
 
 
 async def add_documents(
@@ -336,6 +368,10 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             await _check_approval(session, row, actor)
             await _check_cooled(session, tenant, row)
             checker = await ledger.actor_id(session, actor)
+            if row.kind == LOAN and row.request.lender:
+                return await _pledge(session, tenant, row, actor, checker)
+            if row.kind == COVER:
+                return await _ask_payer(session, tenant, row, actor, checker)
             wanted = _units_of(row)
             if not wanted:
                 return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
@@ -355,6 +391,75 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             return row
 
     return await retry_transaction(once)
+
+
+async def _pledge(session: AsyncSession, tenant: Tenant, row: ClaimRow, actor: str, checker: int) -> ClaimRow:
+    """Hold what a claim pledges back for the lender: it stays where it is, and nobody can take it."""
+    event_id = await note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
+    row = replace(row, state="pledged", checker=actor, approved_event=event_id or 0)
+    await queries.save_claim(session, row, checker=checker)
+    await lending.begin(session, tenant, row, row.approved_event)
+    return row
+
+
+async def _ask_payer(session: AsyncSession, tenant: Tenant, row: ClaimRow, actor: str, checker: int) -> ClaimRow:
+    """Let whoever pays the sum of a cover be asked for it; nothing is payable before they say yes."""
+    event_id = await note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
+    row = replace(row, state="asked", checker=actor, approved_event=event_id or 0)
+    assert row.facts is not None, row
+    assert row.request.happened_on is not None, row
+    await queries.save_claim(session, row, checker=checker)
+    await covering_queries.add_cover_claim(
+        session,
+        row.member_id,
+        row.claim_id,
+        amount=row.amount,
+        happened_on=row.request.happened_on,
+        product=row.product,
+        payer=row.facts.topped_up_by,
+        peril=row.request.ground,
+    )
+    return row
+
+
+async def answer_asked(session: AsyncSession, tenant: Tenant, row: ClaimRow, *, reason: str, actor: str) -> ClaimRow:
+    """Make payable what whoever pays a cover agreed to, or, with a reason, refuse it as they did."""
+    if not reason:
+        return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_PAYABLE)
+    body = {**_facts(row), "code": reason}
+    await note(session, tenant, EventKind.BENEFIT_REFUSED, row.member_id, actor, body)
+    row = replace(row, state="refused", reason=reason)
+    await queries.save_claim(session, row)
+    return row
+
+
+async def take_pledged(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, row: ClaimRow, minor: int, *, actor: str, leaves: bool
+) -> ClaimRow:
+    """Let a pledge hold `minor` smallest units back from now on, or, if it `leaves`, give as much to the lender.
+
+    It is taken by the order of the loan's rule out of what is there now; a fall in price may leave less. Units are put up for
+    sale, and the lender gets what they bring.
+    """
+    member = await member_of(session, row)
+    stands = await standing_of(session, keys, tenant, member, actor=actor, without=row.claim_id)
+    loan = next(one for one in stands.terms.loans if one.rule.id == row.rule)
+    parts = consume(minor, stands.claimant.holdings, loan.rule.base).parts
+    granted = Granted(rule=row.rule, parts=parts, rules=(loan.ref,))
+    row = replace(row, parts=_pieces(tenant, granted, stands), amount=granted.minor)
+    if not leaves:
+        await queries.save_claim(session, row)
+        return row
+    wanted = _units_of(row)
+    if not wanted:
+        return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_PAYABLE)
+    today, reference = await _today(session, tenant), f"claim:{row.claim_id}"
+    sale = await funds.sell(
+        session, tenant, row.member_id, row.product, wanted, day=today, actor=actor, reference=reference
+    )
+    row = replace(row, state="selling", sale_event=sale.event_id)
+    await queries.save_claim(session, row)
+    return row
 
 
 async def reject_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, digest: str, actor: str) -> ClaimRow:
@@ -410,7 +515,7 @@ async def carry_on_claims(db: Database, tenant: Tenant) -> int:
                 progress = await funds.sale_progress(session, tenant, row.member_id, row.sale_event)
                 if progress is None or progress.state is not SaleState.SETTLED:
                     return False
-                row = replace(row, parts=_brought(row, progress.proceeds))
+                row = _as_guaranteed(replace(row, parts=_brought(row, progress.proceeds)))
                 await _make_payable(session, tenant, row, _ACTOR, EventKind.BENEFIT_PAYABLE)
                 return True
 
@@ -419,6 +524,31 @@ async def carry_on_claims(db: Database, tenant: Tenant) -> int:
     return await quarantine.each(
         db, tenant.tenant_id, waiting, carry_on, task="benefits.carry_on_claims", owner="claims-officer"
     )
+
+
+def _as_guaranteed(row: ClaimRow) -> ClaimRow:
+    """Return a claim whose units are sold with what is guaranteed: what they brought is raised to it, or is above it."""
+    assert row.facts is not None, row
+    said = row.facts.guarantee
+    if said is None:
+        return row
+    paid = [one for one in row.parts if not one.is_forfeited]
+    raised = topped(
+        [Holding(one.pot, one.origin, one.minor) for one in paid], said.least, to_guarantor=said.takes_excess
+    )
+    units = {(one.pot, one.origin): one.units for one in paid}
+    parts = [
+        Piece(pot=one.pot, origin=one.origin, minor=one.minor, is_forfeited=lost, units=units[one.pot, one.origin])
+        for lost, found in ((False, raised.paid), (True, raised.excess))
+        for one in found
+    ]
+    facts = msgspec.structs.replace(
+        row.facts,
+        topped_up_by=said.by if raised.top_up_minor else "",
+        forfeited_to=said.by if raised.excess else row.facts.forfeited_to,
+    )
+    parts += [one for one in row.parts if one.is_forfeited]
+    return replace(row, parts=tuple(parts), top_up=raised.top_up_minor, facts=facts)
 
 
 def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
@@ -442,7 +572,13 @@ def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
 
 def _asked(row: ClaimRow) -> Asked:
     request = row.request
-    kinds: Mapping[str, ClaimKind] = {"access": "access", "retirement": "retirement", "exit": "exit"}
+    kinds: Mapping[str, ClaimKind] = {
+        "access": "access",
+        "retirement": "retirement",
+        "exit": "exit",
+        "loan": "loan",
+        "cover": "cover",
+    }
     return Asked(
         kind=kinds[row.kind],
         rule=request.rule,
@@ -453,6 +589,10 @@ def _asked(row: ClaimRow) -> Asked:
         lump_bp=request.lump_bp,
         years=request.years,
         is_pre_tax=request.is_pre_tax,
+        instalments=request.instalments,
+        lender=request.lender,
+        lender_percent=request.percent,
+        happened_on=request.happened_on,
     )
 
 
@@ -465,12 +605,19 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     row = replace(row, completed_at=now)
     year_of = tenant.product(row.product).scheme_year
     try:
-        await _check_living(session, row)
+        if row.kind == COVER:
+            stands = await _as_covered(session, tenant, row, stands)
+        else:
+            await _check_living(session, row)
         granted = decide_claim(stands.terms, asked, stands.claimant, stands.figures, year_of, tenant.asset)
-        if any(one.rule == granted.rule for one in await queries.claims_of(session, row.member_id, [row.product])) and (
-            row.kind != "access"
-        ):
-            raise AlreadyClaimed
+        if row.kind not in ("access", LOAN):
+            for one in await queries.claims_of(session, row.member_id, [row.product]):
+                is_other = row.kind == COVER and (one.request.ground, one.request.happened_on) != (
+                    row.request.ground,
+                    row.request.happened_on,
+                )
+                if one.rule == granted.rule and one.kind == row.kind and not is_other:
+                    raise AlreadyClaimed
         if stands.is_unitised and granted.pooled and granted.parts:
             raise PensionNotOffered(option=granted.rule)
         if stands.is_unitised and granted.schedule is not None and granted.schedule.reserve is None:
@@ -484,10 +631,24 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     return await grant(session, tenant, row, granted, stands, actor, now)
 
 
+async def _as_covered(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands: Standing) -> Standing:
+    """Return a member as they stood on the day of the event that a cover is claimed of: by the rules and in the class of that day."""
+    on = row.request.happened_on or stands.claimant.on
+    product = tenant.product(row.product)
+    dates = Dates(on=on, joined_on=stands.claimant.joined_on, scheme_year_from=product.scheme_year(on)[0])
+    covers = tenant.book(row.product).all_in_force(CoverRule, dates)
+    class_code = await covering_queries.class_on(session, row.member_id, on)
+    return replace(
+        stands,
+        terms=replace(stands.terms, covers=covers),
+        claimant=replace(stands.claimant, class_code=class_code),
+    )
+
+
 async def _check_approval(session: AsyncSession, row: ClaimRow, actor: str) -> None:
     if row.estate is not None:
         await inheriting.check_approval(session, row, actor)
-    else:
+    elif row.kind != COVER:
         await _check_living(session, row)
 
 
@@ -537,6 +698,7 @@ async def grant(
         topped_up_by=granted.topped_up_by,
         not_before=granted.not_before,
         pool_role=pool_role,
+        guarantee=granted.guarantee,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -551,7 +713,8 @@ async def grant(
             joined_on=claimant.joined_on,
         )
 
-    taxed = taxed_of(granted.minor) if granted.minor else NO_TAX
+    # What is lent comes back, or is taxed as it leaves for good: nothing is withheld of it.
+    taxed = taxed_of(granted.minor) if granted.minor and row.kind not in (LOAN, COVER) else NO_TAX
     if granted.schedule is not None:
         rest = max(facts.held - granted.minor, 0)
         later = taxed_of(granted.minor + rest).tax_minor - taxed.tax_minor
@@ -679,7 +842,7 @@ async def _make_payable(
         schedule, more = await _reserve(session, tenant, row, schedule)
         row = replace(row, facts=msgspec.structs.replace(facts, schedule=schedule))
         moves.extend(more)
-    moves = [move for move in moves if move[0]]
+    moves = [move for move in (*moves, *await lending.moves_of(session, tenant, row)) if move[0]]
     codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
     event_id = await note(
         session,
@@ -700,6 +863,7 @@ async def _make_payable(
         checker=row.checker or actor,
     )
     await queries.save_claim(session, row, checker=checker)
+    await lending.booked(session, tenant, row, event_id)
     if row.estate is not None:
         await inheriting.share(session, tenant, row, nets, actor)
     if schedule is not None:
@@ -738,7 +902,7 @@ def _pool(tenant: Tenant, product: str, role: str) -> Account:
 async def _taxed_again(session: AsyncSession, tenant: Tenant, row: ClaimRow, facts: TaxFacts) -> tuple[int, int, int]:
     """Return (amount, tax, contributions returned); of units, by what they brought, for by what they were thought worth."""
     brought = sum(one.minor for one in row.parts if not (one.is_forfeited or one.is_pooled)) + row.top_up
-    if brought == row.amount or not brought:
+    if brought == row.amount or not brought or row.kind in (LOAN, COVER):
         return brought, row.tax if brought else 0, row.returned if brought else 0
     moves = await moves_behind(session, tenant, row.member_id, row.product)
     pots = sorted({one.pot for one in row.parts if not (one.is_forfeited or one.is_pooled)})
@@ -841,6 +1005,10 @@ def _digest(row: ClaimRow) -> str:
         said["schedule"] = msgspec.to_builtins(row.facts.schedule)
     if row.estate is not None:
         said["estate"] = msgspec.to_builtins(row.estate)
+    if row.kind == COVER:
+        said["cover"] = [row.request.ground, row.request.happened_on]
+    if row.kind == LOAN:
+        said["loan"] = [row.request.instalments, row.request.lender, row.request.percent]
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
 
@@ -854,6 +1022,10 @@ def _inputs(row: ClaimRow) -> dict[str, object]:
         "purpose": request.purpose,
         "documents": ", ".join(sorted(request.documents)),
         "amount": str(row.asked) if row.asked else "",
+        "instalments": str(request.instalments) if request.instalments else "",
+        "lender": request.lender,
+        "percent": request.percent,
+        "happened_on": "" if request.happened_on is None else request.happened_on.isoformat(),
     }
     return {name: value for name, value in said.items() if value}
 

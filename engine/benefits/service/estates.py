@@ -83,6 +83,8 @@ SPOUSES = frozenset({"spouse", "wife", "husband"})
 """Words by which a nominee is taken for the member's spouse; anybody else is said to be, when they are named as an heir."""
 DIED_AFTER = "died-after"
 WHOLE_BP = 10_000
+LENDERS_WORD = "lenders-word"
+"""What a claim of a death lacks while savings are pledged: the lender says what is owed, and that is set off."""
 MOST = 1_000
 """Claims that one round of following deaths opens and closes, of each sort."""
 
@@ -580,8 +582,10 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
             until=found.until,
             children=await _children(session, keys, row, terms, heirs, found.weights, on),
         )
+        if any(one.pledged for one in stands.claimant.loans):
+            estate = msgspec.structs.replace(estate, missing=(*found.missing, LENDERS_WORD))
         row = replace(row, estate=estate)
-        if found.missing:
+        if estate.missing:
             await claims.save_claim(session, row)
             return row
         if found.goes_on:

@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.queries import claiming as claims
 from engine.benefits.queries import estates as queries
+from engine.benefits.queries import lending as lending_queries
 from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.queries.estates import Inheritance
 from engine.benefits.rules.estates import Split
+from engine.benefits.service import lending
 from engine.benefits.service.inheriting import as_parts, by_place, less, post
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
@@ -55,6 +57,11 @@ async def close_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, a
     event = await post(
         session, tenant, row, EventKind.DEATH_CLAIM_CLOSED, moves, actor=actor, body=body, once=("closed", "")
     )
+    again, reinstated = await lending.reinstate(session, row.member_id, row.payable_event)
+    if again:
+        await post(session, tenant, row, EventKind.LOAN_REINSTATED, again, actor=actor, body={}, once=("loans", ""))
+        for loan in reinstated:
+            await lending_queries.save_loan(session, loan)
     if owed:
         await post(
             session, tenant, row, EventKind.DEATH_CLAIM_CLOSED, owed, actor=actor, body=body, once=("owed-back", "")

@@ -33,7 +33,7 @@ async def claimants(
     prices = await claiming_queries.last_prices(session, funds, on) if funds else {}
     found: dict[Key, Claimant | NoPriceYet] = {}
     for key, stand in stands.items():
-        reserved = [one for one in stand.claims if one.state == "decided"]
+        reserved = [one for one in stand.claims if one.state in ("decided", "pledged")]
         left = {place: left_of(*place, balance, reserved) for place, balance in stand.held.items()}
         try:
             found[key] = Claimant(

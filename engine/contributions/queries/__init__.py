@@ -65,14 +65,16 @@ select s.event_id, s.amount, s.received_on, s.reason, s.channel, s.document,
 """
 
 
-async def list_suspense(session: AsyncSession, *, after: int = 0, most: int = 100) -> list[SuspenseRow]:
-    """Return unresolved payments after event `after`, oldest first."""
+async def list_suspense(
+    session: AsyncSession, *, after: int = 0, most: int = 100, reason: str = ""
+) -> list[SuspenseRow]:
+    """Return unresolved payments after event `after`, oldest first; those of one reason if one is given."""
     rows = await session.execute(
         text(
             f"{_SUSPENSE} where r.event_id is null and x.event_id is null and f.event_id is null"
-            " and s.event_id > :after order by s.event_id limit :most"
+            " and s.event_id > :after and (:reason = '' or s.reason = :reason) order by s.event_id limit :most"
         ),
-        {"after": after, "most": most},
+        {"after": after, "most": most, "reason": reason},
     )
     return [_suspense(row) for row in rows]
 

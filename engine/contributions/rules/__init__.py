@@ -41,6 +41,7 @@ from engine.contributions.rules.payers import (
 from engine.contributions.rules.payments import (
     COLUMNS,
     LANES,
+    LOAN_REPAYMENT,
     MOST_UNITS,
     NEEDED,
     OWN,
@@ -58,6 +59,7 @@ from engine.contributions.rules.payments import (
     Unsettled,
     check_payment,
     lane_of,
+    loan_number,
 )
 from engine.contributions.rules.pools import Credited, PoolRule, credit_matched, goes_back
 from engine.contributions.rules.reversing import Owed, parts_left
@@ -141,6 +143,7 @@ def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
 __all__ = [
     "COLUMNS",
     "LANES",
+    "LOAN_REPAYMENT",
     "MOST_UNITS",
     "NEEDED",
     "OWN",
@@ -224,6 +227,7 @@ __all__ = [
     "instalment_terms",
     "lane_of",
     "late_charge",
+    "loan_number",
     "looked_up",
     "origin_of",
     "parts_left",

@@ -1,5 +1,6 @@
 """A payment as a channel reports it: how it is checked, answered, and read from a file. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -27,6 +28,8 @@ from engine.tenancy.rules.packs import Pack
 Money = Annotated[str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
 MOST_UNITS = 10**15  # no single payment is larger; keeps every sum of a batch inside 64 bits
 OWN = "own"
+LOAN_REPAYMENT = "loan-repayment"
+"""Why a payment that names a loan lies in suspense, until it is given to the loan."""
 LANES = 2  # posting lanes a tenant: batches of one member never overlap, since a member is always in one lane
 
 
@@ -72,6 +75,12 @@ class Payment(Struct, frozen=True, kw_only=True):
         if self.key is None or self.key == self.reference:
             return (provider,)
         return (provider, claim_digest(tenant_id, f"key:{self.sent_by}", self.key))
+
+
+def loan_number(reference: str) -> int | None:
+    """Return the number of the loan that a payment's reference names: "L" and its digits; None of any other reference."""
+    found = re.fullmatch(r"[Ll]-?([0-9]{1,19})", reference.strip())
+    return int(found[1]) if found else None
 
 
 def _plain(amount: str) -> str:
@@ -268,4 +277,5 @@ class Suspended(Struct, frozen=True):
         "not-eligible",
         "above-level",
         "above-cap",
+        LOAN_REPAYMENT,
     )

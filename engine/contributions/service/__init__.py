@@ -40,9 +40,11 @@ from engine.contributions.service.state_money import (
 from engine.contributions.service.suspense import (
     Held,
     begin_refund,
+    end_in_suspense,
     end_refund,
     hold_in_suspense,
     list_suspense,
+    payments_to_loans,
     resolve_suspense,
 )
 from engine.contributions.service.terms import terms_for
@@ -68,6 +70,7 @@ __all__ = [
     "collection_operation",
     "confirm_reversal",
     "contributions_payable",
+    "end_in_suspense",
     "end_refund",
     "find_claim",
     "find_collection",
@@ -80,6 +83,7 @@ __all__ = [
     "list_unsettled",
     "open_untold",
     "payments_in_operation",
+    "payments_to_loans",
     "post_collected",
     "prepare_claim",
     "propose_reversal",

@@ -15,11 +15,13 @@ from engine.contributions import queries
 from engine.contributions.errors import KeyReused, PayerNotTaken
 from engine.contributions.queries import ToSuspend
 from engine.contributions.rules import (
+    LOAN_REPAYMENT,
     OWN,
     Payment,
     Receipt,
     Scheme,
     check_payment,
+    loan_number,
     split_contribution,
     split_over_pots,
 )
@@ -372,7 +374,9 @@ class _Batch:
             index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member, Shared(amount)
         )
         item.foreign = foreign
-        if member is None:
+        if member is None and loan_number(payment.member) is not None:
+            item.reason = LOAN_REPAYMENT
+        elif member is None:
             item.reason = found.reason
         elif member.status != "active":
             item.member, item.reason = None, "member-not-active"

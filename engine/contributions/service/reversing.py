@@ -80,8 +80,13 @@ async def propose_reversal(
     Raises:
         UnknownContribution: there is no such receipt.
         ReversalDecided: it was proposed, or is taken back, already.
+        AlreadyResolved: it paid a loan back.
     """
     came = await _came(session, receipt)
+    if came.holder is not None:
+        holding = await ledger.stored_events(session, [(came.holder, came.holder_event)])
+        if holding[came.holder_event].kind == EventKind.LOAN_REPAID:
+            raise AlreadyResolved
     maker = await ledger.actor_id(session, actor)
     added = await queries.add_reversal(
         session,

@@ -1,6 +1,7 @@
 """Payments that no member has been found for: what lies there, and giving one to whom it belongs."""
 
 from dataclasses import dataclass
+from datetime import date
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, GoesBack, UnknownSuspense
 from engine.contributions.rules import (
+    LOAN_REPAYMENT,
     Payment,
     Receipt,
     Suspended,
+    loan_number,
     split_contribution,
     split_over_pots,
 )
@@ -36,7 +39,7 @@ from engine.tenancy.service import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A payment in suspense: smallest units, and the channel that it came by.
+    """A payment in suspense: smallest units, the channel that it came by, and the day.
 
     `receipt` is the receipt, as (member_id, event_id), whose money it is: its own, or that of the payment it is a part of.
     """
@@ -44,6 +47,7 @@ class Held:
     amount: int
     channel: str
     receipt: tuple[int, int]
+    received_on: date
 
 
 async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
@@ -57,7 +61,8 @@ async def hold_in_suspense(session: AsyncSession, receipt: int) -> Held:
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    return Held(row.amount, row.channel, row.of or (house_member(session.info["tenant_id"]), receipt))
+    house = house_member(session.info["tenant_id"])
+    return Held(row.amount, row.channel, row.of or (house, receipt), row.received_on)
 
 
 async def begin_refund(session: AsyncSession, receipt: int, event_id: int) -> None:
@@ -68,6 +73,27 @@ async def begin_refund(session: AsyncSession, receipt: int, event_id: int) -> No
 async def end_refund(session: AsyncSession, receipt: int, event_id: int) -> None:
     """Note that what went back came home, by an event: it lies in suspense again."""
     await queries.end_refund(session, receipt, home_event=event_id)
+
+
+async def payments_to_loans(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, *, after: int, most: int
+) -> list[tuple[int, int]]:
+    """Return (receipt, the loan it names) of held payments after receipt `after` that name a loan, oldest first."""
+    rows = await queries.list_suspense(session, after=after, most=most, reason=LOAN_REPAYMENT)
+    found = []
+    for row in rows:
+        raw = unseal(keys, tenant.tenant_id, "suspense", row.event_id, row.document)
+        found.append((row.event_id, loan_number(msgspec.json.decode(raw, type=Payment).member) or 0))
+    return found
+
+
+async def end_in_suspense(
+    session: AsyncSession, tenant: Tenant, receipt: int, *, event_id: int, member_id: int
+) -> None:
+    """Note that a held payment was given to a member, by an event that moved it out of suspense."""
+    await queries.add_resolution(session, receipt, resolved_event=event_id, member_id=member_id)
+    # The payment may be matched already: then its cash goes into the open dealing.
+    await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
 
 
 async def list_suspense(session: AsyncSession, tenant: Tenant, *, after: int = 0, most: int = 100) -> list[Suspended]:
@@ -174,9 +200,7 @@ async def resolve_suspense(
     (fate,) = await ledger.post(session, [entry])
     if fate.outcome is not Outcome.POSTED:
         raise AlreadyResolved
-    await queries.add_resolution(session, receipt, resolved_event=fate.event_id, member_id=ref.member_id)
-    # The payment may be matched already: then its cash goes into the open dealing.
-    await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
+    await end_in_suspense(session, tenant, receipt, event_id=fate.event_id, member_id=ref.member_id)
     return receipt_of(
         fate.event_id,
         payment,

@@ -33,7 +33,8 @@ class GuaranteeRule(Rule, tag="guarantee", frozen=True, kw_only=True):
     PM-SYM (the higher of the fund's and savings-bank interest on leaving). `at_least` is what is guaranteed: the
     contributions themselves, the contributions with interest at `benchmark`, an `amount`, or what stands in the `column` of
     a `table` whose keys the case gives. `tops_up` is the role that pays the difference; `excess` says whose the rest is
-    where the fund has more.
+    where the fund has more. Occasions are the grounds of retirement ("retirement") and of leaving, "exit" for any of
+    those, and "death".
     """
 
     many: ClassVar[bool] = True

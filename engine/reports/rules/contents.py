@@ -65,8 +65,8 @@ COUNTED_BY: Mapping[str, tuple[str, ...]] = {
 """The kinds of rules that items are counted by: what these assume is shown with them."""
 FEES = ("fees-payable", "vat-payable", "fees-receivable")
 """The kinds of account that a fee goes to, the tax on it, and a fee that was owed before."""
-PAID_OUT = ("payouts-in-transit", "tax-withheld", "heirs", "minors-trust")
-"""The kinds of account that what is payable to a member goes to when it is paid, to them or to their heirs."""
+PAID_OUT = ("payouts-in-transit", "tax-withheld", "heirs", "minors-trust", "due-to-party")
+"""The kinds of account that what is payable to a member goes to when it is paid, to them, their heirs or a lender."""
 Statements = Annotated[tuple[Item, ...], Meta(min_length=1)]
 
 

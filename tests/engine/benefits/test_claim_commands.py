@@ -22,8 +22,10 @@ ROOT = Path(__file__).resolve().parents[3]
 _AKIBA = [sys.executable, "-c", "from engine.cli import main; main()"]
 
 
-def commands(keys: FileKeyStore, url: str, folder: Path, tenant: str) -> Callable[..., Awaitable[Any]]:
-    """Return what runs `akiba claims …` for a tenant: what it prints, or the error that it ends with."""
+def commands(
+    keys: FileKeyStore, url: str, folder: Path, tenant: str, *, group: str = "claims"
+) -> Callable[..., Awaitable[Any]]:
+    """Return what runs `akiba claims …`, or another group, for a tenant: what it prints, or the error that it ends with."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AKIBA_", "DATABASE_"))}
     environment = kept | {
         "AKIBA_DATA_DIR": str(folder),
@@ -34,7 +36,7 @@ def commands(keys: FileKeyStore, url: str, folder: Path, tenant: str) -> Callabl
     }
 
     async def akiba(*words: object, code: int = 0) -> Any:
-        command = [*_AKIBA, "--json", "claims", *map(str, words), "--tenant", tenant]
+        command = [*_AKIBA, "--json", group, *map(str, words), "--tenant", tenant]
         done = await asyncio.to_thread(
             subprocess.run, command, check=False, env=environment, capture_output=True, text=True
         )

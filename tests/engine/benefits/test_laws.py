@@ -18,6 +18,7 @@ from engine.benefits.rules import (
     FeeRule,
     Holding,
     LoanCase,
+    LoanMovement,
     LoanRule,
     OriginMoney,
     PayeeAccount,
@@ -35,6 +36,7 @@ from engine.benefits.rules import (
     leave,
     loan_ceiling,
     loan_schedule,
+    loan_standing,
     move_member,
     next_instalment,
     plan_retirement,
@@ -178,6 +180,36 @@ def test_equal_instalments_are_equal_but_for_the_last() -> None:
     made = loan_schedule(found, 10_000_000, 12, LoanCase(on=DAY, joined_on=DAY, holdings=()))
     assert {one.principal_minor + one.interest_minor for one in made[:-1]} == {916_800}
     assert abs(made[-1].principal_minor + made[-1].interest_minor - 916_800) <= 6
+
+
+@pytest.mark.parametrize("schedule", ["equal-instalments", "equal-principal", "at-end"])
+@given(principal=st.integers(1, 10**9), count=st.integers(1, 24), missed=st.integers(0, 23))
+def test_who_pays_as_agreed_owes_what_was_agreed(schedule: str, principal: int, count: int, missed: int) -> None:
+    """Paid on each due day nothing is overdue; of the first instalment that is missed, its own interest is owed."""
+    found = rule_of(LoanRule, LOAN.replace("SCHEDULE", schedule))
+    made = loan_schedule(found, principal, count, LoanCase(on=DAY, joined_on=DAY, holdings=()))
+    kept = made[: min(missed, count)]
+    paid = [LoanMovement(one.due_on, one.principal_minor, one.interest_minor) for one in kept]
+    for number, one in enumerate(kept, 1):
+        stands = loan_standing(found, made, paid[:number], one.due_on)
+        assert (stands.interest_minor, stands.unpaid_since) == (0, None)
+        assert stands.principal_minor == principal - sum(each.principal_minor for each in kept[:number])
+    if len(kept) < count:
+        lacking = made[len(kept)]
+        stands = loan_standing(found, made, paid, lacking.due_on)
+        assert stands.interest_minor == lacking.interest_minor
+        due = lacking.principal_minor + lacking.interest_minor
+        assert stands.unpaid_since == (lacking.due_on if due else None)
+
+
+def test_interest_is_on_what_is_still_owed_after_the_due_day_before() -> None:
+    """1,000.00 at 1.5 % a month: 15.00 on the first day; 400.00 paid between bear interest until the second, then no more."""
+    found = rule_of(LoanRule, LOAN.replace("SCHEDULE", "at-end"))
+    made = loan_schedule(found, 1_000_00, 3, LoanCase(on=date(2021, 1, 1), joined_on=DAY, holdings=()))
+    paid = [LoanMovement(date(2021, 2, 1), 0, 15_00), LoanMovement(date(2021, 2, 2), 400_00, 0)]
+    assert loan_standing(found, made, paid, date(2021, 3, 1)).interest_minor == 15_00
+    assert loan_standing(found, made, paid, date(2021, 4, 1)).interest_minor == 15_00 + 9_00
+    assert loan_standing(found, made, paid, date(2021, 4, 1)).principal_minor == 600_00
 
 
 @given(base=st.integers(0, 10**12))
