@@ -29,14 +29,6 @@ id = "price-tolerance"
 move_bp = 500
 source = "Invented: prices that move by more than a twentieth are looked at"
 confidence = "high"
-
-[[rule]]
-kind = "investing"
-id = "investing"
-invested_from = "reconciled"
-reversal_difference_to = "scheme"
-source = "Invented: the pool bears what a reversal gains or loses"
-confidence = "high"
 """,
 )
 _EVENING = time(16, 30)
