@@ -188,6 +188,27 @@ async def test_by_law_everyone_moves_with_their_units_once_nothing_of_theirs_is_
     assert await broken(scheme) == []
 
 
+async def test_who_owes_a_loan_moves_once_it_is_over(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    member = await saver(scheme)
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.2500")
+    await scheme.run(
+        """insert into loans (member_id, loan_id, principal, owed, began_event, tenant_id, began_on, joined_on, instalments, default_months,
+                              product, rule, form, percent, lender)
+           values (:m, 1, 100, 0, 1, :t, '2025-06-03', '2025-06-01', 1, 3, 'mpp', 'pledge', 'pledge', '', 'A Bank')""",
+        m=member.member_id,
+    )
+    await scheme.clock(AFTER)
+    run = await approve(scheme, await propose(scheme))
+    assert (run.moved, [one for one, _, _ in await products(scheme, member)]) == (0, ["mpp"])
+
+    await scheme.run("update loans set state = 'released', ended_event = 2 where member_id = :m", m=member.member_id)
+    assert await benefits.carry_on_moves(db, scheme.tenant) == 1
+    assert [one for one, _, _ in await products(scheme, member)] == ["ppp"]
+
+
 async def test_what_was_paid_and_drawn_before_counts_in_the_new_product(
     db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
