@@ -16,7 +16,7 @@ import psycopg
 import uvicorn
 
 from engine.app import DatabaseURLs, create_app, open_deployment
-from engine.contributions.service import receiving as contributions
+from engine.contributions.service import intake
 from engine.ledger import queries
 from engine.ledger.rules import Entry, EventKind, Posted
 from engine.runtime.settings import load_settings
@@ -35,7 +35,7 @@ def die() -> NoReturn:
 def arm(point: str) -> None:
     """Let the process die at the first batch of payments, at `point` of its way into the books."""
     post: Callable[..., Awaitable[list[Posted]]] = queries.post_batch
-    receive: Callable[..., Awaitable[Any]] = contributions.receive
+    receive: Callable[..., Awaitable[Any]] = intake.receive
     commit = psycopg.AsyncConnection.commit
     written = False
 
@@ -65,7 +65,7 @@ def arm(point: str) -> None:
 
     queries.post_batch = posting
     psycopg.AsyncConnection.commit = committing  # type: ignore[assignment, method-assign]
-    contributions.receive = receiving
+    intake.receive = receiving
 
 
 async def serve(app_url: str, packs: Path, folder: Path, listener: socket.socket) -> None:
