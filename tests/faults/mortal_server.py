@@ -16,7 +16,7 @@ import psycopg
 import uvicorn
 
 from engine.app import DatabaseURLs, create_app, open_deployment
-from engine.contributions.service import intake
+from engine.contributions.service import Intake
 from engine.ledger import queries
 from engine.ledger.rules import Entry, EventKind, Posted
 from engine.runtime.settings import load_settings
@@ -35,7 +35,7 @@ def die() -> NoReturn:
 def arm(point: str) -> None:
     """Let the process die at the first batch of payments, at `point` of its way into the books."""
     post: Callable[..., Awaitable[list[Posted]]] = queries.post_batch
-    receive: Callable[..., Awaitable[Any]] = intake.receive
+    write: Callable[..., Awaitable[Any]] = Intake._write
     commit = psycopg.AsyncConnection.commit
     written = False
 
@@ -58,14 +58,14 @@ def arm(point: str) -> None:
         await commit(connection)
 
     async def receiving(*arguments: Any, **options: Any) -> Any:
-        answers = await receive(*arguments, **options)
+        answers = await write(*arguments, **options)
         if point == "after-commit":
             die()
         return answers
 
     queries.post_batch = posting
     psycopg.AsyncConnection.commit = committing  # type: ignore[assignment, method-assign]
-    intake.receive = receiving
+    Intake._write = receiving  # type: ignore[method-assign]
 
 
 async def serve(app_url: str, packs: Path, folder: Path, listener: socket.socket) -> None:
