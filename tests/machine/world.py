@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -169,7 +170,7 @@ class World:
     def major(self, minor: int) -> str:
         """Return smallest units as a decimal string."""
         scale = self.tenant.asset.scale
-        return f"{minor // 10**scale}.{minor % 10**scale:0{scale}d}" if scale else str(minor)
+        return f"{Decimal(minor).scaleb(-scale):.{scale}f}"
 
     def payment(self, member: str, minor: int, reference: str, key: str) -> Payment:
         return Payment(
