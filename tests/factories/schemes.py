@@ -35,8 +35,8 @@ async def serve(
 ) -> Tenant:
     """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
 
-    `changes` are of the manifest's text; `rules` are added to the first file of a product's book. Rules under which the
-    pack's own `scenarios` end otherwise leave those out.
+    `changes` are of the manifest's text; `rules` are added to the first file of a product's book, or are a later file of
+    it ("product/2040-01-01"). Rules under which the pack's own `scenarios` end otherwise leave those out.
     """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
@@ -48,8 +48,10 @@ async def serve(
         written = written.replace(old, new)
     manifest.write_text(written)
     for product, added in (rules or {}).items():
-        book = min((copy / product / "rules").iterdir())
-        book.write_text(book.read_text() + added)
+        name, _, day = product.partition("/")
+        books = copy / name / "rules"
+        book = books / f"{day}.toml" if day else min(books.iterdir())
+        book.write_text((book.read_text() if book.exists() else "") + added)
     tenants = Tenants.load([copy], KINDS, RUNNERS)
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -69,6 +69,7 @@ class Country:
     consents: tuple[str, ...]
     funds: tuple[tuple[str, str], ...] = ()
     rules: str = ""
+    later: Mapping[str, str] = field(default_factory=dict)  # further rules, by the day they are in force from
     group: str = ""
     nobody: str = "5999999999"
     opens: datetime = datetime(2023, 4, 3, 8, 0, tzinfo=UTC)
@@ -93,8 +94,9 @@ class World:
     @classmethod
     async def open(cls, db: Database, folder: Path, country: Country, counts: Counter[tuple[str, str]]) -> "World":
         """Make a tenant of its own on the pack."""
-        added = {country.product: country.rules} if country.rules else None
-        tenant = await serve(db, folder, country.pack, start=country.opens, rules=added)
+        added = {country.product: country.rules} if country.rules else {}
+        added |= {f"{country.product}/{day}": rules for day, rules in country.later.items()}
+        tenant = await serve(db, folder, country.pack, start=country.opens, rules=added, scenarios=not country.later)
         keys = FileKeyStore(folder / "keys.toml")
         bank = SimulatedBank(
             site=DropSite(folder / "bank"),
