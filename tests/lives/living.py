@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from engine.benefits import service as benefits
 from engine.benefits.queries.claiming import ClaimRow, Request
 from engine.benefits.rules import ClaimKind
+from engine.benefits.rules.claiming import available
 from engine.benefits.rules.paying import AccountGiven, Payee, Payout
 from engine.contributions.errors import NothingToClaim
 from engine.contributions.queries.matching import MatchClaim
@@ -48,7 +49,9 @@ class Row:
 
 
 class Life:
-    """One member of a scheme that has no other."""
+    """One member, and somebody else where the bank needs more money than theirs; `heirs` are who inherits, by their numbers."""
+
+    heirs: Sequence[int] = (1, 2)
 
     def __init__(self, world: World, facts: Mapping[str, Any]) -> None:
         self.world, self.facts = world, facts
@@ -140,6 +143,17 @@ class Life:
 
     # -- money out
 
+    async def most(self, rule: str) -> str:
+        """Return what a way to take money gives now, as the member is told."""
+        world = self.world
+        async with world.unit() as session:
+            stands = await benefits.standing_of(session, world.keys, world.tenant, await self.member(), actor=MAKER)
+        year_of = world.tenant.product(world.country.product).scheme_year
+        ways = available(stands.terms, stands.claimant, stands.figures, year_of, world.tenant.asset)
+        (way,) = [one for one in ways if one.rule.id == rule]
+        assert way.minor is not None, way
+        return world.major(way.minor)
+
     async def claim(self, kind: ClaimKind, request: Request, minor: int | None = None) -> ClaimRow:
         """Ask for something, and have it granted."""
         self.serial += 1
@@ -197,13 +211,13 @@ class Life:
         await self.world.die((await self.member()).member_id, died_on)
         await self.world.carry_on()
 
-    async def pay_heirs(self) -> list[str]:
-        """Approve the claim that a death opened, and pay each of two heirs what is due; return how much."""
+    async def pay_heirs(self, heirs: Sequence[int] = (1, 2)) -> list[str]:
+        """Approve the claim that a death opened, and pay each of the heirs what is due; return how much."""
         await self.world.carry_on()
         (claim,) = [one for one in await self.world.death_claims() if one.state == "decided"]
         done(await self.world.approve_claim(claim.claim_id, claim.digest, CHECKER))
         paid = []
-        for heir in (1, 2):
+        for heir in heirs:
             await self.world.document_heir(claim.claim_id, heir)
             payout = done(await self.world.pay_heir(claim.claim_id, heir, f"009876{heir}"))
             assert isinstance(payout, Payout)
@@ -227,7 +241,7 @@ class Life:
         await self.tell(on, "died")
 
     async def inherited(self, on: date) -> None:
-        first, second = await self.pay_heirs()
+        first, second = await self.pay_heirs(self.heirs)
         await self.tell(on, "inherited", first=first, second=second)
 
 

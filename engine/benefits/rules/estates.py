@@ -67,7 +67,7 @@ class Heir:
 class DeathCase:
     """A death as it is known: when, whether a register says so, who may inherit, and which documents are there.
 
-    `minor` is what the account gives, smallest units; `has_begun` says that the member had retired. A `corpus` by a table is
+    `minor` is what the account gives, smallest units; `has_begun` says that the member had a benefit that is paid over time. A `corpus` by a table is
     unknown where no pension is on record, due, or given already: what comes later is paid as it is.
     """
 

@@ -704,7 +704,9 @@ async def _waiting(session: AsyncSession, row: ClaimRow) -> dict[tuple[str, str]
 
 async def _has_retired(session: AsyncSession, row: ClaimRow) -> bool:
     products = await enrolment.products_behind(session, row.member_id, row.product)
-    return any(one.kind == "retirement" for one in await claims.claims_of(session, row.member_id, products))
+    granted = await claims.claims_of(session, row.member_id, products)
+    # Who took everything at once has no benefit that goes on: what comes later is left as before one.
+    return any(one.kind == "retirement" and one.facts and one.facts.schedule for one in granted)
 
 
 async def _name(
