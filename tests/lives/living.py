@@ -168,8 +168,9 @@ class Life:
     async def pay_out(self, claim: ClaimRow) -> str:
         """Pay a claim that is payable to the member's bank account; return how much."""
         amounts = sums([(one.pot, one.origin, one.minor) for one in claim.parts if not one.is_forfeited])
-        if sum(amounts.values()) != claim.amount:  # what was sold brought something else
-            amounts = {next(iter(amounts)): claim.amount}
+        net = claim.amount - claim.tax
+        if sum(amounts.values()) != net:  # what was sold brought something else, or bears a tax
+            amounts = {next(iter(amounts)): net}
         payout = done(await self.world.instruct(claim, amounts, "0012345"))
         assert isinstance(payout, Payout)
         done(await self.world.approve_payout(payout, payout.digest, CHECKER))
@@ -211,13 +212,17 @@ class Life:
         await self.world.die((await self.member()).member_id, died_on)
         await self.world.carry_on()
 
-    async def pay_heirs(self, heirs: Sequence[int] = (1, 2)) -> list[str]:
-        """Approve the claim that a death opened, and pay each of the heirs what is due; return how much."""
+    async def approve_death(self) -> ClaimRow:
+        """Approve the claim that a death opened, or money that came after it; return it."""
         await self.world.carry_on()
         (claim,) = [one for one in await self.world.death_claims() if one.state == "decided"]
         done(await self.world.approve_claim(claim.claim_id, claim.digest, CHECKER))
+        return claim
+
+    async def pay_heirs(self, claim: ClaimRow) -> list[str]:
+        """Pay each of the heirs what is due; return how much."""
         paid = []
-        for heir in heirs:
+        for heir in self.heirs:
             await self.world.document_heir(claim.claim_id, heir)
             payout = done(await self.world.pay_heir(claim.claim_id, heir, f"009876{heir}"))
             assert isinstance(payout, Payout)
@@ -241,7 +246,7 @@ class Life:
         await self.tell(on, "died")
 
     async def inherited(self, on: date) -> None:
-        first, second = await self.pay_heirs(self.heirs)
+        first, second = await self.pay_heirs(await self.approve_death())
         await self.tell(on, "inherited", first=first, second=second)
 
 
