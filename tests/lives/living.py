@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -29,6 +29,8 @@ from tests.machine.world import CHECKER, MAKER, Country, World, sums
 
 LIVES = Path(__file__).parents[1] / "golden" / "lives"
 Step = tuple[date, Callable[[date], Awaitable[None]]]
+DAY = timedelta(days=1)
+_EVENING = time(16, 30)
 Answered = TypeVar("Answered")
 
 
@@ -145,10 +147,10 @@ class Life:
 
     async def most(self, rule: str) -> str:
         """Return what a way to take money gives now, as the member is told."""
-        world = self.world
+        world, member = self.world, await self.member()
         async with world.unit() as session:
-            stands = await benefits.standing_of(session, world.keys, world.tenant, await self.member(), actor=MAKER)
-        year_of = world.tenant.product(world.country.product).scheme_year
+            stands = await benefits.standing_of(session, world.keys, world.tenant, member, actor=MAKER)
+        year_of = world.tenant.product(member.product).scheme_year
         ways = available(stands.terms, stands.claimant, stands.figures, year_of, world.tenant.asset)
         (way,) = [one for one in ways if one.rule.id == rule]
         assert way.minor is not None, way
@@ -248,6 +250,65 @@ class Life:
     async def inherited(self, on: date) -> None:
         first, second = await self.pay_heirs(await self.approve_death())
         await self.tell(on, "inherited", first=first, second=second)
+
+
+class UnitLife(Life):
+    """A life in a scheme of one fund; `dealt` counts the prices that were published."""
+
+    dealt = 0
+
+    async def deal(self, on: date) -> None:
+        """Close the day's dealing, and price it by the next day's price; managers and the bank pay."""
+        world, ((fund, _),) = self.world, self.world.country.funds
+        await world.to(on, at=_EVENING)
+        done(await world.deal())
+        await world.to(on + DAY)
+        if self.dealt:
+            moves = self.facts["moves_bp"]
+            world.prices[fund] = world.prices[fund] * (10_000 + moves[(self.dealt - 1) % len(moves)]) // 10_000
+        else:
+            world.prices[fund] = int(self.facts["first_price"].replace(".", ""))
+        self.dealt += 1
+        done(await world.price())
+        done(await world.deal())
+        await world.managers_pay()
+        await world.take_from_bank()
+        await world.carry_on()
+        price = world.prices[fund]
+        await self.tell(on + DAY, "dealt", price=f"{price // 10_000}.{price % 10_000:04d}")
+
+    async def sold(self, claim: ClaimRow) -> tuple[ClaimRow, str]:
+        """Pay out what a claim's units brought; return the claim, and how much was paid."""
+        found = await self.world.find_claim(claim.claim_id)
+        assert found.state == "payable", found
+        return found, await self.pay_out(found)
+
+    def deals(self) -> list[date]:
+        """Return the dealing days, the last when the death is known."""
+        joined, reported = self.facts["joins_on"], weekday(self.facts["reported_on"])
+        years = range(joined.year, reported.year + 1)
+        days = [weekday(date(year, *map(int, day.split("-")))) for year in years for day in self.facts["deals"]]
+        return [one for one in days if joined < one <= reported]
+
+    # -- steps of any life in units
+
+    async def left(self, on: date) -> None:
+        """The death is known; all units are sold, and the heirs paid."""
+        await self.die(self.facts["died_on"])
+        claim = await self.approve_death()
+        await self.deal(on)
+        first, second = await self.pay_heirs(claim)
+        await self.tell(on + DAY, "inherited", first=first, second=second)
+
+
+def weekday(day: date) -> date:
+    """Return the day, or the Monday after a weekend."""
+    return day + timedelta(days=7 - day.weekday()) if day.weekday() > 4 else day
+
+
+def minor(amount: str) -> int:
+    """Return an amount with all its decimals as smallest units."""
+    return int(amount.replace(".", ""))
 
 
 def done(answer: Answered | EngineError) -> Answered:

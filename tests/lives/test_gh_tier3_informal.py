@@ -1,17 +1,18 @@
 """A life in Ghana's third tier: two accounts in units, withdrawals with their tax, savings at 60, and the heirs of the rest."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import date, time, timedelta
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.benefits.queries.claiming import ClaimRow, Request
+from engine.benefits.queries.claiming import Request
 from engine.runtime.database import Database
-from tests.lives.living import Life, Step, by_hand, days_of, done, facts_of
-from tests.machine.test_unitised_scheme import FUND, GHANA
+from tests.lives.living import DAY, Step, UnitLife, by_hand, days_of, facts_of, minor, weekday
+from tests.machine.test_unitised_scheme import GHANA
 
 FACTS = facts_of("gh-tier3-informal")
 COUNTRY = replace(
@@ -70,39 +71,15 @@ confidence = "high"
 """,
     },
 )
-EVENING = time(16, 30)
-DAY = timedelta(days=1)
 
 
-class ThirdTier(Life):
-    """What happens in this life, each told as a row; `dealt` counts the prices that were published."""
-
-    dealt = 0
-
-    async def deal(self, on: date) -> None:
-        """Close the day's dealing, and price it by the next day's price; managers and the bank pay."""
-        world = self.world
-        await world.to(on, at=EVENING)
-        done(await world.deal())
-        await world.to(on + DAY)
-        if FUND in world.prices:
-            moves = self.facts["moves_bp"]
-            world.prices[FUND] = world.prices[FUND] * (10_000 + moves[self.dealt % len(moves)]) // 10_000
-            self.dealt += 1
-        else:
-            world.prices[FUND], self.dealt = int(self.facts["first_price"].replace(".", "")), 0
-        done(await world.price())
-        done(await world.deal())
-        await world.managers_pay()
-        await world.take_from_bank()
-        await world.carry_on()
-        price = world.prices[FUND]
-        await self.tell(on + DAY, "dealt", price=f"{price // 10_000}.{price % 10_000:04d}")
+class ThirdTier(UnitLife):
+    """What happens in this life, each told as a row."""
 
     async def took(self, one: dict[str, Any], on: date) -> None:
         most = await self.most("personal-savings")
         request = Request(rule="personal-savings", purpose="education", is_pre_tax=one["pre_tax"])
-        claim = await self.claim("access", request, int(one["amount"].replace(".", "")))
+        claim = await self.claim("access", request, minor(one["amount"]))
         await self.deal(on)
         sold, paid = await self.sold(claim)
         await self.tell(on + DAY, "taken", most=most, tax=self.world.major(sold.tax), paid=paid)
@@ -113,42 +90,19 @@ class ThirdTier(Life):
         _, paid = await self.sold(claim)
         await self.tell(on + DAY, "retired", paid=paid)
 
-    async def sold(self, claim: ClaimRow) -> tuple[ClaimRow, str]:
-        """Pay out what a claim's units brought."""
-        found = await self.world.find_claim(claim.claim_id)
-        assert found.state == "payable", found
-        return found, await self.pay_out(found)
-
-    async def left(self, on: date) -> None:
-        """The death is known; all units are sold, and the heirs paid."""
-        await self.die(self.facts["died_on"])
-        claim = await self.approve_death()
-        await self.deal(on)
-        first, second = await self.pay_heirs(claim)
-        await self.tell(on + DAY, "inherited", first=first, second=second)
-
-
-def weekday(day: date) -> date:
-    """Return the day, or the Monday after a weekend."""
-    return day + timedelta(days=7 - day.weekday()) if day.weekday() > 4 else day
-
 
 @pytest.mark.timeout(900)
 async def test_a_life_of_forty_years_is_what_it_is_by_hand(db: Database, tmp_path: Path) -> None:
     facts = FACTS
     life = await ThirdTier.open(db, tmp_path, COUNTRY, facts)
     retires, reported = weekday(facts["retires_on"]), weekday(facts["reported_on"])
-    special = {weekday(one["on"]): partial(life.took, one) for one in facts["takes"]}
-    dealt = [weekday(date(year, *map(int, day.split("-")))) for year in range(2017, 2060) for day in facts["deals"]]
+    special: dict[date, Callable[[date], Awaitable[None]]] = {
+        weekday(one["on"]): partial(life.took, one) for one in facts["takes"]
+    }
     steps: list[Step] = [
-        (on, partial(life.saved, int(amount.replace(".", ""))))
-        for on, amount in days_of(facts["saving"])
-        if on >= facts["joins_on"]
+        (on, partial(life.saved, minor(amount))) for on, amount in days_of(facts["saving"]) if on >= facts["joins_on"]
     ]
-    steps += [
-        (on, special.get(on, {retires: life.retired, reported: life.left}.get(on, life.deal)))
-        for on in dealt
-        if facts["joins_on"] < on <= reported
-    ]
+    special |= {retires: life.retired, reported: life.left}
+    steps += [(on, special.get(on, life.deal)) for on in life.deals()]
 
     assert await life.live(steps) == by_hand("gh_tier3_informal")

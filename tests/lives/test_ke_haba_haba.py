@@ -10,7 +10,7 @@ from engine.benefits import service as benefits
 from engine.benefits.queries.claiming import Request
 from engine.runtime.database import Database
 from tests.factories.heirs import heir
-from tests.lives.living import Life, Step, by_hand, days_of, facts_of, rate_of
+from tests.lives.living import Life, Step, by_hand, days_of, facts_of, minor, rate_of
 from tests.machine.world import MAKER, Country
 
 FACTS = facts_of("ke-haba-haba")
@@ -104,8 +104,8 @@ async def test_a_life_of_forty_years_is_what_it_is_by_hand(db: Database, tmp_pat
     for year in range(facts["joins_on"].year, facts["died_on"].year):
         percent = rate_of(facts["interest"], year)
         steps.append((date(year + 1, 1, 15), partial(life.year_ended, year, percent)))
-    steps += [(on, partial(life.saved, int(amount.replace(".", "")))) for on, amount in days_of(facts["saving"])]
-    steps += [(one["on"], partial(life.took, int(one["amount"].replace(".", "")))) for one in facts["takes"]]
+    steps += [(on, partial(life.saved, minor(amount))) for on, amount in days_of(facts["saving"])]
+    steps += [(one["on"], partial(life.took, minor(one["amount"]))) for one in facts["takes"]]
     steps += [(facts["retires_on"], life.retired), (facts["reported_on"], life.died)]
     steps += [(on, life.inherited) for on in facts["shared_on"]]
 

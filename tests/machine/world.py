@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -69,8 +69,11 @@ class Country:
     consents: tuple[str, ...]
     funds: tuple[tuple[str, str], ...] = ()
     rules: str = ""
-    later: Mapping[str, str] = field(default_factory=dict)  # further rules, by the day they are in force from
+    later: Mapping[str, str] = field(
+        default_factory=dict
+    )  # further rules, by the day (or product/day) they are in force from
     group: str = ""
+    applied: Mapping[str, Any] = field(default_factory=dict)  # what else an application says
     nobody: str = "5999999999"
     opens: datetime = datetime(2023, 4, 3, 8, 0, tzinfo=UTC)
 
@@ -95,7 +98,7 @@ class World:
     async def open(cls, db: Database, folder: Path, country: Country, counts: Counter[tuple[str, str]]) -> "World":
         """Make a tenant of its own on the pack."""
         added = {country.product: country.rules} if country.rules else {}
-        added |= {f"{country.product}/{day}": rules for day, rules in country.later.items()}
+        added |= {day if "/" in day else f"{country.product}/{day}": rules for day, rules in country.later.items()}
         tenant = await serve(db, folder, country.pack, start=country.opens, rules=added, scenarios=not country.later)
         keys = FileKeyStore(folder / "keys.toml")
         bank = SimulatedBank(
@@ -148,6 +151,7 @@ class World:
                 for one, text in texts.items()
                 if text is not None
             ),
+            **self.country.applied,
         )
 
     def new_number(self, born_on: date) -> str:
