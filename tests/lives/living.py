@@ -30,7 +30,7 @@ from tests.machine.world import CHECKER, MAKER, Country, World, sums
 LIVES = Path(__file__).parents[1] / "golden" / "lives"
 Step = tuple[date, Callable[[date], Awaitable[None]]]
 DAY = timedelta(days=1)
-_EVENING = time(16, 30)
+_EVENING = time(19)  # after midnight in India, where dealing closes at 23:59
 Answered = TypeVar("Answered")
 
 
@@ -128,9 +128,9 @@ class Life:
         assert isinstance(report, InterestReport)
         assert not report.waiting, report
 
-    async def match(self, year: int) -> int:
-        """Claim a year's state money, have it come and share it; return what came."""
-        answer = await self.world.prepare_match(date(year, 1, 1))
+    async def match(self, year: int, month: int = 1) -> int:
+        """Claim the state money of the year that began in a month, have it come and share it; return what came."""
+        answer = await self.world.prepare_match(date(year, month, 1))
         if isinstance(answer, NothingToClaim):
             return 0
         claim = done(answer)
@@ -284,17 +284,21 @@ class UnitLife(Life):
         return found, await self.pay_out(found)
 
     def deals(self) -> list[date]:
-        """Return the dealing days, the last when the death is known."""
-        joined, reported = self.facts["joins_on"], weekday(self.facts["reported_on"])
-        years = range(joined.year, reported.year + 1)
+        """Return the dealing days, the last when the death is known, or money that came after it is shared."""
+        joined, last = self.facts["joins_on"], self.facts.get("late_money_on", self.facts["reported_on"])
+        years = range(joined.year, last.year + 1)
         days = [weekday(date(year, *map(int, day.split("-")))) for year in years for day in self.facts["deals"]]
-        return [one for one in days if joined < one <= reported]
+        return [one for one in days if joined < one <= weekday(last)]
 
     # -- steps of any life in units
 
     async def left(self, on: date) -> None:
         """The death is known; all units are sold, and the heirs paid."""
         await self.die(self.facts["died_on"])
+        await self.left_more(on)
+
+    async def left_more(self, on: date) -> None:
+        """What is there, or came after the death, is sold, and the heirs paid."""
         claim = await self.approve_death()
         await self.deal(on)
         first, second = await self.pay_heirs(claim)
