@@ -55,6 +55,14 @@ async def release(session: AsyncSession, member_ids: Sequence[int]) -> None:
     await connection.execute("delete from person_indexes where member_id = any(%s)", (list(member_ids),))
 
 
+async def give_up(session: AsyncSession, digests: Sequence[UUID]) -> None:
+    """Let nobody be known by the documents of those digests."""
+    connection = await driver(session)
+    await connection.execute(
+        "delete from person_indexes where digest = any(%b::uuid[]) and purpose = 2", (list(digests),)
+    )
+
+
 async def insert_members(session: AsyncSession, members: Sequence[SealedMember]) -> None:
     """Write the members, their wrapped keys and their documents in one statement."""
     connection = await driver(session)

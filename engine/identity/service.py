@@ -1,7 +1,7 @@
 """Use cases of identity: reserve a person, keep what is personal encrypted, find, read and erase it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -169,12 +169,26 @@ async def change_language(session: AsyncSession, keys: FileKeyStore, member_id: 
     Raises:
         UnknownMember: there is none, or they were erased.
     """
+    await change_person(
+        session, keys, member_id, lambda known: replace(known, person=replace(known.person, language=language))
+    )
+
+
+async def change_person(
+    session: AsyncSession, keys: FileKeyStore, member_id: int, changed_of: Callable[[VaultDocument], VaultDocument]
+) -> None:
+    """Put what `changed_of` makes of what the vault keeps of a member in its place.
+
+    Raises:
+        UnknownMember: there is none, or they were erased.
+    """
     tenant_id = session.info["tenant_id"]
+    await queries.hold_members(session, [member_id])
     rows = await queries.sealed_documents(session, [member_id])
     if not rows:
         raise UnknownMember
     known = _opened(keys, tenant_id, *rows[0])
-    changed = replace(known, person=replace(known.person, language=language))
+    changed = changed_of(known)
     key = keys.unwrap(tenant_id, rows[0][1], aad=_key_place(tenant_id, member_id))
     sealed = encrypt(key, msgspec.json.encode(changed), aad=_place(tenant_id, member_id, VAULT_VERSION))
     await queries.replace_document(session, member_id, VAULT_VERSION, sealed)
@@ -252,12 +266,35 @@ async def members_by_person(
     session: AsyncSession, keys: FileKeyStore, wanted: Iterable[tuple[str, CheckedNumber]]
 ) -> dict[tuple[str, CheckedNumber], int]:
     """Return who is known in a product by a document, of (product, document); one statement, however many."""
-    key = keys.tenant(session.info["tenant_id"]).blind_index_key
-    digests = {(product, one): _person_digest(key, product, one) for product, one in wanted}
-    if not digests:
-        return {}
-    found = await queries.members_by_person(session, list(set(digests.values())))
+    digests = document_indexes(session, keys, wanted)
+    found = await members_by_index(session, set(digests.values()))
     return {one: found[digest] for one, digest in digests.items() if digest in found}
+
+
+def document_indexes(
+    session: AsyncSession, keys: FileKeyStore, wanted: Iterable[tuple[str, CheckedNumber]]
+) -> dict[tuple[str, CheckedNumber], UUID]:
+    """Return the index of each (product, document) by which a person is known."""
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    return {(product, one): _person_digest(key, product, one) for product, one in wanted}
+
+
+async def members_by_index(session: AsyncSession, indexes: Iterable[UUID]) -> dict[UUID, int]:
+    """Return who is known by each index of a document, whether or not they hold it still; one statement."""
+    digests = list(indexes)
+    return await queries.members_by_person(session, digests) if digests else {}
+
+
+async def take_index(session: AsyncSession, member_id: int, digest: UUID) -> bool:
+    """Let a member be known by a document's index; return whether they are now, False where somebody else is."""
+    await queries.reserve(session, Purpose.NATIONAL_ID.value, [(digest, member_id)])
+    return (await queries.members_by_person(session, [digest])).get(digest) == member_id
+
+
+async def give_up_indexes(session: AsyncSession, digests: Sequence[UUID]) -> None:
+    """Let nobody be known by documents of those indexes any more."""
+    if digests:
+        await queries.give_up(session, digests)
 
 
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:

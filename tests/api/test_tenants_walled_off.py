@@ -171,6 +171,32 @@ ASKED: dict[str, Ask] = {
         Permission.IDENTITY_DECIDE,
         request=lambda _ids, _site: {"json": {"is_same_person": True, "reason": "documents-seen"}},
     ),
+    "ListIdentifiers": Ask("GET", lambda ids: f"/v1/members/{ids.member}/identifiers", Permission.MEMBERS_READ),
+    "ProposeIdentifier": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/identifiers",
+        Permission.MEMBERS_VERIFY,
+        request=lambda _ids, _site: {"json": {"document": "aadhaar", "reason": "card-lost"}},
+    ),
+    "ListNumberChanges": Ask("GET", lambda _: "/v1/identity/number-changes", Permission.IDENTITY_DECIDE, 200),
+    "FindSamePerson": Ask(
+        "POST",
+        lambda ids: f"/v1/identity/number-changes/{ids.collection}/finding",
+        Permission.IDENTITY_DECIDE,
+        request=lambda _ids, _site: {"json": {"is_same_person": True, "reason": "documents-seen"}},
+    ),
+    "ApproveNumberChange": Ask(
+        "POST",
+        lambda ids: f"/v1/identity/number-changes/{ids.collection}/approval",
+        Permission.IDENTITY_DECIDE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectNumberChange": Ask(
+        "POST",
+        lambda ids: f"/v1/identity/number-changes/{ids.collection}/rejection",
+        Permission.IDENTITY_DECIDE,
+        request=lambda _ids, _site: {"json": {"reason": "card-lost"}},
+    ),
     "ListDeathNotices": Ask("GET", lambda _: "/v1/identity/deaths", Permission.IDENTITY_DECIDE, 200),
     "DecideDeathNotice": Ask(
         "POST",

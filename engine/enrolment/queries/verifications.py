@@ -119,11 +119,24 @@ async def doubtful(session: AsyncSession, most: int) -> list[VerificationRow]:
 
 async def verified_kinds(session: AsyncSession, member_id: int) -> set[str]:
     """Return the kinds of a member's documents that an authority has confirmed."""
+    return set(await confirmed(session, member_id))
+
+
+async def confirmed(session: AsyncSession, member_id: int) -> dict[str, tuple[str, date | None]]:
+    """Return by which authority each kind of a member's documents was confirmed last, as of when.
+
+    What was confirmed of a change that did not come to pass is left out.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
-        "select distinct document_kind from verifications where member_id = %s and state = 'verified'", (member_id,)
+        """select distinct on (document_kind) document_kind, source, as_of from verifications v
+            where member_id = %s and state = 'verified'
+              and not exists (select from number_changes c where c.tenant_id = v.tenant_id and c.change_id = v.reference
+                                 and c.state <> 'applied')
+            order by document_kind, as_of desc nulls last, reference""",
+        (member_id,),
     )
-    return {row[0] for row in await cursor.fetchall()}
+    return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
 
 
 async def never_asked(session: AsyncSession, product: str, source: str, after: int, most: int) -> list[int]:

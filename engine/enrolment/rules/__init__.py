@@ -48,6 +48,7 @@ from engine.enrolment.rules.documents import (
     ReadDocument,
     check_documents,
     document_rule,
+    known_as,
     person_number,
     read_document,
 )
@@ -243,6 +244,7 @@ __all__ = [
     "in_force_on",
     "judge",
     "judge_death",
+    "known_as",
     "level_of",
     "limits_of",
     "monthly_ceiling",

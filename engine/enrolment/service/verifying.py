@@ -22,11 +22,12 @@ from engine.enrolment.errors import (
     DocumentMissing,
     LevelNotReached,
     NothingToDecide,
+    NumberChangeOpen,
     SignInUsed,
     UnknownMember,
     UnknownVerification,
 )
-from engine.enrolment.queries import verifications
+from engine.enrolment.queries import identifiers, verifications
 from engine.enrolment.queries.verifications import VerificationRow
 from engine.enrolment.rules import CheckTerms, Judged, VerificationState, check_terms, judge, level_of, terms_of
 from engine.enrolment.service.joining import find_member
@@ -61,6 +62,9 @@ SIGN_IN = "sign-in"
 """The same of an authority at whose page people identify themselves; and what stands for the document they showed."""
 
 VERIFICATIONS, SIGN_INS = "verifications", "sign-ins"
+NUMBER_CHANGES = "number_changes"
+"""Where the number of a change is sealed."""
+
 SIGN_IN_MINUTES = 15
 """How long a person may be away at the authority's page."""
 
@@ -183,6 +187,28 @@ async def ask_agency(
     return _shown(number, await verifications.open_question(session, member.member_id, document, AGENCY))
 
 
+async def ask_about_number(
+    session: AsyncSession,
+    tenant: Tenant,
+    verifiers: Verifiers,
+    member: MemberRef,
+    change_id: UUID,
+    document: str,
+    today: date,
+    *,
+    actor: str,
+) -> None:
+    """Ask the agency about the number of a change, where it is asked about such documents; the answer has the change's reference.
+
+    Raises:
+        NumberChangeOpen: a question about the member's document of the kind is not decided yet.
+    """
+    if not verifiers.has_agency or all(one.rule.document != document for one in _terms(tenant, member, today).checks):
+        return
+    if not await _open(session, verifiers, member.member_id, document, "", actor, change_id):
+        raise NumberChangeOpen
+
+
 async def ask_about_joiners(db: Database, keys: FileKeyStore, tenant: Tenant, verifiers: Verifiers) -> int:
     """Ask the agency about everybody who joined and was never asked about, where the pack says so; return how many."""
     count = 0
@@ -288,9 +314,7 @@ def agency_operation(agency: IdentityAgency, tenant: Tenant, db: Database, keys:
         question = msgspec.json.decode(raw, type=_Question)
         async with db.unit_of_work(tenant.tenant_id) as session:
             person = await _person(session, keys, question.member_id, _ACTOR, "verification")
-        number = (
-            next((one.number for one in person.documents if one.document == question.document), "") if person else ""
-        )
+            number = await _number_asked(session, keys, question, person) if person else ""
         if person is None or not number:
             return _said(question.reference, _Stated(state=VerificationState.REFUSED, code="erased"))
         asked = AssertedPerson(
@@ -508,7 +532,7 @@ async def _record(
         document=sealed,
     )
     if judged.state is VerificationState.VERIFIED:
-        await _raise_levels(session, keys, tenant, row.member_id, today)
+        await raise_levels(session, keys, tenant, row.member_id, today)
 
 
 _EVENTS = {
@@ -517,7 +541,7 @@ _EVENTS = {
 }
 
 
-async def _raise_levels(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member_id: int, today: date) -> None:
+async def raise_levels(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member_id: int, today: date) -> None:
     """Give a member the levels that documents which the agency confirmed reach, where those are higher than theirs."""
     confirmed = await verifications.verified_kinds(session, member_id)
     person = await _person(session, keys, member_id, _ACTOR, "verification")
@@ -541,9 +565,15 @@ async def _raise_levels(session: AsyncSession, keys: FileKeyStore, tenant: Tenan
 
 
 async def _open(
-    session: AsyncSession, verifiers: Verifiers, member_id: int, document: str, one_time_code: str, actor: str
+    session: AsyncSession,
+    verifiers: Verifiers,
+    member_id: int,
+    document: str,
+    one_time_code: str,
+    actor: str,
+    reference: UUID | None = None,
 ) -> bool:
-    reference = uuid4()
+    reference = reference or uuid4()
     if not await verifications.open_verification(session, reference, member_id, document, AGENCY, actor):
         return False
     question = _Question(reference=reference, member_id=member_id, document=document, one_time_code=one_time_code)
@@ -554,6 +584,17 @@ async def _open(
         reference=reference,
         question=msgspec.json.encode(question),
     )
+
+
+async def _number_asked(session: AsyncSession, keys: FileKeyStore, question: _Question, person: Person) -> str:
+    """Return the number that a question is about: that of the change of its reference, else the one that the member holds."""
+    change = await identifiers.find_change(session, question.reference)
+    if change is not None and change.document is not None:
+        opened = await identity.open_for(
+            session, keys, question.member_id, NUMBER_CHANGES, change.change_id, change.document
+        )
+        return opened.decode() if opened is not None else ""
+    return next((one.number for one in person.documents if one.document == question.document), "")
 
 
 async def _person(session: AsyncSession, keys: FileKeyStore, member_id: int, actor: str, reason: str) -> Person | None:

@@ -1,0 +1,28 @@
+"""Numbers of identity documents over time, and changes of them that two people stand for.
+
+Step: expand.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alembic import op
+
+from migrations.walls import grant, wall
+
+revision: str = "0053_identities"
+down_revision: str | None = "0045_loans"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+_CHANGES = "decided_at, other_member, decided_event, state, finding, reason, finder, checker, digest, document"
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.execute("set local lock_timeout = '5s'")
+    op.execute((Path(__file__).parent / "0053_identities.sql").read_text(encoding="utf-8"))
+    wall("held_numbers")
+    wall("number_changes")
+    grant("held_numbers", app="select, insert, update (to_on), delete")
+    grant("number_changes", app=f"select, insert, update ({_CHANGES})")

@@ -1,0 +1,38 @@
+-- Numbers of identity documents over time. A number that a member holds since they joined, and that was never anybody
+-- else's, has no row here: its index is in person_indexes alone, which says who is known by it, whether or not they hold it still.
+
+create table held_numbers (
+  member_id bigint not null, event_id bigint not null, digest uuid not null, tenant_id int not null,
+  from_on date not null, to_on date, as_of date, document_kind text not null, verified_by text not null,
+  primary key (member_id, digest, event_id), check (to_on >= from_on)
+);
+create unique index held_numbers_now on held_numbers (tenant_id, digest) where to_on is null;
+create index held_numbers_by_digest on held_numbers (tenant_id, digest);
+
+-- Changes of such numbers, which two people stand for. The document is the number, sealed under the member's key;
+-- `other_member` is known by it already, and `finding` says whether the two are one person.
+create table number_changes (
+  asked_at timestamptz not null default clock_timestamp(), decided_at timestamptz,
+  member_id bigint not null, other_member bigint not null default 0, event_id bigint not null, decided_event bigint not null default 0,
+  change_id uuid not null, tenant_id int not null, from_on date not null,
+  state text not null check (state in ('proposed', 'contested', 'found', 'applied', 'same-person', 'rejected')),
+  act text not null check (act in ('added', 'replaced', 'ended')), document_kind text not null,
+  finding text not null default '' check (finding in ('', 'same-person', 'other-person')),
+  reason text not null, maker text not null, finder text not null default '', checker text not null default '',
+  digest text not null check (digest ~ '^[0-9a-f]{64}$'), document bytea,
+  primary key (tenant_id, change_id),
+  check ((state in ('applied', 'same-person', 'rejected')) = (decided_at is not null and decided_event <> 0 and checker <> '')),
+  check (state not in ('applied', 'same-person') or (checker <> maker and checker <> finder)),
+  check ((state in ('contested', 'found', 'same-person')) <= (other_member <> 0)),
+  check ((finding <> '') = (finder <> ''))
+);
+create unique index one_change_of_a_kind on number_changes (member_id, document_kind) where state in ('proposed', 'contested', 'found');
+create index number_changes_open on number_changes (tenant_id, asked_at) where state in ('proposed', 'contested', 'found');
+
+create function forget_numbers() returns trigger language plpgsql as $$ begin
+  delete from held_numbers where member_id = new.member_id;
+  update number_changes set document = null where member_id = new.member_id;
+  return null;
+end $$;
+create trigger forget_numbers after update of status on members
+  for each row when (new.status = 'erased') execute function forget_numbers();
