@@ -424,3 +424,31 @@ class NumberNotVerified(Refused):
 
     code = "enrolment.number-not-verified"
     message = N_("The agency has not confirmed this number. Where the check stands: {state}.")
+
+
+class ProofRefused(Invalid):
+    """A signed file proves nothing; `reason` is a code of `identity.ports.NotProven`."""
+
+    code = "enrolment.proof-refused"
+    message = N_("This file proves nothing: {reason}.")
+
+
+class ProofUsed(Refused):
+    """The same signed file was handed over for another member."""
+
+    code = "enrolment.proof-used"
+    message = N_("This file was handed over for another member.")
+
+
+class BatchFileRefused(Invalid):
+    """A file of answers cannot be used; nothing of it was."""
+
+    code = "enrolment.batch-file-refused"
+    message = N_("The file of answers was refused: {field}, {reason}.")
+
+
+class UnknownBatch(NotFound):
+    """There is no such file of questions to an agency."""
+
+    code = "enrolment.unknown-batch"
+    message = N_("No agency was asked by this file.")

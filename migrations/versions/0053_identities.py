@@ -1,4 +1,4 @@
-"""Numbers of identity documents over time, and changes of them that two people stand for.
+"""Numbers of identity documents over time, signed files that members hand over, files to agencies without an API.
 
 Step: expand.
 """
@@ -24,5 +24,9 @@ def upgrade() -> None:
     op.execute((Path(__file__).parent / "0053_identities.sql").read_text(encoding="utf-8"))
     wall("held_numbers")
     wall("number_changes")
+    wall("offline_documents")
+    wall("verification_batches")
+    grant("offline_documents", app="select, insert, update (document)")
+    grant("verification_batches", app="select, insert")
     grant("held_numbers", app="select, insert, update (to_on), delete")
     grant("number_changes", app=f"select, insert, update ({_CHANGES})")

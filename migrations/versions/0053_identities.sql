@@ -29,9 +29,29 @@ create table number_changes (
 create unique index one_change_of_a_kind on number_changes (member_id, document_kind) where state in ('proposed', 'contested', 'found');
 create index number_changes_open on number_changes (tenant_id, asked_at) where state in ('proposed', 'contested', 'found');
 
+-- Signed files that members handed over, each once, sealed under the member's key; what was made of one is the verification's.
+create table offline_documents (
+  received_at timestamptz not null default clock_timestamp(), member_id bigint not null,
+  digest uuid not null, reference uuid not null, tenant_id int not null, document bytea,
+  primary key (tenant_id, digest)
+);
+create index offline_documents_of on offline_documents (member_id);
+
+-- Files by which an agency without an API is asked. Neither they nor its answers are kept: the questions are verifications,
+-- from which the same file is made again, and what it states of a member is sealed under that member's key.
+create table verification_batches (
+  made_at timestamptz not null default clock_timestamp(), tenant_id int not null, batch_no int not null, questions int not null,
+  name text not null, made_by text not null, sha256 text not null check (sha256 ~ '^[0-9a-f]{64}$'),
+  primary key (tenant_id, batch_no), unique (tenant_id, name)
+);
+alter table verifications add column batch_no int not null default 0;
+-- squawk-ignore require-concurrent-index-creation
+create index verifications_of_batch on verifications (tenant_id, batch_no) where batch_no <> 0;
+
 create function forget_numbers() returns trigger language plpgsql as $$ begin
   delete from held_numbers where member_id = new.member_id;
   update number_changes set document = null where member_id = new.member_id;
+  update offline_documents set document = null where member_id = new.member_id;
   return null;
 end $$;
 create trigger forget_numbers after update of status on members

@@ -178,6 +178,13 @@ ASKED: dict[str, Ask] = {
         Permission.MEMBERS_VERIFY,
         request=lambda _ids, _site: {"json": {"document": "aadhaar", "reason": "card-lost"}},
     ),
+    "VerifyByFile": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/offline-documents",
+        Permission.MEMBERS_VERIFY,
+        409,
+        request=lambda _ids, _site: {"json": {"document": "aadhaar", "file": "eHh4", "share_code": "abcd"}},
+    ),
     "ListNumberChanges": Ask("GET", lambda _: "/v1/identity/number-changes", Permission.IDENTITY_DECIDE, 200),
     "FindSamePerson": Ask(
         "POST",

@@ -1,4 +1,4 @@
-"""Numbers of members' identity documents over time: proposed, found whose they are, approved by another person."""
+"""Members' identity documents: their numbers over time, and signed files by which members are verified."""
 
 from datetime import date
 from typing import Annotated
@@ -36,6 +36,14 @@ class NumberRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     number: Annotated[str, Meta(max_length=60)] = ""
     from_on: date | None = None
     expires_on: date | None = None
+
+
+class OfflineDocument(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A signed file that the member obtained from an authority, in base64, and what they sealed it with."""
+
+    document: Annotated[str, Meta(pattern=CODE, examples=["aadhaar"])]
+    file: Annotated[str, Meta(min_length=4, max_length=1_900_000, pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+    share_code: Annotated[str, Meta(min_length=1, max_length=40)]
 
 
 class NumberFinding(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

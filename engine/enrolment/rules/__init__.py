@@ -137,6 +137,7 @@ from engine.enrolment.rules.verifying import (
     check_terms,
     judge,
     judge_death,
+    judge_number,
     name_verdict,
 )
 
@@ -244,6 +245,7 @@ __all__ = [
     "in_force_on",
     "judge",
     "judge_death",
+    "judge_number",
     "known_as",
     "level_of",
     "limits_of",

@@ -1,6 +1,15 @@
 """Use cases of enrolment: take people in, let members join more products, move them from one product to another."""
 
 from engine.enrolment.queries import MoveInto
+from engine.enrolment.service.batches import (
+    BATCHES,
+    MOST_QUESTIONS,
+    BatchAnswers,
+    batch_again,
+    list_batches,
+    make_batch,
+    take_answers,
+)
 from engine.enrolment.service.deaths import (
     ALIVE,
     DECEASED,
@@ -57,6 +66,7 @@ from engine.enrolment.service.memberships import (
     moves_of,
     products_behind,
 )
+from engine.enrolment.service.offline import OFFLINE, verify_by_file
 from engine.enrolment.service.registers import (
     CLASSES,
     NOTICES,
@@ -93,6 +103,7 @@ from engine.enrolment.service.verifying import (
 __all__ = [
     "AGENCY",
     "ALIVE",
+    "BATCHES",
     "CHUNK",
     "CLASS",
     "CLASSES",
@@ -101,8 +112,10 @@ __all__ = [
     "LIFE",
     "LONGEST_KEY",
     "MOST_MOVED",
+    "MOST_QUESTIONS",
     "MOVES",
     "NOTICES",
+    "OFFLINE",
     "REGISTER",
     "REPORT",
     "SIGN_IN",
@@ -111,6 +124,7 @@ __all__ = [
     "SWEEPS",
     "VERIFICATIONS",
     "Answer",
+    "BatchAnswers",
     "Death",
     "Doubt",
     "Enrolled",
@@ -134,6 +148,7 @@ __all__ = [
     "approve_reversal",
     "ask_about_joiners",
     "ask_agency",
+    "batch_again",
     "check_legacy",
     "class_operation",
     "codes_to_move",
@@ -151,9 +166,11 @@ __all__ = [
     "join_product",
     "known_again",
     "known_death",
+    "list_batches",
     "list_deaths",
     "list_doubts",
     "list_number_changes",
+    "make_batch",
     "members_by_document",
     "members_by_documents",
     "memberships_of",
@@ -176,6 +193,8 @@ __all__ = [
     "start_sign_in",
     "suspended",
     "sweep_operation",
+    "take_answers",
     "undertake",
     "undertakings_of",
+    "verify_by_file",
 ]

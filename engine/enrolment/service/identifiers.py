@@ -250,7 +250,7 @@ async def approve_number(
         await _take_from(session, keys, tenant, case, actor)
     event_id = await _apply(session, keys, tenant, case, verified_by, as_of, actor)
     shown = await _decided(session, keys, case, NumberChangeState.APPLIED, event_id, actor)
-    await raise_levels(session, keys, tenant, row.member_id, case.today)
+    await raise_levels(session, keys, tenant, [row.member_id], case.today)
     return shown
 
 
@@ -317,7 +317,7 @@ async def numbers_held(session: AsyncSession, keys: FileKeyStore, number: str, *
         for row in rows
     }
     changed = {row.document_kind for row in rows if row.to_on is None}
-    confirmed = await verifications.confirmed(session, ref.member_id)
+    confirmed = (await verifications.confirmed(session, [ref.member_id])).get(ref.member_id, {})
     for one in known.person.documents:
         if one.document not in changed:
             source, as_of = confirmed.get(one.document, (JOINING, None))
