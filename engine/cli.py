@@ -1017,6 +1017,8 @@ def identity_doubts(context: typer.Context, tenant: TenantOption) -> None:
         for death in found.deaths:
             whose = f"member {death.member}" if death.member else "nobody known"
             typer.echo(f"{death.notice} death, {whose}: {death.state} {death.why}, since {death.since:%Y-%m-%d}")
+            for candidate in death.candidates:
+                typer.echo(f"  perhaps member {candidate.member}, alike by {candidate.score_bp}")
         if not found.identities and not found.deaths:
             typer.echo("nothing waits for a person")
 

@@ -449,7 +449,7 @@ class OutsideWork:
         if joined.verifiers.has_agency:
             turns.append(_forever(_joiners(self._db, self._keys, joined, tenant), tenant, JOINERS_SECONDS))
         if {enrolment.REGISTER, enrolment.SOCIAL} & joined.exchanges.counterparties.keys():
-            turns.append(_forever(_sweeps(self._db, joined, tenant), tenant, SWEEP_SECONDS))
+            turns.append(_forever(_sweeps(self._db, self._keys, joined, tenant), tenant, SWEEP_SECONDS))
         if joined.managers:
             turns.append(_forever(_orders(self._db, joined, tenant), tenant, MANAGERS_SECONDS))
         for channel in joined.payments_in:
@@ -471,8 +471,13 @@ def _joiners(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -
     return lambda: enrolment.ask_about_joiners(db, keys, tenant, joined.verifiers)
 
 
-def _sweeps(db: Database, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
-    return lambda: enrolment.open_sweep(db, joined.exchanges, tenant)
+def _sweeps(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
+    async def sweep() -> int:
+        if enrolment.REGISTER in joined.exchanges.counterparties:
+            await enrolment.index_names(db, keys, tenant)
+        return await enrolment.open_sweep(db, joined.exchanges, tenant)
+
+    return sweep
 
 
 async def turn_managers(db: Database, tenant: Tenant, joined: Joined) -> int:

@@ -195,6 +195,50 @@ async def erase(session: AsyncSession, member_id: int) -> bool:
     return bool(row[0])
 
 
+async def unnamed(session: AsyncSession, most: int) -> list[int]:
+    """Return active members who are not in the index of names yet."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select member_id from members
+            where tenant_id = %s and status = 'active' and member_id not in (select member_id from named_members) limit %s""",
+        (session.info["tenant_id"], most),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def add_names(session: AsyncSession, member_ids: Sequence[int], tokens: Sequence[tuple[UUID, int]]) -> None:
+    """Put members who are not erased into the index of names, by (token, member_id)."""
+    connection = await driver(session)
+    await connection.execute(
+        """with kept as materialized (
+             select m.member_id from members m where m.member_id = any(%b::bigint[]) and m.status = 'active'
+              order by m.member_id for share),
+           marked as (insert into named_members (member_id, tenant_id) select member_id, %s from kept on conflict do nothing)
+           insert into name_tokens (token, member_id, tenant_id)
+           select w.token, w.member_id, %s from unnest(%b::uuid[], %b::bigint[]) w(token, member_id)
+             join kept on kept.member_id = w.member_id order by w.token on conflict do nothing""",
+        (
+            list(member_ids),
+            session.info["tenant_id"],
+            session.info["tenant_id"],
+            [token for token, _ in tokens],
+            [member_id for _, member_id in tokens],
+        ),
+    )
+
+
+async def members_by_token(session: AsyncSession, tokens: Sequence[UUID], most: int) -> list[int]:
+    """Return members who have some of the tokens, those with most of them first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select t.member_id from unnest(%b) w(token)
+            cross join lateral (select member_id from name_tokens where tenant_id = %s and token = w.token) t
+            group by t.member_id order by count(*) desc, t.member_id limit %s""",
+        (UUIDs(tokens), session.info["tenant_id"], most),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 def _member(row: Sequence[Any]) -> MemberRef:
     member_id, product, joined_on, group_code, status = row
     return MemberRef(member_id, product, joined_on, group_code, MemberStatus(status))

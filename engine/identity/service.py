@@ -21,6 +21,7 @@ from engine.identity.rules import (
     VaultDocument,
     compact_reference,
 )
+from engine.identity.rules.names import sounds
 from engine.kernel.ids import new_member_number
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
@@ -319,6 +320,33 @@ async def give_up_indexes(session: AsyncSession, digests: Sequence[UUID]) -> Non
         await queries.give_up(session, digests)
 
 
+async def index_names(session: AsyncSession, keys: FileKeyStore, *, most: int, actor: str) -> int:
+    """Put members who are not yet in the index of names into it, so many at most; return how many there were."""
+    member_ids = await queries.unnamed(session, most)
+    people = await read_people(session, keys, member_ids, actor=actor, reason="name-index")
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    tokens = [
+        (token, member_id)
+        for member_id, one in people.items()
+        for token in _name_tokens(key, (one.person.full_name,), one.person.born_on)
+    ]
+    if people:
+        await queries.add_names(session, sorted(people), tokens)
+    return len(people)
+
+
+async def members_sounding(
+    session: AsyncSession, keys: FileKeyStore, names: Sequence[str], born_on: date, *, most: int
+) -> list[int]:
+    """Return members whose names may be one of those and whose birth date may be that, the likeliest first.
+
+    By the index of names alone: who they are is for people to say.
+    """
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    tokens = _name_tokens(key, names, born_on)
+    return await queries.members_by_token(session, tokens, most) if tokens else []
+
+
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
     """Return those of the members whom the tenant has."""
     return await queries.members_by_id(session, member_ids) if member_ids else {}
@@ -326,6 +354,12 @@ async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dic
 
 def _person_digest(key: bytes, product: str, number: CheckedNumber) -> UUID:
     return blind_index(key, f"{Purpose.NATIONAL_ID.value}:{product}:{number.document}", number.person_key)
+
+
+def _name_tokens(key: bytes, names: Sequence[str], born_on: date) -> list[UUID]:
+    return [
+        blind_index(key, "name", sound) for sound in sorted({one for name in names for one in sounds(name, born_on)})
+    ]
 
 
 def _place(tenant_id: int, member_id: int, version: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Numbers of identity documents over time, signed files that members hand over, files to agencies without an API.
+"""Numbers of identity documents over time, signed files that members hand over, files to agencies without an API, an index of names for notices of deaths.
 
 Step: expand.
 """
@@ -24,6 +24,9 @@ def upgrade() -> None:
     op.execute((Path(__file__).parent / "0053_identities.sql").read_text(encoding="utf-8"))
     wall("held_numbers")
     wall("number_changes")
+    for table in ("name_tokens", "named_members", "death_candidates"):
+        wall(table)
+        grant(table, app="select, insert, delete")
     wall("offline_documents")
     wall("verification_batches")
     grant("offline_documents", app="select, insert, update (document)")

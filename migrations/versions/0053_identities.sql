@@ -48,8 +48,26 @@ alter table verifications add column batch_no int not null default 0;
 -- squawk-ignore require-concurrent-index-creation
 create index verifications_of_batch on verifications (tenant_id, batch_no) where batch_no <> 0;
 
+-- By what members may be looked for who have died and whose number nobody tells: keyed digests of how the words of a name sound,
+-- with the birth date or, two words, its year. Who is in it, `named_members` say; whom it proposed for which notice, candidates.
+create table name_tokens (
+  token uuid not null, member_id bigint not null, tenant_id int not null, primary key (tenant_id, token, member_id)
+);
+create index name_tokens_of on name_tokens (member_id);
+create table named_members (
+  member_id bigint not null, tenant_id int not null, primary key (tenant_id, member_id)
+);
+create table death_candidates (
+  notice_id bigint not null, member_id bigint not null, tenant_id int not null, score_bp smallint not null,
+  primary key (tenant_id, notice_id, member_id), foreign key (tenant_id, notice_id) references death_notices
+);
+create index death_candidates_of on death_candidates (member_id);
+
 create function forget_numbers() returns trigger language plpgsql as $$ begin
   delete from held_numbers where member_id = new.member_id;
+  delete from name_tokens where member_id = new.member_id;
+  delete from named_members where tenant_id = new.tenant_id and member_id = new.member_id;
+  delete from death_candidates where member_id = new.member_id;
   update number_changes set document = null where member_id = new.member_id;
   update offline_documents set document = null where member_id = new.member_id;
   return null;
