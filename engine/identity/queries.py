@@ -176,14 +176,38 @@ async def record_reading(session: AsyncSession, *, actor: str, reason: str, memb
     )
 
 
+async def is_awaited(session: AsyncSession, member_id: int) -> bool:
+    """Return whether money is on its way to or from a member: a payout that is not at an end, a request not answered yet."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select exists (select from payouts where tenant_id = %(t)s and member_id = %(m)s
+                             and state not in ('refused', 'succeeded', 'failed', 'returned'))
+               or exists (select from collections c join exchanges e on e.tenant_id = c.tenant_id and e.reference = c.reference
+                           where c.tenant_id = %(t)s and c.member_id = %(m)s and e.settled_at is null)
+               or exists (select from collections c join collected p on p.tenant_id = c.tenant_id and p.reference = c.reference
+                           where c.tenant_id = %(t)s and c.member_id = %(m)s and p.state = 'waiting')""",
+        {"t": session.info["tenant_id"], "m": member_id},
+    )
+    ((found,),) = await cursor.fetchall()
+    return bool(found)
+
+
 async def erase(session: AsyncSession, member_id: int) -> bool:
-    """Destroy a member's key, document and indexes; return whether there was someone to erase."""
+    """Destroy a member's key, document and indexes, and what is sealed of them elsewhere (by triggers on `members`).
+
+    Returns:
+        Whether there was someone to erase.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
         """with gone as (update members set status = 'erased' where member_id = %(m)s and status <> 'erased' returning member_id),
            unlocked as (delete from member_keys k using gone where k.member_id = gone.member_id),
            unfound as (delete from person_indexes i using gone where i.member_id = gone.member_id),
            undialled as (delete from ussd_pins p using gone where p.member_id = gone.member_id),
+           unspoken as (update ussd_sessions s set document = null from gone, ussd_pins p
+                         where p.member_id = gone.member_id and s.tenant_id = p.tenant_id and s.phone = p.phone
+                           and not exists (select from ussd_pins o where o.tenant_id = p.tenant_id and o.phone = p.phone
+                                              and o.member_id <> p.member_id)),
            unasked as (update ussd_requests r set closed_at = clock_timestamp(), closed_by = 'erasure', document = null
                          from gone where r.member_id = gone.member_id and r.closed_at is null),
            emptied as (update vault v set document = null from gone where v.member_id = gone.member_id)
@@ -280,6 +304,24 @@ LAWS: tuple[Law, ...] = (
           left join vault v on v.member_id = e.member_id left join person_indexes i on i.member_id = e.member_id
          where e.kind = 4
            and (m.status is distinct from 'erased' or k.member_id is not null or v.document is not null or i.member_id is not null)
+        """,
+    ),
+    Law(
+        "of-the-erased-nothing-opens",
+        "of a member who was erased no document is left that is sealed under another key than theirs",
+        """
+        select format('member %s', to_hex(m.member_id)), 'no document', w.found
+          from members m
+         cross join lateral (
+           select 'a request for a payment' as found from collections where member_id = m.member_id and document <> ''
+           union all select 'a payout' from payouts p where p.tenant_id = m.tenant_id and p.member_id = m.member_id
+             and p.document <> '' and not (p.source like 'pension:%' and p.settled_event <> 0)
+           union all select 'a payee' from pension_schedules where member_id = m.member_id and payee is not null
+           union all select 'a notice of their death' from death_notices where member_id = m.member_id and document <> ''
+           union all select 'a file' from offline_documents where member_id = m.member_id and document is not null
+           union all select 'a number' from number_changes where member_id = m.member_id and document is not null
+           union all select 'a sound of their name' from name_tokens where member_id = m.member_id) w
+         where m.status = 'erased'
         """,
     ),
 )

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.identity import queries
-from engine.identity.errors import UnknownMember
+from engine.identity.errors import MoneyOnItsWay, UnknownMember
 from engine.identity.queries import SealedMember
 from engine.identity.rules import (
     VAULT_VERSION,
@@ -198,9 +198,15 @@ async def change_person(
 async def erase(session: AsyncSession, member_id: int, *, actor: str, business_date: date, pack: int = 0) -> None:
     """Erase a person for good: their key, documents and indexes; the books keep a member_id that leads to nobody.
 
+    What other tables seal of them under keys of their own goes too; payments that they were part of keep their amounts.
+
     Raises:
         UnknownMember: there is none, or they were erased before.
+        MoneyOnItsWay: a payout to them is not at an end, or a payment that they were asked for.
     """
+    await queries.hold_members(session, [member_id])
+    if await queries.is_awaited(session, member_id):
+        raise MoneyOnItsWay
     if not await queries.erase(session, member_id):
         raise UnknownMember
     entry = Entry(

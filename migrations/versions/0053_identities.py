@@ -33,3 +33,7 @@ def upgrade() -> None:
     grant("verification_batches", app="select, insert")
     grant("held_numbers", app="select, insert, update (to_on), delete")
     grant("number_changes", app=f"select, insert, update ({_CHANGES})")
+    grant("exchanges", app="update (question)")
+    for table in ("exchange_messages", "callbacks", "collections", "collected", "suspense", "payouts", "death_notices"):
+        grant(table, app="update (document)")
+    grant("pension_schedules", app="update (payee)")

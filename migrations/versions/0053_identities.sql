@@ -74,3 +74,41 @@ create function forget_numbers() returns trigger language plpgsql as $$ begin
 end $$;
 create trigger forget_numbers after update of status on members
   for each row when (new.status = 'erased') execute function forget_numbers();
+
+-- What is sealed under keys of its own and tells of one member goes with them; an empty document opens nothing. Erasing is
+-- refused while any of it is needed: see identity. Files that name many people stay, and name them by their numbers.
+create function only_emptied() returns trigger language plpgsql as $$ begin
+  if tg_op = 'UPDATE' and new.document = '' and to_jsonb(new) - 'document' = to_jsonb(old) - 'document' then
+    return new;
+  end if;
+  raise exception '% of % is refused: it is append-only but for erasing a person', tg_op, tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+drop trigger append_only on exchange_messages;
+create trigger append_only before update or delete on exchange_messages for each row execute function only_emptied();
+
+create function forget_sealed() returns trigger language plpgsql as $$
+declare asked uuid[]; called bigint[];
+begin
+  asked := array(select reference from collections where member_id = new.member_id
+                 union select payout_id from payouts where tenant_id = new.tenant_id and member_id = new.member_id
+                 union select message_id from messages where member_id = new.member_id
+                 union select reference from verifications where member_id = new.member_id);
+  called := array(select exchange_id from exchanges where tenant_id = new.tenant_id and reference = any(asked));
+  update exchange_messages set document = '' where tenant_id = new.tenant_id and exchange_id = any(called) and document <> '';
+  update callbacks set document = '' where tenant_id = new.tenant_id and exchange_id = any(called) and read_at is not null;
+  update exchanges set question = '', answer = null where tenant_id = new.tenant_id and exchange_id = any(called) and settled_at is not null;
+  update collections set document = '' where member_id = new.member_id;
+  update collected c set document = '' where c.tenant_id = new.tenant_id and c.state in ('received', 'suspended') and (
+    c.reference = any(asked) or exists (select from events e where e.member_id = new.member_id and e.event_id = c.event_id));
+  update suspense s set document = '' from suspense_resolutions r
+   where r.tenant_id = new.tenant_id and r.member_id = new.member_id and s.tenant_id = r.tenant_id and s.event_id = r.event_id;
+  update payouts set document = '' where tenant_id = new.tenant_id and member_id = new.member_id
+     and (settled_event = 0 or not (source like 'pension:%' and exists (
+            select from pension_schedules p where p.member_id = new.member_id and p.heir_no <> 0
+               and p.claim_id = split_part(source, ':', 2)::bigint)));
+  update pension_schedules set payee = null where member_id = new.member_id and payee is not null;
+  update death_notices set document = '' where member_id = new.member_id;
+  return null;
+end $$;
+create trigger forget_sealed after update of status on members
+  for each row when (new.status = 'erased') execute function forget_sealed();

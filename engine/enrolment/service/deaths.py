@@ -483,6 +483,8 @@ def _sealed(keys: FileKeyStore, tenant: Tenant, notice: DeathNotice) -> bytes:
 
 
 def _opened(keys: FileKeyStore, tenant: Tenant, row: DeathRow) -> DeathNotice:
+    if not row.document:  # the member was erased
+        return DeathNotice(registry=row.registry, record=row.record, identifiers={}, died_on=row.died_on)
     raw = unseal(keys, tenant.tenant_id, _TABLE, _place(row.registry, row.record), row.document)
     return msgspec.json.decode(raw, type=DeathNotice)
 
