@@ -44,6 +44,9 @@ from engine.cli_explaining import explain
 from engine.cli_fees import fees
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_heirs import heirs
+from engine.cli_identity import batches as identity_batches
+from engine.cli_identity import identity_offline
+from engine.cli_identity import numbers as identity_numbers
 from engine.cli_life import demo_life
 from engine.cli_loans import loans
 from engine.cli_messages import messages
@@ -126,6 +129,9 @@ app.add_typer(messages, name="messages")
 app.add_typer(orders, name="orders")
 _groups["import"].command("confirmations")(import_confirmations)
 _groups["demo"].command("life")(demo_life)
+_groups["identity"].add_typer(identity_numbers, name="numbers")
+_groups["identity"].add_typer(identity_batches, name="batch")
+_groups["identity"].command("offline")(identity_offline)
 app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
 app.add_typer(prices, name="prices")
@@ -1011,6 +1017,8 @@ def identity_doubts(context: typer.Context, tenant: TenantOption) -> None:
         for death in found.deaths:
             whose = f"member {death.member}" if death.member else "nobody known"
             typer.echo(f"{death.notice} death, {whose}: {death.state} {death.why}, since {death.since:%Y-%m-%d}")
+            for candidate in death.candidates:
+                typer.echo(f"  perhaps member {candidate.member}, alike by {candidate.score_bp}")
         if not found.identities and not found.deaths:
             typer.echo("nothing waits for a person")
 

@@ -17,7 +17,7 @@ from engine.enrolment import service as enrolment
 from engine.enrolment.service import Verifiers
 from engine.funds import service as funds
 from engine.funds.service import JoinedManager, ManagerTable, OrderDesk
-from engine.identity.ports import SignIn
+from engine.identity.ports import BatchVerifier, OfflineProof, SignIn
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Callback, Transport, Unanswered, Unreachable, WireRequest, WireResponse
@@ -106,6 +106,8 @@ class Joined:
     messenger: Messenger | None = None
     ussd: tuple[Ussd, UssdLine] | None = None
     sign_in: SignIn | None = None
+    offline: OfflineProof | None = None
+    batches: BatchVerifier | None = None
     managers: Mapping[str, JoinedManager] = field(default_factory=dict)
 
     @property
@@ -116,7 +118,7 @@ class Joined:
     @property
     def verifiers(self) -> Verifiers:
         """Return how authorities are asked about members."""
-        return Verifiers(self.exchanges, self.sign_in)
+        return Verifiers(self.exchanges, self.sign_in, self.offline, self.batches)
 
 
 class Registered(Struct, frozen=True, kw_only=True):
@@ -219,7 +221,18 @@ class Outside:
         payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
         messenger = None if messaging is None else Messenger(exchanges)
         collectors = Collectors(exchanges, of("Collections"))
-        return Joined(exchanges, collectors, payers, of("PaymentsIn"), messenger, self._ussd(tenant), sign_in, managers)
+        return Joined(
+            exchanges,
+            collectors,
+            payers,
+            of("PaymentsIn"),
+            messenger,
+            self._ussd(tenant),
+            sign_in,
+            self._authority("OfflineProof", tenant, enrolment.OFFLINE),
+            self._authority("BatchVerifier", tenant, enrolment.BATCHES),
+            managers,
+        )
 
     def _messaging(self, tenant: Tenant) -> Any | None:
         """Return who carries the tenant's messages: the pack names the adapter, the file's table `messages` the rest."""
@@ -436,7 +449,7 @@ class OutsideWork:
         if joined.verifiers.has_agency:
             turns.append(_forever(_joiners(self._db, self._keys, joined, tenant), tenant, JOINERS_SECONDS))
         if {enrolment.REGISTER, enrolment.SOCIAL} & joined.exchanges.counterparties.keys():
-            turns.append(_forever(_sweeps(self._db, joined, tenant), tenant, SWEEP_SECONDS))
+            turns.append(_forever(_sweeps(self._db, self._keys, joined, tenant), tenant, SWEEP_SECONDS))
         if joined.managers:
             turns.append(_forever(_orders(self._db, joined, tenant), tenant, MANAGERS_SECONDS))
         for channel in joined.payments_in:
@@ -458,8 +471,13 @@ def _joiners(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -
     return lambda: enrolment.ask_about_joiners(db, keys, tenant, joined.verifiers)
 
 
-def _sweeps(db: Database, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
-    return lambda: enrolment.open_sweep(db, joined.exchanges, tenant)
+def _sweeps(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
+    async def sweep() -> int:
+        if enrolment.REGISTER in joined.exchanges.counterparties:
+            await enrolment.index_names(db, keys, tenant)
+        return await enrolment.open_sweep(db, joined.exchanges, tenant)
+
+    return sweep
 
 
 async def turn_managers(db: Database, tenant: Tenant, joined: Joined) -> int:

@@ -382,3 +382,73 @@ class UnknownDeath(NotFound):
 
     code = "enrolment.unknown-death"
     message = N_("There is no such notice of a death.")
+
+
+class NumberFromUnusable(Invalid):
+    """A change of a number is still to come, or would begin before what it ends."""
+
+    code = "enrolment.number-from-unusable"
+    message = N_("This day cannot be the first of the change: it lies ahead, or before the number that ends was held.")
+
+
+class NumberHeldAlready(Refused):
+    """The member holds the number, or holds none of the kind that is to end."""
+
+    code = "enrolment.number-held-already"
+    message = N_("Nothing would change: the member holds this number, or none of this kind.")
+
+
+class NumberChangeOpen(Refused):
+    """Another change of the member's documents of the kind is not decided yet."""
+
+    code = "enrolment.number-change-open"
+    message = N_("Another change of this document is not decided yet.")
+
+
+class UnknownNumberChange(NotFound):
+    """There is no change of a number of that reference, or its member was erased."""
+
+    code = "enrolment.unknown-number-change"
+    message = N_("There is no such change of a document's number.")
+
+
+class NumberChangeDiffers(Refused):
+    """The change is not any more as it was seen."""
+
+    code = "enrolment.number-change-differs"
+    message = N_("The change is not as you saw it any more. Look at it again.")
+
+
+class NumberNotVerified(Refused):
+    """The agency was asked about the number, and has not confirmed it."""
+
+    code = "enrolment.number-not-verified"
+    message = N_("The agency has not confirmed this number. Where the check stands: {state}.")
+
+
+class ProofRefused(Invalid):
+    """A signed file proves nothing; `reason` is a code of `identity.ports.NotProven`."""
+
+    code = "enrolment.proof-refused"
+    message = N_("This file proves nothing: {reason}.")
+
+
+class ProofUsed(Refused):
+    """The same signed file was handed over for another member."""
+
+    code = "enrolment.proof-used"
+    message = N_("This file was handed over for another member.")
+
+
+class BatchFileRefused(Invalid):
+    """A file of answers cannot be used; nothing of it was."""
+
+    code = "enrolment.batch-file-refused"
+    message = N_("The file of answers was refused: {field}, {reason}.")
+
+
+class UnknownBatch(NotFound):
+    """There is no such file of questions to an agency."""
+
+    code = "enrolment.unknown-batch"
+    message = N_("No agency was asked by this file.")

@@ -1,6 +1,6 @@
 """What identity refuses. No refusal repeats what was entered: it would reach a log."""
 
-from engine.kernel.errors import Invalid, NotFound
+from engine.kernel.errors import Invalid, NotFound, Refused
 from engine.kernel.text import N_
 
 
@@ -37,3 +37,10 @@ class UnknownMember(NotFound):
 
     code = "identity.unknown-member"
     message = N_("There is no such member.")
+
+
+class MoneyOnItsWay(Refused):
+    """Money is still on its way to or from the member, so that they cannot be erased yet."""
+
+    code = "identity.money-on-its-way"
+    message = N_("Money is still on its way to or from this member. Erase them once it has arrived or come back.")

@@ -55,6 +55,14 @@ async def release(session: AsyncSession, member_ids: Sequence[int]) -> None:
     await connection.execute("delete from person_indexes where member_id = any(%s)", (list(member_ids),))
 
 
+async def give_up(session: AsyncSession, digests: Sequence[UUID]) -> None:
+    """Let nobody be known by the documents of those digests."""
+    connection = await driver(session)
+    await connection.execute(
+        "delete from person_indexes where digest = any(%b::uuid[]) and purpose = 2", (list(digests),)
+    )
+
+
 async def insert_members(session: AsyncSession, members: Sequence[SealedMember]) -> None:
     """Write the members, their wrapped keys and their documents in one statement."""
     connection = await driver(session)
@@ -168,14 +176,38 @@ async def record_reading(session: AsyncSession, *, actor: str, reason: str, memb
     )
 
 
+async def is_awaited(session: AsyncSession, member_id: int) -> bool:
+    """Return whether money is on its way to or from a member: a payout that is not at an end, a request not answered yet."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select exists (select from payouts where tenant_id = %(t)s and member_id = %(m)s
+                             and state not in ('refused', 'succeeded', 'failed', 'returned'))
+               or exists (select from collections c join exchanges e on e.tenant_id = c.tenant_id and e.reference = c.reference
+                           where c.tenant_id = %(t)s and c.member_id = %(m)s and e.settled_at is null)
+               or exists (select from collections c join collected p on p.tenant_id = c.tenant_id and p.reference = c.reference
+                           where c.tenant_id = %(t)s and c.member_id = %(m)s and p.state = 'waiting')""",
+        {"t": session.info["tenant_id"], "m": member_id},
+    )
+    ((found,),) = await cursor.fetchall()
+    return bool(found)
+
+
 async def erase(session: AsyncSession, member_id: int) -> bool:
-    """Destroy a member's key, document and indexes; return whether there was someone to erase."""
+    """Destroy a member's key, document and indexes, and what is sealed of them elsewhere (by triggers on `members`).
+
+    Returns:
+        Whether there was someone to erase.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
         """with gone as (update members set status = 'erased' where member_id = %(m)s and status <> 'erased' returning member_id),
            unlocked as (delete from member_keys k using gone where k.member_id = gone.member_id),
            unfound as (delete from person_indexes i using gone where i.member_id = gone.member_id),
            undialled as (delete from ussd_pins p using gone where p.member_id = gone.member_id),
+           unspoken as (update ussd_sessions s set document = null from gone, ussd_pins p
+                         where p.member_id = gone.member_id and s.tenant_id = p.tenant_id and s.phone = p.phone
+                           and not exists (select from ussd_pins o where o.tenant_id = p.tenant_id and o.phone = p.phone
+                                              and o.member_id <> p.member_id)),
            unasked as (update ussd_requests r set closed_at = clock_timestamp(), closed_by = 'erasure', document = null
                          from gone where r.member_id = gone.member_id and r.closed_at is null),
            emptied as (update vault v set document = null from gone where v.member_id = gone.member_id)
@@ -185,6 +217,50 @@ async def erase(session: AsyncSession, member_id: int) -> bool:
     row = await cursor.fetchone()
     assert row is not None
     return bool(row[0])
+
+
+async def unnamed(session: AsyncSession, most: int) -> list[int]:
+    """Return active members who are not in the index of names yet."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select member_id from members
+            where tenant_id = %s and status = 'active' and member_id not in (select member_id from named_members) limit %s""",
+        (session.info["tenant_id"], most),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def add_names(session: AsyncSession, member_ids: Sequence[int], tokens: Sequence[tuple[UUID, int]]) -> None:
+    """Put members who are not erased into the index of names, by (token, member_id)."""
+    connection = await driver(session)
+    await connection.execute(
+        """with kept as materialized (
+             select m.member_id from members m where m.member_id = any(%b::bigint[]) and m.status = 'active'
+              order by m.member_id for share),
+           marked as (insert into named_members (member_id, tenant_id) select member_id, %s from kept on conflict do nothing)
+           insert into name_tokens (token, member_id, tenant_id)
+           select w.token, w.member_id, %s from unnest(%b::uuid[], %b::bigint[]) w(token, member_id)
+             join kept on kept.member_id = w.member_id order by w.token on conflict do nothing""",
+        (
+            list(member_ids),
+            session.info["tenant_id"],
+            session.info["tenant_id"],
+            [token for token, _ in tokens],
+            [member_id for _, member_id in tokens],
+        ),
+    )
+
+
+async def members_by_token(session: AsyncSession, tokens: Sequence[UUID], most: int) -> list[int]:
+    """Return members who have some of the tokens, those with most of them first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select t.member_id from unnest(%b) w(token)
+            cross join lateral (select member_id from name_tokens where tenant_id = %s and token = w.token) t
+            group by t.member_id order by count(*) desc, t.member_id limit %s""",
+        (UUIDs(tokens), session.info["tenant_id"], most),
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 def _member(row: Sequence[Any]) -> MemberRef:
@@ -228,6 +304,24 @@ LAWS: tuple[Law, ...] = (
           left join vault v on v.member_id = e.member_id left join person_indexes i on i.member_id = e.member_id
          where e.kind = 4
            and (m.status is distinct from 'erased' or k.member_id is not null or v.document is not null or i.member_id is not null)
+        """,
+    ),
+    Law(
+        "of-the-erased-nothing-opens",
+        "of a member who was erased no document is left that is sealed under another key than theirs",
+        """
+        select format('member %s', to_hex(m.member_id)), 'no document', w.found
+          from members m
+         cross join lateral (
+           select 'a request for a payment' as found from collections where member_id = m.member_id and document <> ''
+           union all select 'a payout' from payouts p where p.tenant_id = m.tenant_id and p.member_id = m.member_id
+             and p.document <> '' and not (p.source like 'pension:%' and p.settled_event <> 0)
+           union all select 'a payee' from pension_schedules where member_id = m.member_id and payee is not null
+           union all select 'a notice of their death' from death_notices where member_id = m.member_id and document <> ''
+           union all select 'a file' from offline_documents where member_id = m.member_id and document is not null
+           union all select 'a number' from number_changes where member_id = m.member_id and document is not null
+           union all select 'a sound of their name' from name_tokens where member_id = m.member_id) w
+         where m.status = 'erased'
         """,
     ),
 )

@@ -1,7 +1,7 @@
 """Use cases of identity: reserve a person, keep what is personal encrypted, find, read and erase it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.identity import queries
-from engine.identity.errors import UnknownMember
+from engine.identity.errors import MoneyOnItsWay, UnknownMember
 from engine.identity.queries import SealedMember
 from engine.identity.rules import (
     VAULT_VERSION,
@@ -21,6 +21,7 @@ from engine.identity.rules import (
     VaultDocument,
     compact_reference,
 )
+from engine.identity.rules.names import sounds
 from engine.kernel.ids import new_member_number
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
@@ -169,12 +170,26 @@ async def change_language(session: AsyncSession, keys: FileKeyStore, member_id: 
     Raises:
         UnknownMember: there is none, or they were erased.
     """
+    await change_person(
+        session, keys, member_id, lambda known: replace(known, person=replace(known.person, language=language))
+    )
+
+
+async def change_person(
+    session: AsyncSession, keys: FileKeyStore, member_id: int, changed_of: Callable[[VaultDocument], VaultDocument]
+) -> None:
+    """Put what `changed_of` makes of what the vault keeps of a member in its place.
+
+    Raises:
+        UnknownMember: there is none, or they were erased.
+    """
     tenant_id = session.info["tenant_id"]
+    await queries.hold_members(session, [member_id])
     rows = await queries.sealed_documents(session, [member_id])
     if not rows:
         raise UnknownMember
     known = _opened(keys, tenant_id, *rows[0])
-    changed = replace(known, person=replace(known.person, language=language))
+    changed = changed_of(known)
     key = keys.unwrap(tenant_id, rows[0][1], aad=_key_place(tenant_id, member_id))
     sealed = encrypt(key, msgspec.json.encode(changed), aad=_place(tenant_id, member_id, VAULT_VERSION))
     await queries.replace_document(session, member_id, VAULT_VERSION, sealed)
@@ -183,9 +198,15 @@ async def change_language(session: AsyncSession, keys: FileKeyStore, member_id: 
 async def erase(session: AsyncSession, member_id: int, *, actor: str, business_date: date, pack: int = 0) -> None:
     """Erase a person for good: their key, documents and indexes; the books keep a member_id that leads to nobody.
 
+    What other tables seal of them under keys of their own goes too; payments that they were part of keep their amounts.
+
     Raises:
         UnknownMember: there is none, or they were erased before.
+        MoneyOnItsWay: a payout to them is not at an end, or a payment that they were asked for.
     """
+    await queries.hold_members(session, [member_id])
+    if await queries.is_awaited(session, member_id):
+        raise MoneyOnItsWay
     if not await queries.erase(session, member_id):
         raise UnknownMember
     entry = Entry(
@@ -204,6 +225,28 @@ async def seal_for(
     """Encrypt what is personal of a member under their own key, for one row of one table; None if they were erased."""
     key = await _key_of(session, keys, member_id)
     return None if key is None else encrypt(key, plaintext, aad=_row_place(session, table, row_id))
+
+
+async def seal_for_many(
+    session: AsyncSession, keys: FileKeyStore, table: str, rows: Sequence[tuple[int, UUID, bytes]]
+) -> dict[UUID, bytes]:
+    """Do as `seal_for` for rows of (member_id, row_id, plaintext), by one statement; those of the erased are left out."""
+    tenant_id = session.info["tenant_id"]
+    found = await queries.sealed_documents(session, sorted({member_id for member_id, _, _ in rows}))
+    wrapped = {member_id: key for member_id, key, _, _ in found}
+
+    def sealed() -> dict[UUID, bytes]:
+        return {
+            row_id: encrypt(
+                keys.unwrap(tenant_id, wrapped[member_id], aad=_key_place(tenant_id, member_id)),
+                plaintext,
+                aad=_row_place(session, table, row_id),
+            )
+            for member_id, row_id, plaintext in rows
+            if member_id in wrapped
+        }
+
+    return await asyncio.to_thread(sealed)
 
 
 async def open_for(
@@ -252,12 +295,62 @@ async def members_by_person(
     session: AsyncSession, keys: FileKeyStore, wanted: Iterable[tuple[str, CheckedNumber]]
 ) -> dict[tuple[str, CheckedNumber], int]:
     """Return who is known in a product by a document, of (product, document); one statement, however many."""
-    key = keys.tenant(session.info["tenant_id"]).blind_index_key
-    digests = {(product, one): _person_digest(key, product, one) for product, one in wanted}
-    if not digests:
-        return {}
-    found = await queries.members_by_person(session, list(set(digests.values())))
+    digests = document_indexes(session, keys, wanted)
+    found = await members_by_index(session, set(digests.values()))
     return {one: found[digest] for one, digest in digests.items() if digest in found}
+
+
+def document_indexes(
+    session: AsyncSession, keys: FileKeyStore, wanted: Iterable[tuple[str, CheckedNumber]]
+) -> dict[tuple[str, CheckedNumber], UUID]:
+    """Return the index of each (product, document) by which a person is known."""
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    return {(product, one): _person_digest(key, product, one) for product, one in wanted}
+
+
+async def members_by_index(session: AsyncSession, indexes: Iterable[UUID]) -> dict[UUID, int]:
+    """Return who is known by each index of a document, whether or not they hold it still; one statement."""
+    digests = list(indexes)
+    return await queries.members_by_person(session, digests) if digests else {}
+
+
+async def take_index(session: AsyncSession, member_id: int, digest: UUID) -> bool:
+    """Let a member be known by a document's index; return whether they are now, False where somebody else is."""
+    await queries.reserve(session, Purpose.NATIONAL_ID.value, [(digest, member_id)])
+    return (await queries.members_by_person(session, [digest])).get(digest) == member_id
+
+
+async def give_up_indexes(session: AsyncSession, digests: Sequence[UUID]) -> None:
+    """Let nobody be known by documents of those indexes any more."""
+    if digests:
+        await queries.give_up(session, digests)
+
+
+async def index_names(session: AsyncSession, keys: FileKeyStore, *, most: int, actor: str) -> int:
+    """Put members who are not yet in the index of names into it, so many at most; return how many there were."""
+    member_ids = await queries.unnamed(session, most)
+    people = await read_people(session, keys, member_ids, actor=actor, reason="name-index")
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    tokens = [
+        (token, member_id)
+        for member_id, one in people.items()
+        for token in _name_tokens(key, (one.person.full_name,), one.person.born_on)
+    ]
+    if people:
+        await queries.add_names(session, sorted(people), tokens)
+    return len(people)
+
+
+async def members_sounding(
+    session: AsyncSession, keys: FileKeyStore, names: Sequence[str], born_on: date, *, most: int
+) -> list[int]:
+    """Return members whose names may be one of those and whose birth date may be that, the likeliest first.
+
+    By the index of names alone: who they are is for people to say.
+    """
+    key = keys.tenant(session.info["tenant_id"]).blind_index_key
+    tokens = _name_tokens(key, names, born_on)
+    return await queries.members_by_token(session, tokens, most) if tokens else []
 
 
 async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, MemberRef]:
@@ -267,6 +360,12 @@ async def members_by_id(session: AsyncSession, member_ids: Sequence[int]) -> dic
 
 def _person_digest(key: bytes, product: str, number: CheckedNumber) -> UUID:
     return blind_index(key, f"{Purpose.NATIONAL_ID.value}:{product}:{number.document}", number.person_key)
+
+
+def _name_tokens(key: bytes, names: Sequence[str], born_on: date) -> list[UUID]:
+    return [
+        blind_index(key, "name", sound) for sound in sorted({one for name in names for one in sounds(name, born_on)})
+    ]
 
 
 def _place(tenant_id: int, member_id: int, version: int) -> bytes:

@@ -635,7 +635,26 @@ async def list_payouts(
 
 
 def opened(keys: FileKeyStore, tenant: Tenant, row: PayoutRow) -> Document:
-    """Return what is sealed of a payout."""
+    """Return what is sealed of a payout; once the member was erased, what its row says, and nobody's account."""
+    if not row.document:
+        claim, heir, _ = (
+            row.source.removeprefix("heir:").split("/") if row.source.startswith("heir:") else ("0", "0", "")
+        )
+        payload = Payload(
+            payout_id=row.payout_id,
+            member_id=row.member_id,
+            member="",
+            product=row.product,
+            source=row.source,
+            currency=tenant.asset.symbol,
+            amount=row.amount,
+            parts=row.parts,
+            payee_name="",
+            account=AccountGiven(rail=row.rail, number=""),
+            claim=int(claim),
+            heir=int(heir),
+        )
+        return Document(payload=payload, asked="", stays=0)
     raw = unseal(keys, tenant.tenant_id, "payouts", row.payout_id, row.document)
     return msgspec.json.decode(raw, type=Document)
 

@@ -312,7 +312,7 @@ async def find_asked(session: AsyncSession, channel: str, account: str) -> tuple
     row = (
         await session.execute(
             text("""select reference, document from collections
-                     where tenant_id = :t and account = :account and account <> '' and channel = :channel"""),
+                     where tenant_id = :t and account = :account and account <> '' and channel = :channel and document <> ''"""),
             {"t": session.info["tenant_id"], "account": account, "channel": channel},
         )
     ).first()

@@ -98,6 +98,8 @@ async def ask_for_payment(
     if row is not None:
         if row.body_digest != ask.digest():
             raise KeyReused(field="Idempotency-Key")
+        if not row.document:
+            raise UnknownMember  # erased since
         return _shown(keys, tenant, row)
     collector = collectors.by_channel.get(ask.channel) if collectors else None
     member, amount = await _checked(session, keys, tenant, ask)
@@ -140,10 +142,10 @@ async def find_collection(session: AsyncSession, keys: FileKeyStore, tenant: Ten
     """Return what has become of a request for a payment.
 
     Raises:
-        UnknownCollection: there is none of that reference.
+        UnknownCollection: there is none of that reference, or whoever was asked was erased.
     """
     row = await queries.find_collection(session, reference=reference)
-    if row is None:
+    if row is None or not row.document:
         raise UnknownCollection
     return _shown(keys, tenant, row)
 

@@ -1,8 +1,9 @@
 """Whose payments are: the members that their references name, looked up as the rules of the members' products accept them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,10 +19,11 @@ from engine.tenancy.service import Tenant
 _NUMBER: ReferenceKind = "member-number"
 _DOCUMENT: ReferenceKind = "national-id"
 _WITHOUT_RULE: tuple[ReferenceKind, ...] = (_NUMBER,)
+Reference = TypeVar("Reference", bound=Hashable)
 _numbers_alone: dict[str, bool] = {}
 _documents: dict[str, bool] = {}
 
-_InProducts = Mapping[str, Mapping[str, MemberRef]]
+_InProducts = Mapping[str, Mapping[Reference, MemberRef]]
 """Members by the product that payments name ("" for the first they joined), then by the reference."""
 
 
@@ -39,7 +41,8 @@ async def members_referred(
     """Return whom each payment names, in their order.
 
     A member is found by the kinds of reference that their product accepts on the day of the payment, in its order: by
-    their number, or by that of an identity document in any of its formats. A number of several people names nobody. A
+    their number, or by that of an identity document in any of its formats, if they held it on that day. A number of several
+    people names nobody. A
     payment that answers a request of ours names whom we asked. A few statements by blind indexes, however many payments.
 
     Args:
@@ -51,38 +54,38 @@ async def members_referred(
 
     """
     numbered = await identity.members_by_number(session, keys, [payment.member for payment in payments])
-    people: Mapping[str, frozenset[int]] = {}
-    documented: dict[str, MemberRef] = {}
+    people: Mapping[tuple[str, date], frozenset[int]] = {}
+    documented: dict[tuple[str, date], MemberRef] = {}
     if _takes_documents(tenant):
-        asked = {payment.member for payment in payments if not payment.collection}
+        asked = {(payment.member, payment.paid_on or today) for payment in payments if not payment.collection}
         people = await enrolment.members_by_documents(session, keys, tenant, asked, today)
-        alone = {text: next(iter(found)) for text, found in people.items() if len(found) == 1}
+        alone = {one: next(iter(found)) for one, found in people.items() if len(found) == 1}
         known = await identity.members_by_id(session, sorted(set(alone.values())))
-        documented = {text: known[member_id] for text, member_id in alone.items() if member_id in known}
+        documented = {one: known[member_id] for one, member_id in alone.items() if member_id in known}
     products = {payment.product for payment in payments}
     by_number = await _in_products(session, tenant, numbered, products)
     by_document = await _in_products(session, tenant, documented, products)
     found = []
     for payment in payments:
-        text = payment.member
+        text, day = payment.member, payment.paid_on or today
+        held = (text, day)
         member = by_number.get(payment.product, numbered).get(text)  # an unknown product is refused elsewhere
         if not (payment.collection or _takes_numbers_alone(tenant)):
-            day = payment.paid_on or today
-            member = _first_accepted(tenant, day, member, by_document.get(payment.product, documented).get(text))
+            member = _first_accepted(tenant, day, member, by_document.get(payment.product, documented).get(held))
         if member is not None:
             found.append(Referred(member))
-        elif payment.product and (text in numbered or text in documented):
+        elif payment.product and (text in numbered or held in documented):
             found.append(Referred(None, "not-in-product"))
-        elif len(people.get(text, ())) > 1:
+        elif len(people.get(held, ())) > 1:
             found.append(Referred(None, "several-members"))
         else:
-            found.append(Referred(None, _unknown(tenant, text, has_form_of_document=text in people)))
+            found.append(Referred(None, _unknown(tenant, text, has_form_of_document=held in people)))
     return found
 
 
 async def _in_products(
-    session: AsyncSession, tenant: Tenant, members: Mapping[str, MemberRef], products: set[str]
-) -> _InProducts:
+    session: AsyncSession, tenant: Tenant, members: Mapping[Reference, MemberRef], products: set[str]
+) -> _InProducts[Reference]:
     known = [one.code for one in tenant.pack.products]
     if len(known) == 1 or not members:
         return dict.fromkeys(products & {"", *known}, members)

@@ -6,6 +6,7 @@ from engine.enrolment.api.joining import (
     MemberController,
     VerificationController,
 )
+from engine.enrolment.api.numbers import NumberController
 from engine.enrolment.api.products import ProductsController
 from engine.enrolment.api.undertakings import UndertakingController
 
@@ -13,6 +14,7 @@ __all__ = [
     "DeathController",
     "EnrolmentTermsController",
     "MemberController",
+    "NumberController",
     "ProductsController",
     "UndertakingController",
     "VerificationController",

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.enrolment.queries import deaths, undertakings, verifications
+from engine.enrolment.queries import deaths, identifiers, undertakings, verifications
 from engine.enrolment.rules import KnownAgain, RegisterWord
 from engine.ledger.rules import Law
 from engine.runtime.database import driver
@@ -258,6 +258,7 @@ def _word(value: str, as_of: str, expires_on: str | None) -> RegisterWord:
 
 LAWS: tuple[Law, ...] = (
     *verifications.LAWS,
+    *identifiers.LAWS,
     *deaths.LAWS,
     *undertakings.LAWS,
     Law(

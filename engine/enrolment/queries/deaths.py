@@ -118,6 +118,30 @@ async def store_decided(session: AsyncSession, decided: Sequence[DeathDecided], 
     )
 
 
+async def add_candidates(session: AsyncSession, found: Sequence[tuple[int, int, int]]) -> None:
+    """Keep members that notices may be of, as (notice_id, member_id, score_bp)."""
+    connection = await driver(session)
+    await connection.execute(
+        """insert into death_candidates (tenant_id, notice_id, member_id, score_bp)
+           select %s, * from unnest(%b::bigint[], %b::bigint[], %b::smallint[]) w on conflict do nothing""",
+        (session.info["tenant_id"], *([row[n] for row in found] for n in range(3))),
+    )
+
+
+async def candidates(session: AsyncSession, notice_ids: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+    """Return (member_id, score_bp) of whom each of those notices may be of, the likeliest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select notice_id, member_id, score_bp from death_candidates where tenant_id = %s and notice_id = any(%b::bigint[])
+            order by notice_id, score_bp desc, member_id""",
+        (session.info["tenant_id"], list(notice_ids)),
+    )
+    found: dict[int, list[tuple[int, int]]] = {}
+    for notice_id, member_id, score_bp in await cursor.fetchall():
+        found.setdefault(notice_id, []).append((member_id, score_bp))
+    return found
+
+
 async def suspended(session: AsyncSession, member_ids: Sequence[int]) -> set[int]:
     """Return those of the members whose death is confirmed and not reversed."""
     connection = await driver(session)

@@ -73,6 +73,17 @@ async def find_verification(session: AsyncSession, reference: UUID, *, lock: boo
     return await _first(cursor)
 
 
+async def lock_batch(session: AsyncSession, batch_no: int, references: Sequence[UUID]) -> list[VerificationRow]:
+    """Return those questions that a file asks, locked until the transaction ends; what it did not ask is left out."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""select {_COLUMNS} from verifications where tenant_id = %s and batch_no = %s and reference = any(%b::uuid[])
+             order by member_id, reference for update""".encode(),
+        (session.info["tenant_id"], batch_no, list(references)),
+    )
+    return [_row(row) for row in await cursor.fetchall()]
+
+
 async def add_sign_in(session: AsyncSession, digest: UUID, member_id: int, minutes: int, document: bytes) -> None:
     """Keep a sign-in that has begun, for so many minutes."""
     connection = await driver(session)
@@ -117,13 +128,25 @@ async def doubtful(session: AsyncSession, most: int) -> list[VerificationRow]:
     return [_row(row) for row in await cursor.fetchall()]
 
 
-async def verified_kinds(session: AsyncSession, member_id: int) -> set[str]:
-    """Return the kinds of a member's documents that an authority has confirmed."""
+async def confirmed(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, dict[str, tuple[str, date | None]]]:
+    """Return by which authority each kind of those members' documents was confirmed last, as of when.
+
+    What was confirmed of a change that did not come to pass is left out.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
-        "select distinct document_kind from verifications where member_id = %s and state = 'verified'", (member_id,)
+        """select distinct on (v.member_id, v.document_kind) v.member_id, v.document_kind, v.source, v.as_of
+             from unnest(%b::bigint[]) w(member_id) join verifications v on v.member_id = w.member_id
+            where v.state = 'verified'
+              and not exists (select from number_changes c where c.tenant_id = v.tenant_id and c.change_id = v.reference
+                                 and c.state <> 'applied')
+            order by v.member_id, v.document_kind, v.as_of desc nulls last, v.reference""",
+        (list(member_ids),),
     )
-    return {row[0] for row in await cursor.fetchall()}
+    found: dict[int, dict[str, tuple[str, date | None]]] = {}
+    for member_id, kind, source, as_of in await cursor.fetchall():
+        found.setdefault(member_id, {})[kind] = (source, as_of)
+    return found
 
 
 async def never_asked(session: AsyncSession, product: str, source: str, after: int, most: int) -> list[int]:
@@ -139,39 +162,59 @@ async def never_asked(session: AsyncSession, product: str, source: str, after: i
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def store_answer(
-    session: AsyncSession,
-    row: VerificationRow,
-    *,
-    state: VerificationState,
-    event_id: int | None,
-    decided_at: datetime | None,
-    score_bp: int | None,
-    why: str,
-    code: str,
-    kinds: Sequence[str],
-    as_of: date | None,
-    document: bytes | None,
-) -> None:
-    """Store what came of a question; `decided_at` is None where a person must look."""
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of a question; `is_final` is False where a person must look."""
+
+    row: VerificationRow
+    state: VerificationState
+    event_id: int
+    is_final: bool
+    score_bp: int | None
+    why: str
+    code: str
+    kinds: Sequence[str]
+    as_of: date | None
+    document: bytes | None
+
+
+async def store_answers(session: AsyncSession, answers: Sequence[Answered], now: datetime) -> None:
+    """Store what came of questions, in one statement."""
     connection = await driver(session)
     await connection.execute(
-        """update verifications set state = %s, event_id = %s, decided_at = %s, score_bp = %s, why = %s, code = %s, kinds = %s,
-                                    as_of = %s, document = %s where member_id = %s and reference = %s""",
+        """update verifications v
+              set state = w.state, event_id = w.event_id, decided_at = case when w.is_final then %s::timestamptz end,
+                  score_bp = w.score_bp, why = w.why, code = w.code, kinds = string_to_array(w.kinds, ' '), as_of = w.as_of,
+                  document = w.document
+             from unnest(%b::bigint[], %b::uuid[], %b::text[], %b::bigint[], %b::bool[], %b::smallint[], %b::text[], %b::text[],
+                         %b::text[], %b::date[], %b::bytea[])
+                  w(member_id, reference, state, event_id, is_final, score_bp, why, code, kinds, as_of, document)
+            where v.member_id = w.member_id and v.reference = w.reference""",
         (
-            state.value, event_id, decided_at, score_bp, why, code, list(kinds), as_of, document,
-            row.member_id, row.reference,
+            now,
+            [one.row.member_id for one in answers],
+            [one.row.reference for one in answers],
+            [one.state.value for one in answers],
+            [one.event_id for one in answers],
+            [one.is_final for one in answers],
+            [one.score_bp for one in answers],
+            [one.why for one in answers],
+            [one.code for one in answers],
+            [" ".join(one.kinds) for one in answers],
+            [one.as_of for one in answers],
+            [one.document for one in answers],
         ),
-    )  # fmt: skip
+    )
 
 
-async def raise_levels(session: AsyncSession, member_id: int, levels: Sequence[tuple[str, str]]) -> None:
-    """Set the level of a member's (product, level)."""
+async def raise_levels(session: AsyncSession, levels: Sequence[tuple[int, str, str]]) -> None:
+    """Set levels of (member_id, product, level), in one statement."""
     connection = await driver(session)
     await connection.execute(
-        """update memberships s set level = w.level from unnest(%b::text[], %b::text[]) w(product, level)
-            where s.member_id = %s and s.product = w.product""",
-        ([product for product, _ in levels], [level for _, level in levels], member_id),
+        """update memberships s set level = w.level
+             from unnest(%b::bigint[], %b::text[], %b::text[]) w(member_id, product, level)
+            where s.member_id = w.member_id and s.product = w.product""",
+        ([one for one, _, _ in levels], [product for _, product, _ in levels], [level for _, _, level in levels]),
     )
 
 

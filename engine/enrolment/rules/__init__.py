@@ -48,6 +48,7 @@ from engine.enrolment.rules.documents import (
     ReadDocument,
     check_documents,
     document_rule,
+    known_as,
     person_number,
     read_document,
 )
@@ -136,6 +137,7 @@ from engine.enrolment.rules.verifying import (
     check_terms,
     judge,
     judge_death,
+    judge_number,
     name_verdict,
 )
 
@@ -243,6 +245,8 @@ __all__ = [
     "in_force_on",
     "judge",
     "judge_death",
+    "judge_number",
+    "known_as",
     "level_of",
     "limits_of",
     "monthly_ceiling",

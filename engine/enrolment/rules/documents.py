@@ -162,6 +162,14 @@ def person_number(text: str, rule: DocumentRule) -> CheckedNumber | None:
         return None
 
 
+def known_as(text: str, rule: DocumentRule) -> CheckedNumber | None:
+    """Return as what the holder of a number is known, of a token too; None where it is none of the kind."""
+    try:
+        return _number(text, rule, "number") or _as_token(text, rule)
+    except (CheckDigitWrong, DocumentMalformed):
+        return None
+
+
 def valid_until(days: int, on: date) -> date:
     """Return the first day of expiry that leaves a document valid for so many days after `on`."""
     return on + timedelta(days=days)

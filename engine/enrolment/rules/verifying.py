@@ -138,6 +138,19 @@ def judge(
     return Judged(VerificationState.VERIFIED, score)
 
 
+def judge_number(judged: Judged, number: str, ending: str) -> Judged:
+    """Return a judgement once the authority's last signs of the number are compared; where they differ a person looks.
+
+    Args:
+        judged: what follows from names and birth dates.
+        number: the number that the authority was asked about; "" where it was asked about none.
+        ending: its last signs as the authority states them; "" where it states none.
+    """
+    if judged.state is VerificationState.VERIFIED and number and not number.endswith(ending):
+        return Judged(VerificationState.DOUBTFUL, judged.score_bp, "number")
+    return judged
+
+
 class DeathState(StrEnum):
     """Where a notice of a death stands.
 

@@ -21,6 +21,7 @@ from engine.enrolment.rules import (
     VerificationState,
     check_terms,
     judge_death,
+    name_verdict,
     person_number,
 )
 from engine.enrolment.service.joining import find_member
@@ -28,10 +29,12 @@ from engine.enrolment.service.statuses import StatusWord, record_statuses
 from engine.identity import service as identity
 from engine.identity.ports import DeathNotice
 from engine.identity.rules import CheckedNumber, VaultDocument
+from engine.identity.rules.names import NameVerdict, best_score
 from engine.kernel.clock import business_date
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
+from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal, unseal
 from engine.tenancy.service import Tenant
@@ -41,12 +44,28 @@ REPORT = "report"
 LIFE, DECEASED, ALIVE = "life", "deceased", "alive"
 """The attribute, and its words, by which a member's death is recorded."""
 
+_LOOKED_AT, _PROPOSED = 20, 5
+"""Members whose names are compared with those of a notice without a number, and how many of them people are shown, at most."""
+
+_INDEXED_AT_ONCE = 1_000
 _TABLE, _ACTOR = "death_notices", "system:deaths"
 _WAITING = (DeathState.UNMATCHED, DeathState.DOUBTFUL, DeathState.REVERSAL_PROPOSED)
 
 
+class DeathCandidate(Struct, frozen=True, kw_only=True):
+    """A member whom a notice without a number of ours may be of, by name and birth date; names alike in basis points."""
+
+    member: str
+    name: str
+    born_on: date
+    score_bp: int
+
+
 class Death(Struct, frozen=True, kw_only=True):
-    """A notice that a person must look at, beside the member that it may be of ("" where none was found)."""
+    """A notice that a person must look at, beside the member that it may be of ("" where none was found).
+
+    `candidates` are proposed where no number leads to anybody, the likeliest first; none of them is touched by it.
+    """
 
     notice: int
     registry: str
@@ -60,6 +79,7 @@ class Death(Struct, frozen=True, kw_only=True):
     member_name: str
     member_born_on: date | None
     since: datetime
+    candidates: tuple[DeathCandidate, ...] = ()
 
 
 async def receive_deaths(
@@ -153,9 +173,12 @@ async def list_deaths(
 ) -> list[Death]:
     """Return the notices that people must look at, the oldest first; the reading of each member is noted."""
     rows = await deaths.list_notices(session, _WAITING, most)
-    ids = sorted({row.member_id for row in rows if row.member_id is not None})
-    people = await identity.read_people(session, keys, ids, actor=actor, reason="death-notice")
-    return [_shown(row, _opened(keys, tenant, row), people) for row in rows]
+    unmatched = [row.notice_id for row in rows if row.state is DeathState.UNMATCHED]
+    proposed = await deaths.candidates(session, unmatched) if unmatched else {}
+    ids = {row.member_id for row in rows if row.member_id is not None}
+    ids |= {member_id for many in proposed.values() for member_id, _ in many}
+    people = await identity.read_people(session, keys, sorted(ids), actor=actor, reason="death-notice")
+    return [_shown(row, _opened(keys, tenant, row), people, proposed.get(row.notice_id, ())) for row in rows]
 
 
 async def decide_death(
@@ -273,6 +296,42 @@ async def _match(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, fres
         await deaths.store_decided(session, doubtful, await ledger.scheme_now(session))
     if sure:
         await _confirm(session, tenant, sure, actor=_ACTOR)
+    await _propose_members(
+        session, keys, tenant, {one: fresh[one] for one, found in matched.items() if not found}, today
+    )
+
+
+async def _propose_members(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, unmatched: Mapping[int, DeathNotice], today: date
+) -> None:
+    """Keep for people whom notices may be of that no number leads from, by the index of names; nothing else follows from it."""
+    found = []
+    for notice_id, notice in unmatched.items():
+        if notice.born_on is None:
+            continue
+        ids = await identity.members_sounding(session, keys, notice.names, notice.born_on, most=_LOOKED_AT)
+        people = await identity.read_people(session, keys, ids, actor=_ACTOR, reason="death-notice")
+        members = await identity.members_by_id(session, sorted(people))
+        likely = []
+        for member_id, one in people.items():
+            product = members[member_id].product
+            names = check_terms(tenant.pack.books[product], product, dates_of(tenant, product, today), "claim").names
+            alike = best_score((one.person.full_name,), notice.names)
+            if name_verdict(names.rule if names else None, alike) is not NameVerdict.REFUSE:
+                likely.append((alike, member_id))
+        found += [(notice_id, member_id, alike) for alike, member_id in sorted(likely, reverse=True)[:_PROPOSED]]
+    if found:
+        await deaths.add_candidates(session, found)
+
+
+async def index_names(db: Database, keys: FileKeyStore, tenant: Tenant) -> int:
+    """Put everybody who joined since into the index of names, by short transactions; return how many."""
+    count, last = 0, _INDEXED_AT_ONCE
+    while last == _INDEXED_AT_ONCE:
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            last = await identity.index_names(session, keys, most=_INDEXED_AT_ONCE, actor=_ACTOR)
+        count += last
+    return count
 
 
 def numbers_of(tenant: Tenant, identifiers: Mapping[str, str], today: date) -> list[tuple[str, CheckedNumber]]:
@@ -424,11 +483,15 @@ def _sealed(keys: FileKeyStore, tenant: Tenant, notice: DeathNotice) -> bytes:
 
 
 def _opened(keys: FileKeyStore, tenant: Tenant, row: DeathRow) -> DeathNotice:
+    if not row.document:  # the member was erased
+        return DeathNotice(registry=row.registry, record=row.record, identifiers={}, died_on=row.died_on)
     raw = unseal(keys, tenant.tenant_id, _TABLE, _place(row.registry, row.record), row.document)
     return msgspec.json.decode(raw, type=DeathNotice)
 
 
-def _shown(row: DeathRow, notice: DeathNotice, people: Mapping[int, VaultDocument]) -> Death:
+def _shown(
+    row: DeathRow, notice: DeathNotice, people: Mapping[int, VaultDocument], proposed: Sequence[tuple[int, int]]
+) -> Death:
     found = people.get(row.member_id) if row.member_id is not None else None
     return Death(
         notice=row.notice_id,
@@ -443,4 +506,14 @@ def _shown(row: DeathRow, notice: DeathNotice, people: Mapping[int, VaultDocumen
         member_name=found.person.full_name if found else "",
         member_born_on=found.person.born_on if found else None,
         since=row.received_at,
+        candidates=tuple(
+            DeathCandidate(
+                member=people[member_id].member_number,
+                name=people[member_id].person.full_name,
+                born_on=people[member_id].person.born_on,
+                score_bp=score_bp,
+            )
+            for member_id, score_bp in proposed
+            if member_id in people
+        ),
     )

@@ -1,8 +1,9 @@
 """A member's products: joining another, and moving from one to another with all that belongs to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +24,7 @@ from engine.tenancy import service as tenancy
 from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
+Reference = TypeVar("Reference", bound=Hashable)
 MOST_MOVED = 4_000
 """Members moved by one statement: each has an event, and a batch holds 4,096."""
 
@@ -60,20 +62,20 @@ async def memberships_of(session: AsyncSession, member_ids: Sequence[int]) -> di
 
 
 async def in_their_products(
-    session: AsyncSession, members: Mapping[str, MemberRef], *, product: str = ""
-) -> dict[str, MemberRef]:
+    session: AsyncSession, members: Mapping[Reference, MemberRef], *, product: str = ""
+) -> dict[Reference, MemberRef]:
     """Return the members as they stand in one product; who is not in it is left out.
 
     Args:
         session: the tenant's.
-        members: by number, as identity knows them: with the product they enrolled in, which they may have left.
+        members: by their number or another reference, as identity knows them: with the product they enrolled in, which they may have left.
         product: "" is the first they joined, which is where money sent to them goes.
 
     """
     held = await memberships_of(session, [one.member_id for one in members.values()])
     return {
-        number: replace(member, product=one.product, joined_on=one.joined_on, group_code=one.group_code)
-        for number, member in members.items()
+        reference: replace(member, product=one.product, joined_on=one.joined_on, group_code=one.group_code)
+        for reference, member in members.items()
         for one in [one for one in held.get(member.member_id, ()) if product in ("", one.product)][:1]
     }
 

@@ -22,21 +22,33 @@ from engine.enrolment.errors import (
     DocumentMissing,
     LevelNotReached,
     NothingToDecide,
+    NumberChangeOpen,
     SignInUsed,
     UnknownMember,
     UnknownVerification,
 )
-from engine.enrolment.queries import verifications
-from engine.enrolment.queries.verifications import VerificationRow
-from engine.enrolment.rules import CheckTerms, Judged, VerificationState, check_terms, judge, level_of, terms_of
+from engine.enrolment.queries import identifiers, verifications
+from engine.enrolment.queries.verifications import Answered, VerificationRow
+from engine.enrolment.rules import (
+    CheckTerms,
+    Judged,
+    VerificationState,
+    check_terms,
+    judge,
+    judge_number,
+    level_of,
+    terms_of,
+)
 from engine.enrolment.service.joining import find_member
 from engine.identity import service as identity
 from engine.identity.ports import (
     AssertedPerson,
+    BatchVerifier,
     IdentityAgency,
     IdentityAnswer,
     IdentityState,
     NotProven,
+    OfflineProof,
     SignIn,
     SignInStarted,
     VerifiedPerson,
@@ -61,19 +73,27 @@ SIGN_IN = "sign-in"
 """The same of an authority at whose page people identify themselves; and what stands for the document they showed."""
 
 VERIFICATIONS, SIGN_INS = "verifications", "sign-ins"
+NUMBER_CHANGES = "number_changes"
+"""Where the number of a change is sealed."""
+
 SIGN_IN_MINUTES = 15
 """How long a person may be away at the authority's page."""
 
 JOINERS_AT_ONCE = 500
 """Members whom an agency is asked about by one transaction, where the pack has everybody who joins checked."""
 
-_TABLE, _ACTOR = "verifications", "system:verifications"
-_FINAL = {
+VERIFIED = "verifications"
+"""The table in which what authorities state is sealed."""
+
+_ACTOR = "system:verifications"
+FINAL: Mapping[IdentityState, VerificationState] = {
     IdentityState.MISMATCH: VerificationState.MISMATCH,
     IdentityState.UNKNOWN_NUMBER: VerificationState.UNKNOWN_NUMBER,
     IdentityState.BLOCKED: VerificationState.BLOCKED,
     IdentityState.REFUSED: VerificationState.REFUSED,
 }
+"""What authorities say that ends a question without their stating anything."""
+
 _PASSING = frozenset({Reason.PROVIDER_DOWN, Reason.LIMIT, Reason.AUTH})
 """Why an authority did not look at a question, that are no answer to it: it is asked again."""
 
@@ -140,6 +160,8 @@ class Verifiers:
 
     exchanges: Exchanges
     sign_in: SignIn | None = None
+    offline: OfflineProof | None = None
+    batches: BatchVerifier | None = None
 
     @property
     def has_agency(self) -> bool:
@@ -181,6 +203,28 @@ async def ask_agency(
         raise DocumentMissing(field="document", allowed=", ".join(sorted(kinds)))
     await _open(session, verifiers, member.member_id, document, one_time_code, actor)
     return _shown(number, await verifications.open_question(session, member.member_id, document, AGENCY))
+
+
+async def ask_about_number(
+    session: AsyncSession,
+    tenant: Tenant,
+    verifiers: Verifiers,
+    member: MemberRef,
+    change_id: UUID,
+    document: str,
+    today: date,
+    *,
+    actor: str,
+) -> None:
+    """Ask the agency about the number of a change, where it is asked about such documents; the answer has the change's reference.
+
+    Raises:
+        NumberChangeOpen: a question about the member's document of the kind is not decided yet.
+    """
+    if not verifiers.has_agency or all(one.rule.document != document for one in _terms(tenant, member, today).checks):
+        return
+    if not await _open(session, verifiers, member.member_id, document, "", actor, change_id):
+        raise NumberChangeOpen
 
 
 async def ask_about_joiners(db: Database, keys: FileKeyStore, tenant: Tenant, verifiers: Verifiers) -> int:
@@ -288,9 +332,7 @@ def agency_operation(agency: IdentityAgency, tenant: Tenant, db: Database, keys:
         question = msgspec.json.decode(raw, type=_Question)
         async with db.unit_of_work(tenant.tenant_id) as session:
             person = await _person(session, keys, question.member_id, _ACTOR, "verification")
-        number = (
-            next((one.number for one in person.documents if one.document == question.document), "") if person else ""
-        )
+            number = await _number_asked(session, keys, question, person) if person else ""
         if person is None or not number:
             return _said(question.reference, _Stated(state=VerificationState.REFUSED, code="erased"))
         asked = AssertedPerson(
@@ -346,12 +388,12 @@ def sign_in_operation(sign_in: SignIn, tenant: Tenant, db: Database, keys: FileK
 async def _stated(
     db: Database, keys: FileKeyStore, tenant: Tenant, question: _Question | _Return, answer: IdentityAnswer
 ) -> _Stated:
-    if answer.state in _FINAL:
-        return _Stated(state=_FINAL[answer.state], code=answer.code)
+    if answer.state in FINAL:
+        return _Stated(state=FINAL[answer.state], code=answer.code)
     assert answer.person is not None, answer.state
     async with db.unit_of_work(tenant.tenant_id) as session:
         document = msgspec.json.encode(answer.person)
-        sealed = await identity.seal_for(session, keys, question.member_id, _TABLE, question.reference, document)
+        sealed = await identity.seal_for(session, keys, question.member_id, VERIFIED, question.reference, document)
     if sealed is None:
         return _Stated(state=VerificationState.REFUSED, code="erased")
     return _Stated(state=VerificationState.VERIFIED, code=answer.code, sealed=base64.b64encode(sealed).decode())
@@ -368,27 +410,58 @@ def _said(reference: UUID, stated: _Stated) -> Said:
 # -- deciding
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was decided of a question, by which terms; `sealed` is what the authority stated, under the member's key."""
+
+    row: VerificationRow
+    judged: Judged
+    code: str = ""
+    terms: CheckTerms | None = None
+    person: VerifiedPerson | None = None
+    sealed: bytes | None = None
+    reason: str = ""
+
+
 async def _settle(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, reference: UUID, stated: _Stated) -> None:
     """Decide by what an authority said, once."""
     row = await verifications.find_verification(session, reference, lock=True)
     assert row is not None, reference
     if row.state is not VerificationState.ASKED:
         return
-    judged, person, sealed, terms = Judged(stated.state, None), None, None, None
-    members = await identity.members_by_id(session, [row.member_id])
     ours = await _person(session, keys, row.member_id, _ACTOR, "verification")
+    outcome = Outcome(row, Judged(stated.state, None), stated.code)
     if stated.sealed and ours is not None:
         sealed = base64.b64decode(stated.sealed)
-        opened = await identity.open_for(session, keys, row.member_id, _TABLE, reference, sealed)
+        opened = await identity.open_for(session, keys, row.member_id, VERIFIED, reference, sealed)
         assert opened is not None
         person = msgspec.json.decode(opened, type=VerifiedPerson)
+        number = await _number_asked(session, keys, row, ours)
+        members = await identity.members_by_id(session, [row.member_id])
         today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-        terms = _terms(tenant, members[row.member_id], today, ours.born_on)
-        names = terms.names.rule if terms.names else None
-        judged = judge((ours.full_name,), ours.born_on, person.names, person.born_on, names)
+        outcome = judged_outcome(tenant, row, members[row.member_id], ours, number, person, sealed, stated.code, today)
     elif stated.sealed:
-        judged = Judged(VerificationState.REFUSED, None, "erased")
-    await _record(session, keys, tenant, row, judged, terms=terms, person=person, sealed=sealed, code=stated.code)
+        outcome = Outcome(row, Judged(VerificationState.REFUSED, None, "erased"), stated.code)
+    await record_outcomes(session, keys, tenant, [outcome], actor=_ACTOR)
+
+
+def judged_outcome(
+    tenant: Tenant,
+    row: VerificationRow,
+    member: MemberRef,
+    ours: Person,
+    number: str,
+    stated: VerifiedPerson,
+    sealed: bytes,
+    code: str,
+    today: date,
+) -> Outcome:
+    """Return what follows from what an authority states of a member, by the terms of their product on a day."""
+    terms = _terms(tenant, member, today, ours.born_on)
+    names = terms.names.rule if terms.names else None
+    judged = judge((ours.full_name,), ours.born_on, stated.names, stated.born_on, names)
+    judged = judge_number(judged, number, stated.number_ending)
+    return Outcome(row, judged, code, terms, stated, sealed)
 
 
 async def decide_doubt(
@@ -415,10 +488,9 @@ async def decide_doubt(
         raise NothingToDecide
     checked_by_other(maker=row.asked_by, checker=actor)
     state = VerificationState.VERIFIED if is_same_person else VerificationState.MISMATCH
-    await _record(
-        session, keys, tenant, row, Judged(state, row.score_bp, row.why), sealed=row.document, code=row.code, actor=actor,
-        reason=reason,
-    )  # fmt: skip
+    judged = Judged(state, row.score_bp, row.why)
+    outcome = Outcome(row, judged, row.code, sealed=row.document, reason=reason)
+    await record_outcomes(session, keys, tenant, [outcome], actor=actor)
     return await find_verification(session, keys, reference, actor=actor)
 
 
@@ -433,7 +505,7 @@ async def list_doubts(session: AsyncSession, keys: FileKeyStore, *, most: int, a
         found = people.get(row.member_id)
         if found is None or row.document is None:
             continue
-        opened = await identity.open_for(session, keys, row.member_id, _TABLE, row.reference, row.document)
+        opened = await identity.open_for(session, keys, row.member_id, VERIFIED, row.reference, row.document)
         assert opened is not None
         stated = msgspec.json.decode(opened, type=VerifiedPerson)
         doubts.append(
@@ -454,61 +526,54 @@ async def list_doubts(session: AsyncSession, keys: FileKeyStore, *, most: int, a
     return doubts
 
 
-async def _record(
-    session: AsyncSession,
-    keys: FileKeyStore,
-    tenant: Tenant,
-    row: VerificationRow,
-    judged: Judged,
-    *,
-    sealed: bytes | None,
-    code: str,
-    terms: CheckTerms | None = None,
-    person: VerifiedPerson | None = None,
-    actor: str = _ACTOR,
-    reason: str = "",
+async def record_outcomes(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, outcomes: Sequence[Outcome], *, actor: str
 ) -> None:
-    """Post what was decided, store it, and let the member's levels follow."""
+    """Post what was decided, store it, and let the members' levels follow; a few statements, however many."""
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
-    kinds = _kinds(person) if person else row.kinds
-    as_of = business_date(person.as_of, tenant.time_zone) if person else row.as_of
-    body: dict[str, object] = {
-        "document": row.document_kind,
-        "source": row.source,
-        "state": judged.state.value,
-        "attributes": list(kinds),
-        "why": judged.why,
-        "reason": reason,
-        "as_of": as_of.isoformat() if as_of else "",
-    }
-    if judged.score_bp is not None:
-        body["score_bp"] = judged.score_bp
-    entry = Entry(
-        member_id=row.member_id,
-        kind=_EVENTS.get(judged.state, EventKind.IDENTITY_NOT_VERIFIED),
-        business_date=today,
-        actor=await ledger.actor_id(session, actor),
-        pack=tenant.pack_id,
-        decision=await ledger.decision_id(session, terms.trace()) if terms else 0,
-        body={key: value for key, value in body.items() if value != ""},
-    )
-    (fate,) = await ledger.post(session, [entry])
-    await verifications.store_answer(
-        session,
-        row,
-        state=judged.state,
-        event_id=fate.event_id,
-        decided_at=None if judged.state is VerificationState.DOUBTFUL else now,
-        score_bp=judged.score_bp,
-        why=judged.why,
-        code=code[:80],
-        kinds=kinds,
-        as_of=as_of,
-        document=sealed,
-    )
-    if judged.state is VerificationState.VERIFIED:
-        await _raise_levels(session, keys, tenant, row.member_id, today)
+    actor_id = await ledger.actor_id(session, actor)
+    decisions = {one.terms: 0 for one in outcomes}
+    for terms in decisions:
+        decisions[terms] = await ledger.decision_id(session, terms.trace()) if terms else 0
+    facts = [
+        (
+            _kinds(one.person) if one.person else one.row.kinds,
+            business_date(one.person.as_of, tenant.time_zone) if one.person else one.row.as_of,
+        )
+        for one in outcomes
+    ]
+    entries = [
+        Entry(
+            member_id=one.row.member_id,
+            kind=_EVENTS.get(one.judged.state, EventKind.IDENTITY_NOT_VERIFIED),
+            business_date=today,
+            actor=actor_id,
+            pack=tenant.pack_id,
+            decision=decisions[one.terms],
+            body=_body(one, kinds, as_of),
+        )
+        for one, (kinds, as_of) in zip(outcomes, facts, strict=True)
+    ]
+    fates = await ledger.post(session, entries)
+    answered = [
+        Answered(
+            one.row,
+            one.judged.state,
+            fate.event_id,
+            one.judged.state is not VerificationState.DOUBTFUL,
+            one.judged.score_bp,
+            one.judged.why,
+            one.code[:80],
+            kinds,
+            as_of,
+            one.sealed,
+        )
+        for one, fate, (kinds, as_of) in zip(outcomes, fates, facts, strict=True)
+    ]
+    await verifications.store_answers(session, answered, now)
+    verified = [one.row.member_id for one in outcomes if one.judged.state is VerificationState.VERIFIED]
+    await raise_levels(session, keys, tenant, verified, today)
 
 
 _EVENTS = {
@@ -517,33 +582,60 @@ _EVENTS = {
 }
 
 
-async def _raise_levels(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member_id: int, today: date) -> None:
-    """Give a member the levels that documents which the agency confirmed reach, where those are higher than theirs."""
-    confirmed = await verifications.verified_kinds(session, member_id)
-    person = await _person(session, keys, member_id, _ACTOR, "verification")
+def _body(one: Outcome, kinds: Sequence[str], as_of: date | None) -> dict[str, object]:
+    body: dict[str, object] = {
+        "document": one.row.document_kind,
+        "source": one.row.source,
+        "state": one.judged.state.value,
+        "attributes": list(kinds),
+        "why": one.judged.why,
+        "reason": one.reason,
+        "as_of": as_of.isoformat() if as_of else "",
+    }
+    if one.judged.score_bp is not None:
+        body["score_bp"] = one.judged.score_bp
+    return {key: value for key, value in body.items() if value != ""}
+
+
+async def raise_levels(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, member_ids: Sequence[int], today: date
+) -> None:
+    """Give members the levels that documents which an authority confirmed reach, where those are higher than theirs."""
+    if not member_ids:
+        return
+    confirmed = await verifications.confirmed(session, member_ids)
+    people = await identity.read_people(session, keys, member_ids, actor=_ACTOR, reason="verification")
     higher = []
-    for membership in (await queries.memberships(session, [member_id])).get(member_id, ()):
-        found = terms_of(tenant.pack, membership.product, today, person.born_on if person else None).levels
-        if found is None:
-            continue
-        names = [one.level for one in found.rule.levels]
-        try:
-            reached = level_of(found, confirmed, AGENCY)
-        except LevelNotReached:
-            continue
-        if membership.level not in names or names.index(reached) > names.index(membership.level):
-            higher.append((membership.product, reached))
+    for member_id, memberships in (await queries.memberships(session, member_ids)).items():
+        born_on = people[member_id].person.born_on if member_id in people else None
+        for membership in memberships:
+            found = terms_of(tenant.pack, membership.product, today, born_on).levels
+            if found is None:
+                continue
+            names = [one.level for one in found.rule.levels]
+            try:
+                reached = level_of(found, set(confirmed.get(member_id, ())), AGENCY)
+            except LevelNotReached:
+                continue
+            if membership.level not in names or names.index(reached) > names.index(membership.level):
+                higher.append((member_id, membership.product, reached))
     if higher:
-        await verifications.raise_levels(session, member_id, higher)
+        await verifications.raise_levels(session, higher)
 
 
 # -- inside
 
 
 async def _open(
-    session: AsyncSession, verifiers: Verifiers, member_id: int, document: str, one_time_code: str, actor: str
+    session: AsyncSession,
+    verifiers: Verifiers,
+    member_id: int,
+    document: str,
+    one_time_code: str,
+    actor: str,
+    reference: UUID | None = None,
 ) -> bool:
-    reference = uuid4()
+    reference = reference or uuid4()
     if not await verifications.open_verification(session, reference, member_id, document, AGENCY, actor):
         return False
     question = _Question(reference=reference, member_id=member_id, document=document, one_time_code=one_time_code)
@@ -554,6 +646,20 @@ async def _open(
         reference=reference,
         question=msgspec.json.encode(question),
     )
+
+
+async def _number_asked(
+    session: AsyncSession, keys: FileKeyStore, question: _Question | VerificationRow, person: Person
+) -> str:
+    """Return the number that a question is about: that of the change of its reference, else the one that the member holds."""
+    document = question.document if isinstance(question, _Question) else question.document_kind
+    change = await identifiers.find_change(session, question.reference)
+    if change is not None and change.document is not None:
+        opened = await identity.open_for(
+            session, keys, question.member_id, NUMBER_CHANGES, change.change_id, change.document
+        )
+        return opened.decode() if opened is not None else ""
+    return next((one.number for one in person.documents if one.document == document), "")
 
 
 async def _person(session: AsyncSession, keys: FileKeyStore, member_id: int, actor: str, reason: str) -> Person | None:

@@ -99,10 +99,20 @@ class GuardianPerson(Struct, frozen=True, kw_only=True, omit_defaults=True):
     phone: str = ""
 
 
+class EarlierDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A document whose number a member held from a day on, up to and without another; `from_on` None: since they joined."""
+
+    document: str
+    number: str
+    to_on: date
+    from_on: date | None = None
+
+
 class VaultDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything personal that is kept of one member; nothing of it is anywhere else.
 
-    `earlier_numbers` are those they had where they were members before; they are found by them too.
+    `earlier_numbers` are those they had where they were members before; they are found by them too. `earlier_documents` are
+    those whose numbers they do not hold any more.
     """
 
     member_number: str
@@ -110,6 +120,7 @@ class VaultDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):
     nominees: tuple[NomineePerson, ...] = ()
     guardian: GuardianPerson | None = None
     earlier_numbers: tuple[str, ...] = ()
+    earlier_documents: tuple[EarlierDocument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

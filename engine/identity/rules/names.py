@@ -8,8 +8,10 @@ one of the longer that suits the whole best; what is left over costs, but less t
 import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
 from functools import lru_cache
+from itertools import combinations
 
 from anyascii import anyascii
 from msgspec import Struct
@@ -100,6 +102,18 @@ def words(name: str) -> tuple[str, ...]:
         found = [word[2:] if word.startswith("al") and len(word) > 4 else word for word in found]
     kept = [word for word in found if word not in _PARTICLES and word not in _TITLES]
     return tuple((kept or found)[:WORDS_MAX])
+
+
+def sounds(name: str, born_on: date) -> tuple[str, ...]:
+    """Return what names of one person that are spelt otherwise have in common, with their birth date; without repeats.
+
+    Each word by its consonants with the birth date, in which day and month may have changed places, and each two words with
+    the year alone. One in common says little: whoever is found by it is looked at.
+    """
+    heard = sorted({sound for word in words(name) if len(sound := _consonants(word)) > 1})
+    year, day = born_on.year, sorted((born_on.month, born_on.day))
+    dated = [f"{one}/{year}-{day[0]}-{day[1]}" for one in heard]
+    return (*dated, *(f"{one}+{other}/{year}" for one, other in combinations(heard, 2)))
 
 
 @lru_cache(maxsize=65_536)

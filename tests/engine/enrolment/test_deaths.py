@@ -18,6 +18,7 @@ from engine.enrolment import service
 from engine.enrolment.errors import NothingToDecide, UnknownDeath, UnknownMember
 from engine.enrolment.rules import Application, ConsentGiven, DeathState, DocumentGiven
 from engine.enrolment.service import Death, Enrolled, Enrolment
+from engine.identity import service as identity
 from engine.kernel.transport import Callback
 from engine.ledger import service as ledger
 from engine.outside import Joined, Outside, register
@@ -254,6 +255,40 @@ async def test_a_death_of_nobody_known_is_given_to_a_member_by_a_person_or_to_no
 
     assert (first.state, first.member) == (DeathState.UNMATCHED, "")
     assert (given, left, suspended) == (DeathState.CONFIRMED, DeathState.NOT_OURS, [True])
+    assert offences == []
+
+
+async def test_whom_a_notice_without_our_number_may_be_of_is_proposed_and_never_acted_on(
+    db: Database, keys: FileKeyStore, tmp_path: Path
+) -> None:
+    async with place(db, keys, tmp_path) as at:
+        (dead, _), (namesake, _), (other, _) = (
+            await at.enrol("Bosko Jean Inventede"), await at.enrol("Jean Invented"), await at.enrol("Somebody Else"),
+        )  # fmt: skip
+        counts = [await service.index_names(db, keys, at.tenant) for _ in range(2)]
+        stranger = "119808999999901299"
+        await at.tell(at.simulator.notice(at.record(stranger)))
+        await at.tell(at.simulator.notice(at.record(stranger, drn="2023-18", birth_date="1981-01-05")))
+        await at.tell(at.simulator.notice(at.record(stranger, drn="2023-19", birth_date="1980-01-05")))
+        shown = {one.notice: [each.member for each in one.candidates] for one in await at.waiting()}
+        suspended = await at.suspended(dead, namesake, other)
+        raw = await at.select("select w::text from name_tokens w")
+        async with db.unit_of_work(at.tenant.tenant_id) as session:
+            await identity.erase(session, namesake.member_id, actor="staff:2", business_date=date(2023, 4, 3))
+        left = await at.select("select count(*) from name_tokens where member_id = " + str(namesake.member_id))
+        ((notice, candidates), *_) = [(one.notice, one.candidates) for one in await at.waiting()]
+        state = await at.decide(notice, is_member=True, number=dead.number)
+        offences = await at.offences()
+
+    assert counts == [3, 0]
+    same_birth, other_year, day_and_month_changed_places = shown.values()
+    assert set(same_birth) == set(day_and_month_changed_places) == {dead.number, namesake.number}
+    assert other_year == []
+    assert suspended == [False, False, False]
+    assert not any("Invented" in row for (row,) in raw)
+    assert left == [(0,)]
+    assert [one.member for one in candidates] == [dead.number]
+    assert state is DeathState.CONFIRMED
     assert offences == []
 
 

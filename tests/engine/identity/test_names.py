@@ -1,11 +1,14 @@
 """Names: pairs of invented people, labelled by hand, in the scripts and customs that members have."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.identity.rules.names import NameThresholds, NameVerdict, best_score, score, words
+from engine.identity.rules.names import NameThresholds, NameVerdict, best_score, score, sounds, words
 
+BORN = date(1980, 5, 1)
 THRESHOLDS = NameThresholds(accept_bp=9_200, look_bp=6_500)
 
 SAME = [
@@ -104,3 +107,16 @@ def test_thresholds_have_an_order(accept: int, look: int) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_two_texts_have_a_score_that_is_the_same_both_ways(one: str, other: str) -> None:
     assert 0 <= score(one, other) == score(other, one) <= 10_000
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_names_of_one_person_have_a_sound_in_common(one: str, other: str) -> None:
+    assert set(sounds(one, BORN)) & set(sounds(other, BORN))
+
+
+@given(st.lists(st.sampled_from(["Jean", "Bosco", "Uwase", "Karangwa"]), min_size=2, max_size=4, unique=True))
+def test_the_order_of_words_and_of_day_and_month_tell_no_sounds_apart(name: list[str]) -> None:
+    heard = sounds(" ".join(name), BORN)
+    assert sounds(" ".join(reversed(name)), BORN.replace(month=BORN.day, day=BORN.month)) == heard
+    assert len(set(heard)) == len(heard) == len(name) + len(name) * (len(name) - 1) // 2
+    assert not set(heard) & set(sounds(" ".join(name), BORN.replace(year=BORN.year + 1)))
