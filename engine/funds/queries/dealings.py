@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import msgspec
 from sqlalchemy import text
@@ -241,14 +241,14 @@ async def gathered(session: AsyncSession, dealing_id: int, day: date) -> dict[tu
 
 
 async def close_dealing(
-    session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int, pricing: Pricing
+    session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int, pricing: Pricing, cut_off_at: datetime
 ) -> None:
     """Close a dealing at the cut-off of `day`, to be priced as said; what came later moves to the next. Needs the jobs role."""
     parameters = {"t": session.info["tenant_id"], "d": dealing.dealing_id, "day": day}
     await session.execute(
         text("""update dealings set state = 'closing', cut_off_on = :day, closed_event = :event, priced_by = :by,
-                       price_lag = :lag where dealing_id = :d"""),
-        {**parameters, "event": event_id, "by": pricing.by, "lag": pricing.lag},
+                       price_lag = :lag, cut_off_at = :at where dealing_id = :d"""),
+        {**parameters, "event": event_id, "by": pricing.by, "lag": pricing.lag, "at": cut_off_at},
     )
     later = await session.scalar(
         text("""select min(came_on) from (
@@ -352,16 +352,22 @@ async def taken_from(session: AsyncSession, order: Order) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The accepted price that an order may take now, and the first that waits for a second person and might come before it."""
+    """The accepted price that an order may take now, and the first that waits for a second person and might come before it.
+
+    `is_known_early`: there is a price of a day that counts, but it came before the cut-off.
+    """
 
     price_on: date | None
     price: Price | None
     held_on: date | None
+    is_known_early: bool
 
 
 # Which prices may count for a dealing of `d`: as `Pricing.counts`.
 _COUNTS = """case d.priced_by when 'historic' then p.price_on < d.cut_off_on when 'forward' then p.price_on >= d.cut_off_on
                 else p.price_on > d.cut_off_on end"""
+# As `Pricing.is_known_too_early`; dealings that were closed before their instants were kept have none.
+_EARLY = "coalesce(d.priced_by = 'forward' and f.received_at < d.cut_off_at, false)"
 _FROM_CUT_OFF = "case d.priced_by when 'historic' then d.cut_off_on - p.price_on else p.price_on - d.cut_off_on end"
 
 
@@ -371,21 +377,25 @@ async def offered_price(session: AsyncSession, dealing_id: int, fund_id: int, *,
         await session.execute(
             text(f"""with near as (
                        select distinct on (p.price_on) p.price_on, p.digits, p.scale, {_FROM_CUT_OFF} as far,
-                              case when c.correction_no is null then p.state else 'held' end as state
+                              case when c.correction_no is null then p.state else 'held' end as state, {_EARLY} as is_early
                          from dealings d join prices p on p.fund_id = :f and p.price_on <= :until and {_COUNTS}
+                         join price_files f on f.tenant_id = p.tenant_id and f.file_id = p.file_id
                          left join price_corrections c on c.fund_id = p.fund_id and c.price_on = p.price_on and c.state = 'proposed'
                         where d.dealing_id = :d and p.state in ('accepted', 'held') order by p.price_on, p.file_id desc),
                      taken as (
-                       select price_on, digits, scale, far from near where state = 'accepted' order by far
+                       select price_on, digits, scale, far from near where state = 'accepted' and not is_early order by far
                        offset (select price_lag from dealings where dealing_id = :d) limit 1)
                      select t.price_on, t.digits, t.scale,
-                            (select n.price_on from near n where n.state = 'held' and (t.far is null or n.far < t.far)
-                              order by n.far limit 1) as held_on
+                            (select n.price_on from near n where n.state = 'held' and not n.is_early and (t.far is null or n.far < t.far)
+                              order by n.far limit 1) as held_on,
+                            exists (select from near where is_early) as is_known_early
                        from (select 1) one left join taken t on true"""),
             {"d": dealing_id, "f": fund_id, "until": until},
         )
     ).one()
-    return Offer(row.price_on, None if row.digits is None else Price(row.digits, row.scale), row.held_on)
+    return Offer(
+        row.price_on, None if row.digits is None else Price(row.digits, row.scale), row.held_on, row.is_known_early
+    )
 
 
 async def units_due(session: AsyncSession, order: Order, conversion: Conversion) -> int:

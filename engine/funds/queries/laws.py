@@ -179,7 +179,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "orders-take-a-published-price",
-        "every price an order took is an accepted price of its fund, of a day by which its dealing is priced",
+        "every price an order took is an accepted price of its fund, of a day by which its dealing is priced, and, priced forward, come after its cut-off",
         """
         select format('dealing %s, fund %s', o.dealing_id, o.fund_id), format('an accepted price, %s %s', d.priced_by, d.cut_off_on),
                format('%s of %s', o.digits * power(10::numeric, -o.scale), o.price_on)
@@ -190,7 +190,9 @@ LAWS: tuple[Law, ...] = (
            and (not case d.priced_by when 'historic' then o.price_on < d.cut_off_on when 'forward' then o.price_on >= d.cut_off_on
                          else o.price_on > d.cut_off_on end
                 or not exists (
-                 select from prices p where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
+                 select from prices p join price_files e on e.tenant_id = p.tenant_id and e.file_id = p.file_id
+                  where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
+                    and (d.priced_by <> 'forward' or d.cut_off_at is null or e.received_at >= d.cut_off_at)
                     and p.digits * power(10::numeric, -p.scale) = o.digits * power(10::numeric, -o.scale)))
         """,
     ),

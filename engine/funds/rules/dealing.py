@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
@@ -115,6 +115,18 @@ def dealing_day(now: datetime, zone: str, cut_off: str) -> date:
     closes = time.fromisoformat(cut_off)
     is_past = (local.hour, local.minute) > (closes.hour, closes.minute)
     return local.date() + timedelta(days=int(is_past))
+
+
+def cut_off_instant(day: date, zone: str, cut_off: str) -> datetime:
+    """Return the first instant at which the dealing of `day` takes nothing more: the end of the minute `cut_off` of that day.
+
+    Args:
+        day: the dealing day.
+        zone: the scheme's IANA time zone.
+        cut_off: "HH:MM" in that zone.
+
+    """
+    return datetime.combine(day, time.fromisoformat(cut_off), ZoneInfo(zone)).astimezone(UTC) + timedelta(minutes=1)
 
 
 def split_by_choice(amount: int, shares: Mapping[str, int]) -> dict[str, int]:
