@@ -81,6 +81,7 @@ from engine.funds import rules as fund_rules
 from engine.funds.api import (
     CorrectionController,
     DealingController,
+    FundActionController,
     OrderFileController,
     PriceController,
     SwitchController,
@@ -417,6 +418,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MoveController,
             PriceController,
             CorrectionController,
+            FundActionController,
             SwitchController,
             DealingController,
             OrderFileController,

@@ -1,4 +1,4 @@
-"""When a dealing's cut-off was, so that forward pricing takes no price that was known before it.
+"""When a dealing's cut-off was; splits of funds and the income that they pay.
 
 Step: expand.
 """
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import op
+
+from migrations.walls import append_only, grant, wall
 
 revision: str = "0048_dealing"
 down_revision: str | None = "0045_loans"
@@ -18,3 +20,11 @@ def upgrade() -> None:
     """Apply."""
     op.execute("set local lock_timeout = '5s'")
     op.execute((Path(__file__).parent / "0048_dealing.sql").read_text(encoding="utf-8"))
+    for table in ("fund_actions", "fund_action_ranges", "fund_action_lines"):
+        wall(table)
+    append_only("fund_action_lines")
+    grant("fund_actions", app="select, insert, update", jobs="select, update (settled_event)")
+    grant("fund_action_ranges", app="select, insert, update", jobs="select, update (is_done, event_id)")
+    grant("fund_action_lines", app="select, insert", jobs="select, insert")
+    grant("sales", jobs="update (units)")
+    grant("sale_orders", jobs="update (units)")

@@ -129,6 +129,7 @@ def filled(path: str) -> str:
         recount="1",
         move="1",
         correction="1",
+        action="1",
     )
 
 

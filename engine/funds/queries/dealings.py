@@ -372,7 +372,10 @@ _FROM_CUT_OFF = "case d.priced_by when 'historic' then d.cut_off_on - p.price_on
 
 
 async def offered_price(session: AsyncSession, dealing_id: int, fund_id: int, *, until: date) -> Offer:
-    """Return what price of a fund, dated up to `until`, a closed dealing may take; one said to be wrong waits for a second person."""
+    """Return what price of a fund, dated up to `until`, a closed dealing may take; one said to be wrong waits for a second person.
+
+    Once a split is approved, no order takes a price of before it.
+    """
     row = (
         await session.execute(
             text(f"""with near as (
@@ -383,8 +386,12 @@ async def offered_price(session: AsyncSession, dealing_id: int, fund_id: int, *,
                          left join price_corrections c on c.fund_id = p.fund_id and c.price_on = p.price_on and c.state = 'proposed'
                         where d.dealing_id = :d and p.state in ('accepted', 'held') order by p.price_on, p.file_id desc),
                      taken as (
-                       select price_on, digits, scale, far from near where state = 'accepted' and not is_early order by far
-                       offset (select price_lag from dealings where dealing_id = :d) limit 1)
+                       select price_on, digits, scale, far
+                         from (select *, row_number() over (order by far) - 1 as place from near where state = 'accepted' and not is_early) n
+                        where place >= (select price_lag from dealings where dealing_id = :d) and price_on >= (
+                              select coalesce(max(on_date), '-infinity') from fund_actions
+                               where fund_id = :f and kind = 'split' and state in ('approved', 'done'))
+                        order by far limit 1)
                      select t.price_on, t.digits, t.scale,
                             (select n.price_on from near n where n.state = 'held' and not n.is_early and (t.far is null or n.far < t.far)
                               order by n.far limit 1) as held_on,

@@ -2,6 +2,15 @@
 
 from collections.abc import Mapping
 
+from engine.funds.rules.acting import (
+    ActionTerms,
+    IncomeDistributionRule,
+    PaidAs,
+    Ratio,
+    SplitSide,
+    residue_after_split,
+    run_income,
+)
 from engine.funds.rules.choosing import LifePathRule, PathShares, PathStep, member_shares, path_shares, run_life_path
 from engine.funds.rules.correcting import (
     CorrectionTerms,
@@ -93,11 +102,13 @@ RULE_KINDS: tuple[type[Rule], ...] = (
     GuaranteeRule,
     LifePathRule,
     WrongPriceRule,
+    IncomeDistributionRule,
 )
 RUNNERS: Mapping[str, Runner] = {
     "allotment": run_scenario,
     "declared-return": run_declared_return,
     "guarantee": run_guarantee,
+    "income-distribution": run_income,
     "investing": run_investing,
     "life-path": run_life_path,
     "unit-dealing": run_unit_dealing,
@@ -110,6 +121,7 @@ __all__ = [
     "RULE_KINDS",
     "RUNNERS",
     "WHOLE_BP",
+    "ActionTerms",
     "Benchmark",
     "Conversion",
     "CorrectionTerms",
@@ -123,12 +135,14 @@ __all__ = [
     "GuaranteeCase",
     "GuaranteeRule",
     "Guaranteed",
+    "IncomeDistributionRule",
     "InterestTerms",
     "Investable",
     "InvestingRule",
     "LifePathRule",
     "MoneyState",
     "Movement",
+    "PaidAs",
     "PathShares",
     "PathStep",
     "Posting",
@@ -137,9 +151,11 @@ __all__ = [
     "Pricing",
     "PutRight",
     "RateStep",
+    "Ratio",
     "ReconciledReceipt",
     "ReversalAction",
     "Shares",
+    "SplitSide",
     "Touched",
     "UnitPricingRule",
     "WrongPriceRule",
@@ -168,6 +184,7 @@ __all__ = [
     "pricing_day",
     "put_right",
     "rates_of",
+    "residue_after_split",
     "run_scenario",
     "split_by_choice",
     "units_of",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -140,10 +141,12 @@ def split_by_choice(amount: int, shares: Mapping[str, int]) -> dict[str, int]:
     return {fund: part for fund, part in parts.items() if part}
 
 
-def is_doubtful(price: Price, last: Price, move_bp: int) -> bool:
-    """Return whether `price` moved from `last` by more than `move_bp` basis points of `last`; exactly that much is fine."""
-    scale = max(price.scale, last.scale)
-    new, old = (int(one.decimal().scaleb(scale)) for one in (price, last))
+def is_doubtful(price: Price, last: Price, move_bp: int, split: Fraction = Fraction(1)) -> bool:
+    """Return whether `price` moved from `last` by more than `move_bp` basis points of `last`; exactly that much is fine.
+
+    `split` is how many units there are now for each that `last` is of.
+    """
+    new, old = Fraction(price.decimal()) * split, Fraction(last.decimal())
     return abs(new - old) * WHOLE_BP > old * move_bp
 
 

@@ -266,6 +266,7 @@ PARAMETERS: Mapping[str, Term] = {
     "overpaid": Term(N_("What was paid too much")),
     "own_document_days": Term(N_("Days to bring an own document")),
     "paid": Term(N_("Paid")),
+    "paid_as": Term(N_("Paid as")),
     "paid_first": Term(N_("Paid first")),
     "paid_to": Term(N_("Paid to")),
     "paid_years": Term(N_("Years paid")),
