@@ -296,3 +296,17 @@ class FirstPriceMissing(Refused):
 
     code = "funds.first-price-missing"
     message = N_("Import the price of {fund} for {day}, of the new units, and name it: it is approved with the split.")
+
+
+class NoChoosing(Refused):
+    """The rules do not let members choose the funds that new money goes to."""
+
+    code = "funds.no-choosing"
+    message = N_("The rules of {product} do not let members choose the funds that new money goes to.")
+
+
+class NotInProduct(Refused):
+    """A member chooses funds of a product that they are not in."""
+
+    code = "funds.not-in-product"
+    message = N_("The member is not in {product}.")

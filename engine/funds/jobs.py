@@ -12,6 +12,7 @@ PRICE_ORDERS = "funds.price_orders"
 JUDGE_CONFIRMATIONS = "funds.judge_confirmations"
 CARRY_ON_CORRECTIONS = "funds.carry_on_corrections"
 CARRY_ON_ACTIONS = "funds.carry_on_actions"
+REBALANCE = "funds.rebalance"
 _ACTOR = "system:dealing"
 
 
@@ -38,9 +39,15 @@ async def carry_on_actions(db: Database, _keys: KeyStore, tenants: Tenants, *, t
     await service.carry_on_actions(db, tenants.by_id(tenant_id))
 
 
+async def rebalance(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Bring what is invested onto the path of ages, once a scheme year."""
+    await service.rebalance(db, tenants.by_id(tenant_id))
+
+
 JOBS: Jobs = {
     PRICE_ORDERS: price_orders,
     JUDGE_CONFIRMATIONS: judge_confirmations,
     CARRY_ON_CORRECTIONS: carry_on_corrections,
     CARRY_ON_ACTIONS: carry_on_actions,
+    REBALANCE: rebalance,
 }

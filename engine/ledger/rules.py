@@ -197,6 +197,9 @@ class EventKind(IntEnum):
     FUND_ACTION_REJECTED = 285
     FUND_ACTION_POSTED = 286
     FUND_ACTION_FINISHED = 287
+    FUNDS_CHOSEN = 288
+    REBALANCING_BEGUN = 289
+    FUNDS_REBALANCED = 290
 
     @property
     def label(self) -> str:

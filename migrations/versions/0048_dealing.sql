@@ -51,3 +51,28 @@ begin
   end loop;
   return units;
 end $$;
+
+-- Which funds a member wants new money of a product to go to, in basis points; NULL where they are back at what the rules say.
+create table fund_choices (
+  member_id bigint not null, chosen_event bigint not null, tenant_id int not null, chosen_on date not null, product text not null, shares jsonb,
+  primary key (member_id, product)
+);
+
+-- The completed years between two days, as ages count on from joining: a year after 29 February is over on 28 February.
+create function completed_years(since date, until date) returns int language sql immutable as $$
+  select (extract(year from until) - extract(year from since))::int
+         - case when since + make_interval(years => (extract(year from until) - extract(year from since))::int) > until then 1 else 0 end
+$$;
+
+-- What is invested follows a path of ages once a scheme year: the ranges of members by which units are put up for switches.
+create table rebalancings (
+  begun_event bigint not null, tenant_id int not null, year_from date not null, product text not null, rule text not null,
+  primary key (tenant_id, product, year_from)
+);
+create table rebalancing_ranges (
+  first_member bigint not null, last_member bigint not null, event_id bigint not null default 0,
+  tenant_id int not null, year_from date not null, range_no int not null, members int not null, is_done boolean not null default false, product text not null,
+  primary key (tenant_id, product, year_from, range_no), check (first_member <= last_member),
+  foreign key (tenant_id, product, year_from) references rebalancings
+) with (fillfactor = 80);
+create index rebalancing_ranges_left on rebalancing_ranges (tenant_id, product) where not is_done;

@@ -832,6 +832,14 @@ ASKED: dict[str, Ask] = {
         404,
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
+    "ListFundChoices": Ask("GET", lambda ids: f"/v1/members/{ids.member}/fund-choices", Permission.STATEMENTS_READ),
+    "ChooseFunds": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/fund-choices",
+        Permission.CLAIMS_OPEN,
+        409,
+        request=lambda _ids, site: {"json": {"product": site.tenant.pack.products[0].code, "to": {}}},
+    ),
     "ListSwitches": Ask("GET", lambda ids: f"/v1/members/{ids.member}/switches", Permission.STATEMENTS_READ),
     "AskSwitch": Ask(
         "POST",

@@ -1,6 +1,7 @@
-"""What the funds answer over HTTP: prices and dealings, orders and confirmations, corrected prices, splits, income, switches."""
+"""What the funds answer over HTTP: prices and dealings, orders and confirmations, corrected prices, splits, income, switches, choices."""
 
 from engine.funds.api.acting import FundActionController
+from engine.funds.api.choosing import FundChoiceController
 from engine.funds.api.correcting import CorrectionController
 from engine.funds.api.dealing import DealingController, OrderFileController, PriceController
 from engine.funds.api.switching import SwitchController
@@ -9,6 +10,7 @@ __all__ = [
     "CorrectionController",
     "DealingController",
     "FundActionController",
+    "FundChoiceController",
     "OrderFileController",
     "PriceController",
     "SwitchController",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 
 import msgspec
 from sqlalchemy import text
@@ -16,11 +17,17 @@ from engine.runtime.database import driver
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Savers for whom the same rules hold: of one product and group, and where rules go by joining, of one joining day."""
+    """Savers for whom the same rules hold: of one product and group, and where rules go by joining, of one joining day.
+
+    Where rules go by age, of one age (None where theirs is not known), and where members choose, of one choice: shares as
+    JSON, "" for none.
+    """
 
     product: str
     group: str
     joined_on: date | None
+    age: int | None = None
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +48,25 @@ create temporary table if not exists staged_receipts (member_id bigint, event_id
 
 _CASH = """
 create temporary table if not exists staged_cash (
-  member_id bigint, event_id bigint, amount bigint, collected int, code int, joined_on date, product text, group_code text)
+  member_id bigint, event_id bigint, amount bigint, collected int, code int, joined_on date, product text, group_code text,
+  age int, chosen text)
 on commit drop
 """
 
 _CASH_OF_STAGED = """
-insert into staged_cash (member_id, event_id, amount, collected, code, joined_on, product, group_code)
+insert into staged_cash (member_id, event_id, amount, collected, code, joined_on, product, group_code, age, chosen)
 select r.member_id, r.event_id, sum(t.amount)::bigint, r.collected, t.credit,
-       case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end, c.product, m.group_code
+       case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end, c.product, m.group_code,
+       coalesce(m.entry_age + completed_years(m.joined_on, y.until), -1),
+       case when c.product = any(%(by_choice)s::text[]) then coalesce((
+         select h.shares::text from fund_choices h where h.member_id = r.member_id and h.product = c.product), '') else '' end
   from staged_receipts r
   join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
   join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
   join memberships m on m.member_id = r.member_id and m.product = c.product
+  left join unnest(%(by_age)s::text[], %(until)s::date[]) y(product, until) on y.product = c.product
  where t.tenant_id = %(tenant)s
- group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on
+ group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on, m.entry_age, y.until
 """
 
 
@@ -74,16 +86,34 @@ async def stage_receipts(session: AsyncSession, receipts: Sequence[ReconciledRec
         )
 
 
-async def cohorts(session: AsyncSession, *, by_joining: Collection[str]) -> list[Cohort]:
-    """Return the cohorts of whoever the staged receipts' cash belongs to; joining days count in the products `by_joining`."""
+async def cohorts(
+    session: AsyncSession,
+    *,
+    by_joining: Collection[str],
+    by_age: Mapping[str, date] = MappingProxyType({}),
+    by_choice: Collection[str] = (),
+) -> list[Cohort]:
+    """Return the cohorts of whoever the staged receipts' cash belongs to; joining days count in the products `by_joining`.
+
+    Ages count in the products `by_age`: that at joining and the completed years until the day said. Members' own choices
+    count in the products `by_choice`.
+    """
     connection = await driver(session)
     # What both hold is looked up by key: the planner must know how many there are.
     for statement in (_CASH, "truncate staged_cash", "analyze staged_receipts"):
         await connection.execute(statement)
-    await connection.execute(_CASH_OF_STAGED, {"tenant": session.info["tenant_id"], "by_joining": list(by_joining)})
+    given = {
+        "tenant": session.info["tenant_id"],
+        "by_joining": list(by_joining),
+        "by_age": list(by_age),
+        "until": list(by_age.values()),
+        "by_choice": list(by_choice),
+    }
+    await connection.execute(_CASH_OF_STAGED, given)
     await connection.execute("analyze staged_cash")
     cursor = await connection.execute(
-        "select distinct product, group_code, nullif(joined_on, '-infinity') from staged_cash order by 1, 2, 3"
+        """select distinct product, group_code, nullif(joined_on, '-infinity'), nullif(age, -1), chosen from staged_cash
+            order by 1, 2, 3, 4, 5"""
     )
     return [Cohort(*row) for row in await cursor.fetchall()]
 
@@ -118,15 +148,15 @@ async def allocate(
     """
     connection = await driver(session)
     cursor = await connection.execute(
-        """with shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, fund_id, share_bp, is_first,
-                          dealing_id, allocated_on
-                     from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(funds)s::int[], %(bps)s::int[],
+        """with shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, coalesce(age, -1) as age, chosen, fund_id,
+                          share_bp, is_first, dealing_id, allocated_on
+                     from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(ages)s::int[], %(chosen)s::text[], %(funds)s::int[], %(bps)s::int[],
                      %(firsts)s::boolean[], %(dealings)s::int[], %(days)s::date[])
-                     s(product, group_code, joined_on, fund_id, share_bp, is_first, dealing_id, allocated_on)),
+                     s(product, group_code, joined_on, age, chosen, fund_id, share_bp, is_first, dealing_id, allocated_on)),
         parts as (
           select cash.member_id, cash.event_id, cash.code, cash.collected, cash.amount, s.fund_id, s.dealing_id, s.allocated_on, s.is_first,
                  div(cash.amount::numeric * s.share_bp, 10000)::bigint as part
-            from staged_cash cash join shares s using (product, group_code, joined_on)),
+            from staged_cash cash join shares s using (product, group_code, joined_on, age, chosen)),
         placed as (
           insert into allocations (member_id, event_id, amount, tenant_id, dealing_id, code, collected, fund_id, allocated_on)
           select member_id, event_id, amount, %(tenant)s, dealing_id, code, collected, fund_id, allocated_on from (
@@ -139,13 +169,15 @@ async def allocate(
         union all
         select distinct member_id, event_id, 0::bigint from staged_cash cash
          where product = any(%(waiting)s::text[]) and not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
-                              and s.joined_on = cash.joined_on)""",
+                              and s.joined_on = cash.joined_on and s.age = cash.age and s.chosen = cash.chosen)""",
         {
             "tenant": session.info["tenant_id"],
             "waiting": list(waiting),
             "products": [share.cohort.product for share in shares],
             "groups": [share.cohort.group for share in shares],
             "joined": [share.cohort.joined_on for share in shares],
+            "ages": [share.cohort.age for share in shares],
+            "chosen": [share.cohort.chosen for share in shares],
             "funds": [share.fund_id for share in shares],
             "bps": [share.share_bp for share in shares],
             "firsts": [share.is_first for share in shares],

@@ -11,7 +11,15 @@ from engine.funds.rules.acting import (
     residue_after_split,
     run_income,
 )
-from engine.funds.rules.choosing import LifePathRule, PathShares, PathStep, member_shares, path_shares, run_life_path
+from engine.funds.rules.choosing import (
+    LifePathRule,
+    PathShares,
+    PathStep,
+    member_shares,
+    path_shares,
+    run_life_path,
+    years_count_until,
+)
 from engine.funds.rules.correcting import (
     CorrectionTerms,
     PutRight,
@@ -189,4 +197,5 @@ __all__ = [
     "split_by_choice",
     "units_of",
     "year_fraction",
+    "years_count_until",
 ]

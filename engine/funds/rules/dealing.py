@@ -60,12 +60,14 @@ class FundsRule(Rule, tag="funds", frozen=True, kw_only=True):
 class FundChoiceRule(Rule, tag="fund-choice", frozen=True, kw_only=True):
     """Which funds a member's savings go to, in basis points: by the member's group, else the default.
 
-    Where `members_move`, members may move what they have into other funds of the product: a switch.
+    Where `members_move`, members may move what they have into other funds of the product: a switch. Where `members_choose`,
+    a member's own choice decides for new money before all else.
     """
 
     by_group: Mapping[str, Shares] = {}
     default: Shares | None = None
     members_move: bool = False
+    members_choose: bool = False
 
     def __post_init__(self) -> None:
         if not self.by_group and self.default is None:

@@ -1,6 +1,7 @@
 """Use cases of the funds: import and decide prices, allocate reconciled cash, sell units, run a dealing day."""
 
 from engine.funds.queries.acting import ActionLine, FundAction
+from engine.funds.queries.choosing import FundChoice
 from engine.funds.queries.correcting import Correction, CorrectionLine
 from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
@@ -25,6 +26,7 @@ from engine.funds.service.allocating import (
     release,
     stage_nothing,
 )
+from engine.funds.service.choosing import choices_of, choose_funds, rebalance
 from engine.funds.service.confirming import (
     Confirmation,
     ConfirmationImport,
@@ -85,6 +87,7 @@ __all__ = [
     "CorrectionLine",
     "DealingReport",
     "FundAction",
+    "FundChoice",
     "InterestReport",
     "JoinedManager",
     "ManagerTable",
@@ -111,6 +114,8 @@ __all__ = [
     "carry_on_actions",
     "carry_on_corrections",
     "carry_on_switches",
+    "choices_of",
+    "choose_funds",
     "correction_file",
     "correction_lines",
     "credit_interest",
@@ -140,6 +145,7 @@ __all__ = [
     "propose_distribution",
     "propose_split",
     "put_up_gathered",
+    "rebalance",
     "reject_action",
     "reject_correction",
     "reject_price",

@@ -236,6 +236,7 @@ PARAMETERS: Mapping[str, Term] = {
     "most_times": Term(N_("Times at most")),
     "most_years": Term(N_("Years at most")),
     "move_bp": Term(N_("Moves by at most"), "share"),
+    "members_choose": Term(N_("Members choose their funds")),
     "moves": Term(N_("Moves")),
     "moves_as": Term(N_("Moves as")),
     "multiple_of": Term(N_("A multiple of"), "money"),
