@@ -82,6 +82,8 @@ from engine.funds import rules as fund_rules
 from engine.funds.api import (
     CorrectionController,
     DealingController,
+    FundActionController,
+    FundChoiceController,
     OrderFileController,
     PriceController,
     SwitchController,
@@ -419,6 +421,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MoveController,
             PriceController,
             CorrectionController,
+            FundActionController,
+            FundChoiceController,
             SwitchController,
             DealingController,
             OrderFileController,

@@ -127,9 +127,7 @@ def correction(
         if len(told) > _MOST_PRINTED:
             typer.echo(f"  and {len(told) - _MOST_PRINTED} more: see --csv")
         for fee_run in charged:
-            typer.echo(
-                f"  fee run {fee_run} was counted at this price: `akiba fees refund {fee_run}`, then charge it again"
-            )
+            typer.echo(f"  fee run {fee_run} was counted at this price: a recount gives it back and charges it again")
 
     show(context, found, lines)
 

@@ -32,6 +32,7 @@ JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT
 SCHEDULED = (
     "reconciliation.match_statements",
     "contributions.recompute_changes",
+    "funds.rebalance",
     "benefits.carry_on_claims",
     "benefits.carry_on_fees",
     "benefits.carry_on_moves",

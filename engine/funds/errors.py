@@ -198,3 +198,115 @@ class SharesNotWhole(Invalid):
 
     code = "funds.shares-not-whole"
     message = N_("The shares must each be at least 1 and sum to {whole} basis points.")
+
+
+class NoDistributionRule(Refused):
+    """A fund pays income, and no rule says what members get of it."""
+
+    code = "funds.no-distribution-rule"
+    message = N_("No rule of {product} says on {day} what members get of a fund's income.")
+
+
+class UnknownAction(NotFound):
+    """There is no split or distribution of that number."""
+
+    code = "funds.unknown-action"
+    message = N_("There is no such split or distribution.")
+
+
+class ActionOpen(Refused):
+    """A split or distribution of the fund waits for a second person, or is not finished."""
+
+    code = "funds.action-open"
+    message = N_("Split or distribution {number} of {fund} is not finished.")
+
+
+class ActionDecided(Refused):
+    """The split or distribution does not wait for anyone."""
+
+    code = "funds.action-decided"
+    message = N_("The split or distribution waits for nobody: it is {state}.")
+
+
+class ActionChanged(Refused):
+    """What is decided on is not what was proposed."""
+
+    code = "funds.action-changed"
+    message = N_("That is not the split or distribution that was proposed: read it again.")
+
+
+class PricedSince(Refused):
+    """A fund is to be split from a day on for which, or after which, prices were accepted."""
+
+    code = "funds.priced-since"
+    message = N_("Prices of {fund} were accepted for {day} or later: they are of units that were not split.")
+
+
+class PricesUndecided(Refused):
+    """Prices of before a split wait for a second person."""
+
+    code = "funds.prices-undecided"
+    message = N_("Prices of {fund} before {day} wait for a second person: decide on them first.")
+
+
+class SplitSince(Refused):
+    """The fund's units were split since the day that is asked about."""
+
+    code = "funds.split-since"
+    message = N_("Units of {fund} were split since {day}.")
+
+
+class HistoricPricing(Refused):
+    """A fund is to be split that a product deals in at prices of before the cut-off."""
+
+    code = "funds.historic-pricing"
+    message = N_("{product} deals at prices of before its cut-off: its funds cannot be split.")
+
+
+class NotAsStated(Refused):
+    """What a manager says it pays is not what its income is on the units of the books."""
+
+    code = "funds.not-as-stated"
+    message = N_("The manager states {stated}; on the units of {day} it is from {least} to {most}.")
+
+
+class NoUnits(Refused):
+    """Nobody has units that a split or distribution would be of."""
+
+    code = "funds.no-units"
+    message = N_("Nobody has units of {fund} on {day}.")
+
+
+class StatedTooFine(Invalid):
+    """What a manager states has more decimals than its units or the scheme's money."""
+
+    code = "funds.stated-too-fine"
+    message = N_("What the manager states has at most {most} decimals.")
+
+
+class ReferenceTaken(Refused):
+    """Another payment of a manager is expected by the same reference."""
+
+    code = "funds.reference-taken"
+    message = N_("Another payment is expected by the reference {reference}.")
+
+
+class FirstPriceMissing(Refused):
+    """A split is approved, and the price of the new units that is named with it does not wait."""
+
+    code = "funds.first-price-missing"
+    message = N_("Import the price of {fund} for {day}, of the new units, and name it: it is approved with the split.")
+
+
+class NoChoosing(Refused):
+    """The rules do not let members choose the funds that new money goes to."""
+
+    code = "funds.no-choosing"
+    message = N_("The rules of {product} do not let members choose the funds that new money goes to.")
+
+
+class NotInProduct(Refused):
+    """A member chooses funds of a product that they are not in."""
+
+    code = "funds.not-in-product"
+    message = N_("The member is not in {product}.")

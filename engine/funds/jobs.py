@@ -11,6 +11,8 @@ from engine.tenancy.service import Tenants
 PRICE_ORDERS = "funds.price_orders"
 JUDGE_CONFIRMATIONS = "funds.judge_confirmations"
 CARRY_ON_CORRECTIONS = "funds.carry_on_corrections"
+CARRY_ON_ACTIONS = "funds.carry_on_actions"
+REBALANCE = "funds.rebalance"
 _ACTOR = "system:dealing"
 
 
@@ -32,8 +34,20 @@ async def carry_on_corrections(db: Database, _keys: KeyStore, tenants: Tenants, 
     await service.carry_on_corrections(db, tenants.by_id(tenant_id))
 
 
+async def carry_on_actions(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Book what is left of splits and distributions that two people stand for."""
+    await service.carry_on_actions(db, tenants.by_id(tenant_id))
+
+
+async def rebalance(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Bring what is invested onto the path of ages, once a scheme year."""
+    await service.rebalance(db, tenants.by_id(tenant_id))
+
+
 JOBS: Jobs = {
     PRICE_ORDERS: price_orders,
     JUDGE_CONFIRMATIONS: judge_confirmations,
     CARRY_ON_CORRECTIONS: carry_on_corrections,
+    CARRY_ON_ACTIONS: carry_on_actions,
+    REBALANCE: rebalance,
 }

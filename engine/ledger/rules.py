@@ -26,6 +26,7 @@ CREDIT_KINDS = (
             "opening",
             "passed-on",
             "price-correction",
+            "income-due",
         }
     )
     | MEMBERS_KINDS
@@ -191,6 +192,14 @@ class EventKind(IntEnum):
     UNCLAIMED_NOTED = 262
     UNCLAIMED_HANDED_OVER = 263
     UNCLAIMED_RECLAIMED = 264
+    FUND_ACTION_PROPOSED = 283
+    FUND_ACTION_APPROVED = 284
+    FUND_ACTION_REJECTED = 285
+    FUND_ACTION_POSTED = 286
+    FUND_ACTION_FINISHED = 287
+    FUNDS_CHOSEN = 288
+    REBALANCING_BEGUN = 289
+    FUNDS_REBALANCED = 290
     NUMBER_CHANGE_PROPOSED = 319
     NUMBER_CHANGE_FOUND = 320
     NUMBER_CHANGED = 321

@@ -826,6 +826,53 @@ ASKED: dict[str, Ask] = {
         404,
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
+    "ListFundActions": Ask("GET", lambda _: "/v1/operations/fund-actions", Permission.OPERATIONS_READ, 200),
+    "ProposeSplit": Ask(
+        "POST",
+        lambda _: "/v1/operations/fund-actions/splits",
+        Permission.PRICES_IMPORT,
+        404,
+        request=lambda _ids, _site: {"json": {"fund": "SM009009", "on": "2030-04-03", "new": 2, "old": 1}},
+    ),
+    "ProposeDistribution": Ask(
+        "POST",
+        lambda _: "/v1/operations/fund-actions/distributions",
+        Permission.PRICES_IMPORT,
+        409,
+        request=lambda _ids, site: {
+            "json": {
+                "fund": "SM009009",
+                "product": site.tenant.pack.products[0].code,
+                "on": "2023-04-03",
+                "per_unit": "0.1",
+                "stated": "1",
+                "reference": "INC-1",
+            }
+        },
+    ),
+    "GetFundAction": Ask("GET", lambda _: "/v1/operations/fund-actions/1", Permission.OPERATIONS_READ, 404),
+    "ApproveFundAction": Ask(
+        "POST",
+        lambda _: "/v1/operations/fund-actions/1/approval",
+        Permission.PRICES_APPROVE,
+        404,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectFundAction": Ask(
+        "POST",
+        lambda _: "/v1/operations/fund-actions/1/rejection",
+        Permission.PRICES_APPROVE,
+        404,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "ListFundChoices": Ask("GET", lambda ids: f"/v1/members/{ids.member}/fund-choices", Permission.STATEMENTS_READ),
+    "ChooseFunds": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/fund-choices",
+        Permission.CLAIMS_OPEN,
+        409,
+        request=lambda _ids, site: {"json": {"product": site.tenant.pack.products[0].code, "to": {}}},
+    ),
     "ListSwitches": Ask("GET", lambda ids: f"/v1/members/{ids.member}/switches", Permission.STATEMENTS_READ),
     "AskSwitch": Ask(
         "POST",

@@ -175,6 +175,20 @@ async def standing_runs(session: AsyncSession) -> list[FeeRun]:
     return [_run(row) for row in rows]
 
 
+async def runs_mispriced(session: AsyncSession) -> set[int]:
+    """Return the runs that counted units at the price of a fund and day that was corrected since."""
+    rows = await session.scalars(
+        text("""select r.run_no from fee_runs r
+                 where r.state = 'done' and r.corrects = 0 and r.member_id = 0 and exists (
+                   select from price_corrections c join funds f on f.tenant_id = c.tenant_id and f.fund_id = c.fund_id
+                    where c.state = 'done' and c.decided_event > r.proposed_event
+                      and exists (select from chart k where k.kind = 'units' and k.product = r.product and k.fund = f.code)
+                      and c.price_on = (select max(p.price_on) from prices p
+                                         where p.fund_id = c.fund_id and p.state = 'accepted' and p.price_on <= r.charged_on))""")
+    )
+    return set(rows)
+
+
 async def refund_of(session: AsyncSession, run_no: int) -> FeeRun | None:
     """Return the run that gives back what a run charged every member, unless it was rejected."""
     row = (

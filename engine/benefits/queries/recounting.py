@@ -66,8 +66,13 @@ async def recounts(session: AsyncSession, *, most: int = 100) -> list[Recount]:
     ]
 
 
+async def prices_corrected(session: AsyncSession) -> int:
+    """Return how many wrong prices were put right to the end."""
+    return int(await session.scalar(text("select count(*) from price_corrections where state = 'done'")) or 0)
+
+
 async def is_known(session: AsyncSession, pack: int, accepted: int) -> bool:
-    """Return whether it was looked for by these rules and figures, or an approved recount has not ended."""
+    """Return whether it was looked for by these rules, figures and corrected prices, or an approved recount has not ended."""
     return bool(
         await session.scalar(
             text("select exists (select from recounts where (pack = :p and accepted = :a) or state = 'approved')"),

@@ -144,13 +144,17 @@ async def foreseen_fees(
 
 
 async def runs_to_charge_again(session: AsyncSession, tenant: Tenant) -> list[FeeRun]:
-    """Return the runs that the rules and figures in force would have charged otherwise, the oldest first.
+    """Return the runs that the rules, figures and prices in force would have charged otherwise, the oldest first.
 
-    A run whose caps stand in a table by keys is told by the names of its rules alone.
+    Fees by what members have would be, where a price that they were counted at was corrected since. A run whose caps stand in a table by keys is told by the names of its rules alone.
     """
     figures = await figures_for(session, tenant)
+    mispriced = await queries.runs_mispriced(session)
     found = []
     for run in await queries.standing_runs(session):
+        if run.run_no in mispriced and any(one.needs_assets for one in run.terms):
+            found.append(run)
+            continue
         year = tenant.product(run.product).scheme_year(run.charged_on)
         try:
             now = _terms(tenant.pack, run.product, run.charged_on, year, figures, {}, leaving=False)
@@ -281,7 +285,7 @@ async def list_fee_runs(session: AsyncSession, *, most: int = 100) -> list[FeeRu
 async def fees_at_price(session: AsyncSession, fund: str, price_on: date) -> list[int]:
     """Return the runs that depend on a fund's price of a day: fees by what members have, charged while it was the last.
 
-    Where that price was wrong, each is given back (`propose_refund`) and charged again by the right one (`propose_fees`).
+    Where that price was wrong, a recount finds them once it is corrected: each is given back, and charged again by the right one.
     """
     runs = await queries.runs_priced(session, fund, price_on)
     return [run.run_no for run in runs if any(one.needs_assets for one in run.terms)]

@@ -1,4 +1,4 @@
-"""Recounts: what was posted to all members, and by law that reaches back or a revised figure would come out otherwise.
+"""Recounts: what was posted to all members, and by law that reaches back, a revised figure or a corrected price would come out otherwise.
 
 Found by comparing what stands with what the rules and figures in force give. Another person lets it be counted again: interest
 is credited or taken back by its difference at once; a claim of state money is prepared for the difference, a fee run is given
@@ -31,15 +31,16 @@ _ACTOR = "system:rules"
 
 
 async def find_recount(db: Database, tenant: Tenant) -> Recount | None:
-    """Look once by each pack version and its figures for what would come out otherwise; return what waits for a second person."""
+    """Look once by each pack version, its figures and each corrected price for what would come out otherwise; return what waits."""
     async with db.unit_of_work(tenant.tenant_id) as session:
-        figures = await figures_for(session, tenant)
-        if await queries.is_known(session, tenant.pack_id, figures.accepted):
+        # Figures accepted and prices corrected only ever grow, so that their sum tells every state of both from those before.
+        accepted = (await figures_for(session, tenant)).accepted + await queries.prices_corrected(session)
+        if await queries.is_known(session, tenant.pack_id, accepted):
             return None
     to_claim = await contributions.years_to_claim_again(db, tenant)
     async with db.unit_of_work(tenant.tenant_id) as session:
         await queries.hold(session)
-        if await queries.is_known(session, tenant.pack_id, figures.accepted):
+        if await queries.is_known(session, tenant.pack_id, accepted):
             return None
         items = (
             *(_year("interest", *one) for one in await funds.years_to_credit_again(session, tenant)),
@@ -53,7 +54,7 @@ async def find_recount(db: Database, tenant: Tenant) -> Recount | None:
             session,
             items,
             pack=tenant.pack_id,
-            accepted=figures.accepted,
+            accepted=accepted,
             digest=hashlib.sha256(msgspec.json.encode(items)).hexdigest(),
             maker=await ledger.actor_id(session, _ACTOR),
         )

@@ -406,9 +406,9 @@ split as (
     join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash' group by 1, 2, 3),
 bought as (
   select f.member_id, f.event_id, c.pot, u.code as fund, bool_or(o.state is distinct from 'priced') as waits,
-         sum(case when o.state = 'priced' then floor_units(a.amount,
+         sum(case when o.state = 'priced' then units_since(%(t)s, a.fund_id, o.price_on, floor_units(a.amount,
                (10::numeric ^ greatest(u.unit_scale + o.scale - m.scale, 0))::bigint,
-               (o.digits * 10::numeric ^ greatest(m.scale - u.unit_scale - o.scale, 0))::bigint) else 0 end)::bigint as units
+               (o.digits * 10::numeric ^ greatest(m.scale - u.unit_scale - o.scale, 0))::bigint)) else 0 end)::bigint as units
     from found f join allocations a on a.member_id = f.member_id and a.event_id = f.event_id
     join chart c on c.tenant_id = a.tenant_id and c.code = a.code
     join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.code >> 12

@@ -1,7 +1,17 @@
-"""What the funds answer over HTTP: prices and dealings, orders and confirmations, corrected prices, switches."""
+"""What the funds answer over HTTP: prices and dealings, orders and confirmations, corrected prices, splits, income, switches, choices."""
 
+from engine.funds.api.acting import FundActionController
+from engine.funds.api.choosing import FundChoiceController
 from engine.funds.api.correcting import CorrectionController
 from engine.funds.api.dealing import DealingController, OrderFileController, PriceController
 from engine.funds.api.switching import SwitchController
 
-__all__ = ["CorrectionController", "DealingController", "OrderFileController", "PriceController", "SwitchController"]
+__all__ = [
+    "CorrectionController",
+    "DealingController",
+    "FundActionController",
+    "FundChoiceController",
+    "OrderFileController",
+    "PriceController",
+    "SwitchController",
+]

@@ -225,7 +225,7 @@ class PriceController(Controller):
         operation_id="ApprovePrice",
         opt={"permission": Permission.PRICES_APPROVE},
         status_code=200,
-        responses=refuses(errors.UnknownPrice, errors.PriceDecided, SamePerson),
+        responses=refuses(errors.UnknownPrice, errors.PriceDecided, errors.ActionOpen, SamePerson),
     )
     async def approve(
         self,
@@ -245,7 +245,7 @@ class PriceController(Controller):
         operation_id="RejectPrice",
         opt={"permission": Permission.PRICES_APPROVE},
         status_code=200,
-        responses=refuses(errors.UnknownPrice, errors.PriceDecided, SamePerson),
+        responses=refuses(errors.UnknownPrice, errors.PriceDecided, errors.ActionOpen, SamePerson),
     )
     async def reject(
         self,

@@ -76,7 +76,7 @@ class SwitchController(Controller):
     ) -> list[SwitchItem]:
         """Return a member's newest switches, the newest first; at most 100."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return await _items(session, tenant, await _member(session, keys, member))
+            return await _items(session, tenant, await member_of(session, keys, member))
 
     @post(
         operation_id="AskSwitch",
@@ -103,7 +103,7 @@ class SwitchController(Controller):
         """Sell what a member has in a fund, and buy others with it once its money has come: never before."""
         tenant.product(data.product)
         async with db.unit_of_work(tenant.tenant_id) as session:
-            member_id = await _member(session, keys, member)
+            member_id = await member_of(session, keys, member)
             day = business_date(await ledger.scheme_now(session), tenant.time_zone)
             sold = await service.switch(
                 session,
@@ -135,7 +135,8 @@ async def _items(session: AsyncSession, tenant: Tenant, member_id: int) -> list[
     ]
 
 
-async def _member(session: AsyncSession, keys: FileKeyStore, number: str) -> int:
+async def member_of(session: AsyncSession, keys: FileKeyStore, number: str) -> int:
+    """Return the member of a number; UnknownMember if it is nobody's."""
     members = await identity.members_by_number(session, keys, [number])
     if number not in members:
         raise UnknownMember

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from types import MappingProxyType
 
 import msgspec
 from sqlalchemy import text
@@ -16,11 +17,17 @@ from engine.runtime.database import driver
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Savers for whom the same rules hold: of one product and group, and where rules go by joining, of one joining day."""
+    """Savers for whom the same rules hold: of one product and group, and where rules go by joining, of one joining day.
+
+    Where rules go by age, of one age (None where theirs is not known), and where members choose, of one choice: shares as
+    JSON, "" for none.
+    """
 
     product: str
     group: str
     joined_on: date | None
+    age: int | None = None
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +48,25 @@ create temporary table if not exists staged_receipts (member_id bigint, event_id
 
 _CASH = """
 create temporary table if not exists staged_cash (
-  member_id bigint, event_id bigint, amount bigint, collected int, code int, joined_on date, product text, group_code text)
+  member_id bigint, event_id bigint, amount bigint, collected int, code int, joined_on date, product text, group_code text,
+  age int, chosen text)
 on commit drop
 """
 
 _CASH_OF_STAGED = """
-insert into staged_cash (member_id, event_id, amount, collected, code, joined_on, product, group_code)
+insert into staged_cash (member_id, event_id, amount, collected, code, joined_on, product, group_code, age, chosen)
 select r.member_id, r.event_id, sum(t.amount)::bigint, r.collected, t.credit,
-       case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end, c.product, m.group_code
+       case when c.product = any(%(by_joining)s::text[]) then m.joined_on else date '-infinity' end, c.product, m.group_code,
+       coalesce(m.entry_age + completed_years(m.joined_on, y.until), -1),
+       case when c.product = any(%(by_choice)s::text[]) then coalesce((
+         select h.shares::text from fund_choices h where h.member_id = r.member_id and h.product = c.product), '') else '' end
   from staged_receipts r
   join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
   join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
   join memberships m on m.member_id = r.member_id and m.product = c.product
+  left join unnest(%(by_age)s::text[], %(until)s::date[]) y(product, until) on y.product = c.product
  where t.tenant_id = %(tenant)s
- group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on
+ group by r.member_id, r.event_id, r.collected, t.credit, c.product, m.group_code, m.joined_on, m.entry_age, y.until
 """
 
 
@@ -74,16 +86,34 @@ async def stage_receipts(session: AsyncSession, receipts: Sequence[ReconciledRec
         )
 
 
-async def cohorts(session: AsyncSession, *, by_joining: Collection[str]) -> list[Cohort]:
-    """Return the cohorts of whoever the staged receipts' cash belongs to; joining days count in the products `by_joining`."""
+async def cohorts(
+    session: AsyncSession,
+    *,
+    by_joining: Collection[str],
+    by_age: Mapping[str, date] = MappingProxyType({}),
+    by_choice: Collection[str] = (),
+) -> list[Cohort]:
+    """Return the cohorts of whoever the staged receipts' cash belongs to; joining days count in the products `by_joining`.
+
+    Ages count in the products `by_age`: that at joining and the completed years until the day said. Members' own choices
+    count in the products `by_choice`.
+    """
     connection = await driver(session)
     # What both hold is looked up by key: the planner must know how many there are.
     for statement in (_CASH, "truncate staged_cash", "analyze staged_receipts"):
         await connection.execute(statement)
-    await connection.execute(_CASH_OF_STAGED, {"tenant": session.info["tenant_id"], "by_joining": list(by_joining)})
+    given = {
+        "tenant": session.info["tenant_id"],
+        "by_joining": list(by_joining),
+        "by_age": list(by_age),
+        "until": list(by_age.values()),
+        "by_choice": list(by_choice),
+    }
+    await connection.execute(_CASH_OF_STAGED, given)
     await connection.execute("analyze staged_cash")
     cursor = await connection.execute(
-        "select distinct product, group_code, nullif(joined_on, '-infinity') from staged_cash order by 1, 2, 3"
+        """select distinct product, group_code, nullif(joined_on, '-infinity'), nullif(age, -1), chosen from staged_cash
+            order by 1, 2, 3, 4, 5"""
     )
     return [Cohort(*row) for row in await cursor.fetchall()]
 
@@ -118,15 +148,15 @@ async def allocate(
     """
     connection = await driver(session)
     cursor = await connection.execute(
-        """with shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, fund_id, share_bp, is_first,
-                          dealing_id, allocated_on
-                     from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(funds)s::int[], %(bps)s::int[],
+        """with shares as (select product, group_code, coalesce(joined_on, date '-infinity') as joined_on, coalesce(age, -1) as age, chosen, fund_id,
+                          share_bp, is_first, dealing_id, allocated_on
+                     from unnest(%(products)s::text[], %(groups)s::text[], %(joined)s::date[], %(ages)s::int[], %(chosen)s::text[], %(funds)s::int[], %(bps)s::int[],
                      %(firsts)s::boolean[], %(dealings)s::int[], %(days)s::date[])
-                     s(product, group_code, joined_on, fund_id, share_bp, is_first, dealing_id, allocated_on)),
+                     s(product, group_code, joined_on, age, chosen, fund_id, share_bp, is_first, dealing_id, allocated_on)),
         parts as (
           select cash.member_id, cash.event_id, cash.code, cash.collected, cash.amount, s.fund_id, s.dealing_id, s.allocated_on, s.is_first,
                  div(cash.amount::numeric * s.share_bp, 10000)::bigint as part
-            from staged_cash cash join shares s using (product, group_code, joined_on)),
+            from staged_cash cash join shares s using (product, group_code, joined_on, age, chosen)),
         placed as (
           insert into allocations (member_id, event_id, amount, tenant_id, dealing_id, code, collected, fund_id, allocated_on)
           select member_id, event_id, amount, %(tenant)s, dealing_id, code, collected, fund_id, allocated_on from (
@@ -139,13 +169,15 @@ async def allocate(
         union all
         select distinct member_id, event_id, 0::bigint from staged_cash cash
          where product = any(%(waiting)s::text[]) and not exists (select from shares s where s.product = cash.product and s.group_code = cash.group_code
-                              and s.joined_on = cash.joined_on)""",
+                              and s.joined_on = cash.joined_on and s.age = cash.age and s.chosen = cash.chosen)""",
         {
             "tenant": session.info["tenant_id"],
             "waiting": list(waiting),
             "products": [share.cohort.product for share in shares],
             "groups": [share.cohort.group for share in shares],
             "joined": [share.cohort.joined_on for share in shares],
+            "ages": [share.cohort.age for share in shares],
+            "chosen": [share.cohort.chosen for share in shares],
             "funds": [share.fund_id for share in shares],
             "bps": [share.share_bp for share in shares],
             "firsts": [share.is_first for share in shares],
@@ -241,14 +273,14 @@ async def gathered(session: AsyncSession, dealing_id: int, day: date) -> dict[tu
 
 
 async def close_dealing(
-    session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int, pricing: Pricing
+    session: AsyncSession, dealing: OpenDealing, day: date, *, event_id: int, pricing: Pricing, cut_off_at: datetime
 ) -> None:
     """Close a dealing at the cut-off of `day`, to be priced as said; what came later moves to the next. Needs the jobs role."""
     parameters = {"t": session.info["tenant_id"], "d": dealing.dealing_id, "day": day}
     await session.execute(
         text("""update dealings set state = 'closing', cut_off_on = :day, closed_event = :event, priced_by = :by,
-                       price_lag = :lag where dealing_id = :d"""),
-        {**parameters, "event": event_id, "by": pricing.by, "lag": pricing.lag},
+                       price_lag = :lag, cut_off_at = :at where dealing_id = :d"""),
+        {**parameters, "event": event_id, "by": pricing.by, "lag": pricing.lag, "at": cut_off_at},
     )
     later = await session.scalar(
         text("""select min(came_on) from (
@@ -352,40 +384,57 @@ async def taken_from(session: AsyncSession, order: Order) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The accepted price that an order may take now, and the first that waits for a second person and might come before it."""
+    """The accepted price that an order may take now, and the first that waits for a second person and might come before it.
+
+    `is_known_early`: there is a price of a day that counts, but it came before the cut-off.
+    """
 
     price_on: date | None
     price: Price | None
     held_on: date | None
+    is_known_early: bool
 
 
 # Which prices may count for a dealing of `d`: as `Pricing.counts`.
 _COUNTS = """case d.priced_by when 'historic' then p.price_on < d.cut_off_on when 'forward' then p.price_on >= d.cut_off_on
                 else p.price_on > d.cut_off_on end"""
+# As `Pricing.is_known_too_early`; dealings that were closed before their instants were kept have none.
+_EARLY = "coalesce(d.priced_by = 'forward' and f.received_at < d.cut_off_at, false)"
 _FROM_CUT_OFF = "case d.priced_by when 'historic' then d.cut_off_on - p.price_on else p.price_on - d.cut_off_on end"
 
 
 async def offered_price(session: AsyncSession, dealing_id: int, fund_id: int, *, until: date) -> Offer:
-    """Return what price of a fund, dated up to `until`, a closed dealing may take; one said to be wrong waits for a second person."""
+    """Return what price of a fund, dated up to `until`, a closed dealing may take; one said to be wrong waits for a second person.
+
+    Once a split is approved, no order takes a price of before it.
+    """
     row = (
         await session.execute(
             text(f"""with near as (
                        select distinct on (p.price_on) p.price_on, p.digits, p.scale, {_FROM_CUT_OFF} as far,
-                              case when c.correction_no is null then p.state else 'held' end as state
+                              case when c.correction_no is null then p.state else 'held' end as state, {_EARLY} as is_early
                          from dealings d join prices p on p.fund_id = :f and p.price_on <= :until and {_COUNTS}
+                         join price_files f on f.tenant_id = p.tenant_id and f.file_id = p.file_id
                          left join price_corrections c on c.fund_id = p.fund_id and c.price_on = p.price_on and c.state = 'proposed'
                         where d.dealing_id = :d and p.state in ('accepted', 'held') order by p.price_on, p.file_id desc),
                      taken as (
-                       select price_on, digits, scale, far from near where state = 'accepted' order by far
-                       offset (select price_lag from dealings where dealing_id = :d) limit 1)
+                       select price_on, digits, scale, far
+                         from (select *, row_number() over (order by far) - 1 as place from near where state = 'accepted' and not is_early) n
+                        where place >= (select price_lag from dealings where dealing_id = :d) and price_on >= (
+                              select coalesce(max(on_date), '-infinity') from fund_actions
+                               where fund_id = :f and kind = 'split' and state in ('approved', 'done'))
+                        order by far limit 1)
                      select t.price_on, t.digits, t.scale,
-                            (select n.price_on from near n where n.state = 'held' and (t.far is null or n.far < t.far)
-                              order by n.far limit 1) as held_on
+                            (select n.price_on from near n where n.state = 'held' and not n.is_early and (t.far is null or n.far < t.far)
+                              order by n.far limit 1) as held_on,
+                            exists (select from near where is_early) as is_known_early
                        from (select 1) one left join taken t on true"""),
             {"d": dealing_id, "f": fund_id, "until": until},
         )
     ).one()
-    return Offer(row.price_on, None if row.digits is None else Price(row.digits, row.scale), row.held_on)
+    return Offer(
+        row.price_on, None if row.digits is None else Price(row.digits, row.scale), row.held_on, row.is_known_early
+    )
 
 
 async def units_due(session: AsyncSession, order: Order, conversion: Conversion) -> int:

@@ -1,5 +1,6 @@
 """The laws of dealing, each derived from the transfers and the prices by SQL of its own."""
 
+from engine.funds.queries.acting_laws import ACTION_LAWS
 from engine.funds.queries.correcting_laws import CORRECTION_LAWS
 from engine.ledger.rules import Law
 
@@ -14,7 +15,7 @@ _MONEY_OF_CODE = "join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.
 LAWS: tuple[Law, ...] = (
     Law(
         "units-are-confirmed-units",
-        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed, old books opened with and corrected prices added, less what was sold",
+        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed, old books opened with, corrected prices, splits and income added, less what was sold",
         """
         with moved as (
           select c.fund, c.kind, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
@@ -38,16 +39,24 @@ LAWS: tuple[Law, ...] = (
             join transfers t on c.code in (t.debit, t.credit) where c.kind = 'opening' group by 1),
         corrected as (
           select c.fund, sum(r.issued - r.taken) as units from correction_results r join chart c on c.code = r.units_code group by c.fund),
+        acted as (
+          select f.code as fund, sum(a.residue + coalesce(l.change, 0)) as units from fund_actions a
+            join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
+            left join lateral (
+              select sum(l.got - case a.kind when 'split' then l.base else 0 end) as change from fund_action_lines l
+                join fund_action_ranges r on r.action_no = l.action_no and l.member_id between r.first_member and r.last_member and r.is_done
+               where l.action_no = a.action_no) l on true
+           where a.kind <> 'income-in-cash' and a.state in ('approved', 'done') group by 1),
         opened as (
           select c.fund, sum(k.amount) as units from openings o join opening_controls k on k.tenant_id = o.tenant_id and k.opening_no = o.opening_no
             join chart c on c.tenant_id = k.tenant_id and c.code = k.code and c.kind = 'units-issued'
            where o.state in ('approved', 'finished') group by 1)
-        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) - coalesce(s.units, 0))::text,
+        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) + coalesce(y.units, 0) - coalesce(s.units, 0))::text,
                format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
           from held h full join confirmed c using (fund) full join sold s using (fund) full join opened n using (fund)
-          left join waiting w using (fund) left join corrected x using (fund)
+          left join waiting w using (fund) left join corrected x using (fund) left join acted y using (fund)
          where coalesce(h.held, 0) + coalesce(w.units, 0) <> coalesce(h.issued, 0)
-            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) - coalesce(s.units, 0)
+            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) + coalesce(y.units, 0) - coalesce(s.units, 0)
         """,
     ),
     Law(
@@ -179,7 +188,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "orders-take-a-published-price",
-        "every price an order took is an accepted price of its fund, of a day by which its dealing is priced",
+        "every price an order took is an accepted price of its fund, of a day by which its dealing is priced, and, priced forward, come after its cut-off",
         """
         select format('dealing %s, fund %s', o.dealing_id, o.fund_id), format('an accepted price, %s %s', d.priced_by, d.cut_off_on),
                format('%s of %s', o.digits * power(10::numeric, -o.scale), o.price_on)
@@ -190,7 +199,9 @@ LAWS: tuple[Law, ...] = (
            and (not case d.priced_by when 'historic' then o.price_on < d.cut_off_on when 'forward' then o.price_on >= d.cut_off_on
                          else o.price_on > d.cut_off_on end
                 or not exists (
-                 select from prices p where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
+                 select from prices p join price_files e on e.tenant_id = p.tenant_id and e.file_id = p.file_id
+                  where p.fund_id = o.fund_id and p.price_on = o.price_on and p.state = 'accepted'
+                    and (d.priced_by <> 'forward' or d.cut_off_at is null or e.received_at >= d.cut_off_at)
                     and p.digits * power(10::numeric, -p.scale) = o.digits * power(10::numeric, -o.scale)))
         """,
     ),
@@ -342,6 +353,7 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
     *CORRECTION_LAWS,
+    *ACTION_LAWS,
     Law(
         "switches-buy-with-what-they-sold",
         "what lies in members' accounts of switches is what their sales brought that has not bought yet, and all that bought is in dealings",

@@ -114,6 +114,7 @@ class Neighbourhood:
     state: str | None
     price: Price | None
     last: Price | None
+    last_on: date | None
     is_late: bool
 
 
@@ -124,7 +125,7 @@ async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: da
     """
     connection = await driver(session)
     cursor = await connection.execute(
-        """select w.fund_id, p.state, p.digits, p.scale, l.digits, l.scale, exists (
+        """select w.fund_id, p.state, p.digits, p.scale, l.digits, l.scale, l.price_on, exists (
                   select from (select tenant_id, dealing_id, fund_id, price_on from orders
                                union all select tenant_id, dealing_id, fund_id, price_on from sale_orders) o
                     join dealings d using (tenant_id, dealing_id)
@@ -136,17 +137,17 @@ async def neighbourhoods(session: AsyncSession, fund_ids: Sequence[int], day: da
              left join lateral (select state, digits, scale from prices where fund_id = w.fund_id and price_on = %(day)s
                 and state in ('accepted', 'held') order by file_id desc limit 1) p on true
              left join lateral (
-               (select 1 as far, digits, scale from prices
+               (select 1 as far, digits, scale, price_on from prices
                  where fund_id = w.fund_id and state = 'accepted' and price_on < %(day)s order by price_on desc, file_id desc limit 1)
                union all
-               (select 2, digits, scale from prices
+               (select 2, digits, scale, price_on from prices
                  where fund_id = w.fund_id and state = 'accepted' and price_on > %(day)s order by price_on, file_id desc limit 1)
                order by far limit 1) l on true""",
         {"day": day, "funds": list(fund_ids)},
     )
     return {
-        fund: Neighbourhood(state, _price(digits, scale), _price(last_digits, last_scale), is_late)
-        for fund, state, digits, scale, last_digits, last_scale, is_late in await cursor.fetchall()
+        fund: Neighbourhood(state, _price(digits, scale), _price(last_digits, last_scale), last_on, is_late)
+        for fund, state, digits, scale, last_digits, last_scale, last_on, is_late in await cursor.fetchall()
     }
 
 

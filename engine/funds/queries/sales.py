@@ -353,7 +353,10 @@ async def finish_order(session: AsyncSession, order: SaleOrder, *, event_id: int
 
 @dataclass(frozen=True, slots=True)
 class UnsettledSale:
-    """A priced order whose money has not come: `amount` smallest units by that reference, for (product, fund)."""
+    """A priced order whose money has not come: `amount` smallest units by that reference, for (product, fund).
+
+    Income of a fund that has not come is one too, of dealing 0, with the number of its distribution.
+    """
 
     dealing_id: int
     fund_id: int
@@ -361,17 +364,33 @@ class UnsettledSale:
     fund: str
     amount: int
     reference: str
+    action: int = 0
 
 
 async def unsettled_orders(session: AsyncSession) -> list[UnsettledSale]:
-    """Return the priced orders whose money has not come, the oldest first; those worth nothing wait for none."""
+    """Return the priced orders whose money has not come, the oldest first; those worth nothing wait for none. Then income."""
     rows = await session.execute(
         text("""select o.dealing_id, o.fund_id, d.product, f.code, o.amount_confirmed, o.reference from sale_orders o
                   join dealings d on d.tenant_id = o.tenant_id and d.dealing_id = o.dealing_id
                   join funds f on f.tenant_id = o.tenant_id and f.fund_id = o.fund_id
                  where o.state = 'priced' and o.settled_event = 0 and o.amount_confirmed > 0 order by o.dealing_id, o.fund_id""")
     )
-    return [UnsettledSale(*row) for row in rows]
+    income = await session.execute(
+        text("""select 0, a.fund_id, a.product, f.code, a.stated, a.reference, a.action_no from fund_actions a
+                  join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
+                 where a.kind = 'income-in-cash' and a.state = 'approved' and a.settled_event = 0 order by a.action_no""")
+    )
+    return [UnsettledSale(*row) for row in (*rows, *income)]
+
+
+async def settle_income(session: AsyncSession, rows: Sequence[tuple[int, int]]) -> None:
+    """Note (action, event_id) of distributions whose money came by those events."""
+    connection = await driver(session)
+    await connection.execute(
+        """update fund_actions a set settled_event = k.event_id from unnest(%s::int[], %s::bigint[]) k(action_no, event_id)
+            where a.action_no = k.action_no and a.settled_event = 0""",
+        tuple([row[i] for row in rows] for i in range(2)),
+    )
 
 
 async def settle_orders(session: AsyncSession, rows: Sequence[tuple[int, int, int]]) -> None:

@@ -2,7 +2,24 @@
 
 from collections.abc import Mapping
 
-from engine.funds.rules.choosing import LifePathRule, PathShares, PathStep, member_shares, path_shares, run_life_path
+from engine.funds.rules.acting import (
+    ActionTerms,
+    IncomeDistributionRule,
+    PaidAs,
+    Ratio,
+    SplitSide,
+    residue_after_split,
+    run_income,
+)
+from engine.funds.rules.choosing import (
+    LifePathRule,
+    PathShares,
+    PathStep,
+    member_shares,
+    path_shares,
+    run_life_path,
+    years_count_until,
+)
 from engine.funds.rules.correcting import (
     CorrectionTerms,
     PutRight,
@@ -27,6 +44,7 @@ from engine.funds.rules.dealing import (
     ReconciledReceipt,
     Shares,
     business_days_between,
+    cut_off_instant,
     dealing_day,
     is_doubtful,
     price_of,
@@ -92,11 +110,13 @@ RULE_KINDS: tuple[type[Rule], ...] = (
     GuaranteeRule,
     LifePathRule,
     WrongPriceRule,
+    IncomeDistributionRule,
 )
 RUNNERS: Mapping[str, Runner] = {
     "allotment": run_scenario,
     "declared-return": run_declared_return,
     "guarantee": run_guarantee,
+    "income-distribution": run_income,
     "investing": run_investing,
     "life-path": run_life_path,
     "unit-dealing": run_unit_dealing,
@@ -109,6 +129,7 @@ __all__ = [
     "RULE_KINDS",
     "RUNNERS",
     "WHOLE_BP",
+    "ActionTerms",
     "Benchmark",
     "Conversion",
     "CorrectionTerms",
@@ -122,12 +143,14 @@ __all__ = [
     "GuaranteeCase",
     "GuaranteeRule",
     "Guaranteed",
+    "IncomeDistributionRule",
     "InterestTerms",
     "Investable",
     "InvestingRule",
     "LifePathRule",
     "MoneyState",
     "Movement",
+    "PaidAs",
     "PathShares",
     "PathStep",
     "Posting",
@@ -136,9 +159,11 @@ __all__ = [
     "Pricing",
     "PutRight",
     "RateStep",
+    "Ratio",
     "ReconciledReceipt",
     "ReversalAction",
     "Shares",
+    "SplitSide",
     "Touched",
     "UnitPricingRule",
     "WrongPriceRule",
@@ -148,6 +173,7 @@ __all__ = [
     "benchmark_interest",
     "business_days_between",
     "credit_year",
+    "cut_off_instant",
     "dealing_day",
     "earning_until",
     "error_bp",
@@ -166,8 +192,10 @@ __all__ = [
     "pricing_day",
     "put_right",
     "rates_of",
+    "residue_after_split",
     "run_scenario",
     "split_by_choice",
     "units_of",
     "year_fraction",
+    "years_count_until",
 ]

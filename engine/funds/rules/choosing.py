@@ -12,7 +12,7 @@ from engine.funds.rules.dealing import WHOLE_BP, FundChoiceRule, Shares
 from engine.funds.rules.examples import Given
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.months import LeapDay, age_nearest, age_on
-from engine.kernel.rules import Rule
+from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.proving import ScenarioContext
 
@@ -33,10 +33,10 @@ class LifePathRule(Rule, tag="life-path", frozen=True, kw_only=True):
     ("step") or move in a straight line by whole years of age ("linear"), rounded so that they sum to 10,000 basis points
     with the largest remainders first. `age` is that of the last or of the nearest birthday on the day of the dealing, or
     of the last birthday on the first day of the scheme year. `moves` says whether only new money follows the path, or what
-    is invested too. `before_group` says whether the path decides before the choice of the member's group.
+    is invested too: once a scheme year what is over goes by switches into what is under. `before_group` says whether the path decides before the choice of the member's group.
     """
 
-    is_carried_out: ClassVar[bool] = False
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
 
     steps: Annotated[tuple[PathStep, ...], Meta(min_length=1)]
     between: Literal["step", "linear"]
@@ -75,14 +75,21 @@ def age_for(rule: LifePathRule, born_on: date, on: date, scheme_year_from: date)
     return age_on(born_on, on if rule.age == "last-birthday" else scheme_year_from, rule.leap_day)
 
 
-def path_shares(found: InForce[LifePathRule], born_on: date, on: date, scheme_year_from: date) -> PathShares:
-    """Return the shares by fund for a member on a day.
+def years_count_until(rule: LifePathRule, on: date, scheme_year_from: date) -> date:
+    """Return the day up to which completed years since joining are added to the age at joining.
+
+    Births are sealed where savings are invested: the age that counts there is the age at joining and the completed years since.
+    """
+    return scheme_year_from if rule.age == "scheme-year-start" else on
+
+
+def path_shares(found: InForce[LifePathRule], age: int, on: date) -> PathShares:
+    """Return the shares by fund for a member of an age on a day.
 
     Raises:
         NoFundChoice: the member is younger than the path begins.
     """
     rule = found.rule
-    age = age_for(rule, born_on, on, scheme_year_from)
     reached = [one for one in rule.steps if one.from_age <= age]
     if not reached:
         raise NoFundChoice(day=on.isoformat())
@@ -102,13 +109,13 @@ def member_shares(
     choice: InForce[FundChoiceRule] | None,
     *,
     group: str,
-    born_on: date,
+    age: int | None,
     on: date,
-    scheme_year_from: date,
 ) -> PathShares:
     """Return the funds of a member of `group` ("" for none): by the path, or by the choice of the group or the default.
 
-    Where both rules are in force, a path that is not `before_group` leaves the groups named in the choice to it.
+    Where both rules are in force, a path that is not `before_group` leaves the groups named in the choice to it. Where no age
+    is known, the choice decides.
 
     Raises:
         NoFundChoice: neither rule says where the savings go.
@@ -116,8 +123,8 @@ def member_shares(
     is_by_group = choice is not None and (
         path is None or (not path.rule.before_group and group in choice.rule.by_group)
     )
-    if path is not None and not is_by_group:
-        return path_shares(path, born_on, on, scheme_year_from)
+    if path is not None and age is not None and not is_by_group:
+        return path_shares(path, age, on)
     shares = None if choice is None else choice.rule.shares_for(group)
     if choice is None or shares is None:
         raise NoFundChoice(day=on.isoformat())
@@ -140,8 +147,6 @@ def run_life_path(context: ScenarioContext) -> Mapping[str, str]:
     age = age_for(found.rule, born_on, context.on, year_from)
     for row, step in enumerate(found.rule.steps, 1):
         context.compare(found, f"steps[{row}].from_age", age, step.from_age)
-    path = member_shares(
-        found, choice, group=given.text("group", ""), born_on=born_on, on=context.on, scheme_year_from=year_from
-    )
+    path = member_shares(found, choice, group=given.text("group", ""), age=age, on=context.on)
     age_said = {} if path.age is None else {"age": str(path.age)}
     return {**age_said, "moves": path.moves, **{f"shares.{fund}": str(share) for fund, share in path.shares.items()}}

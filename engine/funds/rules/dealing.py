@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -59,12 +60,14 @@ class FundsRule(Rule, tag="funds", frozen=True, kw_only=True):
 class FundChoiceRule(Rule, tag="fund-choice", frozen=True, kw_only=True):
     """Which funds a member's savings go to, in basis points: by the member's group, else the default.
 
-    Where `members_move`, members may move what they have into other funds of the product: a switch.
+    Where `members_move`, members may move what they have into other funds of the product: a switch. Where `members_choose`,
+    a member's own choice decides for new money before all else.
     """
 
     by_group: Mapping[str, Shares] = {}
     default: Shares | None = None
     members_move: bool = False
+    members_choose: bool = False
 
     def __post_init__(self) -> None:
         if not self.by_group and self.default is None:
@@ -117,6 +120,18 @@ def dealing_day(now: datetime, zone: str, cut_off: str) -> date:
     return local.date() + timedelta(days=int(is_past))
 
 
+def cut_off_instant(day: date, zone: str, cut_off: str) -> datetime:
+    """Return the first instant at which the dealing of `day` takes nothing more: the end of the minute `cut_off` of that day.
+
+    Args:
+        day: the dealing day.
+        zone: the scheme's IANA time zone.
+        cut_off: "HH:MM" in that zone.
+
+    """
+    return datetime.combine(day, time.fromisoformat(cut_off), ZoneInfo(zone)).astimezone(UTC) + timedelta(minutes=1)
+
+
 def split_by_choice(amount: int, shares: Mapping[str, int]) -> dict[str, int]:
     """Split `amount` smallest money units (>= 0) over funds by shares in basis points that sum to 10,000.
 
@@ -128,10 +143,12 @@ def split_by_choice(amount: int, shares: Mapping[str, int]) -> dict[str, int]:
     return {fund: part for fund, part in parts.items() if part}
 
 
-def is_doubtful(price: Price, last: Price, move_bp: int) -> bool:
-    """Return whether `price` moved from `last` by more than `move_bp` basis points of `last`; exactly that much is fine."""
-    scale = max(price.scale, last.scale)
-    new, old = (int(one.decimal().scaleb(scale)) for one in (price, last))
+def is_doubtful(price: Price, last: Price, move_bp: int, split: Fraction = Fraction(1)) -> bool:
+    """Return whether `price` moved from `last` by more than `move_bp` basis points of `last`; exactly that much is fine.
+
+    `split` is how many units there are now for each that `last` is of.
+    """
+    new, old = Fraction(price.decimal()) * split, Fraction(last.decimal())
     return abs(new - old) * WHOLE_BP > old * move_bp
 
 

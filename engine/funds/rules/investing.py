@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from engine.funds.errors import NoDealingRule, NotYetPriced, WrongMoneyState
-from engine.funds.rules.dealing import DealingRule, FundsRule, dealing_day, in_units, price_of
+from engine.funds.rules.dealing import DealingRule, FundsRule, cut_off_instant, dealing_day, in_units, price_of
 from engine.funds.rules.examples import Given
 from engine.kernel.prices import Price
 from engine.kernel.rounding import Rounding, rounded
@@ -99,7 +99,8 @@ class UnitPricingRule(Rule, tag="unit-pricing", frozen=True, kw_only=True):
     NPS-Lite, APY, Nigeria and Ghana's third tier are unitised. Units are counted to their fund's `unit_scale`, and the
     dealing day ends at the `dealing` rule's cut-off. Forward pricing takes the first price dated on or after the dealing
     day, next pricing the first dated after it, or that of `lag` priced days later; historic pricing takes the last one
-    dated before it, or that of `lag` priced days earlier. A product without this rule deals at the next price. `bought`
+    dated before it, or that of `lag` priced days earlier. Forward pricing leaves out a price that was known before the
+    cut-off of the dealing day, so that nobody deals at a price that they may have seen. A product without this rule deals at the next price. `bought`
     rounds units that money buys; `sold` units that are cancelled to raise an amount: both to the fund's side, so that no
     dealing takes from those who stay. A dealing keeps the pricing that was in force on the day of its cut-off.
     """
@@ -122,6 +123,10 @@ class Pricing:
     def of(cls, rule: UnitPricingRule | None) -> "Pricing":
         """Return the pricing of a rule; without one, that of the next price."""
         return cls() if rule is None else cls(rule.pricing, rule.lag)
+
+    def is_known_too_early(self, known_at: datetime, cut_off_at: datetime) -> bool:
+        """Return whether a price that came at `known_at` is none for a dealing that took orders until `cut_off_at`."""
+        return self.by == "forward" and known_at < cut_off_at
 
     def counts(self, dealing_on: date, day: date) -> bool:
         """Return whether a price dated `day` may count for a dealing of `dealing_on`."""
@@ -173,8 +178,9 @@ def run_investing(context: ScenarioContext) -> Mapping[str, str]:
 def run_unit_dealing(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of a dealing in one `fund`.
 
-    Given the instant `at` that the order is complete, `prices = { "2023-06-15" = "12.5" }` by day, and what it `buys` or
-    what it `raises` in major units of money, returns `dealing_on`, `priced_on` and `units`.
+    Given the instant `at` that the order is complete, `prices = { "2023-06-15" = "12.5" }` by day, what it `buys` or
+    what it `raises` in major units of money, and by day in `known` the instants at which prices came, if that was not after
+    the cut-off, returns `dealing_on`, `priced_on` and `units`.
 
     Raises:
         NoDealingRule: the product has no dealing, pricing or funds rule.
@@ -190,7 +196,14 @@ def run_unit_dealing(context: ScenarioContext) -> Mapping[str, str]:
     context.compare(dealing, "cut_off", local.hour * 60 + local.minute, hour * 60 + minute)
     dealing_on = dealing_day(local, zone, dealing.rule.cut_off)
     prices = {date.fromisoformat(day): text for day, text in given.table("prices").items()}
-    priced_on = pricing_day(dealing_on, prices, Pricing.of(found.rule))
+    pricing, closes = Pricing.of(found.rule), cut_off_instant(dealing_on, zone, dealing.rule.cut_off)
+    known = given.inner("known")
+    early = {
+        day
+        for day in prices
+        if known.has(day.isoformat()) and pricing.is_known_too_early(known.instant(day.isoformat()), closes)
+    }
+    priced_on = pricing_day(dealing_on, prices.keys() - early, pricing)
     if priced_on is None:
         raise NotYetPriced(fund=fund.code, day=dealing_on.isoformat())
     is_purchase = given.has("buys")

@@ -1,8 +1,20 @@
 """Use cases of the funds: import and decide prices, allocate reconciled cash, sell units, run a dealing day."""
 
+from engine.funds.queries.acting import ActionLine, FundAction
+from engine.funds.queries.choosing import FundChoice
 from engine.funds.queries.correcting import Correction, CorrectionLine
 from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
+from engine.funds.service.acting import (
+    action_lines,
+    approve_action,
+    carry_on_actions,
+    find_action,
+    list_actions,
+    propose_distribution,
+    propose_split,
+    reject_action,
+)
 from engine.funds.service.allocating import (
     Allocated,
     AllocationState,
@@ -14,6 +26,7 @@ from engine.funds.service.allocating import (
     release,
     stage_nothing,
 )
+from engine.funds.service.choosing import choices_of, choose_funds, rebalance
 from engine.funds.service.confirming import (
     Confirmation,
     ConfirmationImport,
@@ -65,6 +78,7 @@ from engine.funds.service.switching import carry_on_switches, switch, switches_o
 
 __all__ = [
     "FUND_ORDERS",
+    "ActionLine",
     "Allocated",
     "AllocationState",
     "Confirmation",
@@ -72,6 +86,8 @@ __all__ = [
     "Correction",
     "CorrectionLine",
     "DealingReport",
+    "FundAction",
+    "FundChoice",
     "InterestReport",
     "JoinedManager",
     "ManagerTable",
@@ -88,17 +104,23 @@ __all__ = [
     "Units",
     "UnsettledSale",
     "WaitingCash",
+    "action_lines",
     "allocate",
     "allocate_staged",
     "allocation_state",
+    "approve_action",
     "approve_correction",
     "approve_price",
+    "carry_on_actions",
     "carry_on_corrections",
     "carry_on_switches",
+    "choices_of",
+    "choose_funds",
     "correction_file",
     "correction_lines",
     "credit_interest",
     "file_orders",
+    "find_action",
     "find_correction",
     "foreseen_interest",
     "fund_numbers",
@@ -108,6 +130,7 @@ __all__ = [
     "import_confirmations",
     "import_prices",
     "judge_confirmations",
+    "list_actions",
     "list_confirmations",
     "list_corrections",
     "list_dealings",
@@ -119,7 +142,11 @@ __all__ = [
     "order_operation",
     "price_orders",
     "propose_correction",
+    "propose_distribution",
+    "propose_split",
     "put_up_gathered",
+    "rebalance",
+    "reject_action",
     "reject_correction",
     "reject_price",
     "release",

@@ -1,20 +1,33 @@
 """Putting reconciled cash into open dealings, and taking it out again before they close."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.funds.errors import NoFundChoice
 from engine.funds.queries import dealings as queries
 from engine.funds.queries import prices as price_queries
-from engine.funds.queries.dealings import Share
-from engine.funds.rules import DealingRule, FundChoiceRule, FundsRule, ReconciledReceipt, dealing_day
+from engine.funds.queries.dealings import Cohort, Share
+from engine.funds.rules import (
+    DealingRule,
+    FundChoiceRule,
+    FundsRule,
+    LifePathRule,
+    PathShares,
+    ReconciledReceipt,
+    dealing_day,
+    member_shares,
+    years_count_until,
+)
 from engine.kernel.clock import business_date
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.runtime.logging import get_logger
+from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
 
 _log = get_logger(__name__)
@@ -44,7 +57,8 @@ class AllocationState(StrEnum):
 async def allocate(session: AsyncSession, tenant: Tenant, receipts: Sequence[ReconciledReceipt]) -> Allocated:
     """Put the cash of reconciled receipts into the open dealings of their products, in the caller's transaction.
 
-    Each cash account's amount is split over the funds chosen for the member's group: each share rounded down, the rest
+    Each cash account's amount is split over the funds that the member has chosen, or that the rules choose by age, by the
+    member's group or for everybody: each share rounded down, the rest
     to the first fund by code. Call it once for each receipt: a second time is an error of the database.
 
     Args:
@@ -69,25 +83,32 @@ async def allocate_staged(session: AsyncSession, tenant: Tenant) -> Allocated:
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.pack.time_zone)
     by_joining = [product.code for product in tenant.pack.products if _goes_by_joining(tenant, product.code)]
+    paths = {product.code: path for product in tenant.pack.products if (path := _path(tenant, product.code, today))}
+    by_age = {
+        code: years_count_until(path.rule, today, tenant.product(code).scheme_year(today)[0])
+        for code, path in paths.items()
+    }
+    by_choice = [product.code for product in tenant.pack.products if _members_choose(tenant, product.code)]
     shares: list[Share] = []
     unchosen_products: set[str] = set()
     rules: set[str] = set()
     dealings: dict[str, tuple[int, date]] = {}
-    for cohort in await queries.cohorts(session, by_joining=by_joining):
+    for cohort in await queries.cohorts(session, by_joining=by_joining, by_age=by_age, by_choice=by_choice):
         funds = tenant.rule(FundsRule, product=cohort.product, dates=Dates(on=today, joined_on=cohort.joined_on))
         dealing = tenant.rule(DealingRule, product=cohort.product, dates=Dates(on=today))
         if funds is None:
             continue
         choice = tenant.rule(FundChoiceRule, product=cohort.product, dates=Dates(on=today, joined_on=cohort.joined_on))
-        chosen = None if choice is None else choice.rule.shares_for(cohort.group)
-        if dealing is None or choice is None or chosen is None:
+        found = _chosen(cohort, paths.get(cohort.product), choice, {fund.code for fund in funds.rule.funds}, today)
+        if dealing is None or found is None:
             unchosen_products.add(cohort.product)
             continue
+        chosen = found.shares
         if not chosen.keys() <= {fund.code for fund in funds.rule.funds}:
-            _log.error("a fund was chosen that the product does not deal in", tenant=tenant.code, code=choice.ref)
+            _log.error("a fund was chosen that the product does not deal in", tenant=tenant.code, code=found.rules[0])
             unchosen_products.add(cohort.product)
             continue
-        rules.update((funds.ref, choice.ref))
+        rules.update((funds.ref, *found.rules))
         numbers = await price_queries.intern_funds(session, [funds.rule.fund(code) for code in chosen])
         if cohort.product not in dealings:
             day = dealing_day(now, tenant.pack.time_zone, dealing.rule.cut_off)
@@ -98,6 +119,34 @@ async def allocate_staged(session: AsyncSession, tenant: Tenant) -> Allocated:
         )
     amount, without = await queries.allocate(session, shares, waiting=sorted(unchosen_products))
     return Allocated(amount, tuple(without), tuple(sorted(rules)))
+
+
+def _path(tenant: Tenant, product: str, today: date) -> InForce[LifePathRule] | None:
+    return tenant.rule(LifePathRule, product=product, dates=Dates(on=today))
+
+
+def _chosen(
+    cohort: Cohort,
+    path: InForce[LifePathRule] | None,
+    choice: InForce[FundChoiceRule] | None,
+    dealt: Collection[str],
+    today: date,
+) -> PathShares | None:
+    """Return where a cohort's money goes: by its own choice, as long as the product deals in all of it; else by the rules."""
+    own: Mapping[str, int] = msgspec.json.decode(cohort.chosen, type=dict[str, int]) if cohort.chosen else {}
+    if choice is not None and choice.rule.members_choose and own and own.keys() <= set(dealt):
+        return PathShares(None, own, "new-money", (choice.ref,))
+    try:
+        return member_shares(path, choice, group=cohort.group, age=cohort.age, on=today)
+    except NoFundChoice:
+        return None
+
+
+def _members_choose(tenant: Tenant, product: str) -> bool:
+    return any(
+        isinstance(version.rule, FundChoiceRule) and version.rule.members_choose
+        for version in tenant.book(product).versions()
+    )
 
 
 def _goes_by_joining(tenant: Tenant, product: str) -> bool:

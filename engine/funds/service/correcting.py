@@ -23,10 +23,12 @@ from engine.funds.errors import (
     NoCorrectionRule,
     OrdersInProgress,
     SamePrice,
+    SplitSince,
     UnknownCorrection,
     UnknownParty,
     UnknownPrice,
 )
+from engine.funds.queries import acting as action_queries
 from engine.funds.queries import correcting as queries
 from engine.funds.queries import prices as price_queries
 from engine.funds.queries.correcting import (
@@ -79,6 +81,7 @@ async def propose_correction(
         UnknownParty: the scheme has no such role.
         NoCorrectionRule: a product that deals in the fund has no rule of wrong prices.
         OrdersInProgress: orders have taken the price and are not finished.
+        SplitSince: the fund's units were split since, or are about to be.
         CorrectionOpen: another correction of it is not finished.
     """
     right = price_of(price)
@@ -94,6 +97,8 @@ async def propose_correction(
             fund_id, unit_scale, wrong_file, wrong = found
             if wrong.decimal() == right.decimal():
                 raise SamePrice(field="price", fund=fund, day=price_on.isoformat())
+            if any(one.on > price_on for one in (await action_queries.splits(session, [fund_id])).get(fund_id, ())):
+                raise SplitSince(fund=fund, day=price_on.isoformat())
             other = await queries.open_correction(session, fund_id, price_on)
             if other is not None:
                 raise CorrectionOpen(number=other, fund=fund, day=price_on.isoformat())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +15,7 @@ from engine.funds.queries import prices as price_queries
 from engine.funds.queries import sales as sale_queries
 from engine.funds.queries.dealings import AllotmentCodes, Offer, OpenDealing, Order, Range
 from engine.funds.queries.sales import SaleCodes, SaleOrder
-from engine.funds.rules import Conversion, DealingRule, Pricing, UnitPricingRule
+from engine.funds.rules import Conversion, DealingRule, Pricing, UnitPricingRule, cut_off_instant
 from engine.kernel.clock import business_date
 from engine.kernel.fund_orders import OrderSide
 from engine.kernel.ids import house_member
@@ -29,7 +29,8 @@ from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant, trace
 
 SESSIONS = 2
-NO_PRICE, PRICE_HELD, CONFIRMED_TOO_FEW, IN_PROGRESS = "no-price", "price-held", "confirmed-too-few", "in-progress"
+NO_PRICE, PRICE_HELD, KNOWN_TOO_EARLY = "no-price", "price-held", "price-known-before-cut-off"
+CONFIRMED_TOO_FEW, IN_PROGRESS = "confirmed-too-few", "in-progress"
 _log = get_logger(__name__)
 
 
@@ -38,7 +39,8 @@ class OrderReport:
     """An order that was not finished before this run. Amount, price and units in major units, as decimal strings.
 
     `taken_from` says what of the amount leaves which collection account; the bank is told `reference` with it.
-    `waiting` says why it is not priced now: "no-price", "price-held", "confirmed-too-few", "in-progress"; "" if it is.
+    `waiting` says why it is not priced now: "no-price", "price-known-before-cut-off", "price-held", "confirmed-too-few",
+    "in-progress"; "" if it is.
     `days_without_price` are business days after its cut-off that its fund published no price for.
     """
 
@@ -140,8 +142,8 @@ async def run_dealing(
 
     The cut-off takes what was reconciled or put up for sale up to `day`; what came later goes on to the next dealing.
     Units are sold before others are bought. Each order takes the
-    accepted price of its fund that the pricing rule of its cut-off's day says, dated up to `day`, and waits while one that
-    would come before it waits for a second person. Running it again for the day does nothing new; it may be stopped anywhere, and run twice at once.
+    accepted price of its fund that the pricing rule of its cut-off's day says, dated up to `day` and, priced forward, come
+    after the cut-off; it waits while one that would come before it waits for a second person. Running it again for the day does nothing new; it may be stopped anywhere, and run twice at once.
 
     Args:
         db: the database; every step is a transaction of its own.
@@ -265,7 +267,9 @@ async def _place_orders(
             ),
         ],
     )
-    await queries.close_dealing(session, dealing, day, event_id=first.event_id, pricing=dealt_by.pricing)
+    await queries.close_dealing(
+        session, dealing, day, event_id=first.event_id, pricing=dealt_by.pricing, cut_off_at=dealt_by.cut_off_at
+    )
     selling, buying = placed[: len(units)], placed[len(units) :]
     if units:
         await sale_queries.add_orders(
@@ -293,6 +297,7 @@ class _DealtBy:
 
     residue_to: str
     pricing: Pricing
+    cut_off_at: datetime
     rules: tuple[str, ...]
 
 
@@ -301,9 +306,12 @@ def _dealt_by(tenant: Tenant, product: str, day: date) -> _DealtBy:
     if found is None:
         raise NoDealingRule(product=product, day=day.isoformat())
     priced = tenant.rule(UnitPricingRule, product=product, dates=Dates(on=day))
-    if priced is None:
-        return _DealtBy(found.rule.residue_to, Pricing(), (found.ref,))
-    return _DealtBy(found.rule.residue_to, Pricing.of(priced.rule), (found.ref, priced.ref))
+    return _DealtBy(
+        residue_to=found.rule.residue_to,
+        pricing=Pricing.of(None if priced is None else priced.rule),
+        cut_off_at=cut_off_instant(day, tenant.pack.time_zone, found.rule.cut_off),
+        rules=(found.ref,) if priced is None else (found.ref, priced.ref),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +374,9 @@ def _why_waiting(offer: Offer) -> str:
     """Return why an order cannot take a price of the offer, "" if it can."""
     if offer.held_on is not None:
         return PRICE_HELD
-    return NO_PRICE if offer.price_on is None else ""
+    if offer.price_on is not None:
+        return ""
+    return KNOWN_TOO_EARLY if offer.is_known_early else NO_PRICE
 
 
 @dataclass(frozen=True, slots=True)

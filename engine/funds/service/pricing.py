@@ -4,13 +4,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from fractions import Fraction
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
-from engine.funds.errors import PriceDecided, UnitScaleChanged, UnknownPrice
+from engine.funds.errors import ActionOpen, PriceDecided, UnitScaleChanged, UnknownPrice
 from engine.funds.ports import FundManager
+from engine.funds.queries import acting as action_queries
 from engine.funds.queries import prices as queries
+from engine.funds.queries.acting import Split
 from engine.funds.queries.prices import Neighbourhood, StoredPrice
 from engine.funds.rules import Fund, FundsRule, PriceToleranceRule, is_doubtful
 from engine.kernel.clock import business_date
@@ -28,9 +31,11 @@ from engine.tenancy.service import Tenant
 IMPORTED, REFUSED, KNOWN = "imported", "refused", "known"
 ANOTHER_MANAGER = "another-manager"
 ANOTHER_PRICE = "another-price"
+BEFORE_SPLIT = "before-split"
 _REASONS: Mapping[str, str] = {
     ANOTHER_MANAGER: N_("The fund belongs to another manager in the scheme's rules."),
     ANOTHER_PRICE: N_("Another price of this fund and day was accepted, or waits to be."),
+    BEFORE_SPLIT: N_("The fund's units were split since: prices of before are not taken any more."),
 }
 
 
@@ -198,11 +203,15 @@ async def _import(
     ours = [row for row in file.prices if row.fund_code in funds]
     numbers = await queries.intern_funds(session, [funds[row.fund_code] for row in ours])
     around = await queries.neighbourhoods(session, list(numbers.values()), file.day)
+    splits = await action_queries.splits(session, list(numbers.values()))
     refused = [RowRefusal(bad.row, bad.field, bad.reason, bad.sentence, bad.text) for bad in file.refused]
     news: list[_News] = []
     unchanged = 0
     for row in (replace(one, manager_code=one.manager_code or manager_code) for one in ours):
-        found = _judge(row, funds[row.fund_code], around[numbers[row.fund_code]], tolerances.get(row.fund_code))
+        number = numbers[row.fund_code]
+        found = _judge(
+            row, funds[row.fund_code], around[number], tolerances.get(row.fund_code), splits.get(number, ()), file.day
+        )
         if isinstance(found, _News):
             news.append(found)
         elif found is None:
@@ -292,7 +301,9 @@ async def _import(
     )
 
 
-def _judge(row: PublishedPrice, fund: Fund, around: Neighbourhood, move_bp: int | None) -> _News | RowRefusal | None:
+def _judge(
+    row: PublishedPrice, fund: Fund, around: Neighbourhood, move_bp: int | None, splits: Sequence[Split], day: date
+) -> _News | RowRefusal | None:
     """Return what a row of one of our funds is: news, a refusal, or None for a price that is known."""
     if row.manager_code not in ("", fund.manager):
         return RowRefusal(row.row, "manager_code", ANOTHER_MANAGER, _REASONS[ANOTHER_MANAGER], row.manager_code)
@@ -301,10 +312,18 @@ def _judge(row: PublishedPrice, fund: Fund, around: Neighbourhood, move_bp: int 
         if around.price.decimal() == price.decimal():
             return None
         return RowRefusal(row.row, "price", ANOTHER_PRICE, _REASONS[ANOTHER_PRICE], _text(around.price))
+    if any(day < one.on and one.state != "proposed" for one in splits):
+        return RowRefusal(row.row, "price", BEFORE_SPLIT, _REASONS[BEFORE_SPLIT])
+    split = Fraction(1)
+    for one in splits:
+        if around.last_on is not None and around.last_on < one.on <= day and one.state == "done":
+            split *= Fraction(one.ratio.multiplier, one.ratio.divisor)
     held_for = ""
     if around.is_late:
         held_for = "late"
-    elif around.last is not None and move_bp is not None and is_doubtful(price, around.last, move_bp):
+    elif any(one.on <= day and one.state != "done" for one in splits) or (
+        around.last is not None and move_bp is not None and is_doubtful(price, around.last, move_bp, split)
+    ):
         held_for = "moved"
     return _News(fund.code, price, held_for, around.last)
 
@@ -342,12 +361,16 @@ async def approve_price(session: AsyncSession, tenant: Tenant, fund: str, price_
         UnknownPrice: none of that fund and day was received.
         PriceDecided: it waits for nobody.
         SamePerson: `actor` imported it.
+        ActionOpen: the price is of units that are to be split, and are not yet: it is approved with the split.
     """
     return await _decide(session, tenant, fund, price_on, actor, state="accepted", kind=EventKind.PRICE_APPROVED)
 
 
 async def reject_price(session: AsyncSession, tenant: Tenant, fund: str, price_on: date, actor: str) -> StoredPrice:
-    """Refuse a held price; another may then come for its day. Raises as `approve_price` does."""
+    """Refuse a held price; another may then come for its day. Raises as `approve_price` does.
+
+    The first price of units that two people are splitting stays.
+    """
     return await _decide(session, tenant, fund, price_on, actor, state="rejected", kind=EventKind.PRICE_REJECTED)
 
 
@@ -361,6 +384,10 @@ async def _decide(
     if price.state != "held":
         raise PriceDecided(fund=fund, day=price_on.isoformat(), state=price.state)
     checked_by_other(maker=price.maker, checker=actor)
+    waits_for = ("proposed", "approved") if state == "accepted" else ("approved",)
+    for one in (await action_queries.splits(session, [price.fund_id])).get(price.fund_id, ()):
+        if one.on <= price_on and one.state in waits_for:
+            raise ActionOpen(number=await action_queries.open_action(session, price.fund_id), fund=fund)
     checker = await ledger.actor_id(session, actor)
     _, _, rules = funds_on(tenant, price_on)
     now = await ledger.scheme_now(session)

@@ -18,6 +18,7 @@ from engine.kernel.prices import value_of
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
+from engine.runtime.jobs import promise
 from engine.tenancy.service import Tenant, trace
 
 SWITCH = "switch"
@@ -274,12 +275,14 @@ async def unsettled_sales(session: AsyncSession) -> list[UnsettledSale]:
 
 
 async def settle_sales(session: AsyncSession, tenant: Tenant, come: Sequence[Proceeds], *, actor: str) -> list[int]:
-    """Book the money of orders that has come, each whole and once; return the events. It is booked as of the day it came."""
+    """Book the money of orders and of income that has come, each whole and once; return the events. It is booked as of the day it came."""
     money = tenant.asset.symbol
     pairs = [
         (
             Account("collections", money, party=one.channel),
-            Account("proceeds-due", money, one.order.product, fund=one.order.fund),
+            Account(
+                "income-due" if one.order.action else "proceeds-due", money, one.order.product, fund=one.order.fund
+            ),
         )
         for one in come
     ]
@@ -297,7 +300,7 @@ async def settle_sales(session: AsyncSession, tenant: Tenant, come: Sequence[Pro
                 actor=actor_id,
                 pack=tenant.pack_id,
                 body={
-                    "dealing": one.order.dealing_id,
+                    **({"action": one.order.action} if one.order.action else {"dealing": one.order.dealing_id}),
                     "product": one.order.product,
                     "fund": one.order.fund,
                     "reference": one.order.reference,
@@ -317,6 +320,10 @@ async def settle_sales(session: AsyncSession, tenant: Tenant, come: Sequence[Pro
         session,
         [(one.order.dealing_id, one.order.fund_id, event) for one, event in zip(come, events, strict=True)],
     )
+    income = [(one.order.action, event) for one, event in zip(come, events, strict=True) if one.order.action]
+    if income:
+        await queries.settle_income(session, income)
+        await promise(session, "funds.carry_on_actions", tenant_id=tenant.tenant_id)
     return events
 
 

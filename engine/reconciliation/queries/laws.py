@@ -114,14 +114,17 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "proceeds-come-once",
-        "every line by which money of sold units came is of an order's amount, booked into its account, and no other line is of that order",
+        "every line by which money of sold units or income of a fund came is of its amount, booked into its account, and no other line is of that",
         """
+        with o as (
+          select tenant_id, settled_event, amount_confirmed from sale_orders
+          union all select tenant_id, settled_event, stated from fund_actions where kind = 'income-in-cash')
         select format('statement %s, line %s', w.statement_id, w.line_no), format('%s of one order', coalesce(o.amount_confirmed, 0)),
                format('%s booked, %s by the line, of %s lines', coalesce(t.amount, 0), l.amount, count(*) over (partition by w.event_id))
           from settled_lines w
           join statement_lines l on l.tenant_id = w.tenant_id and l.statement_id = w.statement_id and l.line_no = w.line_no
           join statements s on s.tenant_id = w.tenant_id and s.statement_id = w.statement_id
-          left join sale_orders o on o.tenant_id = w.tenant_id and o.settled_event = w.event_id
+          left join o on o.tenant_id = w.tenant_id and o.settled_event = w.event_id
           left join lateral (select sum(t.amount) as amount from transfers t
                  join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections' and c.party = s.account
                 where t.member_id = -w.tenant_id and t.event_id = w.event_id) t on true
@@ -130,7 +133,8 @@ LAWS: tuple[Law, ...] = (
                           and (x.statement_id, x.line_no) <> (w.statement_id, w.line_no)))
         union all
         select format('sales of dealing %s, fund %s', o.dealing_id, o.fund_id), 'a line by which its money came', 'none'
-          from sale_orders o where o.settled_event <> 0
+          from (select dealing_id, fund_id, settled_event from sale_orders
+                union all select -action_no, fund_id, settled_event from fund_actions) o where o.settled_event <> 0
            and not exists (select from settled_lines w where w.how = 'proceeds' and w.event_id = o.settled_event)
         """,
     ),

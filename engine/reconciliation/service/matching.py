@@ -213,7 +213,7 @@ async def _match_proceeds(db: Database, tenant: Tenant, actor: str) -> int:
             for digest in line.digests:
                 order = wanted.get((line.account, digest))
                 if order is not None and order.amount == line.amount:
-                    found.setdefault((order.dealing_id, order.fund_id), (line, order))
+                    found.setdefault((order.dealing_id or -order.action, order.fund_id), (line, order))
         if not found:
             return 0
         events = await funds.settle_sales(

@@ -15,6 +15,7 @@ from engine.benefits import service
 from engine.benefits.queries import LAWS
 from engine.benefits.queries.charging import FeeRun
 from engine.benefits.queries.paying import payable_left
+from engine.funds import service as funds
 from engine.funds.queries import LAWS as FUND_LAWS
 from engine.funds.service.selling import Units, sell
 from engine.identity.rules import MemberRef, MemberStatus
@@ -27,6 +28,7 @@ from engine.tenancy.rules.books import decode_book
 from engine.tenancy.service import Tenant, load_pack
 from tests.engine.benefits.test_charging import fee
 from tests.engine.funds.conftest import BOOK, PRODUCT, UNMATCHED, Scheme
+from tests.engine.funds.test_correcting import RULE
 
 ROOT = Path(__file__).parents[3]
 FUND = "SM001009"
@@ -246,3 +248,39 @@ async def test_a_statement_says_what_fees_ever_took_and_what_is_left_of_their_un
     assert (totals.charges_minor, found.uninvested_minor, totals.payable_minor) == (2_360, 94, 0)
     assert totals.value_minor == 390_560 * 26 // 100 + 94
     assert totals.gain_minor == totals.value_minor - 100_000
+
+
+async def test_fees_at_a_price_that_was_wrong_are_given_back_and_charged_again(scheme: Scheme) -> None:
+    """0.1 % of 1,000.00 at 25 a unit; at the right price of 20 what was held on that day is worth 800.00."""
+    scheme = with_rules(
+        scheme,
+        fee("assets", 'percent = "1.2"', 'percent_of = "assets"', order=OWN, charged='"month"', taken_from='"units"'),
+        RULE.format(by="fund", limit=""),
+    )
+    await invested(scheme, [100_000])
+    run = await approved(scheme)
+    await sold(scheme, "2023-05-03", "25.0000")
+    await service.carry_on_fees(scheme.db, scheme.tenant)
+    assert await service.find_recount(scheme.db, scheme.tenant) is None
+    one = await funds.propose_correction(
+        scheme.db, scheme.tenant, FUND, date(2023, 4, 5), price="20", party="operator", reason="typed-wrong", actor="staff:1"
+    )  # fmt: skip
+    assert await service.find_recount(scheme.db, scheme.tenant) is None, "nothing is wrong until two people say so"
+    await funds.approve_correction(scheme.db, scheme.tenant, one.number, one.digest, actor="staff:2")
+    recount = await service.find_recount(scheme.db, scheme.tenant)
+    assert recount is not None
+    assert [(item.what, item.day, item.run) for item in recount.items] == [("fees", DAY.isoformat(), run.run_no)]
+    await service.approve_recount(scheme.db, scheme.tenant, recount.recount_no, recount.digest, actor="staff:9")
+    newest = run
+    for corrects in (run.run_no, 0):
+        await service.carry_on_recounts(scheme.db, scheme.tenant)
+        async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+            (newest, *_) = await service.list_fee_runs(session)
+        assert (newest.corrects, newest.state) == (corrects, "proposed")
+        await service.approve_fees(scheme.db, scheme.tenant, newest.run_no, newest.digest, actor="staff:2")
+    await service.carry_on_recounts(scheme.db, scheme.tenant)
+
+    assert (run.net, newest.net) == (100, 80)
+    assert await service.find_recount(scheme.db, scheme.tenant) is None
+    assert (await scheme.rows("select state from recounts where recount_no = :n", n=recount.recount_no)) == [("done",)]
+    assert not await broken(scheme)

@@ -36,6 +36,7 @@ from engine.runtime.http import exception_handlers
 from engine.tenancy.service import Tenant
 from tests.engine.funds.conftest import BOOK, PRODUCT, ROOT, UNMATCHED, Scheme, book_of
 from tests.engine.funds.conftest import scheme as _scheme
+from tests.engine.funds.test_acting import split
 
 FUND = "SM001009"
 INVESTING = """
@@ -288,6 +289,21 @@ async def test_a_resolved_payment_is_known_by_either_receipt(scheme: Scheme) -> 
     assert proposed.receipt == str(receipt)
     with pytest.raises(ReversalDecided):
         await propose(scheme, receipt)
+
+
+async def test_what_bought_units_that_were_split_since_is_sold_as_what_they_have_become(scheme: Scheme) -> None:
+    """100.00 bought 10 units at 10, which are 30 after the split; at 4 they bring 120.00, of which 20.00 is the pool's."""
+    _, receipt = await at_stage(scheme, "priced")
+    await scheme.clock("2023-04-06T04:30:00")
+    await split(scheme, 3, 1, price="4")
+    await confirm(scheme, await propose(scheme, receipt))
+    await scheme.deal("2023-04-06")
+    await scheme.clock("2023-04-07T04:30:00")
+    await scheme.price("2023-04-07", {FUND: "4"})
+    sold = (await scheme.deal("2023-04-07")).sales
+
+    assert [(one.units, one.amount) for one in sold] == [("30.0000", "120.00")]
+    assert not await scheme.broken(but=UNMATCHED)
 
 
 async def test_no_rule_no_reversal_of_what_was_invested(scheme: Scheme) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -384,7 +384,10 @@ async def test_a_closing_dealing_holds_allocation_off(scheme: Scheme) -> None:
         late = asyncio.create_task(scheme.allocate([(members[1], events[1])]))
         await asyncio.sleep(0.2)
         assert not late.done()
-        await queries.close_dealing(session, dealing, date(2023, 4, 3), event_id=1, pricing=Pricing())
+        cut_off_at = datetime(2023, 4, 3, 9, 31, tzinfo=UTC)
+        await queries.close_dealing(
+            session, dealing, date(2023, 4, 3), event_id=1, pricing=Pricing(), cut_off_at=cut_off_at
+        )
     await late
     rows = await scheme.rows("select member_id, dealing_id from allocations order by dealing_id")
     assert rows == [(members[0], dealing.dealing_id), (members[1], rows[1][1])]

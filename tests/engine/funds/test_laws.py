@@ -1,5 +1,6 @@
 """Each law of dealing names the damage it is there for."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from engine.funds.queries import LAWS
 from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.test_acting import earn, split
 from tests.engine.funds.test_correcting import correct, ruled
 from tests.engine.funds.test_crediting import credit, with_rule
 from tests.engine.funds.test_selling import sell
@@ -37,6 +39,10 @@ DAMAGE = {
     "corrections-follow-the-formula": "update correction_lines set bought = bought + 1",
     "corrections-are-booked": "update correction_results set issued = issued + 1",
     "corrections-are-borne": "update correction_results set borne = borne + 1",
+    "fund-actions-follow-the-formula": "update fund_action_lines set got = got + 2 where base > 100",
+    "fund-actions-are-booked": "update fund_action_lines set got = got + 1",
+    "fund-actions-leave-a-residue": "update fund_actions set residue = residue + 1",
+    "income-due-is-unpaid": "update fund_actions set stated = stated + 1 where state = 'approved'",
     "switches-buy-with-what-they-sold": "update switch_legs set minor = minor + 1",
     "proceeds-residue-is-what-rounding-left": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
 }
@@ -64,6 +70,8 @@ async def test_damage_is_named(
     await trading_of(scheme, tmp_path, "csv-files").send()
     await scheme.clock("2024-04-02T04:30:00")
     await credit(with_rule(scheme))
+    await split(scheme, 3, 2, on=date(2024, 4, 1), price="20")
+    await earn(scheme)
     tenant_id = scheme.tenant.tenant_id
     (sql,) = [one.sql for one in LAWS if one.name == law]
     app, database = _names(database_urls)

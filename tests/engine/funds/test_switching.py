@@ -97,10 +97,10 @@ async def broken_anywhere(scheme: Scheme) -> list[Offence]:
         )
 
 
-async def statement_of(scheme: Scheme, member: int) -> Statement:
+async def statement_of(scheme: Scheme, member: int, *, as_of: date = date(2023, 4, 7)) -> Statement:
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         ref = MemberRef(member, PRODUCT, date(2023, 1, 1), "first", MemberStatus.ACTIVE)
-        return await statement(session, scheme.tenant, ref, number="1", as_of=date(2023, 4, 7))
+        return await statement(session, scheme.tenant, ref, number="1", as_of=as_of)
 
 
 async def test_a_switch_sells_and_then_buys_with_what_came(scheme: Scheme) -> None:

@@ -1,7 +1,7 @@
 """Which day's price a dealing takes, as the rule of its cut-off's day says: the pure rule, and the books by it."""
 
 import dataclasses
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -58,11 +58,11 @@ async def test_an_order_takes_the_price_that_its_rule_says(scheme: Scheme, by: s
         "2023-04-05": "30.4",
         "2023-04-06": "30.5",
     }
-    for day, price in days.items():
-        await scheme.price(day, {"SM001009": price})
     (member,) = await savers(scheme, ["first"], [50000])
     await scheme.deal("2023-04-03")
     await scheme.clock("2023-04-07T04:30:00")
+    for day, price in days.items():
+        await scheme.price(day, {"SM001009": price})
     await scheme.deal("2023-04-07")
 
     ((price_on, by_kept),) = await scheme.rows(
@@ -72,6 +72,58 @@ async def test_an_order_takes_the_price_that_its_rule_says(scheme: Scheme, by: s
     assert await scheme.units(member) == {"SM001009": bought(50000, "SM001009", days[expected.isoformat()])}
     assert await scheme.deal("2023-04-07") == funds.DealingReport(date(2023, 4, 7), (), (), ())
     assert not await scheme.broken(but=UNMATCHED)
+
+
+async def test_forward_pricing_takes_no_price_that_was_known_before_the_cut_off(scheme: Scheme) -> None:
+    """Who knows the price of the day cannot still deal at it, nor at one of a later day that came too soon."""
+    priced(scheme, "forward", 0)
+    (member,) = await savers(scheme, ["first"], [50000])
+    await scheme.clock("2023-04-03T09:30:59")
+    await scheme.price("2023-04-03", {"SM001009": "30.3"})
+    await scheme.price("2023-04-04", {"SM001009": "30.4"})
+    (waits,) = (await scheme.deal("2023-04-03")).orders
+    await scheme.clock("2023-04-05T09:00:00")
+    (waits_still,) = (await scheme.deal("2023-04-05")).orders
+    await scheme.price("2023-04-05", {"SM001009": "30.5"})
+    (taken,) = (await scheme.deal("2023-04-05")).orders
+
+    assert (waits.waiting, waits_still.waiting) == ("price-known-before-cut-off", "price-known-before-cut-off")
+    assert (taken.price_on, taken.price) == (date(2023, 4, 5), "30.5")
+    assert await scheme.units(member) == {"SM001009": bought(50000, "SM001009", "30.5")}
+    assert not await scheme.broken(but=UNMATCHED)
+
+
+async def test_a_price_struck_after_the_cut_off_of_its_day_is_taken_however_late_it_is_replayed(scheme: Scheme) -> None:
+    """The minute of the cut-off still takes orders; the next is the first whose price counts, and months later counts too."""
+    priced(scheme, "forward", 0)
+    await savers(scheme, ["first"], [50000])
+    await scheme.deal("2023-04-03")
+    await scheme.clock("2023-04-03T09:31:00")
+    await scheme.price("2023-04-03", {"SM001009": "30.3"})
+    (at_once,) = (await scheme.deal("2023-04-03")).orders
+    await savers(scheme, ["second"], [50000], "b")
+    await scheme.clock("2023-04-05T12:00:00")
+    await scheme.deal("2023-04-05")
+    await scheme.clock("2023-11-01T04:30:00")
+    for day in ("2023-04-04", "2023-04-05", "2023-04-06"):
+        await scheme.price(day, {"SM002009": f"4{day[-1]}"})
+    (replayed,) = (await scheme.deal("2023-11-01")).orders
+
+    assert (at_once.price_on, replayed.price_on) == (date(2023, 4, 3), date(2023, 4, 5))
+    assert not await scheme.broken(but=UNMATCHED)
+
+
+async def test_a_price_known_too_early_breaks_the_law_where_it_was_taken(scheme: Scheme) -> None:
+    priced(scheme, "forward", 0)
+    await savers(scheme, ["first"], [50000])
+    await scheme.deal("2023-04-03")
+    await scheme.clock("2023-04-04T04:30:00")
+    await scheme.price("2023-04-03", {"SM001009": "30.3"})
+    await scheme.deal("2023-04-04")
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        await session.execute(text("update dealings set cut_off_at = cut_off_at + interval '1 day'"))
+
+    assert {one.law for one in await scheme.broken(but=UNMATCHED)} == {"orders-take-a-published-price"}
 
 
 async def test_a_dealing_keeps_the_pricing_of_its_cut_off(scheme: Scheme) -> None:
@@ -123,10 +175,17 @@ async def test_an_order_with_a_lag_waits_while_a_price_before_it_is_held(scheme:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(by=st.sampled_from(["forward", "next", "historic"]), lag=st.integers(0, 3), days=st.sets(DAYS, max_size=8))
+@given(
+    by=st.sampled_from(["forward", "next", "historic"]),
+    lag=st.integers(0, 3),
+    days=st.dictionaries(DAYS, st.integers(-2, 2), max_size=8),
+)
 async def test_the_books_and_the_rule_find_the_same_day(
-    scheme: Scheme, by: PricedBy, lag: int, days: set[date]
+    scheme: Scheme, by: PricedBy, lag: int, days: dict[date, int]
 ) -> None:
+    """`days` are those priced, each with the minutes after the cut-off at which its price came."""
+    cut_off_at = datetime(2023, 4, 3, 9, 31, tzinfo=UTC)
+    known = {day: cut_off_at + timedelta(minutes=minutes) for day, minutes in days.items()}
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         await session.execute(text("savepoint before"))
         await session.execute(
@@ -134,20 +193,22 @@ async def test_the_books_and_the_rule_find_the_same_day(
             {"t": scheme.tenant.tenant_id},
         )
         dealing = await session.scalar(
-            text("""insert into dealings (tenant_id, product, opened_on, cut_off_on, state, priced_by, price_lag)
-                    values (:t, 'p', :day, :day, 'closed', :by, :lag) returning dealing_id"""),
-            {"t": scheme.tenant.tenant_id, "day": DAY, "by": by, "lag": lag},
+            text("""insert into dealings (tenant_id, product, opened_on, cut_off_on, state, priced_by, price_lag, cut_off_at)
+                    values (:t, 'p', :day, :day, 'closed', :by, :lag, :at) returning dealing_id"""),
+            {"t": scheme.tenant.tenant_id, "day": DAY, "by": by, "lag": lag, "at": cut_off_at},
         )
         for number, day in enumerate(sorted(days)):
             await session.execute(
                 text("""with file as (insert into price_files (tenant_id, name, sha256, raw, state, day, received_at)
-                          values (:t, 'f', :sha, '', 'imported', :day, now()) returning file_id)
+                          values (:t, 'f', :sha, '', 'imported', :day, :at) returning file_id)
                         insert into prices (tenant_id, fund_id, price_on, file_id, digits, scale, state, event_id, maker)
                         select :t, 9, :day, file_id, 100, 2, 'accepted', 0, 1 from file"""),
-                {"t": scheme.tenant.tenant_id, "day": day, "sha": f"{number:064x}"},
+                {"t": scheme.tenant.tenant_id, "day": day, "sha": f"{number:064x}", "at": known[day]},
             )
         assert dealing is not None
         offer = await queries.offered_price(session, dealing, 9, until=date(2023, 5, 1))
         await session.execute(text("rollback to before"))
 
-    assert offer.price_on == pricing_day(DAY, days, Pricing(by, lag))
+    pricing = Pricing(by, lag)
+    usable = [day for day, at in known.items() if not pricing.is_known_too_early(at, cut_off_at)]
+    assert offer.price_on == pricing_day(DAY, usable, pricing)
