@@ -49,6 +49,7 @@ from engine.cli_identity import identity_offline
 from engine.cli_identity import numbers as identity_numbers
 from engine.cli_life import demo_life
 from engine.cli_loans import loans
+from engine.cli_menu import menu
 from engine.cli_messages import messages
 from engine.cli_openings import import_opening, openings
 from engine.cli_orders import import_confirmations, orders
@@ -126,6 +127,7 @@ app.add_typer(quarantined, name="quarantine")
 claims.add_typer(heirs, name="heirs")
 app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
+app.add_typer(menu, name="menu")
 app.add_typer(orders, name="orders")
 _groups["import"].command("confirmations")(import_confirmations)
 _groups["demo"].command("life")(demo_life)

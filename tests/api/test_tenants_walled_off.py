@@ -341,6 +341,14 @@ ASKED: dict[str, Ask] = {
         Permission.MEMBERS_ASSIST,
         request=lambda _ids, _site: {"json": {}},
     ),
+    "EnrolByMenuRequest": Ask(
+        "POST",
+        lambda ids: f"/v1/menu-requests/{ids.menu_request}/enrolment",
+        Permission.MEMBERS_ASSIST,
+        request=lambda _ids, _site: {
+            "json": {"product": "nps-lite", "full_name": "Asha Example", "born_on": "1990-05-01"}
+        },
+    ),
     "ListStateClaims": Ask("GET", lambda _: "/v1/state-claims", Permission.CONTRIBUTIONS_READ, 200),
     "PrepareStateClaim": Ask(
         "POST",

@@ -15,6 +15,9 @@ from engine.channels.ussd import desk, service
 from engine.channels.ussd.desk import MenuRequest
 from engine.channels.ussd.errors import UnknownMenuRequest
 from engine.channels.ussd.service import Line
+from engine.enrolment.api.joining import JOINING_REFUSALS, MemberAnswer
+from engine.enrolment.rules import Application
+from engine.kernel.errors import EngineError
 from engine.kernel.permissions import Permission
 from engine.kernel.transport import WireRequest, WireResponse
 from engine.notices.errors import ReportUnreadable
@@ -145,6 +148,32 @@ class MenuRequestController(Controller):
         async with db.unit_of_work(tenant.tenant_id) as session:
             await desk.close_request(session, keys, tenant, request_id, member=data.member, actor=caller.actor)
         return MenuRequestClosed(request_id)
+
+    @post(
+        "/{request_id:uuid}/enrolment",
+        operation_id="EnrolByMenuRequest",
+        status_code=201,
+        opt={"permission": Permission.MEMBERS_ASSIST},
+        responses=refuses(UnknownMenuRequest, *JOINING_REFUSALS),
+    )
+    async def enrol(
+        self,
+        request_id: FromPath[UUID],
+        data: JSONBody[Application],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> MemberAnswer:
+        """Take in whoever asked to join by telephone, and close the request; they use the PIN they chose then.
+
+        Telephone, language and identity number are the request's where the application has none.
+        """
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            found = await desk.enrol_asker(session, keys, tenant, request_id, data, actor=caller.actor)
+        if isinstance(found, EngineError):
+            raise found  # once it is on record
+        return MemberAnswer(found.number, found.product, found.joined_on, "active", found.group_code)
 
 
 def _admitted(request: Request[Any, Any, Any], secret: str, lines: Sequence[Line]) -> list[Line]:

@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.channels.ussd import queries
 from engine.channels.ussd.errors import UnknownMenuRequest
 from engine.channels.ussd.rules import Asked
+from engine.enrolment import service as enrolment
+from engine.enrolment.rules import Application
+from engine.enrolment.service import Answer, Enrolled, Enrolment
 from engine.identity import service as identity
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
@@ -105,6 +108,44 @@ async def close_request(
     await queries.close_request(session, request_id, actor)
     body = {"kind": row.kind, "request": str(request_id)}
     await record(session, tenant, row.member_id, EventKind.MENU_REQUEST_CLOSED, body, actor=actor)
+
+
+async def enrol_asker(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    tenant: Tenant,
+    request_id: UUID,
+    application: Application,
+    *,
+    actor: str,
+) -> Answer:
+    """Take somebody in who asked to join by telephone, and close the request: they use the menu by the PIN they chose then.
+
+    Their telephone, language and identity number are the request's where the application has none; the rest is what they
+    told whoever takes them in. Returns the member, or what the product's rules refuse: that is on record once the
+    transaction is committed, and the request stays open.
+
+    Raises:
+        UnknownMenuRequest: there is no request to join open of that id.
+        UnknownProduct: the scheme has no such product.
+    """
+    tenant.product(application.product)
+    row = await queries.lock_request(session, request_id)
+    if row is None or row.kind != "join":
+        raise UnknownMenuRequest
+    asked = _asked(keys, tenant, row)
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    filled = msgspec.structs.replace(
+        application,
+        phone=application.phone or asked.phone,
+        language=application.language or asked.language,
+        documents=application.documents
+        or enrolment.documents_of_number(tenant, application.product, asked.id_number, today),
+    )
+    (answer,) = await enrolment.enrol_chunk(session, tenant, keys, [Enrolment(str(request_id), filled)], actor=actor)
+    if isinstance(answer, Enrolled):
+        await close_request(session, keys, tenant, request_id, member=answer.number, actor=actor)
+    return answer
 
 
 async def set_pin(session: AsyncSession, tenant: Tenant, phone: UUID, member_id: int, pin_hash: str) -> bool:

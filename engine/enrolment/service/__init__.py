@@ -28,7 +28,7 @@ from engine.enrolment.service.deaths import (
     report_death,
     suspended,
 )
-from engine.enrolment.service.finding import members_by_document, members_by_documents
+from engine.enrolment.service.finding import documents_of_number, members_by_document, members_by_documents
 from engine.enrolment.service.identifiers import (
     NumberChange,
     NumberChangeSeen,
@@ -157,6 +157,7 @@ __all__ = [
     "codes_to_move",
     "decide_death",
     "decide_doubt",
+    "documents_of_number",
     "enrol",
     "enrol_chunk",
     "find_in_product",

@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment.queries import identifiers as queries
-from engine.enrolment.rules import DocumentRule, person_number
+from engine.enrolment.rules import DocumentGiven, DocumentRule, known_as, person_number
 from engine.enrolment.rules.identifiers import holder_on
 from engine.enrolment.service.deaths import dates_of
 from engine.identity import service as identity
@@ -55,3 +55,11 @@ async def members_by_documents(
         for text, day in asked
         if text in numbers
     }
+
+
+def documents_of_number(tenant: Tenant, product: str, text: str, today: date) -> tuple[DocumentGiven, ...]:
+    """Return the document that a number is of, by its form, where it is of one kind alone that a product takes."""
+    dates = dates_of(tenant, product, today)
+    rules = tenant.pack.books[product].all_in_force(DocumentRule, dates)
+    kinds = [one.rule.document for one in rules if known_as(text, one.rule) is not None]
+    return (DocumentGiven(kinds[0], text),) if len(kinds) == 1 else ()
