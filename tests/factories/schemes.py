@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -21,6 +21,16 @@ from engine.tenancy.service import Tenant, Tenants, advance_clock
 PACKS = Path(__file__).parents[2] / "tenants"
 START = datetime(2023, 4, 3, 4, 0, tzinfo=UTC)
 _serial = itertools.count(secrets.randbelow(10**6) * 1000)
+
+
+REPLACED = ("name-match", "identity-check")
+"""Kinds of which a product has one rule a purpose or document, so that a test's stands in the place of the pack's."""
+
+
+def without(book: str, kinds: Collection[str]) -> str:
+    """Return the text of a rule book without its rules of those kinds."""
+    head, *rules = re.split(r"(?m)^(?=\[\[rule\]\]$)", book)
+    return "".join([head, *(rule for rule in rules if not any(f'kind = "{kind}"' in rule for kind in kinds))])
 
 
 async def serve(

@@ -153,7 +153,7 @@ class Place:
 @asynccontextmanager
 async def place(db: Database, keys: FileKeyStore, folder: Path, port: str = "CivilRegistry") -> AsyncIterator[Place]:
     changes = {"[adapters]\n": f'[adapters]\n{port} = "dci"\n'}
-    tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": RULES})
+    tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": RULES}, scenarios=False)
     registry = Registry(base_url="", sender_id="akiba", receiver_id="crvs", reg_type="ns:org:RegistryType:Civil")
     simulator = DciSimulator(registry, ITS, KeySet([OURS]), [])
     async with open_transport(seconds=2) as transport, HttpServer(simulator) as server:

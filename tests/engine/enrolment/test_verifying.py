@@ -156,7 +156,7 @@ class Place:
 async def place(db: Database, keys: FileKeyStore, folder: Path, *, at_joining: bool = False) -> AsyncIterator[Place]:
     rules = RULES.format(at_joining=str(at_joining).lower())
     changes = {"[adapters]\n": '[adapters]\nIdentityAgency = "mosip-ida"\n'}
-    tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": rules})
+    tenant = await serve(db, folder / "packs", "rw-ejoheza", changes=changes, rules={"ltss": rules}, scenarios=False)
     residents: dict[str, Resident] = {}
     simulator = IdaSimulator(IDA[0], IDA[1], OURS[1], residents)
     async with open_transport(seconds=2) as transport, HttpServer(simulator) as server:
