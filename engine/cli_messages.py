@@ -7,7 +7,7 @@ import typer
 from msgspec import Struct
 
 from engine.app import Deployment, adapter
-from engine.cli_frame import PARTLY, TenantOption, fail, run, show
+from engine.cli_frame import ACTOR, PARTLY, TenantOption, fail, run, show
 from engine.kernel.clock import SystemClock
 from engine.notices import service as notices
 from engine.notices.service import CostRow, MessageRow, MessageState
@@ -108,3 +108,20 @@ def messages_report(
             )
 
     show(context, found, lines)
+
+
+@messages.command("statements")
+def messages_statements(
+    context: typer.Context,
+    tenant: TenantOption,
+    product: Annotated[str, typer.Option("--product", help="Whose members are told.")],
+) -> None:
+    """Have members told that the statement of the scheme year that ended is ready; once a year."""
+
+    async def use(deployment: Deployment) -> bool:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await notices.tell_of_statements(session, served, product, actor=ACTOR)
+
+    told = run(context, use)
+    show(context, {"told": told}, lambda: typer.echo("members are told" if told else "members were told before"))

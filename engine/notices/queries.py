@@ -120,7 +120,8 @@ async def next_events(
         start: the place in the log.
         own: occasions by kind of members' own events. WANTED is the one that the event names; ACCOUNT_CHANGED is told of
             a payout to another account than the member was paid to before, to the telephones of both as well.
-        many: occasions by kind of the house's events, told to each member who got money or units by one.
+        many: occasions by kind of the house's events, told to each member who got money or units by one. An event of the
+            house that names its occasion is told to everybody who was in its product on its day.
 
     """
     connection = await driver(session)
@@ -152,6 +153,15 @@ async def next_events(
                  join unnest(%(house_kinds)s::int[], %(house_occasions)s::text[]) w(kind, occasion) on w.kind = e.kind
                  join transfers t on t.event_id = e.event_id and t.member_id > 0 and t.credit & 2048 <> 0
                  join members m on m.member_id = t.member_id and m.status = 'active'
+                where e.tenant_id = %(t)s and e.member_id = -%(t)s
+                  and e.event_id between b.batch_id and b.batch_id + 4095
+               union all
+               select s.member_id, e.event_id, e.body ->> 'occasion', s.product, false
+                 from events e
+                 join unnest(%(kinds)s::int[], %(occasions)s::text[]) w(kind, occasion)
+                   on w.kind = e.kind and w.occasion = %(wanted)s
+                 join memberships s on s.product = e.body ->> 'product' and s.moved_to = '' and s.joined_on <= (e.body ->> 'day')::date
+                 join members m on m.member_id = s.member_id and m.status = 'active'
                 where e.tenant_id = %(t)s and e.member_id = -%(t)s
                   and e.event_id between b.batch_id and b.batch_id + 4095) x on true
             order by b.first_seq, x.event_id, x.member_id, x.occasion""",
@@ -209,7 +219,8 @@ async def said_of(session: AsyncSession, message_id: UUID) -> Said:
                      where t.member_id = m.member_id and t.event_id = m.event_id
                        and case when e.kind = {EventKind.UNITS_ALLOTTED:d} then t.debit & 2048 <> 0 and t.debit < 8192
                                 else t.credit & 2048 <> 0 end), 0)::bigint end,
-                  {_TOTAL.format(member="m.member_id")}, e.business_date, e.body
+                  {_TOTAL.format(member="m.member_id")}, case when e.kind = {EventKind.MESSAGE_WANTED:d} and e.member_id < 0 then (e.body ->> 'day')::date else e.business_date end,
+                  e.body
              from messages m join events e on e.member_id in (m.member_id, -m.tenant_id) and e.event_id = m.event_id
             where m.tenant_id = %s and m.message_id = %s""",
         (session.info["tenant_id"], message_id),

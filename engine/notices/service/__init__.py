@@ -13,6 +13,7 @@ from engine.notices.service.looking import (
 from engine.notices.service.queueing import MESSAGES, TOLD, Messenger, queue_messages
 from engine.notices.service.reporting import REPORTS, greeting, report_address, report_operation
 from engine.notices.service.sending import message_operation
+from engine.notices.service.yearly import tell_of_statements
 
 __all__ = [
     "MESSAGES",
@@ -31,6 +32,7 @@ __all__ = [
     "queue_messages",
     "report_address",
     "report_operation",
+    "tell_of_statements",
     "total_of",
     "waiting",
 ]

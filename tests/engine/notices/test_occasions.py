@@ -1,5 +1,6 @@
 """What members are told of beside joining and paying: each occasion once, to whom it concerns, in the words of the pack."""
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from engine.kernel.series import Series, SeriesPoint
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.notices.rules.contents import lessons_of
+from engine.notices.service import tell_of_statements
 from engine.runtime.database import Database
 from engine.runtime.exchanges.transport import HttpTransport
 from engine.runtime.key_file import FileKeyStore
@@ -105,6 +107,31 @@ async def test_a_statement_and_a_lesson_come_by_message_when_they_are_asked_for(
     assert "04/03/2026" in statement
     assert "RWF 500" in statement
     assert taught == f"{lesson.title}. {lesson.text}"
+    assert await desk.offences() == []
+
+
+async def test_everybody_who_was_in_at_the_end_of_the_year_is_told_of_its_statement_once(desk: Desk) -> None:
+    async def tell() -> bool:
+        async with desk.db.unit_of_work(desk.tenant.tenant_id) as session:
+            return await tell_of_statements(session, desk.tenant, "ltss", actor="staff:1")
+
+    await desk.pay("500")
+    await told(desk)
+    assert await tell()
+    early = await told(desk)  # they joined in this year: nobody was in at the end of the last one
+    async with desk.db.unit_of_work(desk.tenant.tenant_id) as session:
+        await advance_clock(session, desk.tenant, datetime(2027, 1, 4, 10, tzinfo=UTC), "development")
+        await identity.erase(session, desk.members[1].member_id, actor="staff:1", business_date=date(2027, 1, 4))
+    answers = await asyncio.gather(tell(), tell(), tell())
+    texts = await told(desk)
+    heard = await desk.select("select count(*) from events where kind = 183 and member_id > 0")
+
+    assert early == []
+    assert sorted(answers) == [False, False, True]
+    assert len(texts) == len(desk.members) - 1
+    assert all("31/12/2026" in text for text in texts)
+    assert sum("RWF 500" in text for text in texts) == 1
+    assert heard == [(0,)]
     assert await desk.offences() == []
 
 
