@@ -46,7 +46,8 @@ async def serve(
     """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
 
     `changes` are of the manifest's text; `rules` are added to the first file of a product's book, or are a later file of
-    it ("product/2040-01-01"). Rules under which the pack's own `scenarios` end otherwise leave those out.
+    it ("product/2040-01-01"); of the kinds in REPLACED they stand in the place of the pack's own. Rules under which the
+    pack's own `scenarios` end otherwise leave those out.
     """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
@@ -60,6 +61,9 @@ async def serve(
     for product, added in (rules or {}).items():
         name, _, day = product.partition("/")
         books = copy / name / "rules"
+        stated = {kind for kind in REPLACED if f'kind = "{kind}"' in added}
+        for own in books.iterdir() if stated else ():
+            own.write_text(without(own.read_text(), stated))
         book = books / f"{day}.toml" if day else min(books.iterdir())
         book.write_text((book.read_text() if book.exists() else "") + added)
     tenants = Tenants.load([copy], KINDS, RUNNERS)

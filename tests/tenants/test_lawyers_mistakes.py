@@ -61,7 +61,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     ),
     "two rules at a time": (
         "ke-haba-haba", second_age,
-        (f"{RULES}: rule[22].kind:", "one eligibility-age at a time, and joining-age is in force", "or repeal it"),
+        (f"{RULES}: rule[25].kind:", "one eligibility-age at a time, and joining-age is in force", "or repeal it"),
     ),
     "a table that was changed": (
         "in-apy", put("tables/chart.csv", "^18,1000,42", "18,1000,43"),
