@@ -34,7 +34,7 @@ DAMAGE = {
     "sale-orders-are-their-sales": "delete from sales where ctid = (select min(ctid) from sales where tenant_id = {t})",
     "selling-is-unsold": "update sale_ranges set event_id = 0",
     "proceeds-follow-the-formula": "update sales set units = units + 100",
-    "proceeds-are-due": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
+    "proceeds-are-due": "update sale_orders set settled_event = 0",
     "interest-is-what-was-credited": "update interest_credits set minor = minor + 1",
     "interest-runs-are-their-credits": "update interest_ranges set credited = credited + 1",
     "what-members-owe-back-is-receivable": "update interest_credits set uncovered = uncovered + 1",
