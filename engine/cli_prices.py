@@ -52,7 +52,7 @@ def _story(raw: bytes) -> list[str]:
             if row[figure] and Decimal(row[figure]):
                 parts.append(words.format(row[figure]))
         told.append(
-            f"  {row['member'] or '(erased)'}, {row['product']} {row['pot']} {row['origin']}: {'; '.join(parts)}"
+            f"  {row['member'] or '(erased)'}, {row['product']} {row['pot']} {row['origin']} {row['fund']}: {'; '.join(parts)}"
         )
     return told
 

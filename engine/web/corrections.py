@@ -75,7 +75,7 @@ class CorrectionPages(Controller):
             "correction.html",
             title=_title(frame, tenant, one),
             facts=_facts(frame, tenant, one),
-            lines=_lines(frame, one, lines, numbers),
+            lines=_lines(frame, tenant, lines, numbers),
             file=f"/v1/operations/price-corrections/{quote(str(one.number))}/members.csv",
         )
 
@@ -101,25 +101,27 @@ def _facts(frame: Frame, tenant: Tenant, one: Correction) -> list[tuple[str, str
     ]
 
 
-def _lines(frame: Frame, one: Correction, lines: list[CorrectionLine], numbers: Mapping[int, str]) -> Table:
-    say = frame.words.gettext
+def _lines(frame: Frame, tenant: Tenant, lines: list[CorrectionLine], numbers: Mapping[int, str]) -> Table:
+    say, names = frame.words.gettext, Letterhead.of(tenant, frame.language).fund_names
 
     def row(line: CorrectionLine) -> tuple[str, ...]:
         done = line.done
         booked = (NONE,) * 5 if done is None else (
-            frame.units(done.issued, one.unit_scale),
-            frame.units(done.taken, one.unit_scale),
+            frame.units(done.issued, line.unit_scale),
+            frame.units(done.taken, line.unit_scale),
             frame.money(done.paid),
             frame.money(done.owed),
             frame.money(done.borne),
         )  # fmt: skip
         whose = numbers.get(line.member_id, NONE)
-        return (whose, frame.units(line.bought, one.unit_scale), frame.money(line.sold), *booked)
+        fund = names.get(line.fund, line.fund)
+        return (whose, fund, frame.units(line.bought, line.unit_scale), frame.money(line.sold), *booked)
 
     return Table(
         caption=say(N_("Member by member")),
         columns=(
             Column(say(N_("Member number"))),
+            Column(say(N_("Fund"))),
             Column(say(N_("Units bought too few")), is_figure=True),
             Column(say(N_("Sold for too little")), is_figure=True),
             Column(say(N_("Units given")), is_figure=True),

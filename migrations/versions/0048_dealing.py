@@ -1,4 +1,4 @@
-"""When a dealing's cut-off was; splits of funds, the income that they pay; funds that members choose, and paths of ages.
+"""Cut-offs of dealings; splits and income of funds; choices and paths of ages; switches at wrong prices.
 
 Step: expand.
 """
@@ -27,6 +27,8 @@ def upgrade() -> None:
         "fund_choices",
         "rebalancings",
         "rebalancing_ranges",
+        "correction_switches",
+        "correction_switch_results",
     ):
         wall(table)
     append_only("fund_action_lines")
@@ -34,7 +36,10 @@ def upgrade() -> None:
     grant("fund_action_ranges", app="select, insert, update", jobs="select, update (is_done, event_id)")
     grant("fund_action_lines", app="select, insert", jobs="select, insert")
     grant("fund_choices", app="select, insert, update", jobs="select")
-    append_only("rebalancings")
+    for table in ("rebalancings", "correction_switches", "correction_switch_results"):
+        append_only(table)
+    grant("correction_switches", app="select, insert")
+    grant("correction_switch_results", app="select, insert")
     grant("rebalancings", app="select, insert", jobs="select")
     grant("rebalancing_ranges", app="select, insert, update", jobs="select")
     grant("sales", jobs="update (units)")

@@ -76,3 +76,16 @@ create table rebalancing_ranges (
   foreign key (tenant_id, product, year_from) references rebalancings
 ) with (fillfactor = 80);
 create index rebalancing_ranges_left on rebalancing_ranges (tenant_id, product) where not is_done;
+
+-- What a wrong price did to what switches bought elsewhere with the money of their sale: `money` that the sale would have brought at the right
+-- price, less what it brought; units of the other fund that it would have bought there, less those it bought. `source_code` are the units that were sold.
+create table correction_switches (
+  member_id bigint not null, money bigint not null check (money <> 0), units bigint not null,
+  tenant_id int not null, correction_no int not null, source_code int not null, units_code int not null,
+  primary key (member_id, correction_no, units_code), foreign key (tenant_id, correction_no) references price_corrections
+);
+create table correction_switch_results (
+  member_id bigint not null, issued bigint not null, taken bigint not null, owed bigint not null, borne bigint not null, made_whole bigint not null,
+  tenant_id int not null, correction_no int not null, units_code int not null,
+  primary key (member_id, correction_no, units_code), foreign key (member_id, correction_no, units_code) references correction_switches
+);

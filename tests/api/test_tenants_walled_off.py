@@ -878,7 +878,6 @@ ASKED: dict[str, Ask] = {
         "POST",
         lambda ids: f"/v1/members/{ids.member}/fund-choices",
         Permission.CLAIMS_OPEN,
-        409,
         request=lambda _ids, site: {"json": {"product": site.tenant.pack.products[0].code, "to": {}}},
     ),
     "ListSwitches": Ask("GET", lambda ids: f"/v1/members/{ids.member}/switches", Permission.STATEMENTS_READ),

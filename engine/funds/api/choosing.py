@@ -28,7 +28,7 @@ class FundChoiceRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Where new money of a product goes from now on, in basis points by fund; empty for what the rules say."""
 
     product: Annotated[Word, Meta(examples=["nps-lite"])]
-    to: Annotated[dict[FundCode, Share], Meta(max_length=20, examples=[{"SM002009": 10_000}])]
+    to: Annotated[dict[FundCode, Share], Meta(examples=[{"SM002009": 10_000}])]
 
 
 class FundChoiceItem(Struct, frozen=True):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import Caller
 from engine.funds import errors, service
-from engine.funds.rules import WHOLE_BP, FundCode
+from engine.funds.rules import FundCode
 from engine.funds.service import Units
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
@@ -27,7 +27,7 @@ from engine.tenancy.service import Tenant
 
 Word = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Reference = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
-Share = Annotated[int, Meta(ge=1, le=WHOLE_BP)]
+Share = Annotated[int, Meta(ge=1)]
 
 
 class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,7 +40,7 @@ class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     pot: Annotated[Word, Meta(examples=["retirement"])]
     origin: Annotated[Word, Meta(examples=["own"])]
     fund: Annotated[FundCode, Meta(examples=["SM001009"])]
-    to: Annotated[dict[FundCode, Share], Meta(min_length=1, max_length=20, examples=[{"SM002009": 10_000}])]
+    to: Annotated[dict[FundCode, Share], Meta(min_length=1, examples=[{"SM002009": 10_000}])]
     reference: Annotated[Reference, Meta(examples=["switch-1"])]
 
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.funds.queries import correcting_switches as switches
 from engine.funds.rules import MOST_MEMBERS_IN_RANGE, Conversion, CorrectionTerms
 from engine.kernel.prices import Price
 from engine.runtime.database import driver
@@ -51,7 +52,10 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionLine:
-    """What a wrong price did to one account, and what was done about it: None until it is booked. In smallest units."""
+    """What a wrong price did to one account, and what was done about it: None until it is booked. In smallest units.
+
+    `fund` is the fund whose price it was, or the one that a switch bought with what its sale at that price brought.
+    """
 
     member_id: int
     product: str
@@ -59,6 +63,8 @@ class CorrectionLine:
     origin: str
     bought: int
     sold: int
+    fund: str
+    unit_scale: int
     done: Figures | None
 
 
@@ -200,6 +206,8 @@ async def count_lines(
         "products": [one[0] for one in codes], "pots": [one[1] for one in codes], "origins": [one[2] for one in codes],
         "units": [one[3] for one in codes], "cash": [one[4] for one in codes],
     }  # fmt: skip
+    for statement in ("drop table if exists repriced_legs", switches.LEGS, switches.BUYS):
+        await connection.execute(statement, given)
     await connection.execute(
         """with own as (
              select * from unnest(%(products)s::text[], %(pots)s::text[], %(origins)s::text[], %(units)s::int[], %(cash)s::int[])
@@ -217,7 +225,8 @@ async def count_lines(
                from sale_orders o join sales s on s.dealing_id = o.dealing_id and s.fund_id = o.fund_id
                join chart c on c.tenant_id = %(t)s and c.code = s.code
                join own on (own.product, own.pot, own.origin) = (c.product, c.pot, c.origin)
-              where o.fund_id = %(f)s and o.price_on = %(day)s group by 1, 2),
+              where o.fund_id = %(f)s and o.price_on = %(day)s
+                and (s.member_id, s.event_id, s.code) not in (select member_id, event_id, code from repriced_legs) group by 1, 2),
            touched as (
              select member_id, units_code, sum(bought)::bigint as bought, sum(sold)::bigint as sold
                from (select * from bought union all select * from sold) x group by 1, 2)
@@ -230,7 +239,8 @@ async def count_lines(
         """with numbered as (
              select member_id, format('%%s:%%s:%%s:%%s', member_id, units_code, bought, sold) as line, units_code,
                     (dense_rank() over (order by member_id) - 1) / %(most)s + 1 as range_no
-               from correction_lines where correction_no = %(n)s)
+               from (select member_id, units_code, bought, sold from correction_lines where correction_no = %(n)s
+                     union all select member_id, units_code, units, money from correction_switches where correction_no = %(n)s) laid)
            insert into correction_ranges (tenant_id, correction_no, range_no, first_member, last_member, members, digest)
            select %(t)s, %(n)s, range_no, min(member_id), max(member_id), count(distinct member_id),
                   encode(sha256(string_agg(line, ',' order by member_id, units_code)::bytea), 'hex')
@@ -300,7 +310,8 @@ select c.correction_no, c.fund_id, f.code, f.unit_scale, c.price_on, c.wrong_dig
  cross join lateral (
        select coalesce(sum(issued), 0)::bigint as issued, coalesce(sum(taken), 0)::bigint as taken, coalesce(sum(paid), 0)::bigint as paid,
               coalesce(sum(owed), 0)::bigint as owed, coalesce(sum(borne + made_whole), 0)::bigint as borne
-         from correction_results r where r.correction_no = c.correction_no) r
+         from (select issued, taken, paid, owed, borne, made_whole from correction_results r where r.correction_no = c.correction_no
+               union all select 0, 0, 0, owed, borne, made_whole from correction_switch_results r where r.correction_no = c.correction_no) x) r
 """
 
 
@@ -340,14 +351,23 @@ async def lines_of(
 ) -> list[tuple[int, CorrectionLine]]:
     """Return lines of a correction by member and account, each with its units code, beyond (member_id, units code)."""
     rows = await session.execute(
-        text("""select l.units_code, l.member_id, c.product, c.pot, c.origin, l.bought, l.sold, r.issued, r.taken, r.paid, r.owed, r.borne + r.made_whole
-                  from correction_lines l join chart c on c.tenant_id = l.tenant_id and c.code = l.units_code
-                  left join correction_results r on r.member_id = l.member_id and r.correction_no = l.correction_no and r.units_code = l.units_code
-                 where l.correction_no = :n and (l.member_id, l.units_code) > (:m, :c) order by l.member_id, l.units_code limit :most"""),
+        text("""select l.units_code, l.member_id, c.product, c.pot, c.origin, l.bought, l.sold, c.fund, f.unit_scale,
+                       l.issued, l.taken, l.paid, l.owed, l.borne
+                  from (select l.tenant_id, l.member_id, l.units_code, l.bought, l.sold, r.issued, r.taken, r.paid, r.owed, r.borne + r.made_whole as borne
+                          from correction_lines l
+                          left join correction_results r on r.member_id = l.member_id and r.correction_no = l.correction_no and r.units_code = l.units_code
+                         where l.correction_no = :n
+                        union all
+                        select l.tenant_id, l.member_id, l.units_code, l.units, l.money, r.issued, r.taken, r.issued * 0, r.owed, r.borne + r.made_whole
+                          from correction_switches l
+                          left join correction_switch_results r on r.member_id = l.member_id and r.correction_no = l.correction_no and r.units_code = l.units_code
+                         where l.correction_no = :n) l
+                  join chart c on c.tenant_id = l.tenant_id and c.code = l.units_code join funds f on f.tenant_id = l.tenant_id and f.code = c.fund
+                 where (l.member_id, l.units_code) > (:m, :c) order by l.member_id, l.units_code limit :most"""),
         {"n": number, "m": after[0], "c": after[1], "most": most},
     )
     return [
-        (row[0], CorrectionLine(*row[1:7], None if row[7] is None else Figures(*row[7:])))  # type: ignore[call-arg]
+        (row[0], CorrectionLine(*row[1:9], None if row[9] is None else Figures(*row[9:])))  # type: ignore[call-arg]
         for row in rows
     ]
 
@@ -369,6 +389,16 @@ async def ranges_left(session: AsyncSession, number: int) -> list[int]:
     return list(rows)
 
 
+async def funds_switched_into(session: AsyncSession, number: int) -> list[str]:
+    """Return the funds that switches bought with what their sales at a correction's price brought."""
+    rows = await session.scalars(
+        text("""select distinct c.fund from correction_switches l join chart c on c.tenant_id = l.tenant_id and c.code = l.units_code
+                 where l.correction_no = :n order by 1"""),
+        {"n": number},
+    )
+    return list(rows)
+
+
 async def hold_range(session: AsyncSession, number: int, range_no: int) -> tuple[int, int] | None:
     """Return the first and last member of a range that is not booked, which nobody else can do then; else None."""
     row = (
@@ -383,12 +413,16 @@ async def hold_range(session: AsyncSession, number: int, range_no: int) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class CorrectionCodes:
-    """The control accounts that a correction is booked over; `receivable` by product."""
+    """The control accounts that a correction is booked over; `receivable` by product.
+
+    `others` are, by fund that switches bought, its units issued and its own account of corrections.
+    """
 
     issued: int
     correction: int
     compensation: int
     receivable: dict[str, int]
+    others: dict[str, tuple[int, int]]
 
 
 _HOLD = """
@@ -412,20 +446,23 @@ select member_id, issued, taken + for_money, paid, case when is_asked then gone 
                                  where l.correction_no = %(n)s and l.member_id between %(first)s and %(last)s) touched) two) three) four
 """
 _MOVES = """select exists (select from correction_results where correction_no = %(n)s and member_id between %(first)s and %(last)s
-             and (issued > 0 or taken > 0 or paid > 0 or owed > 0 or borne > 0 or made_whole > 0))"""
-_BOOK = """
+             and (issued > 0 or taken > 0 or paid > 0 or owed > 0 or borne > 0 or made_whole > 0))
+             or exists (select from correction_switches where correction_no = %(n)s and member_id between %(first)s and %(last)s)"""
+_BOOK = f"""
 with done as materialized (
   select r.*, l.cash_code, c.product from correction_results r
     join correction_lines l on l.member_id = r.member_id and l.correction_no = r.correction_no and l.units_code = r.units_code
     join chart c on c.tenant_id = r.tenant_id and c.code = r.units_code
    where r.correction_no = %(n)s and r.member_id between %(first)s and %(last)s),
 owing as (select * from unnest(%(products)s::text[], %(receivables)s::int[]) o(product, code)),
+{switches.BOOKED}
 rows as materialized (
   select member_id, %(issued)s as debit, units_code as credit, issued as amount from done where issued > 0
   union all select member_id, units_code, %(issued)s, taken from done where taken > 0
   union all select member_id, %(correction)s, cash_code, paid from done where paid > 0
   union all select %(house)s, o.code, %(correction)s, sum(d.owed)::bigint from done d join owing o using (product) where d.owed > 0 group by 2
-  union all select %(house)s, %(compensation)s, %(correction)s, sum(borne + made_whole)::bigint from done having sum(borne + made_whole) > 0),
+  union all select %(house)s, %(compensation)s, %(correction)s, sum(borne + made_whole)::bigint from done having sum(borne + made_whole) > 0
+  union all select * from switch_rows),
 moved as (
   insert into transfers (member_id, event_id, amount, tenant_id, debit, credit, line)
   select member_id, %(event)s, amount, %(t)s, debit, credit, row_number() over (order by member_id, debit, credit, amount) from rows),
@@ -435,7 +472,8 @@ deltas as (
     from (select debit as code, amount as debits, 0::bigint as credits from rows where debit & 2048 = 0
           union all select credit, 0, amount from rows where credit & 2048 = 0) x group by code)
 select coalesce(sum(issued), 0)::bigint, coalesce(sum(taken), 0)::bigint, coalesce(sum(paid), 0)::bigint, coalesce(sum(owed), 0)::bigint,
-       coalesce(sum(borne + made_whole), 0)::bigint from done
+       coalesce(sum(borne + made_whole), 0)::bigint
+  from (select issued, taken, paid, owed, borne, made_whole from done union all select 0, 0, 0, owed, borne, made_whole from switched) all_of_it
 """
 # An account may be given units and give some back: first what it is given, so that it never goes below zero.
 _CREDIT = """
@@ -472,10 +510,11 @@ async def book_range(
         "t": tenant, "house": -tenant, "n": one.number, "first": members[0], "last": members[1], "range": range_no,
         "party": one.terms.made_whole_by == "party", "limit": one.terms.pursued_from, **repricing.given(),
         "issued": codes.issued, "correction": codes.correction, "compensation": codes.compensation,
-        "products": list(codes.receivable), "receivables": list(codes.receivable.values()),
+        "products": list(codes.receivable), "receivables": list(codes.receivable.values()), "others": list(codes.others),
+        "others_issued": [issued for issued, _ in codes.others.values()], "others_correction": [own for _, own in codes.others.values()],
     }  # fmt: skip
-    await connection.execute(_HOLD, given)
-    await connection.execute(_RESULTS, given)
+    for statement in (_HOLD, switches.HOLD, _RESULTS, switches.RESULTS):
+        await connection.execute(statement, given)
     cursor = await connection.execute(f"select next_batch_id() where ({_MOVES})", given)
     row = await cursor.fetchone()
     event, figures = 0 if row is None else int(row[0]), Figures(0, 0, 0, 0, 0)

@@ -38,7 +38,9 @@ LAWS: tuple[Law, ...] = (
             from chart c join assets a on a.tenant_id = c.tenant_id and a.asset_id = c.code / 4096
             join transfers t on c.code in (t.debit, t.credit) where c.kind = 'opening' group by 1),
         corrected as (
-          select c.fund, sum(r.issued - r.taken) as units from correction_results r join chart c on c.code = r.units_code group by c.fund),
+          select c.fund, sum(r.issued - r.taken) as units
+            from (select units_code, issued, taken from correction_results union all select units_code, issued, taken from correction_switch_results) r
+            join chart c on c.code = r.units_code group by c.fund),
         acted as (
           select f.code as fund, sum(a.residue + coalesce(l.change, 0)) as units from fund_actions a
             join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id

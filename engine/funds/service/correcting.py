@@ -129,7 +129,8 @@ async def approve_correction(
 
     The right price counts from now on. Then, range by range, each in a transaction of its own: Dr units-issued / Cr units for
     who bought too few, the sides exchanged for who bought too many; Dr price-correction / Cr cash for who sold for too
-    little. What is not covered is Dr correction-receivable (the member's) or compensation-due (the party's) / Cr
+    little. Who switched at the wrong price is put right in the fund that they went on into, and the two funds owe each other the money:
+    Dr and Cr price-correction. What is not covered is Dr correction-receivable (the member's) or compensation-due (the party's) / Cr
     price-correction, which is what the fund is owed. An error that is not material is noted, and nothing is booked.
 
     Raises:
@@ -206,7 +207,7 @@ async def correction_lines(session: AsyncSession, number: int, *, most: int) -> 
     return [line for _, line in await queries.lines_of(session, number, most=most)]
 
 
-COLUMNS = ("member", "product", "pot", "origin", "bought", "sold", "issued", "taken", "paid", "owed", "borne")
+COLUMNS = ("member", "product", "pot", "origin", "fund", "bought", "sold", "issued", "taken", "paid", "owed", "borne")
 
 
 async def correction_file(
@@ -214,13 +215,14 @@ async def correction_file(
 ) -> bytes:
     """Return the list of a correction, member by member, as CSV: units and money in major units.
 
-    `bought` and `sold` are what the wrong price gave too little, or too much if negative; the others what was done about it,
+    `bought` and `sold` are what the wrong price gave too little, or too much if negative: of a switch, `sold` in the fund of the
+    price, `bought` in the `fund` of the row, which it went on into. The others are what was done about it,
     empty until it is booked. Who is erased has no number any more, and an empty one stands in its place.
 
     Raises:
         UnknownCorrection: there is none of that number.
     """
-    one = await _found(session, number)
+    await _found(session, number)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -230,15 +232,15 @@ async def correction_file(
         )
         for line in lines:
             member = people[line.member_id].member_number if line.member_id in people else ""
-            writer.writerow([member, line.product, line.pot, line.origin, *shown(line, one, tenant)])
+            writer.writerow([member, line.product, line.pot, line.origin, line.fund, *shown(line, tenant)])
     return out.getvalue().encode()
 
 
-def shown(line: CorrectionLine, one: Correction, tenant: Tenant) -> tuple[str, ...]:
+def shown(line: CorrectionLine, tenant: Tenant) -> tuple[str, ...]:
     """Return a line's figures, `bought` to `borne`, in major units; empty where they are not known yet."""
 
     def units(count: int) -> str:
-        return f"{Decimal(count).scaleb(-one.unit_scale):f}"
+        return f"{Decimal(count).scaleb(-line.unit_scale):f}"
 
     def money(minor: int) -> str:
         return f"{Decimal(minor).scaleb(-tenant.asset.scale):f}"
@@ -325,7 +327,18 @@ async def _book(db: Database, tenant: Tenant, one: Correction, range_no: int, ac
         correction = Account("price-correction", money, fund=one.fund)
         compensation = Account("compensation-due", money, party=one.party)
         owed = {product: Account("correction-receivable", money, product) for product in products}
-        codes = await ledger.account_codes(session, {issued, correction, compensation, *owed.values()})
+        others = {
+            fund: (Account("units-issued", fund, fund=fund), Account("price-correction", money, fund=fund))
+            for fund in await queries.funds_switched_into(session, one.number)
+        }
+        accounts = {
+            issued,
+            correction,
+            compensation,
+            *owed.values(),
+            *(one for pair in others.values() for one in pair),
+        }
+        codes = await ledger.account_codes(session, accounts)
         event, figures = await queries.book_range(
             session,
             one,
@@ -337,6 +350,7 @@ async def _book(db: Database, tenant: Tenant, one: Correction, range_no: int, ac
                 codes[correction],
                 codes[compensation],
                 {product: codes[account] for product, account in owed.items()},
+                {fund: (codes[held], codes[own]) for fund, (held, own) in others.items()},
             ),
         )
         if event:

@@ -401,7 +401,7 @@ async def test_the_list_names_every_member(scheme: Scheme) -> None:
     head, *rows = raw.decode().splitlines()
 
     assert head == ",".join(correcting_service.COLUMNS)
-    assert sorted(row.split(",", 4)[4] for row in rows) == [
+    assert sorted(row.split(",", 5)[5] for row in rows) == [
         "-10.0000,0.00,0.0000,10.0000,0.00,0.00,0.00",
         "-12.5000,0.00,0.0000,12.5000,0.00,0.00,0.00",
     ]

@@ -7,13 +7,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from engine.funds import service as funds
 from engine.funds.queries import LAWS
 from tests.engine.funds.conftest import Scheme
 from tests.engine.funds.test_acting import earn, split
 from tests.engine.funds.test_correcting import correct, ruled
+from tests.engine.funds.test_correcting_switches import correct as correct_switch
 from tests.engine.funds.test_crediting import credit, with_rule
 from tests.engine.funds.test_selling import sell
-from tests.engine.funds.test_switching import free, switch
+from tests.engine.funds.test_switching import buy_all, free, pay, switch
 from tests.factories.trading import trading_of
 
 UNITS = "(select code from chart where kind = 'units' limit 1)"
@@ -32,11 +34,12 @@ DAMAGE = {
     "sale-orders-are-their-sales": "delete from sales where ctid = (select min(ctid) from sales where tenant_id = {t})",
     "selling-is-unsold": "update sale_ranges set event_id = 0",
     "proceeds-follow-the-formula": "update sales set units = units + 100",
-    "proceeds-are-due": "update sale_orders set amount_confirmed = amount_confirmed + 1, residue_amount = residue_amount + 1",
+    "proceeds-are-due": "update sale_orders set settled_event = 0",
     "interest-is-what-was-credited": "update interest_credits set minor = minor + 1",
     "interest-runs-are-their-credits": "update interest_ranges set credited = credited + 1",
     "what-members-owe-back-is-receivable": "update interest_credits set uncovered = uncovered + 1",
     "corrections-follow-the-formula": "update correction_lines set bought = bought + 1",
+    "corrected-switches-buy-at-their-prices": "update correction_switches set units = units + 3",
     "corrections-are-booked": "update correction_results set issued = issued + 1",
     "corrections-are-borne": "update correction_results set borne = borne + 1",
     "fund-actions-follow-the-formula": "update fund_action_lines set got = got + 2 where base > 100",
@@ -67,6 +70,10 @@ async def test_damage_is_named(
     await scheme.price("2023-04-06", {"SM001009": "33.0071"})
     await scheme.deal("2023-04-06")
     await correct(ruled(scheme), "30.5")
+    await pay(scheme)
+    await funds.carry_on_switches(scheme.db, scheme.tenant)
+    await buy_all(scheme)
+    await correct_switch(ruled(scheme), "36")
     await trading_of(scheme, tmp_path, "csv-files").send()
     await scheme.clock("2024-04-02T04:30:00")
     await credit(with_rule(scheme))

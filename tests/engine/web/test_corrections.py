@@ -65,7 +65,7 @@ async def test_a_wrong_price_is_put_right_by_commands(
     done = await akiba("prices", "approve", one.number, "--digest", one.digest)
     assert (done["state"], done["members"], Decimal(done["issued"])) == ("done", 1, Decimal("3.125"))
     story = await akiba("prices", "correction", one.number, "--csv", tmp_path / "list.csv", plain=True)
-    assert f"{member}, nps-lite retirement own: lacked 3.1250 units; was given 3.1250 units" in story
+    assert f"{member}, nps-lite retirement own SM001009: lacked 3.1250 units; was given 3.1250 units" in story
     (row,) = csv.DictReader((tmp_path / "list.csv").read_text(encoding="utf-8").splitlines())
     assert (row["member"], row["issued"], row["borne"]) == (member, "3.1250", "0.00")
     assert (await akiba("prices", "corrections"))[0]["correction"] == str(one.number)
@@ -86,7 +86,7 @@ async def test_staff_read_a_correction_member_by_member(india: Scheme) -> None:
     assert "NPS-Lite operations office" in shown.text
     (row,) = rows_of(tree(shown.text), "correction-lines")
     assert row[0] == member
-    assert row[3] == "3.1250"
+    assert row[4] == "3.1250"
     assert (await reader.get("/staff/corrections/99")).status_code == 404
     outsider = await signed_in(app, india, Role.PRICE_MAKER, label="another")
     assert (await outsider.get(f"/staff/corrections/{one.number}")).status_code == 403
