@@ -7,7 +7,7 @@ import typer
 from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.merging import MergeItem, shown
-from engine.benefits.api.splitting import SplitItem
+from engine.benefits.api.splitting import RecordSplitItem
 from engine.benefits.api.splitting import shown as split_shown
 from engine.cli_frame import ACTOR, TenantOption, run, show
 from engine.contributions import service as contributions
@@ -104,7 +104,7 @@ def members_approve_merge(context: typer.Context, merge: MergeNumber, tenant: Te
     show(context, found, lambda: typer.echo(_line(found)))
 
 
-def _split_line(one: SplitItem) -> str:
+def _split_line(one: RecordSplitItem) -> str:
     done = f"  {one.moved} of {len(one.receipts)} moved, {one.refused} in suspense" if one.state == "approved" else ""
     return f"{one.split}  {one.asked_on}  {one.amount:>14} of {one.member} to {one.to}  {one.state}{done}  {one.digest}"
 
@@ -119,7 +119,7 @@ def members_split(
 ) -> None:
     """Propose that payments of a record are another person's; a second person approves it."""
 
-    async def use(deployment: Deployment) -> SplitItem:
+    async def use(deployment: Deployment) -> RecordSplitItem:
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             member = await enrolment.find_member(session, deployment.keys, number)
@@ -137,7 +137,7 @@ def members_split(
 def members_splits(context: typer.Context, tenant: TenantOption) -> None:
     """List splits, newest first, with the digest that approval names."""
 
-    async def use(deployment: Deployment) -> list[SplitItem]:
+    async def use(deployment: Deployment) -> list[RecordSplitItem]:
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             return [split_shown(one, served) for one in await benefits.list_splits(session)]
@@ -155,7 +155,7 @@ def members_splits(context: typer.Context, tenant: TenantOption) -> None:
 def members_approve_split(context: typer.Context, split: SplitNumber, tenant: TenantOption, digest: Digest) -> None:
     """Split a record as another person proposed: exactly what the digest is of."""
 
-    async def use(deployment: Deployment) -> SplitItem:
+    async def use(deployment: Deployment) -> RecordSplitItem:
         served = deployment.tenants.by_code(tenant)
         found = await benefits.approve_split(deployment.db, deployment.keys, served, split, digest=digest, actor=ACTOR)
         return split_shown(found, served)

@@ -34,20 +34,20 @@ Number = Annotated[str, Meta(min_length=1, max_length=40)]
 Receipt = Annotated[str, Meta(pattern=r"^[0-9]{1,19}$")]
 
 
-class SplitRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RecordSplitRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The other person's number, and the receipts of the payments that are theirs."""
 
     to: Annotated[Number, Meta(examples=["500000000017"])]
     receipts: Annotated[list[Receipt], Meta(min_length=1, max_length=500)]
 
 
-class SplitDecision(Struct, frozen=True, forbid_unknown_fields=True):
+class RecordSplitDecision(Struct, frozen=True, forbid_unknown_fields=True):
     """The digest of the split that you have read."""
 
     digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class SplitItem(Struct, frozen=True, kw_only=True):
+class RecordSplitItem(Struct, frozen=True, kw_only=True):
     """A split of a record, by pseudonyms; `amount` in major units. Approval names the `digest`.
 
     Of the receipts, `moved` are with the other person, and `refused` lie in suspense because their terms did not take them.
@@ -67,15 +67,15 @@ class SplitItem(Struct, frozen=True, kw_only=True):
     checker: str
 
 
-class SplitsAnswer(Struct, frozen=True):
+class RecordSplitsAnswer(Struct, frozen=True):
     """Splits, newest first."""
 
-    items: list[SplitItem]
+    items: list[RecordSplitItem]
 
 
-def shown(split: service.Split, tenant: Tenant) -> SplitItem:
+def shown(split: service.Split, tenant: Tenant) -> RecordSplitItem:
     """Return a split as the API and the command line show it."""
-    return SplitItem(
+    return RecordSplitItem(
         split=str(split.split_no),
         member=f"{split.member_id:x}",
         to=f"{split.to_id:x}",
@@ -112,12 +112,12 @@ class MemberSplitController(Controller):
     async def propose(
         self,
         number: FromPath[str],
-        data: JSONBody[SplitRequest],
+        data: JSONBody[RecordSplitRequest],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
-    ) -> SplitItem:
+    ) -> RecordSplitItem:
         """Propose that payments of this record are another person's, who is a member; a second person decides on it."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             member = await enrolment.find_member(session, keys, number)
@@ -140,10 +140,10 @@ class SplitController(Controller):
     tags = ("Members",)
 
     @get(operation_id="ListRecordSplits", opt={"permission": Permission.CONTRIBUTIONS_READ})
-    async def list_splits(self, tenant: NamedDependency[Tenant], db: NamedDependency[Database]) -> SplitsAnswer:
+    async def list_splits(self, tenant: NamedDependency[Tenant], db: NamedDependency[Database]) -> RecordSplitsAnswer:
         """Return the newest splits, newest first."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return SplitsAnswer([shown(one, tenant) for one in await service.list_splits(session)])
+            return RecordSplitsAnswer([shown(one, tenant) for one in await service.list_splits(session)])
 
     @get(
         "/{split:int}",
@@ -153,7 +153,7 @@ class SplitController(Controller):
     )
     async def find(
         self, split: FromPath[int], tenant: NamedDependency[Tenant], db: NamedDependency[Database]
-    ) -> SplitItem:
+    ) -> RecordSplitItem:
         """Return a split, and how many of its payments were moved."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             return shown(await service.find_split(session, _number(split)), tenant)
@@ -168,12 +168,12 @@ class SplitController(Controller):
     async def approve(
         self,
         split: FromPath[int],
-        data: JSONBody[SplitDecision],
+        data: JSONBody[RecordSplitDecision],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
-    ) -> SplitItem:
+    ) -> RecordSplitItem:
         """Split a record, as a second person: each payment moves as soon as its stage allows."""
         found = await service.approve_split(db, keys, tenant, _number(split), digest=data.digest, actor=caller.actor)
         return shown(found, tenant)
@@ -188,11 +188,11 @@ class SplitController(Controller):
     async def reject(
         self,
         split: FromPath[int],
-        data: JSONBody[SplitDecision],
+        data: JSONBody[RecordSplitDecision],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
-    ) -> SplitItem:
+    ) -> RecordSplitItem:
         """Give a proposed split up, as a second person."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             found = await service.reject_split(session, tenant, _number(split), digest=data.digest, actor=caller.actor)
