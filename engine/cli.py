@@ -49,6 +49,7 @@ from engine.cli_identity import identity_offline
 from engine.cli_identity import numbers as identity_numbers
 from engine.cli_life import demo_life
 from engine.cli_loans import loans
+from engine.cli_members import members
 from engine.cli_menu import menu
 from engine.cli_messages import messages
 from engine.cli_openings import import_opening, openings
@@ -64,6 +65,7 @@ from engine.cli_unclaimed import unclaimed
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
+from engine.identity import service as identity
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.price_files import PriceFileRefused
@@ -144,6 +146,7 @@ app.add_typer(payroll, name="payroll")
 app.add_typer(unclaimed, name="unclaimed")
 app.add_typer(pensions, name="pensions")
 app.add_typer(products, name="products")
+app.add_typer(members, name="members")
 app.add_typer(texts, name="texts")
 app.command()(explain)
 
@@ -745,7 +748,8 @@ def statement(
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             who = await reports.find_member(session, deployment.keys, member)
             day = as_of.date() if as_of else business_date(await ledger.scheme_now(session), served.time_zone)
-            found = await reports.statement(session, served, who, number=member, as_of=day)
+            into = await identity.number_merged_into(session, deployment.keys, member, who.member_id, actor=ACTOR)
+            found = await reports.statement(session, served, who, number=member, as_of=day, merged_into=into)
             told = await reports.expectation_of(session, deployment.keys, served, who, on=day, actor=ACTOR)
             printed = None
             if pdf is not None:

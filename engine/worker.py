@@ -36,6 +36,7 @@ SCHEDULED = (
     "benefits.carry_on_claims",
     "benefits.carry_on_fees",
     "benefits.carry_on_moves",
+    "benefits.follow_merged",
     "benefits.follow_deaths",
     "benefits.recount",
     "benefits.follow_standings",

@@ -709,3 +709,45 @@ class LifeProofNotTaken(Invalid):
 
     code = "benefits.life-proof-not-taken"
     message = N_("A proof of life needs a day that has come, and one of these sources: {sources}.")
+
+
+class UnknownMerge(NotFound):
+    """Nobody proposed a merging of that number."""
+
+    code = "benefits.unknown-merge"
+    message = N_("There is no such merging of records.")
+
+
+class MergeDecided(Refused):
+    """A merging was approved or rejected before."""
+
+    code = "benefits.merge-decided"
+    message = N_("This is decided already: {state}.")
+
+
+class MergeDiffers(Refused):
+    """The digest is of another merging, or of an earlier state of it."""
+
+    code = "benefits.merge-differs"
+    message = N_("This is not what was proposed. Read it again.")
+
+
+class CannotMerge(Refused):
+    """Two records are not of one person who has both, or something of them runs that must end first."""
+
+    code = "benefits.cannot-merge"
+    message = N_("These two records cannot be merged: {reason}.")
+
+
+class UnknownSplit(NotFound):
+    """Nobody proposed a split of that number."""
+
+    code = "benefits.unknown-split"
+    message = N_("There is no such split of a record.")
+
+
+class CannotSplit(Refused):
+    """The payments named are not such as one split can be of."""
+
+    code = "benefits.cannot-split"
+    message = N_("The record cannot be split so: {reason}.")

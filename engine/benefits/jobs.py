@@ -1,6 +1,16 @@
 """Background work of benefits. Each job can run twice without a second effect."""
 
-from engine.benefits.service import charging, claiming, estates, ladders, moving, recounting, repaying, settling
+from engine.benefits.service import (
+    charging,
+    claiming,
+    estates,
+    ladders,
+    merging,
+    moving,
+    recounting,
+    repaying,
+    settling,
+)
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
 from engine.runtime.key_file import FileKeyStore
@@ -11,6 +21,7 @@ CARRY_ON_CLAIMS = "benefits.carry_on_claims"
 CARRY_ON_FEES = "benefits.carry_on_fees"
 CARRY_ON_MOVES = "benefits.carry_on_moves"
 FOLLOW_STANDINGS = "benefits.follow_standings"
+FOLLOW_MERGED = "benefits.follow_merged"
 FOLLOW_DEATHS = "benefits.follow_deaths"
 RECOUNT = "benefits.recount"
 FOLLOW_LOANS = "benefits.follow_loans"
@@ -34,6 +45,11 @@ async def carry_on_fees(db: Database, _keys: FileKeyStore, tenants: Tenants, *, 
 async def carry_on_moves(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
     """Move whoever of approved moves between products is ready by now."""
     await moving.carry_on_moves(db, tenants.by_id(tenant_id))
+
+
+async def follow_merged(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Let what came to merged records since go to whose they are."""
+    await merging.follow_merged(db, tenants.by_id(tenant_id))
 
 
 async def follow_standings(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -65,6 +81,7 @@ JOBS: Jobs = {
     CARRY_ON_CLAIMS: carry_on_claims,
     CARRY_ON_FEES: carry_on_fees,
     CARRY_ON_MOVES: carry_on_moves,
+    FOLLOW_MERGED: follow_merged,
     FOLLOW_STANDINGS: follow_standings,
     FOLLOW_DEATHS: follow_deaths,
     RECOUNT: recount,

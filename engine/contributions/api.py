@@ -20,6 +20,7 @@ from engine.contributions.queries.matching import MatchClaim
 from engine.contributions.rules import Ask, Collection, Envelope, PayerKind, Payment, Receipt, Suspended, Unsettled
 from engine.contributions.service import Collectors, Intake, Reason, Reversal
 from engine.funds.errors import NoDealingRule
+from engine.identity import service as identity
 from engine.identity.errors import UnknownMember, UnusablePhone
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import EngineError, NotFound
@@ -345,9 +346,13 @@ class CollectionController(Controller):
 
 
 class ReversalRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a payment is to be taken back."""
+    """Why a payment is to be taken back; or the number of the member whose it is, where it was posted to a wrong one.
 
-    reason: Reason
+    One of the two.
+    """
+
+    reason: Reason | None = None
+    member: Annotated[Word, Meta(description="The right member's number.")] | None = None
 
 
 class ReversalSeen(Struct, frozen=True, forbid_unknown_fields=True):
@@ -365,7 +370,15 @@ class ReversalController(Controller):
     @post(
         operation_id="ProposeReversal",
         opt={"permission": Permission.REVERSALS_PROPOSE},
-        responses=refuses(errors.UnknownContribution, errors.ReversalDecided),
+        responses=refuses(
+            errors.UnknownContribution,
+            errors.ReversalDecided,
+            errors.AlreadyResolved,
+            errors.NothingToMove,
+            errors.MemberClosed,
+            errors.ReasonOrMember,
+            NotFound,
+        ),
     )
     async def propose(
         self,
@@ -374,10 +387,20 @@ class ReversalController(Controller):
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
     ) -> Reversal:
-        """Propose to take a payment back: charged back, paid twice or by mistake, or never allowed."""
+        """Propose to take a payment back, charged back, paid twice or by mistake or never allowed, or to move it to its member."""
+        if (data.reason is None) == (data.member is None):
+            raise errors.ReasonOrMember
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return await service.propose_reversal(session, tenant, receipt, reason=data.reason, actor=caller.actor)
+            to = None
+            if data.member is not None:
+                to = (await identity.members_by_number(session, keys, [data.member])).get(data.member)
+                if to is None:
+                    raise NotFound
+            return await service.propose_reversal(
+                session, tenant, receipt, reason=data.reason, to=to, actor=caller.actor
+            )
 
     @get(
         operation_id="GetReversal",
@@ -412,9 +435,10 @@ class ReversalController(Controller):
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
     ) -> Reversal:
         """Take the payment back, as a second person; where a price is missing the rest follows once it has come."""
-        return await service.confirm_reversal(db, tenant, receipt, digest=data.digest, actor=caller.actor)
+        return await service.confirm_reversal(db, keys, tenant, receipt, digest=data.digest, actor=caller.actor)
 
     @post(
         "/rejection",

@@ -200,6 +200,27 @@ class GoesBack(Refused):
     message = N_("This money is more than a scheme year takes. It goes back to whoever paid it.")
 
 
+class ReasonOrMember(Invalid):
+    """A payment is taken back for a reason, or moved to its member."""
+
+    code = "contributions.reason-or-member"
+    message = N_("Give either a reason or the right member.")
+
+
+class NothingToMove(Refused):
+    """What is moved to the right member was posted to another: what lies in suspense is given to them from there."""
+
+    code = "contributions.nothing-to-move"
+    message = N_("The payment lies in suspense, or is that member’s already.")
+
+
+class MemberClosed(Refused):
+    """A record that was closed takes no payments."""
+
+    code = "contributions.member-closed"
+    message = N_("That member’s record is closed.")
+
+
 class PayerNotTaken(Refused):
     """The product takes nothing from such payers."""
 

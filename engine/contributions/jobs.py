@@ -7,7 +7,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
-from engine.runtime.secrets import KeyStore
+from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenants
 
@@ -16,7 +16,7 @@ CARRY_ON_REVERSALS = "contributions.carry_on_reversals"
 _ACTOR = "system:rules"
 
 
-async def recompute_changes(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+async def recompute_changes(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
     """Decide again what the pack version in force has changed in arrears; receipts still on their way come later."""
     tenant = tenants.by_id(tenant_id)
     async with db.unit_of_work(tenant_id) as session:
@@ -38,9 +38,9 @@ async def recompute_changes(db: Database, _keys: KeyStore, tenants: Tenants, *, 
             await ledger.post(session, [entry])
 
 
-async def carry_on_reversals(db: Database, _keys: KeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+async def carry_on_reversals(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
     """Carry on the taking back of payments that waited for a price."""
-    await service.carry_on_reversals(db, tenants.by_id(tenant_id))
+    await service.carry_on_reversals(db, keys, tenants.by_id(tenant_id))
 
 
 JOBS: Jobs = {RECOMPUTE_CHANGES: recompute_changes, CARRY_ON_REVERSALS: carry_on_reversals}

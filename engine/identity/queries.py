@@ -192,6 +192,54 @@ async def is_awaited(session: AsyncSession, member_id: int) -> bool:
     return bool(found)
 
 
+async def came_with(session: AsyncSession, digest: UUID) -> int:
+    """Return the merged record whose number has that digest; 0 where the number is of a record that stands, or nobody's."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select came_with from person_indexes where digest = %s and purpose = 1 limit 1", (digest,)
+    )
+    row = await cursor.fetchone()
+    return row[0] if row else 0
+
+
+async def merged_into(session: AsyncSession, member_id: int) -> list[int]:
+    """Return the records that were merged into a member's, by number."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select member_id from merged_records where into_id = %s order by member_id", (member_id,)
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def merge(
+    session: AsyncSession, *, goes: int, stays: int, merge_no: int, event_id: int, into_event: int, on: date
+) -> None:
+    """Let all by which a record is found lead to the one that stays, and note whose it is now; it signs in nowhere any more."""
+    connection = await driver(session)
+    for statement in (
+        "update members set status = 'merged' where member_id = %(goes)s",
+        "update person_indexes set member_id = %(stays)s, came_with = case when came_with = 0 then member_id else came_with end where member_id = %(goes)s",
+        """update members s set joined_on = least(s.joined_on, g.joined_on) from members g
+            where s.member_id = %(stays)s and g.member_id = %(goes)s and g.product = s.product""",
+        "update merged_records set into_id = %(stays)s, into_event = %(into)s where into_id = %(goes)s",
+        """insert into merged_records (member_id, into_id, event_id, tenant_id, merge_no, into_event, merged_on)
+           values (%(goes)s, %(stays)s, %(event)s, %(t)s, %(no)s, %(into)s, %(on)s)""",
+        "update held_numbers set member_id = %(stays)s where member_id = %(goes)s",
+        "delete from name_tokens where member_id = %(goes)s",
+        "delete from named_members where member_id = %(goes)s",
+        "delete from ussd_pins where member_id = %(goes)s",
+        """update ussd_requests set closed_at = clock_timestamp(), closed_by = 'merging', document = null
+            where member_id = %(goes)s and closed_at is null""",
+    ):
+        await connection.execute(
+            statement,
+            {
+                "goes": goes, "stays": stays, "no": merge_no, "event": event_id, "into": into_event, "on": on,
+                "t": session.info["tenant_id"],
+            },
+        )  # fmt: skip
+
+
 async def erase(session: AsyncSession, member_id: int) -> bool:
     """Destroy a member's key, document and indexes, and what is sealed of them elsewhere (by triggers on `members`).
 
@@ -281,7 +329,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "members-can-be-known",
-        "every member who was not erased has a key, a document and a number",
+        "every member who was not erased has a key and a document, and one whose record stands a number",
         """
         select format('member %s', to_hex(m.member_id)), 'key, document, number',
                concat_ws(', ', case when k.member_id is not null then 'key' end,
@@ -289,7 +337,22 @@ LAWS: tuple[Law, ...] = (
                                case when i.member_id is not null then 'number' end)
           from members m left join member_keys k on k.member_id = m.member_id left join vault v on v.member_id = m.member_id
           left join person_indexes i on i.member_id = m.member_id and i.purpose = 1
-         where m.status <> 'erased' and (k.member_id is null or v.document is null or i.member_id is null)
+         where m.status <> 'erased' and (k.member_id is null or v.document is null or (i.member_id is null and m.status <> 'merged'))
+        """,
+    ),
+    Law(
+        "who-was-merged-is-one",
+        "a record that was merged is noted as that of one that stands, or was erased with it, and nothing leads to it any more",
+        """
+        select format('member %s', to_hex(coalesce(g.member_id, m.member_id))), 'merged into one that stands',
+               format('%s, into %s', coalesce(m.status, 'nobody'), coalesce(s.status, 'nobody'))
+          from (select * from members where status = 'merged') m full join merged_records g using (member_id)
+          left join members s on s.member_id = g.into_id left join members o on o.member_id = g.member_id
+         where (m.member_id is null and o.status is distinct from 'erased') or g.member_id is null
+            or s.status is null or s.status = 'merged' or (s.status = 'erased') <> (o.status = 'erased')
+        union all
+        select format('member %s', to_hex(g.member_id)), 'no index', 'an index'
+          from merged_records g where exists (select from person_indexes i where i.member_id = g.member_id)
         """,
     ),
     Law(

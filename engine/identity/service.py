@@ -16,6 +16,7 @@ from engine.identity.rules import (
     VAULT_VERSION,
     CheckedNumber,
     MemberRef,
+    MemberStatus,
     NewMember,
     Purpose,
     VaultDocument,
@@ -189,14 +190,11 @@ async def change_person(
     if not rows:
         raise UnknownMember
     known = _opened(keys, tenant_id, *rows[0])
-    changed = changed_of(known)
-    key = keys.unwrap(tenant_id, rows[0][1], aad=_key_place(tenant_id, member_id))
-    sealed = encrypt(key, msgspec.json.encode(changed), aad=_place(tenant_id, member_id, VAULT_VERSION))
-    await queries.replace_document(session, member_id, VAULT_VERSION, sealed)
+    await _replace_document(session, keys, member_id, changed_of(known))
 
 
 async def erase(session: AsyncSession, member_id: int, *, actor: str, business_date: date, pack: int = 0) -> None:
-    """Erase a person for good: their key, documents and indexes; the books keep a member_id that leads to nobody.
+    """Erase a person for good: their key, documents and indexes, those of records merged into theirs too; the books keep a member_id that leads to nobody.
 
     What other tables seal of them under keys of their own goes too; payments that they were part of keep their amounts.
 
@@ -204,19 +202,98 @@ async def erase(session: AsyncSession, member_id: int, *, actor: str, business_d
         UnknownMember: there is none, or they were erased before.
         MoneyOnItsWay: a payout to them is not at an end, or a payment that they were asked for.
     """
-    await queries.hold_members(session, [member_id])
-    if await queries.is_awaited(session, member_id):
-        raise MoneyOnItsWay
+    merged = await queries.merged_into(session, member_id)
+    await queries.hold_members(session, [member_id, *merged])
+    for one in (member_id, *merged):
+        if await queries.is_awaited(session, one):
+            raise MoneyOnItsWay
     if not await queries.erase(session, member_id):
         raise UnknownMember
-    entry = Entry(
-        member_id=member_id,
-        kind=EventKind.MEMBER_ERASED,
-        business_date=business_date,
-        actor=await ledger.actor_id(session, actor),
-        pack=pack,
+    for one in merged:
+        await queries.erase(session, one)
+    entries = [
+        Entry(
+            member_id=one,
+            kind=EventKind.MEMBER_ERASED,
+            business_date=business_date,
+            actor=await ledger.actor_id(session, actor),
+            pack=pack,
+        )
+        for one in (member_id, *merged)
+    ]
+    await ledger.post(session, entries)
+
+
+async def merge_people(
+    session: AsyncSession,
+    keys: FileKeyStore,
+    *,
+    goes: int,
+    stays: int,
+    merge_no: int,
+    event_id: int,
+    into_event: int,
+    on: date,
+    actor: str,
+) -> None:
+    """Let two records of one person be found as the one that stays; what is personal of the other is kept under its own key.
+
+    The numbers of the record that goes are earlier numbers of the one that stays; its nominees and guardian are taken over
+    where the one that stays names none.
+
+    Args:
+        session: the transaction that moves what the record holds.
+        keys: where the keys are wrapped.
+        goes: the record that is merged.
+        stays: into which one.
+        merge_no: the merging that two people stand for.
+        event_id: by which event it went.
+        into_event: by which event it was taken in.
+        on: the day.
+        actor: on whose behalf.
+
+    Raises:
+        UnknownMember: one of them was erased.
+    """
+    people = await read_people(session, keys, [goes, stays], actor=actor, reason="records-merged")
+    if len(people) < len({goes, stays}):
+        raise UnknownMember
+    old, new = people[goes], people[stays]
+    numbers = (*new.earlier_numbers, old.member_number, *old.earlier_numbers)
+    whole = replace(
+        new,
+        earlier_numbers=numbers,
+        nominees=new.nominees or old.nominees,
+        guardian=new.guardian or old.guardian,
     )
-    await ledger.post(session, [entry])
+    await _replace_document(session, keys, stays, whole)
+    await queries.merge(
+        session, goes=goes, stays=stays, merge_no=merge_no, event_id=event_id, into_event=into_event, on=on
+    )
+
+
+async def is_merged(session: AsyncSession, member_id: int) -> bool:
+    """Return whether a record was merged into another one."""
+    known = (await members_by_id(session, [member_id])).get(member_id)
+    return known is not None and known.status == MemberStatus.MERGED
+
+
+async def number_merged_into(
+    session: AsyncSession, keys: FileKeyStore, number: str, member_id: int, *, actor: str
+) -> str:
+    """Return the number of a member's record where `number`, which leads to it, is of a record that was merged into it; else ""."""
+    if not await queries.came_with(session, number_index(session, keys, number)):
+        return ""
+    people = await read_people(session, keys, [member_id], actor=actor, reason="records-merged")
+    return people[member_id].member_number if member_id in people else ""
+
+
+async def _replace_document(session: AsyncSession, keys: FileKeyStore, member_id: int, document: VaultDocument) -> None:
+    tenant_id = session.info["tenant_id"]
+    ((_, wrapped, _, _),) = await queries.sealed_documents(session, [member_id])
+    key = keys.unwrap(tenant_id, wrapped, aad=_key_place(tenant_id, member_id))
+    sealed = encrypt(key, msgspec.json.encode(document), aad=_place(tenant_id, member_id, VAULT_VERSION))
+    await queries.replace_document(session, member_id, VAULT_VERSION, sealed)
 
 
 async def seal_for(

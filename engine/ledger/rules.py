@@ -27,6 +27,7 @@ CREDIT_KINDS = (
             "passed-on",
             "price-correction",
             "income-due",
+            "merging",
         }
     )
     | MEMBERS_KINDS
@@ -192,6 +193,14 @@ class EventKind(IntEnum):
     UNCLAIMED_NOTED = 262
     UNCLAIMED_HANDED_OVER = 263
     UNCLAIMED_RECLAIMED = 264
+    CONTRIBUTION_MISDIRECTED = 265
+    MERGE_PROPOSED = 266
+    MERGE_APPROVED = 267
+    MERGE_REJECTED = 268
+    RECORD_LEFT = 269
+    RECORD_TAKEN_IN = 270
+    SPLIT_PROPOSED = 271
+    SPLIT_DECIDED = 272
     FUND_ACTION_PROPOSED = 283
     FUND_ACTION_APPROVED = 284
     FUND_ACTION_REJECTED = 285

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import Caller
 from engine.benefits.errors import NoBenefitAge, NoProjection
+from engine.identity import service as identity
 from engine.identity.rules import MemberRef, compact_reference
 from engine.kernel.clock import business_date
 from engine.kernel.permissions import Permission
@@ -103,7 +104,8 @@ class StatementDocument(Struct, frozen=True):
     """A member's account at the end of a business day; `items` are what the scheme's statement says of its year.
 
     An item is null where it is not counted yet: it is not known to be zero. `assumptions` are what the rules behind the items
-    assume, where their sources do not settle it.
+    assume, where their sources do not settle it. `merged_into` is the number of the record that the one of this number was
+    merged into, and that this is of.
     """
 
     member: str
@@ -119,6 +121,7 @@ class StatementDocument(Struct, frozen=True):
     items: Mapping[str, str | None] | UnsetType = UNSET
     assumptions: tuple[Assumption, ...] | UnsetType = UNSET
     moves: tuple[StatementMove, ...] | UnsetType = UNSET
+    merged_into: str | UnsetType = UNSET
 
 
 def document_of(statement: Statement) -> StatementDocument:
@@ -161,6 +164,7 @@ def document_of(statement: Statement) -> StatementDocument:
         items={item: None if minor is None else money(minor) for item, minor in statement.items.items()} or UNSET,
         assumptions=statement.assumptions or UNSET,
         moves=tuple(StatementMove(one.moved_on, one.source) for one in statement.moves) or UNSET,
+        merged_into=statement.merged_into or UNSET,
         lines=tuple(
             StatementLine(
                 receipt=str(line.receipt),
@@ -240,6 +244,7 @@ class StatementController(Controller):
     async def show(
         self,
         number: FromPath[str],
+        caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
@@ -249,7 +254,7 @@ class StatementController(Controller):
     ) -> Response[StatementDocument]:
         """Tell a member's account at the end of a business day: payments, units, prices, value, return."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            _, statement = await _statement(session, tenant, keys, number, as_of, log_size, product)
+            _, statement = await _statement(session, tenant, keys, number, as_of, log_size, product, caller.actor)
         return Response(document_of(statement), headers=_NO_STORE)
 
     @get(
@@ -275,7 +280,7 @@ class StatementController(Controller):
         if lang is not None and lang not in tenant.pack.languages:
             raise UnknownLanguage(field="lang", allowed=", ".join(tenant.pack.languages))
         async with db.unit_of_work(tenant.tenant_id) as session:
-            member, statement = await _statement(session, tenant, keys, number, as_of, log_size, product)
+            member, statement = await _statement(session, tenant, keys, number, as_of, log_size, product, caller.actor)
             made = await service.print_statement(
                 session, keys, tenant, member, statement, actor=caller.actor, language=lang
             )
@@ -493,11 +498,19 @@ async def _statement(
     as_of: str | None,
     log_size: int | None,
     product: str | None,
+    actor: str,
 ) -> tuple[MemberRef, Statement]:
     member = await service.find_member(session, keys, number, product=product or "")
     day = await day_of(session, tenant, as_of)
+    into = await identity.number_merged_into(session, keys, number, member.member_id, actor=actor)
     statement = await service.statement(
-        session, tenant, member, number=compact_reference(number), as_of=day, known_size=log_size
+        session,
+        tenant,
+        member,
+        number=compact_reference(number),
+        as_of=day,
+        known_size=log_size,
+        merged_into=into,
     )
     return member, statement
 

@@ -17,6 +17,10 @@ from engine.runtime.database import driver
 _KNOWN = """(cast(:size as bigint) is null or exists (
   select from audit_batches b where b.tenant_id = :t and b.batch_id = ({event} & :mask) and b.first_seq < :size))"""
 
+# A member's own record and those merged into it, as far as the log of that size knows of it.
+_RECORDS = f"""(select cast(:member as bigint) union all
+  select g.member_id from merged_records g where g.into_id = :member and {_KNOWN.format(event="g.into_event")})"""
+
 _MOVEMENTS = f"""
 select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.pot, c.origin,
        case when c.kind = 'payable' and c.party <> '' then 'cash' else c.kind end as account,   -- raised for fees, and not due to the member
@@ -30,8 +34,8 @@ select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date,
   join chart c on c.tenant_id = t.tenant_id and c.code = s.code
   join chart o on o.tenant_id = t.tenant_id and o.code = s.other
   join assets a on a.tenant_id = t.tenant_id and a.asset_id = s.code >> 12
- where t.member_id = :member and s.code & 2048 <> 0 and e.business_date <= :as_of and c.product = any(:products)
-   and {_KNOWN.format(event="t.event_id")}
+ where t.member_id in {_RECORDS} and s.code & 2048 <> 0 and e.business_date <= :as_of and c.product = any(:products)
+   and o.kind <> 'merging' and {_KNOWN.format(event="t.event_id")}
  order by t.event_id, t.line, s.side
 """
 
@@ -94,7 +98,7 @@ async def allocations(session: AsyncSession, member_id: int, *, products: Sequen
         text("""select a.event_id, a.code, a.amount, a.dealing_id, f.code as fund
                   from allocations a join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
                   join chart c on c.tenant_id = a.tenant_id and c.code = a.code and c.product = any(:products)
-                 where a.member_id = :member order by a.event_id, a.code"""),
+                 where a.member_id in (select record_id from records_of(:member)) order by a.event_id, a.code"""),
         {"member": member_id, "products": list(products)},
     )
     return [Allocation(*row) for row in rows]
@@ -138,7 +142,7 @@ async def reconciled(
     rows = await session.execute(
         text(f"""select m.event_id from matches m
                    join events e on e.member_id = :house and e.event_id = m.matched_event
-                  where (m.member_id = :member or (m.member_id = :house and m.event_id = any(:resolved)))
+                  where (m.member_id in (select record_id from records_of(:member)) or (m.member_id = :house and m.event_id = any(:resolved)))
                     and e.business_date <= :as_of and {_KNOWN.format(event="m.matched_event")}"""),
         {
             **_parameters(session, log_size),
@@ -165,8 +169,8 @@ async def flows(
                    cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, sign, other)
                    join chart c on c.tenant_id = t.tenant_id and c.code = s.code and c.kind in ('cash', 'payable') and c.product = any(:products)
                    join chart o on o.tenant_id = t.tenant_id and o.code = s.other
-                  where t.member_id = :member and s.code & 2048 <> 0 and e.business_date between :since and :as_of
-                    and o.kind not in ('cash', 'payable', 'orders-in-transit', 'proceeds-due') and {_KNOWN.format(event="t.event_id")}
+                  where t.member_id in {_RECORDS} and s.code & 2048 <> 0 and e.business_date between :since and :as_of
+                    and o.kind not in ('merging', 'cash', 'payable', 'orders-in-transit', 'proceeds-due') and {_KNOWN.format(event="t.event_id")}
                   group by 1, 2, s.sign
                  union all
                  select 'opening', c.origin, sum(h.cost)::bigint from opening_holdings h
@@ -174,7 +178,7 @@ async def flows(
                    join opening_members m on m.member_id = h.member_id
                    join opening_ranges r on r.tenant_id = m.tenant_id and r.opening_no = m.opening_no and r.range_no = m.range_no and r.is_done
                    join events e on e.member_id = :house and e.event_id = r.event_id and e.business_date between :since and :as_of
-                  where h.member_id = :member and {_KNOWN.format(event="e.event_id")} group by 1, 2"""),
+                  where h.member_id in {_RECORDS} and {_KNOWN.format(event="e.event_id")} group by 1, 2"""),
         {
             **_parameters(session, log_size),
             "member": member_id,
@@ -193,7 +197,7 @@ async def charges_kept(
     """Return what was paid for lateness from `since` up to `as_of` and stayed the member's own, in smallest units."""
     found = await session.scalar(
         text(f"""select coalesce(sum((e.body ->> 'charge')::bigint), 0)::bigint from events e
-                  where e.member_id = :member and e.kind = any(:receipts) and e.body ? 'charge'
+                  where e.member_id in {_RECORDS} and e.kind = any(:receipts) and e.body ? 'charge'
                     and e.business_date between :since and :as_of and {_KNOWN.format(event="e.event_id")}
                     and exists (select from transfers t
                                   join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.product = :product
@@ -242,14 +246,14 @@ behind as (                                                           -- the his
   union select w.member_id, w.product, s.product from who w join memberships s on s.member_id = w.member_id and s.moved_to = w.product),
 paid as (
   select b.member_id, b.product, e.business_date as day, sum(t.amount * x.sign)::bigint as minor
-    from behind b join events e on e.member_id = b.member_id and e.kind in (10, 12, 13) and e.business_date <= %(on)s
+    from behind b cross join lateral records_of(b.member_id) r join events e on e.member_id = r.record_id and e.kind in (10, 12, 13) and e.business_date <= %(on)s
     join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
     cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
     join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = b.past and c.origin = 'own'
    group by 1, 2, 3
   union all
-  select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b
-    join opening_history h on h.member_id = b.member_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
+  select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b cross join lateral records_of(b.member_id) r
+    join opening_history h on h.member_id = r.record_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
    group by 1, 2, 3),
 prices_on as materialized (
   select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (
@@ -280,7 +284,7 @@ select w.member_id, w.product, w.joined_on, w.group_code,
                 w.person_class),
        coalesce(p.days, '[]'), coalesce(h.parts, '[]'),
        (select count(distinct l.year_from) from match_claim_lines l join match_claims c using (tenant_id, claim_no)
-         where l.member_id = w.member_id and c.product = w.product and c.state <> 'rejected' and l.entitled > 0 and l.year_from + interval '1 year' <= %(on)s)
+         where l.member_id in (select record_id from records_of(w.member_id)) and c.product = w.product and c.state <> 'rejected' and l.entitled > 0 and l.year_from + interval '1 year' <= %(on)s)
   from who w left join paid_of p using (member_id, product) left join held_of h using (member_id, product)
  order by w.member_id, w.product
 """

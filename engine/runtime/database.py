@@ -209,3 +209,8 @@ async def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
     raw = (await connection.get_raw_connection()).driver_connection
     assert isinstance(raw, psycopg.AsyncConnection), raw
     return raw
+
+
+async def put_role_down(session: AsyncSession) -> None:
+    """Go on as the application itself, in a transaction that another role was taken for."""
+    await (await driver(session)).execute("set local role none")

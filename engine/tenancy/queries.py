@@ -224,7 +224,7 @@ async def zeros_of(session: AsyncSession, member_id: int, decision_id: int = 0) 
     rows = await session.execute(
         text("""select z.decision_id, d.kind, d.run_no, d.product, d.decided_on, z.subject, z.reason, z.basis
                   from zero_results z join run_decisions d on d.tenant_id = z.tenant_id and d.decision_id = z.decision_id
-                 where z.member_id = :m and (:id = 0 or z.decision_id = :id) order by z.decision_id desc, z.subject"""),
+                 where z.member_id in (select record_id from records_of(:m)) and (:id = 0 or z.decision_id = :id) order by z.decision_id desc, z.subject"""),
         {"m": member_id, "id": decision_id},
     )
     return [ZeroResult(*row) for row in rows]

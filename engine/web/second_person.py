@@ -17,6 +17,7 @@ from engine.access.rules import Caller
 from engine.benefits import service as benefits
 from engine.benefits.service import Payers
 from engine.contributions import service as contributions
+from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.errors import NotFound
 from engine.kernel.permissions import Permission
@@ -44,6 +45,7 @@ REASONS: Mapping[str, str] = {
     "paid-twice": N_("paid twice"),
     "paid-by-mistake": N_("paid by mistake"),
     "not-allowed": N_("not allowed by the rules"),
+    "wrong-member": N_("posted to the wrong member"),
 }
 CLAIMED: Mapping[str, str] = {
     "access": N_("money before retirement"),
@@ -139,6 +141,7 @@ async def _reversal(page: Reading) -> InFull:
             (say(N_("Amount")), page.money(found.amount)),
             (say(N_("Came by")), page.channel(found.channel)),
             (say(N_("Reason")), say(REASONS.get(found.reason, found.reason))),
+            *([(say(N_("Given to")), found.given_to)] if found.given_to else []),
         ],
     )
 
@@ -240,6 +243,25 @@ async def _state_money(page: Reading) -> InFull:
     return InFull(found.digest, [*facts, *page.assumed(found.product, found.rules)])
 
 
+async def _merge(page: Reading) -> InFull:
+    found = await benefits.find_merge(page.session, int(page.one.item))
+    people = await identity.read_people(
+        page.session, page.keys, [found.goes, found.stays], actor=page.actor, reason="records-merged"
+    )
+
+    def told(member_id: int) -> str:
+        known = people.get(member_id)
+        if known is None:
+            return NONE
+        return ", ".join((known.member_number, known.person.full_name, page.frame.day(known.person.born_on)))
+
+    say = page.say
+    return InFull(
+        found.digest,
+        [(say(N_("Record that goes")), told(found.goes)), (say(N_("Record that stays")), told(found.stays))],
+    )
+
+
 READERS: Mapping[str, Callable[[Reading], Awaitable[InFull]]] = {
     "reversals": _reversal,
     "claims": _claim,
@@ -247,6 +269,7 @@ READERS: Mapping[str, Callable[[Reading], Awaitable[InFull]]] = {
     "payrolls": _payroll,
     "breaks": _break,
     "state-money": _state_money,
+    "merges": _merge,
 }
 
 
@@ -341,10 +364,11 @@ class SecondPersonPages(Controller):
         tenant: NamedDependency[Tenant],
         caller: NamedDependency[Caller],
         db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
     ) -> Redirect:
         """Take a payment back, or leave it."""
         if data.decision == "approve":
-            await contributions.confirm_reversal(db, tenant, item, digest=data.digest, actor=caller.actor)
+            await contributions.confirm_reversal(db, keys, tenant, item, digest=data.digest, actor=caller.actor)
         else:
             async with db.unit_of_work(tenant.tenant_id) as session:
                 await contributions.reject_reversal(session, tenant, item, actor=caller.actor)
@@ -370,6 +394,29 @@ class SecondPersonPages(Controller):
         else:
             async with db.unit_of_work(tenant.tenant_id) as session:
                 await benefits.reject_claim(session, tenant, item, digest=data.digest, actor=caller.actor)
+        return _decided(data)
+
+    @post(
+        "/decisions/merges/{item:int}",
+        status_code=303,
+        operation_id="DecideMergePage",
+        opt={"permission": Permission.IDENTITY_DECIDE},
+    )
+    async def merge(
+        self,
+        item: FromPath[Event],
+        data: URLEncodedBody[Verdict],
+        tenant: NamedDependency[Tenant],
+        caller: NamedDependency[Caller],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> Redirect:
+        """Merge two records of one person, or leave them."""
+        if data.decision == "approve":
+            await benefits.approve_merge(db, keys, tenant, item, digest=data.digest, actor=caller.actor)
+        else:
+            async with db.unit_of_work(tenant.tenant_id) as session:
+                await benefits.reject_merge(session, tenant, item, digest=data.digest, actor=caller.actor)
         return _decided(data)
 
     @post(

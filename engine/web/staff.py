@@ -198,7 +198,10 @@ class StaffPages(Controller):
         async with staff_page(request, db, tenant, caller, settings) as (session, frame):
             member = await reports.find_member(session, keys, number)
             day = await day_of(session, tenant, as_of)
-            statement = await reports.statement(session, tenant, member, number=compact_reference(number), as_of=day)
+            into = await identity.number_merged_into(session, keys, number, member.member_id, actor=caller.actor)
+            statement = await reports.statement(
+                session, tenant, member, number=compact_reference(number), as_of=day, merged_into=into
+            )
             expectation = await reports.expectation_of(session, keys, tenant, member, on=day, actor=caller.actor)
         sheet = reports.sheet_of(statement, Letterhead.of(tenant, frame.language), expectation=expectation)
         place = f"/v1/members/{quote(statement.member)}/statement"

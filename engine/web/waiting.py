@@ -31,6 +31,7 @@ KINDS: Mapping[str, Kind] = {
         N_("Line of a statement that matches nothing"), Permission.OPERATIONS_READ, Permission.BREAKS_APPROVE
     ),
     "state-money": Kind(N_("Claim of state money"), Permission.CONTRIBUTIONS_READ, Permission.MATCH_APPROVE),
+    "merges": Kind(N_("Records to be merged"), Permission.IDENTITY_DECIDE, Permission.IDENTITY_DECIDE),
 }
 
 # The newest event of a proposal is soon found from the end: what is proposed waits for days, not for years.
@@ -59,7 +60,10 @@ with w(kind, id, amount, maker, since, statement_id, line_no) as (
   union all
   select 'state-money', m.claim_no::text, m.total, (select a.name from actors a where a.tenant_id = m.tenant_id and a.actor_id = m.maker),
          m.prepared_on, null, null
-    from match_claims m where m.tenant_id = :t and m.state = 'prepared')
+    from match_claims m where m.tenant_id = :t and m.state = 'prepared'
+  union all
+  select 'merges', m.merge_no::text, 0, (select a.name from actors a where a.tenant_id = m.tenant_id and a.actor_id = m.maker), m.asked_on, null, null
+    from record_merges m where m.tenant_id = :t and m.state = 'proposed')
 select w.kind, w.id, w.amount, w.maker, coalesce(s.label, w.maker), w.since, coalesce(w.statement_id, 0), coalesce(w.line_no, 0)
   from w left join staff s on s.tenant_id = :t and 'staff:' || s.staff_id = w.maker
 """

@@ -174,7 +174,7 @@ told as (
    union all
   select h.event_id, h.kind, h.first_seq, h.recorded_at, h.business_date, o.body, v.reason, o.actor, o.event_id
     from happened h join reversals v on v.tenant_id = %(t)s and v.reversed_event = h.event_id
-    join events o on o.member_id in (v.member_id, -%(t)s) and o.event_id = v.event_id
+    join events o on o.member_id = any(array(select record_id from records_of(v.member_id)) || -%(t)s::bigint) and o.event_id = v.event_id
    where h.kind = %(reversed)s)
 insert into webhook_deliveries (tenant_id, partner_id, event_id, body)
 select %(t)s, w.partner_id, a.event_id, json_strip_nulls(json_build_object(

@@ -210,7 +210,7 @@ class World:
     async def confirm_reversal(self, receipt: int, digest: str, actor: str) -> contributions.Reversal | EngineError:
         return await self.attempt(
             "confirm reversal",
-            contributions.confirm_reversal(self.db, self.tenant, receipt, digest=digest, actor=actor),
+            contributions.confirm_reversal(self.db, self.keys, self.tenant, receipt, digest=digest, actor=actor),
         )
 
     async def find_reversal(self, receipt: int) -> contributions.Reversal:
@@ -310,7 +310,7 @@ class World:
     async def carry_on(self) -> None:
         """What workers do by themselves."""
         await benefits.carry_on_claims(self.db, self.tenant)
-        await contributions.carry_on_reversals(self.db, self.tenant)
+        await contributions.carry_on_reversals(self.db, self.keys, self.tenant)
         await benefits.follow_deaths(self.db, self.keys, self.tenant)
 
     async def close(self) -> object:

@@ -5,11 +5,13 @@ from engine.benefits.api.claiming import AvailableController, ClaimController
 from engine.benefits.api.covering import CoverFileController
 from engine.benefits.api.heirs import HeirController
 from engine.benefits.api.lending import LoanController
+from engine.benefits.api.merging import MemberMergeController, MergeController
 from engine.benefits.api.moving import MemberMoveController, MoveController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
 from engine.benefits.api.recounting import RecountController
+from engine.benefits.api.splitting import MemberSplitController, SplitController
 from engine.benefits.api.standing import StandingController
 from engine.benefits.api.unclaimed import ReclaimController, UnclaimedController
 
@@ -21,13 +23,17 @@ __all__ = [
     "HeirController",
     "LoanController",
     "MemberFeesController",
+    "MemberMergeController",
     "MemberMoveController",
+    "MemberSplitController",
+    "MergeController",
     "MoveController",
     "PayoutController",
     "PayrollController",
     "PensionController",
     "ReclaimController",
     "RecountController",
+    "SplitController",
     "StandingController",
     "UnclaimedController",
 ]

@@ -992,7 +992,7 @@ async def member_fees(session: AsyncSession, member_id: int) -> list[MemberFee]:
                                           on m.member_id = c.member_id and m.product = r.product and {OF_TERM} where t ->> 'fee' = c.fee limit 1), '') as payee,
                        r.charged_on, r.run_no, c.net, c.vat, c.taken, c.owed
                   from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no
-                 where c.member_id = :m and (c.net <> 0 or c.vat <> 0 or c.taken <> 0) order by r.run_no desc, c.fee"""),
+                 where c.member_id in (select record_id from records_of(:m)) and (c.net <> 0 or c.vat <> 0 or c.taken <> 0) order by r.run_no desc, c.fee"""),
         {"m": member_id},
     )
     return [MemberFee(*row) for row in rows]

@@ -167,9 +167,11 @@ async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0,
 
 
 async def claims_of(session: AsyncSession, member_id: int, products: Sequence[str]) -> list[ClaimRow]:
-    """Return a member's claims that were granted and not given up, the oldest first."""
+    """Return a member's claims that were granted and not given up, the oldest first; those of records merged into theirs too."""
     rows = await session.execute(
-        text(f"{GRANTED_CLAIM} and b.member_id = :m and b.product = any(:p) order by b.claim_id"),
+        text(
+            f"{GRANTED_CLAIM} and b.member_id in (select record_id from records_of(:m)) and b.product = any(:p) order by b.claim_id"
+        ),
         {"m": member_id, "p": list(products)},
     )
     return [claim_row(row) for row in rows.mappings()]
@@ -247,7 +249,7 @@ async def paid_in(session: AsyncSession, member_id: int, products: Sequence[str]
     """
     rows = await session.execute(
         text("""select h.paid_on, h.pot, h.origin, h.minor, false as undone, 0::bigint as event_id, 0 as line
-                  from opening_history h where h.member_id = :m and h.product = any(:p) and h.paid_on <= :on
+                  from opening_history h where h.member_id in (select record_id from records_of(:m)) and h.product = any(:p) and h.paid_on <= :on
                 union all
                 select e.business_date, c.pot, c.origin, (t.amount * x.sign)::bigint,
                        exists (select from corrections k where k.corrects_member = e.member_id and k.corrects_event = e.event_id),
@@ -255,7 +257,7 @@ async def paid_in(session: AsyncSession, member_id: int, products: Sequence[str]
                   from transfers t join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
                  cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
                   join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = any(:p)
-                 where t.member_id = :m and e.business_date <= :on and (e.kind = any(:received) and x.sign = 1 or e.kind = :shared)
+                 where t.member_id in (select record_id from records_of(:m)) and e.business_date <= :on and (e.kind = any(:received) and x.sign = 1 or e.kind = :shared)
                  order by paid_on, event_id, line, pot, origin"""),
         {
             "m": member_id,

@@ -114,8 +114,8 @@ placed as (
 select member_id, step, was, since, counted_from from placed where step > was or (%(goes_back)s and step < was) order by member_id
 """
 _LAST_PAID = """
-select coalesce(max(e.business_date), w.from_on) as counted_from from events e
- where e.member_id = w.member_id and e.kind = any(%(payments)b::smallint[]) and e.business_date <= %(on)s
+select coalesce(max(e.business_date), w.from_on) as counted_from from records_of(w.member_id) r join events e on e.member_id = r.record_id
+ where e.kind = any(%(payments)b::smallint[]) and e.business_date <= %(on)s
    and exists (select from transfers t join chart a on a.tenant_id = t.tenant_id and a.code = t.credit and a.kind = 'cash' and a.product = %(product)s
                 where t.member_id = e.member_id and t.event_id = e.event_id)
    and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)
@@ -200,10 +200,11 @@ async def payers(session: AsyncSession, product: str, first_status: str, *, most
                                                   where m.member_id = st.member_id order by attribute, as_of desc, event_id desc) a where a.value = 'yes')
              from member_standings st join memberships s on s.member_id = st.member_id and s.product = st.product and s.moved_to = ''
             cross join lateral (
-              select coalesce(sum(t.amount), 0)::bigint as paid, max(e.event_id) as newest from events e
+              select coalesce(sum(t.amount), 0)::bigint as paid, max(e.event_id) as newest
+                from records_of(st.member_id) r join events e on e.member_id = r.record_id
                 join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
                 join chart a on a.tenant_id = t.tenant_id and a.code = t.credit and a.kind = 'cash' and a.product = st.product and a.origin = 'own'
-               where e.member_id = st.member_id and e.event_id > st.event_id and e.kind = any(%(payments)s::smallint[])
+               where e.event_id > st.event_id and e.kind = any(%(payments)s::smallint[])
                  and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)) p
             where st.product = %(product)s and st.status <> %(first)s and p.newest > st.looked_event
             order by st.member_id limit %(most)s for no key update of st""",

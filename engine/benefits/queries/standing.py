@@ -26,9 +26,11 @@ class Stand:
 
 _BEHIND = """
 with who as (select * from unnest(cast(:members as bigint[]), cast(:products as text[])) w(member_id, product)),
-behind as materialized (                                              -- the history of products they moved out of is their own
+pasts as (                                                            -- the history of products they moved out of is their own
   select w.member_id, w.product, w.product as past from who w
-  union select w.member_id, w.product, s.product from who w join memberships s on s.member_id = w.member_id and s.moved_to = w.product)
+  union select w.member_id, w.product, s.product from who w join memberships s on s.member_id = w.member_id and s.moved_to = w.product),
+behind as materialized (
+  select p.member_id, p.product, p.past, r.record_id from pasts p cross join lateral records_of(p.member_id) r)
 """
 _HELD = """
 select w.member_id, w.product, c.pot, c.origin, c.fund, b.credits - b.debits as balance
@@ -40,11 +42,11 @@ select w.member_id, w.product, c.pot, c.origin, c.fund, b.credits - b.debits as 
 """
 _PAID = f"""{_BEHIND}
 select w.member_id, w.product, h.paid_on, h.pot, h.origin, h.minor, false as undone, 0::bigint as event_id, 0 as line
-  from behind w join opening_history h on h.member_id = w.member_id and h.product = w.past and h.paid_on <= :on
+  from behind w join opening_history h on h.member_id = w.record_id and h.product = w.past and h.paid_on <= :on
 union all
 select w.member_id, w.product, e.business_date, c.pot, c.origin, (t.amount * x.sign)::bigint,
        exists (select from corrections k where k.corrects_member = e.member_id and k.corrects_event = e.event_id), e.event_id, t.line
-  from behind w join transfers t on t.member_id = w.member_id
+  from behind w join transfers t on t.member_id = w.record_id
   join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
  cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
   join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = w.past
@@ -52,7 +54,8 @@ select w.member_id, w.product, e.business_date, c.pot, c.origin, (t.amount * x.s
  order by member_id, product, paid_on, event_id, line, pot, origin
 """
 _CLAIMS = f"""{_BEHIND}
-select w.product as asked_for, g.* from behind w join ({GRANTED_CLAIM}) g on g.member_id = w.member_id and g.product = w.past
+select w.product as asked_for, w.member_id as asked_of, g.* from behind w
+  join ({GRANTED_CLAIM}) g on g.member_id = w.record_id and g.product = w.past
  order by g.claim_id
 """
 
@@ -76,7 +79,7 @@ async def stands(
         found[row.member_id, row.product].paid.append(PaidIn(*row[2:7]))
     claims = await session.execute(text(_CLAIMS), given)
     for mapped in claims.mappings():
-        found[mapped["member_id"], mapped["asked_for"]].claims.append(
-            claim_row({name: value for name, value in mapped.items() if name != "asked_for"})
+        found[mapped["asked_of"], mapped["asked_for"]].claims.append(
+            claim_row({name: value for name, value in mapped.items() if name not in {"asked_for", "asked_of"}})
         )
     return found

@@ -1,8 +1,10 @@
 """Use cases of benefits: grant what members claim, pay out what is payable."""
 
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
+from engine.benefits.queries.merging import Merge
 from engine.benefits.queries.moving import MoveRun
 from engine.benefits.queries.recounting import Recount, RecountItem
+from engine.benefits.queries.splitting import Split
 from engine.benefits.service.charging import (
     approve_fees,
     carry_on_fees,
@@ -53,6 +55,14 @@ from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts,
 from engine.benefits.service.inheriting import HeirPerson, pay_heir
 from engine.benefits.service.ladders import follow_standings, standings_of
 from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
+from engine.benefits.service.merging import (
+    approve_merge,
+    find_merge,
+    follow_merged,
+    list_merges,
+    propose_merge,
+    reject_merge,
+)
 from engine.benefits.service.moving import (
     approve_move,
     carry_on_moves,
@@ -109,6 +119,7 @@ from engine.benefits.service.repaying import (
 from engine.benefits.service.scheduling import find_pension, list_pensions, name_payee
 from engine.benefits.service.sending import check_names, check_operation, payout_operation
 from engine.benefits.service.settling import Settlement, settle_payouts
+from engine.benefits.service.splitting import approve_split, find_split, list_splits, propose_split, reject_split
 from engine.benefits.service.standing import claimants
 from engine.benefits.service.unclaimed import (
     approve_hand_over,
@@ -138,6 +149,7 @@ __all__ = [
     "KnownHeir",
     "Loan",
     "MemberFee",
+    "Merge",
     "MoveRun",
     "Payers",
     "PayoutFile",
@@ -146,6 +158,7 @@ __all__ = [
     "RecountItem",
     "ReportRead",
     "Settlement",
+    "Split",
     "Standing",
     "account_before",
     "add_documents",
@@ -154,10 +167,12 @@ __all__ = [
     "approve_claim",
     "approve_fees",
     "approve_hand_over",
+    "approve_merge",
     "approve_move",
     "approve_payroll",
     "approve_reclaim",
     "approve_recount",
+    "approve_split",
     "approving",
     "carry_on_claims",
     "carry_on_fees",
@@ -180,14 +195,17 @@ __all__ = [
     "find_file",
     "find_hand_over",
     "find_loan",
+    "find_merge",
     "find_move",
     "find_payout",
     "find_payroll",
     "find_pension",
     "find_recount",
+    "find_split",
     "find_unclaimed",
     "follow_deaths",
     "follow_loans",
+    "follow_merged",
     "follow_standings",
     "foreseen_fees",
     "hand_over_file",
@@ -199,11 +217,13 @@ __all__ = [
     "list_hand_overs",
     "list_heirs",
     "list_loans",
+    "list_merges",
     "list_moves",
     "list_payouts",
     "list_payrolls",
     "list_pensions",
     "list_recounts",
+    "list_splits",
     "list_unclaimed",
     "make_cover_file",
     "missing_of",
@@ -219,10 +239,12 @@ __all__ = [
     "post_payroll",
     "propose_fees",
     "propose_hand_over",
+    "propose_merge",
     "propose_move",
     "propose_payroll",
     "propose_reclaim",
     "propose_refund",
+    "propose_split",
     "prove_life",
     "read_answers",
     "read_report",
@@ -232,10 +254,12 @@ __all__ = [
     "reject_claim",
     "reject_fees",
     "reject_hand_over",
+    "reject_merge",
     "reject_move",
     "reject_payroll",
     "reject_recount",
     "reject_report",
+    "reject_split",
     "remaining_guaranteed",
     "repay",
     "report_lender",

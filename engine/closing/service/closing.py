@@ -219,7 +219,7 @@ class _Closing:
     async def _jobs(self) -> StepDone:
         db, tenant = self._db, self._tenant
         await funds.price_orders(db, tenant, self._day, self._actor)
-        reversed_ = await contributions.carry_on_reversals(db, tenant)
+        reversed_ = await contributions.carry_on_reversals(db, self._keys, tenant)
         claims = await benefits.carry_on_claims(db, tenant)
         payouts = await benefits.settle_payouts(db, self._keys, tenant)
         done = f"{reversed_} payments taken back, {claims} claims made payable"

@@ -89,7 +89,9 @@ async def suspended_part(session: AsyncSession, receipt: int) -> SuspenseRow | N
     """Return what of a receipt lies in suspense, or lay there; None where all of it was taken."""
     row = (
         await session.execute(
-            text(f"{_SUSPENSE} where s.tenant_id = :t and s.of_event = :e and s.of_event <> 0"),
+            text(
+                f"{_SUSPENSE} where s.tenant_id = :t and s.of_event = :e and s.of_event <> 0 and s.reason = 'above-cap'"
+            ),
             {"t": session.info["tenant_id"], "e": receipt},
         )
     ).first()
@@ -148,6 +150,15 @@ async def add_resolution(session: AsyncSession, event_id: int, *, resolved_event
     )
 
 
+async def wait_for_match(session: AsyncSession, event_id: int, collected: int) -> None:
+    """Let the cash of a suspended payment go into a dealing once it is a member's, and its first receipt was matched."""
+    await session.execute(
+        text("""insert into unallocated (tenant_id, member_id, event_id, collected, reason)
+                values (:t, -cast(:t as int), :e, :c, 'suspended')"""),
+        {"t": session.info["tenant_id"], "e": event_id, "c": collected},
+    )
+
+
 async def claimed(session: AsyncSession, digests: Sequence[UUID]) -> dict[UUID, int]:
     """Return which of those claims are taken already, each with the event that took it."""
     connection = await driver(session)
@@ -168,14 +179,16 @@ async def paid_and_held(session: AsyncSession, asked: Sequence[tuple[int, str, d
     connection = await driver(session)
     cursor = await connection.execute(
         """select (select coalesce(sum(t.amount * x.sign), 0)::bigint
-                     from events e join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
+                     from records_of(w.member_id) r join events e on e.member_id = r.record_id
+                     join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
                     cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
                      join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash'
                       and c.product = w.product and c.origin = 'own'
-                    where e.member_id = w.member_id and e.kind = any(%b::smallint[])
+                    where e.kind = any(%b::smallint[])
                       and e.business_date >= w.since and e.business_date < w.until)
-                  + (select coalesce(sum(h.minor), 0)::bigint from opening_history h
-                      where h.member_id = w.member_id and h.product = w.product and h.origin = 'own'
+                  + (select coalesce(sum(h.minor), 0)::bigint from records_of(w.member_id) r
+                      join opening_history h on h.member_id = r.record_id
+                      where h.product = w.product and h.origin = 'own'
                         and h.paid_on >= w.since and h.paid_on < w.until),
                   (select coalesce(sum(case when c.kind = 'cash' then b.credits - b.debits
                             else div((b.credits - b.debits)::numeric * p.digits * 10::numeric ^ greatest(m.scale - f.unit_scale - p.scale, 0),
@@ -525,6 +538,8 @@ class ReversalRow:
     """A receipt that is taken back, in the caller's words of `contributions.service.reversing`. Amounts in smallest units.
 
     `member_id` is who holds it, the house while nobody does; `event_id` is that of the receipt as it came; `owed` by pot is what the member no longer had.
+    `given_to` is the member whose it is, 0 where it leaves the scheme; `held_event` is by which it lies in suspense for them, and
+    `refused` why it stays there.
     """
 
     reversal_id: int
@@ -539,22 +554,25 @@ class ReversalRow:
     owed: Mapping[str, int]
     difference: int
     difference_to: str
+    given_to: int = 0
+    held_event: int = 0
+    refused: str = ""
 
 
 _REVERSALS = """
 select v.reversal_id, v.member_id, v.event_id, v.amount, v.reason, v.state, a.name, v.sale_event, v.reversed_event, v.owed, v.difference,
-       v.difference_to
+       v.difference_to, v.given_to, v.held_event, v.refused
   from reversals v join actors a on a.tenant_id = v.tenant_id and a.actor_id = v.proposed_by
 """
 
 
 async def add_reversal(
-    session: AsyncSession, *, member_id: int, event_id: int, amount: int, reason: str, by: int
+    session: AsyncSession, *, member_id: int, event_id: int, amount: int, reason: str, by: int, given_to: int
 ) -> bool:
-    """Propose to take a receipt back; return whether nobody has before."""
+    """Propose to take a receipt back, for another member if one is given (0: none); return whether nobody has before."""
     added = await session.scalar(
-        text("""insert into reversals (tenant_id, member_id, event_id, amount, reason, proposed_by)
-                values (:t, :m, :e, :amount, :reason, :by)
+        text("""insert into reversals (tenant_id, member_id, event_id, amount, reason, proposed_by, given_to)
+                values (:t, :m, :e, :amount, :reason, :by, :to)
                 on conflict (tenant_id, event_id) where state <> 'rejected' do nothing returning reversal_id"""),
         {
             "t": session.info["tenant_id"],
@@ -563,6 +581,7 @@ async def add_reversal(
             "amount": amount,
             "reason": reason,
             "by": by,
+            "to": given_to,
         },
     )
     return added is not None
@@ -594,7 +613,8 @@ async def save_reversal(session: AsyncSession, row: ReversalRow, *, decided_by: 
     """Keep how far the taking back has come; `decided_by` where it was decided now."""
     await session.execute(
         text("""update reversals set state = :state, member_id = :m, sale_event = :sale, reversed_event = :reversed, owed = cast(:owed as jsonb),
-                       difference = :difference, difference_to = :to, decided_by = coalesce(:by, decided_by)
+                       difference = :difference, difference_to = :to, held_event = :held, refused = :refused,
+                       decided_by = coalesce(:by, decided_by)
                  where tenant_id = :t and reversal_id = :id"""),
         {
             "t": session.info["tenant_id"],
@@ -606,6 +626,8 @@ async def save_reversal(session: AsyncSession, row: ReversalRow, *, decided_by: 
             "owed": msgspec.json.encode(row.owed).decode(),
             "difference": row.difference,
             "to": row.difference_to,
+            "held": row.held_event,
+            "refused": row.refused,
             "by": decided_by,
         },
     )
@@ -613,18 +635,30 @@ async def save_reversal(session: AsyncSession, row: ReversalRow, *, decided_by: 
 
 @dataclass(frozen=True, slots=True)
 class CameAs:
-    """A receipt as it came: the account that took it, and whose it is now, by which event; None while in suspense."""
+    """A receipt as it came: the account that took it, and whose it is now, by which event; None while in suspense.
+
+    `bearer` is the record that the holder's was merged into, or the holder's own; 0 while in suspense.
+    `of_member` and `of_event` are the receipt by which its money came: its own, or of what was posted to a wrong member the first one.
+    """
 
     kind: int
     event_id: int
     amount: int
     channel: str
+    came_on: date
     collected: int
-    credited: int
     holder: int | None
+    bearer: int
     holder_event: int
     product: str
     origin: str
+    of_member: int
+    of_event: int
+
+    @property
+    def of(self) -> tuple[int, int]:
+        """Return the key of the receipt by which its money came."""
+        return self.of_member, self.of_event
 
 
 async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
@@ -633,8 +667,10 @@ async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
         await session.execute(
             text("""select first.kind, first.event_id,
                            (first.body ->> 'amount')::bigint - coalesce((first.body ->> 'over')::bigint, 0), first.body ->> 'channel',
-                           min(t.debit), min(t.credit),
+                           coalesce(s.received_on, first.business_date), min(t.debit),
                            case when first.kind = 10 then first.member_id else r.member_id end,
+                           coalesce((select g.into_id from merged_records g where g.member_id = case when first.kind = 10 then first.member_id else r.member_id end),
+                                    case when first.kind = 10 then first.member_id else r.member_id end, 0),
                            case when first.kind = 10 then first.event_id else coalesce(r.resolved_event, 0) end,
                            coalesce((select min(c.product) from transfers u
                                        join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind in ('cash', 'passed-on')
@@ -643,14 +679,17 @@ async def came_as(session: AsyncSession, receipt: int) -> CameAs | None:
                            coalesce((select min(c.origin) from transfers u
                                        join chart c on c.tenant_id = u.tenant_id and c.code = u.credit and c.kind = 'cash'
                                       where (u.member_id, u.event_id) = (case when first.kind = 10 then first.member_id else r.member_id end,
-                                             case when first.kind = 10 then first.event_id else r.resolved_event end)), '')
+                                             case when first.kind = 10 then first.event_id else r.resolved_event end)), ''),
+                           t.member_id, t.event_id
                       from events asked
                       join events first on first.tenant_id = asked.tenant_id
                        and first.event_id = case when asked.kind = 12 then (asked.body ->> 'resolves')::bigint else asked.event_id end
-                      join transfers t on t.member_id = first.member_id and t.event_id = first.event_id
+                      left join suspense s on first.kind = 265 and s.tenant_id = first.tenant_id and s.event_id = first.event_id
+                      join transfers t on t.member_id = coalesce(s.of_member, first.member_id) and t.event_id = coalesce(s.of_event, first.event_id)
                       left join suspense_resolutions r on r.tenant_id = first.tenant_id and r.event_id = first.event_id
-                     where asked.event_id = :e and asked.kind in (10, 11, 12) and first.kind in (10, 11)
-                     group by first.kind, first.event_id, first.body, first.member_id, r.member_id, r.resolved_event"""),
+                     where asked.event_id = :e and asked.kind in (10, 11, 12, 265) and first.kind in (10, 11, 265)
+                     group by first.kind, first.event_id, first.body, first.member_id, first.business_date, s.received_on, t.member_id, t.event_id,
+                              r.member_id, r.resolved_event"""),
             {"e": receipt},
         )
     ).first()
@@ -709,7 +748,7 @@ LAWS: tuple[Law, ...] = (
         "what a receipt brought beyond the most of its year was put into suspense, all of it and once",
         """
         with apart as (
-          select of_member, of_event, sum(amount)::bigint as amount from suspense where of_event <> 0 group by 1, 2)
+          select of_member, of_event, sum(amount)::bigint as amount from suspense where of_event <> 0 and reason = 'above-cap' group by 1, 2)
         select format('event %s', coalesce(e.event_id, a.of_event)), coalesce(e.body ->> 'over', '0'), coalesce(a.amount, 0)::text
           from (select member_id, event_id, body from events where kind = 10 and body ? 'over') e
           full join apart a on a.of_member = e.member_id and a.of_event = e.event_id
@@ -746,14 +785,19 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "reversals-give-back-the-whole",
-        "every payment taken back left the account it came by, whole and once, and what members owe of it is told for each",
+        "every payment taken back left the account it came by, or lies in suspense for another member, whole and once; what members owe of it is told for each",
         """
         select format('receipt %s', v.event_id), v.amount::text, coalesce(t.amount, 0)::text
           from reversals v left join lateral (
             select sum(t.amount) as amount from transfers t
-              join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'collections'
+              join chart c on c.tenant_id = t.tenant_id and c.code = t.credit
+               and c.kind = case when v.given_to = 0 then 'collections' else 'suspense' end
              where t.member_id = v.member_id and t.event_id = v.reversed_event) t on true
          where v.state = 'reversed' and v.amount is distinct from t.amount
+        union all
+        select format('receipt %s', v.event_id), 'in suspense for its member', coalesce(s.of_event::text, 'not there')
+          from reversals v left join suspense s on s.tenant_id = v.tenant_id and s.event_id = v.held_event and s.reason = 'wrong-member'
+         where v.state = 'reversed' and v.given_to <> 0 and s.event_id is null
         union all
         select 'what members owe', o.owed::text, b.booked::text from
           (select coalesce(sum(p.value::bigint), 0) as owed from reversals v cross join jsonb_each_text(v.owed) p

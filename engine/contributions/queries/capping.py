@@ -22,7 +22,7 @@ class YearAsked:
 
 
 async def contributed(session: AsyncSession, asked: Sequence[YearAsked], *, today: date, zone: str) -> list[int]:
-    """Return what was contributed in each stretch, in smallest units, in the order asked.
+    """Return what was contributed in each stretch, in smallest units, in the order asked; of merged records together.
 
     Payments that were taken back, what went to other payees, and what was owed back do not count. A payment given out of
     suspense counts by the days on which it came. Where statements decide, what none has shown yet counts today. What was
@@ -41,25 +41,26 @@ async def contributed(session: AsyncSession, asked: Sequence[YearAsked], *, toda
     cursor = await connection.execute(
         """select (select coalesce(sum((e.body ->> 'amount')::bigint - coalesce((e.body ->> 'over')::bigint, 0)
                                        - coalesce((e.body ->> 'others')::bigint, 0)), 0)::bigint
-                     from events e
+                     from records_of(w.member_id) r join events e on e.member_id = r.record_id
                      left join suspense s on e.kind = %(resolved)s and s.tenant_id = e.tenant_id
                                          and s.event_id = (e.body ->> 'resolves')::bigint
                     cross join lateral (
                       select case w.counted_by
                         when 'value' then coalesce(s.received_on, e.business_date)
                         when 'received' then (select (b.recorded_at at time zone %(zone)s)::date from batches b
-                          where b.tenant_id = e.tenant_id and b.batch_id = (coalesce(s.event_id, e.event_id) & %(mask)s))
+                          where b.tenant_id = e.tenant_id and b.batch_id = (coalesce(nullif(s.of_event, 0), s.event_id, e.event_id) & %(mask)s))
                         else coalesce((select (b.recorded_at at time zone %(zone)s)::date from matches m
                           join batches b on b.tenant_id = m.tenant_id and b.batch_id = (m.matched_event & %(mask)s)
-                         where m.member_id = case when s.event_id is null then e.member_id else -e.tenant_id end
-                           and m.event_id = coalesce(s.event_id, e.event_id)), %(today)s) end as day) d
-                    where e.member_id = w.member_id and e.kind = any(%(receipts)s::smallint[])
+                         where m.member_id = case when s.event_id is null then e.member_id when s.of_event <> 0 then s.of_member else -e.tenant_id end
+                           and m.event_id = coalesce(nullif(s.of_event, 0), s.event_id, e.event_id)), %(today)s) end as day) d
+                    where e.kind = any(%(receipts)s::smallint[])
                       and d.day >= w.since and d.day < w.until
                       and exists (select from transfers t join chart c on c.tenant_id = t.tenant_id and c.code = t.credit
                                    where t.member_id = e.member_id and t.event_id = e.event_id and c.product = w.product)
                       and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id))
-                  + (select coalesce(sum(h.minor), 0)::bigint from opening_history h
-                      where h.member_id = w.member_id and h.product = w.product and h.origin <> 'state-match'
+                  + (select coalesce(sum(h.minor), 0)::bigint from records_of(w.member_id) r
+                      join opening_history h on h.member_id = r.record_id
+                      where h.product = w.product and h.origin <> 'state-match'
                         and h.paid_on >= w.since and h.paid_on < w.until)
              from unnest(%(members)s::bigint[], %(products)s::text[], %(counted)s::text[], %(since)s::date[], %(until)s::date[])
                   with ordinality w(member_id, product, counted_by, since, until, n)

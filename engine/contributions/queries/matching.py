@@ -112,7 +112,7 @@ async def prepared_claim(session: AsyncSession, product: str) -> int | None:
 
 
 # What each member's year is entitled to by `engine.contributions.rules.matching.decide_match`, told apart from what was claimed
-# for it before. Of what was asked and never paid, the rest is asked again only where the pack says so.
+# for it before; of records that were merged together. Of what was asked and never paid, the rest is asked again only where the pack says so.
 _LINES = """
 with scale as (
   select * from unnest(%(classes)s::text[], %(thresholds)s::bigint[], %(up_to)s::bigint[], %(shares)s::bigint[], %(flats)s::bigint[], %(mosts)s::bigint[])
@@ -123,23 +123,26 @@ who as materialized (
                       and (a.expires_on is null or a.expires_on > %(class_on)s) order by a.as_of desc, a.event_id desc limit 1),
                   nullif(s.person_class, ''), 'any') as class
     from memberships s where s.product = %(product)s and s.joined_on < %(until)s
+     and not exists (select from merged_records g where g.member_id = s.member_id)
      and (%(joined_from)s::date is null or s.joined_on >= %(joined_from)s) and (%(joined_until)s::date is null or s.joined_on <= %(joined_until)s)),
 saved as (
-  select e.member_id, sum(t.amount * x.sign) filter (where %(net)s or x.sign > 0)::bigint as minor
+  select coalesce(g.into_id, e.member_id) as member_id, sum(t.amount * x.sign) filter (where %(net)s or x.sign > 0)::bigint as minor
     from events e join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
     cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
     join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = %(product)s and c.origin = 'own'
+    left join merged_records g on g.member_id = e.member_id
    where e.kind in (10, 12, 13) and e.business_date >= %(since)s and e.business_date < %(until)s and e.member_id > 0 group by 1),
 earlier as (
   select member_id, count(*) as years from (
-    select distinct l.member_id, l.year_from from match_claim_lines l join match_claims m using (tenant_id, claim_no)
+    select distinct coalesce(g.into_id, l.member_id) as member_id, l.year_from from match_claim_lines l join match_claims m using (tenant_id, claim_no)
+      left join merged_records g on g.member_id = l.member_id
      where m.product = %(product)s and m.state <> 'rejected' and l.year_from < %(since)s and l.entitled > 0) y group by 1),
 claimed as (
-  select l.member_id, sum(case when m.state = 'settled' and %(again)s
+  select coalesce(g.into_id, l.member_id) as member_id, sum(case when m.state = 'settled' and %(again)s
                                then coalesce((select sum(s.minor - s.uncovered) from match_shares s where s.member_id = l.member_id
                                                and s.claim_no = l.claim_no and s.year_from = l.year_from), 0)
                                else l.minor end)::bigint as minor
-    from match_claim_lines l join match_claims m using (tenant_id, claim_no)
+    from match_claim_lines l join match_claims m using (tenant_id, claim_no) left join merged_records g on g.member_id = l.member_id
    where m.product = %(product)s and m.state <> 'rejected' and l.year_from = %(since)s group by 1),
 entitled as (
   select w.member_id, s.class, coalesce(v.minor, 0) as saved,

@@ -31,10 +31,10 @@ async def was_deducted(session: AsyncSession, asked: Sequence[DeductionAsked]) -
     connection = await driver(session)
     cursor = await connection.execute(
         """select exists (
-             select from events e
+             select from records_of(w.member_id) r join events e on e.member_id = r.record_id
                left join suspense s on e.kind = %(resolved)s and s.tenant_id = e.tenant_id
                                    and s.event_id = (e.body ->> 'resolves')::bigint
-              where e.member_id = w.member_id and e.kind = any(%(receipts)s::smallint[]) and e.body ? ('deducted.' || w.rule)
+              where e.kind = any(%(receipts)s::smallint[]) and e.body ? ('deducted.' || w.rule)
                 and coalesce(s.received_on, e.business_date) >= w.since and coalesce(s.received_on, e.business_date) < w.until
                 and exists (select from transfers t join chart c on c.tenant_id = t.tenant_id and c.code = t.credit
                              where t.member_id = e.member_id and t.event_id = e.event_id and c.product = w.product)

@@ -39,18 +39,19 @@ async def undertook(
             cross join lateral (
               select jsonb_agg(jsonb_build_array(u.slab, u.frequency, u.from_on, u.given_on) order by u.event_id) as given,
                      min(u.from_on) as since
-                from undertakings u join events e on e.member_id = u.member_id and e.event_id = u.event_id and {_STANDS}
-               where u.member_id = w.member_id and u.product = w.product
+                from records_of(w.member_id) o join undertakings u on u.member_id = o.record_id
+                join events e on e.member_id = u.member_id and e.event_id = u.event_id and {_STANDS}
+               where u.product = w.product
               having count(*) > 0) g
             cross join lateral (
               select coalesce(sum(r.amount - coalesce((e.body ->> 'charge')::bigint, 0) - coalesce((e.body ->> 'kept')::bigint, 0)), 0)::bigint as paid
-                from events e
+                from records_of(w.member_id) o join events e on e.member_id = o.record_id
                cross join lateral (
                  select sum(t.amount) as amount from transfers t
                    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
                     and c.product = w.product and c.origin = 'own'
                   where t.member_id = e.member_id and t.event_id = e.event_id) r
-               where e.member_id = w.member_id and e.kind = any(%(receipts)b::smallint[]) and e.business_date >= g.since and {_STANDS}
+               where e.kind = any(%(receipts)b::smallint[]) and e.business_date >= g.since and {_STANDS}
                  and r.amount is not null
                  and not exists (select from corrections x join events v on v.member_id = x.member_id and v.event_id = x.event_id
                                   where x.corrects_member = e.member_id and x.corrects_event = e.event_id

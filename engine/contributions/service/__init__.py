@@ -22,6 +22,8 @@ from engine.contributions.service.reversing import (
     carry_on_reversals,
     confirm_reversal,
     find_reversal,
+    movable,
+    move_together,
     propose_reversal,
     reject_reversal,
 )
@@ -81,6 +83,8 @@ __all__ = [
     "list_claims",
     "list_suspense",
     "list_unsettled",
+    "movable",
+    "move_together",
     "open_untold",
     "payments_in_operation",
     "payments_to_loans",

@@ -1,6 +1,7 @@
 """Taking a payment back, at whatever stage it is: proposed by one person, carried out once another has confirmed it.
 
-The whole amount leaves the account that it came by. What has bought units is raised by selling them at the next price;
+The whole amount leaves the account that it came by; what was posted to a wrong member lies in suspense instead, by the day it
+came, and is given to the right one by the same path as any suspended payment. What has bought units is raised by selling them at the next price;
 the role that the investing rule names bears the difference, and the member owes what they no longer hold. `docs/corrections.md`
 has the entries of each case.
 """
@@ -18,14 +19,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
 from engine.contributions import queries
-from engine.contributions.errors import AlreadyResolved, ReversalDecided, ReversalDiffers, UnknownContribution
+from engine.contributions.errors import (
+    AlreadyResolved,
+    MemberClosed,
+    NothingToMove,
+    ReversalDecided,
+    ReversalDiffers,
+    UnknownContribution,
+)
 from engine.contributions.queries import CameAs, ReversalRow
 from engine.contributions.queries.passing import passed_on
 from engine.contributions.rules import Owed, parts_left
+from engine.contributions.service.misdirected import Misdirected
+from engine.contributions.service.suspense import WRONG_MEMBER
 from engine.funds import service as funds
 from engine.funds.errors import NoDealingRule
 from engine.funds.rules import InvestingRule, MoneyState, on_reversal
 from engine.funds.service import AllocationState, SaleState, Units
+from engine.identity.rules import MemberRef, MemberStatus
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.clock import business_date
 from engine.kernel.ids import claim_digest, house_member
@@ -34,6 +45,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime import quarantine
 from engine.runtime.database import Database, Role, retry_transaction
+from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 
 Reason = Literal["charged-back", "paid-twice", "paid-by-mistake", "not-allowed"]
@@ -51,7 +63,9 @@ class Reversal(Struct, frozen=True, kw_only=True):
 
     `state`: proposed, rejected, waiting (its money is in an order without a price), selling (the units it bought are), or
     reversed. `digest` stands for what was proposed, and is sent back to confirm it. `owed` is what the member no longer
-    had, `difference` what the price took from `difference_to`, or gave to it if negative.
+    had, `difference` what the price took from `difference_to`, or gave to it if negative. `given_to` is the pseudonym of the
+    member whose it is, "" where it leaves the scheme; `held` the receipt under which it lay in suspense for them, and `refused`
+    why their terms did not take it, so that it lies there still.
     """
 
     receipt: str
@@ -63,26 +77,43 @@ class Reversal(Struct, frozen=True, kw_only=True):
     owed: str
     difference: str
     difference_to: str
+    given_to: str
+    held: str
+    refused: str
 
 
 async def propose_reversal(
-    session: AsyncSession, tenant: Tenant, receipt: int, *, reason: Reason, actor: str
+    session: AsyncSession,
+    tenant: Tenant,
+    receipt: int,
+    *,
+    reason: Reason | None = None,
+    to: MemberRef | None = None,
+    actor: str,
 ) -> Reversal:
-    """Propose to take a payment back; nothing moves until another person has confirmed it.
+    """Propose to take a payment back, or to move it to the right member; nothing moves until another person has confirmed it.
 
     Args:
         session: the tenant's.
         tenant: the scheme.
         receipt: the payment's receipt, or that of its resolution out of suspense.
-        reason: why.
+        reason: why; None where it was posted to a wrong member.
+        to: the right member then.
         actor: who proposes, and so may not confirm.
 
     Raises:
         UnknownContribution: there is no such receipt.
         ReversalDecided: it was proposed, or is taken back, already.
         AlreadyResolved: it paid a loan back.
+        NothingToMove: it is in suspense, or that member's already.
+        MemberClosed: that member's record takes no payments.
     """
+    assert (reason is None) != (to is None), "taken back for a reason, or moved to a member"
     came = await _came(session, receipt)
+    if to is not None and (came.holder is None or came.bearer == to.member_id):
+        raise NothingToMove
+    if to is not None and to.status != MemberStatus.ACTIVE:
+        raise MemberClosed
     if came.holder is not None:
         holding = await ledger.stored_events(session, [(came.holder, came.holder_event)])
         if holding[came.holder_event].kind == EventKind.LOAN_REPAID:
@@ -93,14 +124,70 @@ async def propose_reversal(
         member_id=came.holder or house_member(tenant.tenant_id),
         event_id=came.event_id,
         amount=came.amount,
-        reason=reason,
+        reason=reason or WRONG_MEMBER,
         by=maker,
+        given_to=to.member_id if to else 0,
     )
     row = await _row(session, came)
     if not added:
         raise ReversalDecided(state=row.state)
     await _note(session, tenant, EventKind.REVERSAL_PROPOSED, row, maker)
     return _told(row, came, tenant.asset)
+
+
+async def movable(session: AsyncSession, receipts: Sequence[int], *, holder: int, to: MemberRef) -> dict[int, int]:
+    """Return the amounts, in smallest units, of payments that a member holds and that may be moved to another, by receipt as it came.
+
+    Raises:
+        UnknownContribution: one of them is no payment of that member's.
+        NothingToMove: `to` is that member.
+        MemberClosed: the record of `to` takes no payments.
+        ReversalDecided: one is taken back or moved already, or a proposal to waits.
+        AlreadyResolved: one paid a loan back.
+    """
+    if to.member_id == holder:
+        raise NothingToMove
+    if to.status != MemberStatus.ACTIVE:
+        raise MemberClosed
+    found: dict[int, int] = {}
+    for receipt in receipts:
+        came = await _came(session, receipt)
+        if came.holder is None or came.bearer != holder:
+            raise UnknownContribution
+        holding = await ledger.stored_events(session, [(came.holder, came.holder_event)])
+        if holding[came.holder_event].kind == EventKind.LOAN_REPAID:
+            raise AlreadyResolved
+        row = await queries.hold_reversal(session, came.event_id)
+        if row is not None and row.state != "rejected":
+            raise ReversalDecided(state=row.state)
+        found[came.event_id] = came.amount
+    return found
+
+
+async def move_together(
+    session: AsyncSession, receipts: Sequence[int], *, holder: int, to: MemberRef, proposed_by: str, actor: str
+) -> None:
+    """Let payments go to another member that two people stand for; `carry_on_reversals` moves each as soon as its stage allows.
+
+    Raises as `movable` does, by which none is moved.
+    """
+    amounts = await movable(session, receipts, holder=holder, to=to)
+    maker, checker = await ledger.actor_id(session, proposed_by), await ledger.actor_id(session, actor)
+    for receipt, amount in sorted(amounts.items()):
+        came = await _came(session, receipt)
+        added = await queries.add_reversal(
+            session,
+            member_id=came.bearer,
+            event_id=receipt,
+            amount=amount,
+            reason=WRONG_MEMBER,
+            by=maker,
+            given_to=to.member_id,
+        )
+        row = await _row(session, came)
+        if not added:
+            raise ReversalDecided(state=row.state)
+        await queries.save_reversal(session, replace(row, state="waiting"), decided_by=checker)
 
 
 async def find_reversal(session: AsyncSession, tenant: Tenant, receipt: int) -> Reversal:
@@ -120,11 +207,14 @@ async def reject_reversal(session: AsyncSession, tenant: Tenant, receipt: int, *
     return _told(row, came, tenant.asset)
 
 
-async def confirm_reversal(db: Database, tenant: Tenant, receipt: int, *, digest: str, actor: str) -> Reversal:
+async def confirm_reversal(
+    db: Database, keys: FileKeyStore, tenant: Tenant, receipt: int, *, digest: str, actor: str
+) -> Reversal:
     """Take a payment back, as a second person, as far as its stage allows; what waits for a price is carried on later.
 
     In suspense or not ordered yet, it leaves the account it came by at once. In an order, it waits for the order's
-    price. Where it has bought units, those that the member still holds are put up for sale.
+    price. Where it has bought units, those that the member still holds are put up for sale. What another member is to have
+    they are given by the terms of the day it came, in the same transaction; what these refuse stays in suspense.
 
     Raises:
         UnknownContribution: nobody proposed it.
@@ -146,13 +236,13 @@ async def confirm_reversal(db: Database, tenant: Tenant, receipt: int, *, digest
             checker = await ledger.actor_id(session, actor)
             await queries.save_reversal(session, replace(row, state="waiting"), decided_by=checker)
             await _note(session, tenant, EventKind.REVERSAL_CONFIRMED, row, checker)
-            row = await _go_on(session, tenant, row, came, actor)
+            row = await _go_on(session, keys, tenant, row, came, actor)
             return _told(row, came, tenant.asset)
 
     return await retry_transaction(once)
 
 
-async def carry_on_reversals(db: Database, tenant: Tenant) -> int:
+async def carry_on_reversals(db: Database, keys: FileKeyStore, tenant: Tenant) -> int:
     """Carry on what waited for a price, each in a transaction of its own; return how many were reversed.
 
     May be stopped and run again, and run twice at once. One that fails is put aside.
@@ -167,7 +257,7 @@ async def carry_on_reversals(db: Database, tenant: Tenant) -> int:
                 row = await _row(session, came)
                 if row.state not in {"waiting", "selling"}:
                     return False
-                return (await _go_on(session, tenant, row, came, _ACTOR)).state == "reversed"
+                return (await _go_on(session, keys, tenant, row, came, _ACTOR)).state == "reversed"
 
         return await retry_transaction(once)
 
@@ -204,7 +294,8 @@ async def _proposed(session: AsyncSession, came: CameAs, actor: str) -> Reversal
 
 
 def _digest(row: ReversalRow, came: CameAs) -> str:
-    said = {"proposal": row.reversal_id, "receipt": row.event_id, "amount": row.amount, "reason": row.reason}
+    said: dict[str, object] = {"proposal": row.reversal_id, "receipt": row.event_id, "amount": row.amount}
+    said |= {"reason": row.reason, **({"to": f"{row.given_to:x}"} if row.given_to else {})}
     return hashlib.sha256(msgspec.json.encode({**said, "channel": came.channel}, order="sorted")).hexdigest()
 
 
@@ -222,6 +313,9 @@ def _told(row: ReversalRow, came: CameAs, asset: Asset) -> Reversal:
         owed=money(sum(row.owed.values())),
         difference=money(row.difference),
         difference_to=row.difference_to,
+        given_to=f"{row.given_to:x}" if row.given_to else "",
+        held=str(row.held_event) if row.held_event else "",
+        refused=row.refused,
     )
 
 
@@ -235,13 +329,20 @@ async def _note(session: AsyncSession, tenant: Tenant, kind: EventKind, row: Rev
                 business_date=business_date(await ledger.scheme_now(session), tenant.time_zone),
                 actor=actor,
                 pack=tenant.pack_id,
-                body={"receipt": str(row.event_id), "amount": str(row.amount), "reason": row.reason},
+                body={
+                    "receipt": str(row.event_id),
+                    "amount": str(row.amount),
+                    "reason": row.reason,
+                    **({"to": f"{row.given_to:x}"} if row.given_to else {}),
+                },
             )
         ],
     )
 
 
-async def _go_on(session: AsyncSession, tenant: Tenant, row: ReversalRow, came: CameAs, actor: str) -> ReversalRow:
+async def _go_on(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, row: ReversalRow, came: CameAs, actor: str
+) -> ReversalRow:
     """Go one step, or as many as can be gone now; return how far that is."""
     # A receipt that is being matched must not go into a dealing while its cash is taken back.
     await funds.hold_allocating(session)
@@ -250,7 +351,9 @@ async def _go_on(session: AsyncSession, tenant: Tenant, row: ReversalRow, came: 
     if came.holder is None:
         row = await step.out_of_suspense(row)
     else:
-        row = await step.of_member(row, came.holder)
+        row = await step.of_member(row, (came.holder, came.holder_event))
+    if row.state == "reversed" and row.given_to:
+        row = await Misdirected(session, keys, tenant, came, actor).give(row)
     await queries.save_reversal(session, row)
     return row
 
@@ -270,15 +373,17 @@ class _Step:
         if held is None or held.resolved:
             raise AlreadyResolved
         claim = claim_digest(self._tenant.tenant_id, "resolve", str(came.event_id))
-        back = Transfer(came.amount, came.credited, came.collected)
+        suspense = Account("suspense", self._tenant.asset.symbol, party=came.channel)
+        codes = await ledger.account_codes(self._session, [suspense])
+        back = Transfer(came.amount, codes[suspense], came.collected)
         event = await self._post(row, [(EventKind.CONTRIBUTION_REVERSED, house, {}, [back])], claim=claim)
         await ledger.correct(self._session, by=(house, event), of=(house, came.event_id))
         return replace(row, state="reversed", reversed_event=event)
 
-    async def of_member(self, row: ReversalRow, member_id: int) -> ReversalRow:
-        """Go on with a receipt that is a member's."""
+    async def of_member(self, row: ReversalRow, key: tuple[int, int]) -> ReversalRow:
+        """Go on with a receipt, as (member_id, event_id), that is a member's, or is theirs since its record was merged into theirs."""
+        member_id = self._came.bearer
         row = replace(row, member_id=member_id)
-        key = (member_id, self._came.holder_event)
         stage = await funds.hold_allocation(self._session, *key)
         if stage is AllocationState.ORDERED:
             return replace(row, state="waiting", difference_to=self._borne_by(stage))
@@ -286,13 +391,13 @@ class _Step:
             if stage is not None:
                 await funds.release(self._session, [key])
             standing = await queries.standing_receipt(self._session, *key, self._came.product)
-            return await self._out_of_cash(row, member_id, standing.pots)
+            return await self._out_of_cash(row, standing.pots)
         row = replace(row, difference_to=self._borne_by(stage))
         if row.sale_event == 0:
-            row = await self._sell(row, member_id)
+            row = await self._sell(row, key)
             if row.sale_event:
                 return row
-        return await self._out_of_proceeds(row, member_id)
+        return await self._out_of_proceeds(row, key)
 
     def _borne_by(self, stage: AllocationState) -> str:
         product = self._came.product
@@ -302,16 +407,15 @@ class _Step:
         self._rules = (found.ref,)
         return on_reversal(_MONEY_STATES[stage], found).difference_to
 
-    async def _out_of_cash(self, row: ReversalRow, member_id: int, pots: Mapping[str, int]) -> ReversalRow:
+    async def _out_of_cash(self, row: ReversalRow, pots: Mapping[str, int]) -> ReversalRow:
         """Take what the pots got out of their cash; what is not there any more, the member owes."""
         cash = await self._codes("cash", pots)
-        held = await ledger.hold_balances(self._session, member_id, list(cash.values()))
+        held = await ledger.hold_balances(self._session, row.member_id, list(cash.values()))
         owed = {pot: amount - min(amount, held.get(cash[pot], 0)) for pot, amount in pots.items()}
-        return await self._give_back(row, member_id, pots, owed, [])
+        return await self._give_back(row, pots, owed, [])
 
-    async def _sell(self, row: ReversalRow, member_id: int) -> ReversalRow:
+    async def _sell(self, row: ReversalRow, key: tuple[int, int]) -> ReversalRow:
         """Put up what the member still holds of the units that the receipt bought; keep what they owe for the rest."""
-        key = (member_id, self._came.holder_event)
         standing = await queries.standing_receipt(self._session, *key, self._came.product)
         bought = [
             Units(pot, self._came.origin, fund, units)
@@ -319,7 +423,7 @@ class _Step:
             for fund, units in sorted(per_fund.items())
             if units
         ]
-        held = await funds.held_of(self._session, member_id, self._came.product, bought) if bought else ()
+        held = await funds.held_of(self._session, row.member_id, self._came.product, bought) if bought else ()
         left = {(one.pot, one.fund): one.units or 0 for one in held}
         owed = parts_left(
             standing.pots,
@@ -333,7 +437,7 @@ class _Step:
         sale = await funds.sell(
             self._session,
             self._tenant,
-            member_id,
+            row.member_id,
             self._came.product,
             wanted,
             day=self._today,
@@ -342,19 +446,19 @@ class _Step:
         )
         return replace(row, state="selling", sale_event=sale.event_id)
 
-    async def _out_of_proceeds(self, row: ReversalRow, member_id: int) -> ReversalRow:
+    async def _out_of_proceeds(self, row: ReversalRow, key: tuple[int, int]) -> ReversalRow:
         """Make the pots whole out of what the units brought, the role that bears the difference, and take them back."""
         brought: dict[str, int] = {}
         if row.sale_event:
-            progress = await funds.sale_progress(self._session, self._tenant, member_id, row.sale_event)
+            progress = await funds.sale_progress(self._session, self._tenant, row.member_id, row.sale_event)
             assert progress is not None, row
             if progress.state not in {SaleState.PRICED, SaleState.SETTLED}:
                 return row
             brought = {pot: amount for (pot, _), amount in progress.proceeds.items()}
-        standing = await queries.standing_receipt(self._session, member_id, self._came.holder_event, self._came.product)
+        standing = await queries.standing_receipt(self._session, *key, self._came.product)
         pots, owed = standing.pots, dict(row.owed)
         cash, payable = await self._codes("cash", pots), await self._codes("payable", pots)
-        held = await ledger.hold_balances(self._session, member_id, list(payable.values()))
+        held = await ledger.hold_balances(self._session, row.member_id, list(payable.values()))
         party = Account("reversal-difference", self._tenant.asset.symbol, party=row.difference_to)
         borne = (await ledger.account_codes(self._session, [party]))[party]
         funding: list[Transfer] = []
@@ -371,50 +475,55 @@ class _Step:
             funding += [Transfer(there - taken, payable[pot], borne)] if there > taken else []
             funding += [Transfer(short, borne, cash[pot])] if short else []
             difference += short - (there - taken)
-        return await self._give_back(replace(row, difference=difference), member_id, pots, owed, funding)
+        return await self._give_back(replace(row, difference=difference), pots, owed, funding)
 
     async def _give_back(
         self,
         row: ReversalRow,
-        member_id: int,
         pots: Mapping[str, int],
         owed: Mapping[str, int],
         funding: list[Transfer],
     ) -> ReversalRow:
-        """Dr the pots' cash, and what the member owes, / Cr the account the payment came by: its amount in all."""
-        came, money = self._came, self._tenant.asset.symbol
+        """Dr the pots' cash, and what the member owes, / Cr the account the payment came by, or suspense: its amount in all."""
+        came, money, member_id = self._came, self._tenant.asset.symbol, row.member_id
+        assert came.holder is not None, came
+        key = (came.holder, came.holder_event)
+        into = came.collected
+        if row.given_to:
+            suspense = Account("suspense", money, party=came.channel)
+            into = (await ledger.account_codes(self._session, [suspense]))[suspense]
         cash = await self._codes("cash", pots)
         recoverable = Account("recoverable", money, came.product)
         debt = (await ledger.account_codes(self._session, [recoverable]))[recoverable]
         back = [
-            Transfer(part, code, came.collected)
+            Transfer(part, code, into)
             for pot, amount in sorted(pots.items())
             for part, code in ((amount - owed.get(pot, 0), cash[pot]), (owed.get(pot, 0), debt))
             if part
         ]
-        back += [
-            Transfer(amount, code, came.collected)
-            for code, amount in await passed_on(self._session, member_id, came.holder_event)
-        ]
+        back += [Transfer(amount, code, into) for code, amount in await passed_on(self._session, *key)]
         owed = {pot: minor for pot, minor in owed.items() if minor}
         facts = {"owed": str(sum(owed.values())), "difference": str(row.difference), "difference_to": row.difference_to}
         entries = [(EventKind.CONTRIBUTION_REVERSED, member_id, facts, back)]
         if funding:
             entries.insert(0, (EventKind.REVERSAL_FUNDED, member_id, facts, funding))
         event = await self._post(row, entries)
-        await ledger.correct(self._session, by=(member_id, event), of=(member_id, came.holder_event))
+        await ledger.correct(self._session, by=(member_id, event), of=key)
         await self._over_out_of_suspense(row)
         return replace(row, state="reversed", reversed_event=event, owed=owed)
 
     async def _over_out_of_suspense(self, row: ReversalRow) -> None:
-        """Take back, too, what of the receipt was more than its year takes, unless that went back to the payer already."""
+        """Take back, too, what of the receipt was more than its year takes, unless that went back to the payer already.
+
+        Of what another member is to have it lies in suspense already, and is theirs with the rest: only its old receipt ends.
+        """
         part = await queries.suspended_part(self._session, self._came.event_id)
         if part is None or (held := await queries.hold_suspense(self._session, part.event_id)) is None or held.resolved:
             return
         house, money = house_member(self._tenant.tenant_id), self._tenant.asset.symbol
         suspense = Account("suspense", money, party=part.channel)
         codes = await ledger.account_codes(self._session, [suspense])
-        back = [Transfer(part.amount, codes[suspense], self._came.collected)]
+        back = [] if row.given_to else [Transfer(part.amount, codes[suspense], self._came.collected)]
         facts = {"receipt": str(part.event_id), "amount": str(part.amount)}
         claim = claim_digest(self._tenant.tenant_id, "resolve", str(part.event_id))
         event = await self._post(row, [(EventKind.CONTRIBUTION_REVERSED, house, facts, back)], claim=claim)
@@ -442,7 +551,9 @@ class _Step:
                 Entry(
                     member_id=member_id,
                     kind=kind,
-                    business_date=self._today,
+                    business_date=self._came.came_on
+                    if row.given_to and kind is EventKind.CONTRIBUTION_REVERSED
+                    else self._today,
                     actor=actor,
                     pack=self._tenant.pack_id,
                     decision=decision,

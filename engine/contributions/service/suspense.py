@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, GoesBack, UnknownSuspense
+from engine.contributions.queries import SuspenseRow
 from engine.contributions.rules import (
     LOAN_REPAYMENT,
     Payment,
@@ -24,6 +25,7 @@ from engine.contributions.service.terms import figures_now, origin_for, payer_ru
 from engine.contributions.service.undertaken import decide_contribution
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
+from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError, NotFound
@@ -35,6 +37,8 @@ from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import unseal
 from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant
+
+WRONG_MEMBER = "wrong-member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ async def resolve_suspense(
         raise UnknownSuspense
     if row.resolved:
         raise AlreadyResolved
-    if row.of is not None:
+    if row.of is not None and row.reason != WRONG_MEMBER:
         raise GoesBack
     payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
     numbers = await identity.members_by_number(session, keys, [member])
@@ -137,7 +141,20 @@ async def resolve_suspense(
         found = await enrolment.in_their_products(session, numbers)
     if member not in found:
         raise NotFound
-    ref = found[member]
+    return await give_suspended(session, tenant, row, payment, found[member], actor=actor)
+
+
+async def give_suspended(
+    session: AsyncSession, tenant: Tenant, row: SuspenseRow, payment: Payment, ref: MemberRef, *, actor: str
+) -> Receipt:
+    """Give a suspended payment, which nobody else can decide on, to a member by the terms of the day it came.
+
+    What was posted to a wrong member before is booked by that day too; the rest by today.
+
+    Raises:
+        AlreadyResolved, and whatever the member's terms refuse, by which nothing is written.
+    """
+    receipt = row.event_id
     await identity.hold_members(session, [ref.member_id])
     asset = tenant.asset
     figures = await figures_now(session, tenant)
@@ -148,7 +165,7 @@ async def resolve_suspense(
     decided = await decide_contribution(session, tenant, figures, ref, row.received_on, shared.contribution)
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
-    came_on = await queries.suspended_on(session, receipt, zone=tenant.time_zone)
+    came_on = await queries.suspended_on(session, row.of[1] if row.of else receipt, zone=tenant.time_zone)
     counting = Counting(ref, row.received_on, came_on, shared.contribution)
     (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
     carried = whole_counts(cap)
@@ -165,7 +182,7 @@ async def resolve_suspense(
     entry = Entry(
         member_id=ref.member_id,
         kind=EventKind.SUSPENSE_RESOLVED,
-        business_date=today,
+        business_date=row.received_on if row.reason == WRONG_MEMBER else today,
         actor=await ledger.actor_id(session, actor),
         pack=tenant.pack_id,
         decision=await ledger.decision_id(

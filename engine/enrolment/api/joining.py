@@ -34,6 +34,7 @@ from engine.enrolment.service import (
     Verifiers,
 )
 from engine.identity import errors as identity_errors
+from engine.identity import service as identity
 from engine.kernel.clock import business_date
 from engine.kernel.errors import EngineError
 from engine.kernel.permissions import Permission
@@ -111,13 +112,17 @@ JOINING_REFUSALS: tuple[type[EngineError], ...] = (
 
 
 class MemberAnswer(Struct, frozen=True, omit_defaults=True):
-    """A member as partners see them: nothing personal."""
+    """A member as partners see them: nothing personal.
+
+    `merged_into` is the number of the record that the one of this number was merged into, and that it answers for.
+    """
 
     number: Annotated[str, Meta(examples=["500000000009"])]
     product: Annotated[str, Meta(examples=["nps-lite"])]
     joined_on: Annotated[date, Meta(examples=["2023-04-03"])]
     status: Annotated[str, Meta(examples=["active"])]
     group: Annotated[str, Meta(examples=["sahyog"])] = ""
+    merged_into: Annotated[str, Meta(examples=["500000000017"])] = ""
 
 
 class EnrolmentBatch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -398,6 +403,7 @@ class MemberController(Controller):
     async def show(
         self,
         number: FromPath[str],
+        caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
@@ -405,7 +411,8 @@ class MemberController(Controller):
         """Return the member of that number; another scheme's member, a mistyped and an unused number look the same."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             found = await service.find_member(session, keys, number)
-        return MemberAnswer(number, found.product, found.joined_on, found.status.value, found.group_code)
+            into = await identity.number_merged_into(session, keys, number, found.member_id, actor=caller.actor)
+        return MemberAnswer(number, found.product, found.joined_on, found.status.value, found.group_code, into)
 
     @post(
         "/{number:str}/statuses",

@@ -205,13 +205,40 @@ async def moves_of(session: AsyncSession, member_id: int) -> list[MoveInto]:
     """Return a member's moves between products, the first first."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select event_id, moved_on, source, target, keeps, pots from product_moves where member_id = %s order by event_id""",
+        """select event_id, moved_on, source, target, keeps, pots from product_moves
+            where member_id in (select record_id from records_of(%s)) order by event_id""",
         (member_id,),
     )
     return [
         MoveInto(event, on, source, target, frozenset(keeps), pots)
         for event, on, source, target, keeps, pots in await cursor.fetchall()
     ]
+
+
+async def merge_memberships(session: AsyncSession, *, goes: int, stays: int, event_id: int, on: date) -> None:
+    """Give the record that stays the places of the one that goes: the earlier joining counts, with what it decided.
+
+    The places of the one that goes end in the same product, where the other's go on. What registers said of it is said of the other.
+    """
+    connection = await driver(session)
+    for statement in (
+        """insert into memberships as n (member_id, since_event, tenant_id, joined_on, from_on, product, group_code, moved_to,
+                                         entry_age, completes_on, person_class, level)
+           select %(stays)s, %(event)s, tenant_id, joined_on, %(on)s, product, group_code, moved_to, entry_age, completes_on, person_class, level
+             from memberships where member_id = %(goes)s
+           on conflict (member_id, product) do update set
+             entry_age = case when excluded.joined_on < n.joined_on then coalesce(excluded.entry_age, n.entry_age) else n.entry_age end,
+             joined_on = least(n.joined_on, excluded.joined_on),
+             completes_on = case when n.completes_on is null or excluded.completes_on is null then null else greatest(n.completes_on, excluded.completes_on) end,
+             person_class = coalesce(nullif(n.person_class, ''), excluded.person_class), level = coalesce(nullif(n.level, ''), excluded.level),
+             since_event = case when n.moved_to <> '' and excluded.moved_to = '' then excluded.since_event else n.since_event end,
+             moved_to = case when '' in (n.moved_to, excluded.moved_to) then '' else n.moved_to end""",
+        "update memberships set moved_to = product where member_id = %(goes)s and moved_to = ''",
+        """insert into member_attributes (tenant_id, member_id, event_id, as_of, expires_on, attribute, value, source)
+           select tenant_id, %(stays)s, event_id, as_of, expires_on, attribute, value, source from member_attributes
+            where member_id = %(goes)s on conflict do nothing""",
+    ):
+        await connection.execute(statement, {"goes": goes, "stays": stays, "event": event_id, "on": on})
 
 
 async def add_attributes(
@@ -263,9 +290,10 @@ LAWS: tuple[Law, ...] = (
     *undertakings.LAWS,
     Law(
         "memberships-are-whole",
-        "every member is in a product since the event that says so, and who moved on is in the product they moved to",
+        "every member is in a product since the event that says so, who moved on is in the product they moved to, and a merged record in none",
         """select m.member_id::text, 'a product'::text, 'none'::text from members m
-            where not exists (select from memberships s where s.member_id = m.member_id and s.moved_to = '')
+            where not exists (select from merged_records g where g.member_id = m.member_id)
+              and not exists (select from memberships s where s.member_id = m.member_id and s.moved_to = '')
            union all
            select s.member_id::text, s.moved_to, 'not in it' from memberships s
             where s.moved_to <> '' and not exists (
@@ -273,7 +301,10 @@ LAWS: tuple[Law, ...] = (
            union all
            select s.member_id::text, 'an event of joining or moving', 'none' from memberships s
              left join events e on e.member_id = s.member_id and e.event_id = s.since_event
-            where e.kind is null or e.kind not in (1, 5, 6)""",
+            where e.kind is null or e.kind not in (1, 5, 6, 270)
+           union all
+           select s.member_id::text, 'no product', s.product from memberships s join merged_records g on g.member_id = s.member_id
+            where s.moved_to = ''""",
     ),
     Law(
         "who-moved-on-holds-nothing-there",

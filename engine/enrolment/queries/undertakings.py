@@ -15,7 +15,7 @@ async def undertakings(session: AsyncSession, asked: Sequence[tuple[int, str]]) 
     cursor = await connection.execute(
         """select w.n, u.slab, u.frequency, u.from_on, u.given_on
              from unnest(%b::bigint[], %b::text[]) with ordinality w(member_id, product, n)
-             join undertakings u on u.member_id = w.member_id and u.product = w.product
+            cross join lateral records_of(w.member_id) r join undertakings u on u.member_id = r.record_id and u.product = w.product
             order by w.n, u.event_id""",
         ([one for one, _ in asked], [product for _, product in asked]),
     )

@@ -285,6 +285,11 @@ async def codes_to_move(
     return [(code, found[account]) for code, account in sorted(pairs.items())]
 
 
+async def merge_memberships(session: AsyncSession, *, goes: int, stays: int, event_id: int, on: date) -> None:
+    """Give the record that stays, by an event of a day, the places in products of the one that is merged into it."""
+    await queries.merge_memberships(session, goes=goes, stays=stays, event_id=event_id, on=on)
+
+
 async def moves_of(session: AsyncSession, member_id: int) -> list[MoveInto]:
     """Return a member's moves between products, the first first."""
     return await queries.moves_of(session, member_id)

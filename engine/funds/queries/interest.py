@@ -153,13 +153,13 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int) -> tuple
 
 
 # What moved on each account, by the first day whose balance holds it; what moved before the year, on its first day. Interest
-# is in the balance from its day on; that of this year and of later ones is none of the year's.
+# is in the balance from its day on; that of this year and of later ones is none of the year's. Between two records that are merged no day is lost.
 _COHORT = """(%(all_joined)s or exists (select from memberships joined where joined.member_id = {member} and joined.product = %(product)s
   and joined.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
 _MOVES = f"""
 create temporary table interest_moves on commit drop as
 select x.member_id, s.code, greatest(%(since)s::date, e.business_date + case
-         when r.run_no is not null then 0 when s.sign < 0 then %(out)s else %(in)s end) as effective,
+         when r.run_no is not null or e.kind in (269, 270) then 0 when s.sign < 0 then %(out)s else %(in)s end) as effective,
        sum(s.sign * x.amount)::bigint as minor
   from transfers x
   join events e on e.event_id = x.event_id and e.member_id in (x.member_id, %(house)s)

@@ -52,6 +52,7 @@ class MemberStatus(StrEnum):
 
     ACTIVE = "active"
     ERASED = "erased"
+    MERGED = "merged"
 
 
 class Purpose(StrEnum):

@@ -10,6 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.runtime.database import driver
 
+# A receipt that was not taken back; what was posted to a wrong member stands while the right one's was not.
+_STANDS = """(
+  not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+  or exists (select from suspense s where s.tenant_id = e.tenant_id and s.of_event = e.event_id and s.of_event <> 0 and s.reason = 'wrong-member'
+                and not exists (select from reversals v where v.tenant_id = s.tenant_id and v.event_id = s.event_id and v.state = 'reversed')))"""
+
 
 @dataclass(frozen=True, slots=True)
 class WaitingLine:
@@ -141,12 +147,12 @@ async def decide(
 async def unshown_receipts(session: AsyncSession, *, before: date, most: int) -> list[tuple[int, str, int, date]]:
     """Return (event, account, amount, day) of receipts that no line shows and that stand, the oldest first."""
     rows = await session.execute(
-        text("""select e.event_id, c.party, sum(t.amount)::bigint, e.business_date
+        text(f"""select e.event_id, c.party, sum(t.amount)::bigint, e.business_date
                   from events e join transfers t using (tenant_id, member_id, event_id)
                   join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections'
                  where e.kind in (10, 11, 153) and e.business_date < :before
                    and not exists (select from matches m where m.member_id = e.member_id and m.event_id = e.event_id)
-                   and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+                   and {_STANDS}
                  group by 1, 2, 4 order by 1 limit :most"""),
         {"before": before, "most": most},
     )
@@ -172,7 +178,7 @@ async def day_totals(session: AsyncSession, account: str, *, days: int, within: 
     """
     connection = await driver(session)
     cursor = await connection.execute(
-        """with waiting as materialized (
+        f"""with waiting as materialized (
              select l.statement_id, l.line_no, l.amount, l.value_date from unmatched_lines u
                join statement_lines l using (tenant_id, statement_id, line_no) join statements s using (tenant_id, statement_id)
               where s.account = %(account)s and l.amount > 0
@@ -183,7 +189,7 @@ async def day_totals(session: AsyncSession, account: str, *, days: int, within: 
                join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections' and c.party = %(account)s
               where e.kind in (10, 11, 153) and exists (select from waiting)
                 and not exists (select from matches m where m.member_id = e.member_id and m.event_id = e.event_id)
-                and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)
+                and {_STANDS}
               group by 1, 2, 3),
            totals as materialized (
              select day, sum(amount)::bigint as total from unshown group by 1),

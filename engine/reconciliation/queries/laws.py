@@ -157,6 +157,9 @@ LAWS: tuple[Law, ...] = (
          where not exists (select from matches m where m.member_id = a.member_id and m.event_id = a.event_id)
            and not exists (select from suspense_resolutions r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
                             where r.member_id = a.member_id and r.resolved_event = a.event_id)
+           and not exists (select from suspense_resolutions r join suspense s on s.tenant_id = r.tenant_id and s.event_id = r.event_id and s.of_event <> 0
+                             join matches m on m.member_id = s.of_member and m.event_id = s.of_event
+                            where r.member_id = a.member_id and r.resolved_event = a.event_id)
            and not exists (select from match_receipts r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
                             where r.shared_event = a.event_id)
            and not exists (select from opening_ranges o where o.tenant_id = a.tenant_id and o.event_id = a.event_id)

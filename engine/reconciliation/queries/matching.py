@@ -470,7 +470,9 @@ async def unshown_reversals(session: AsyncSession, digests: Sequence[UUID]) -> l
     connection = await driver(session)
     cursor = await connection.execute(
         """select k.digest, v.reversed_event, c.party, v.amount from claims k
-             join reversals v on v.tenant_id = k.tenant_id and v.event_id = k.event_id and v.state = 'reversed'
+            cross join lateral (select k.event_id union all select s.event_id from suspense s
+                                  where s.tenant_id = k.tenant_id and s.of_event = k.event_id and s.of_event <> 0) r
+             join reversals v on v.tenant_id = k.tenant_id and v.event_id = r.event_id and v.state = 'reversed' and v.given_to = 0
              join transfers t on t.member_id = v.member_id and t.event_id = v.reversed_event
              join chart c on c.tenant_id = v.tenant_id and c.code = t.credit and c.kind = 'collections'
             where k.digest = any(%s)
@@ -534,13 +536,18 @@ class Ready:
 
 
 async def ready_receipts(session: AsyncSession, *, after: tuple[int, int], most: int) -> list[Ready]:
-    """Return waiting receipts after (member_id, event_id) that are a member's now, and were not reversed."""
+    """Return waiting receipts after (member_id, event_id) that are a member's now, and were not reversed.
+
+    What was posted to a wrong member before waits until its first receipt is matched.
+    """
     connection = await driver(session)
     cursor = await connection.execute(
         """select u.member_id, u.event_id, coalesce(r.member_id, u.member_id), coalesce(r.resolved_event, u.event_id), u.collected
              from unallocated u
              left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id and u.reason = 'suspended'
+             left join suspense s on s.tenant_id = u.tenant_id and s.event_id = u.event_id and s.of_event <> 0 and u.reason = 'suspended'
             where (u.member_id, u.event_id) > (%s, %s) and (u.reason <> 'suspended' or r.event_id is not null)
+              and (s.event_id is null or exists (select from matches m where m.member_id = s.of_member and m.event_id = s.of_event))
               and not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
                                  and x.corrects_event = coalesce(r.resolved_event, u.event_id))
             order by u.member_id, u.event_id limit %s""",
@@ -576,12 +583,14 @@ async def list_unallocated(session: AsyncSession, *, most: int) -> list[WaitingR
     """Return reconciled receipts whose cash waits, the oldest first."""
     rows = await session.execute(
         text("""select u.event_id, c.party as account,
-                       (select coalesce(sum(t.amount), 0)::bigint from transfers t
-                         where t.member_id = u.member_id and t.event_id = u.event_id and t.debit = u.collected) as amount,
+                       coalesce(s.amount, (select coalesce(sum(t.amount), 0)::bigint from transfers t
+                         where t.member_id = u.member_id and t.event_id = u.event_id and t.debit = u.collected)) as amount,
                        case when r.event_id is null then u.reason else 'no-fund-choice' end as reason
                   from unallocated u join chart c on c.tenant_id = u.tenant_id and c.code = u.collected
                   left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id
-                 where not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
+                  left join suspense s on s.tenant_id = u.tenant_id and s.event_id = u.event_id and s.of_event <> 0
+                 where (s.event_id is null or exists (select from matches m where m.member_id = s.of_member and m.event_id = s.of_event))
+                   and not exists (select from corrections x where x.corrects_member = coalesce(r.member_id, u.member_id)
                                       and x.corrects_event = coalesce(r.resolved_event, u.event_id))
                    and not exists (select from suspense_refunds f where f.event_id = u.event_id and f.home_event = 0)
                  order by u.event_id limit :most"""),
@@ -608,7 +617,8 @@ async def receipt_facts(session: AsyncSession, member_id: int, event_id: int) ->
         await session.execute(
             text("""select e.kind,
                            exists (select from matches m where (m.member_id = e.member_id and m.event_id = e.event_id)
-                                                          or (m.member_id = -e.tenant_id and m.event_id = r.event_id)) as is_matched,
+                                                          or (m.member_id = -e.tenant_id and m.event_id = r.event_id)
+                                                          or (m.member_id = s.of_member and m.event_id = s.of_event)) as is_matched,
                            exists (select from corrections x
                                     where (x.corrects_member = e.member_id and x.corrects_event = e.event_id)
                                        or (x.corrects_member = r.member_id and x.corrects_event = r.resolved_event)) as is_reversed,
@@ -616,7 +626,8 @@ async def receipt_facts(session: AsyncSession, member_id: int, event_id: int) ->
                            r.member_id as resolved_member, r.resolved_event
                       from events e
                       left join suspense_resolutions r on r.tenant_id = e.tenant_id and (r.event_id = e.event_id or r.resolved_event = e.event_id)
-                     where e.member_id = :m and e.event_id = :e and e.kind in (10, 11, 12)"""),
+                      left join suspense s on s.tenant_id = e.tenant_id and s.event_id = coalesce(r.event_id, e.event_id) and s.of_event <> 0
+                     where e.member_id = :m and e.event_id = :e and e.kind in (10, 11, 12, 265)"""),
             {"m": member_id, "e": event_id},
         )
     ).first()

@@ -143,7 +143,8 @@ async def receipt_state(session: AsyncSession, member_id: int, event_id: int) ->
     allocation = await funds.allocation_state(session, owner, event)
     if allocation is not None:
         return ReceiptState(allocation.value)
-    if facts.kind == EventKind.CONTRIBUTION_SUSPENDED and facts.resolved_event is None:
+    held = (EventKind.CONTRIBUTION_SUSPENDED, EventKind.CONTRIBUTION_MISDIRECTED)
+    if facts.kind in held and facts.resolved_event is None:
         return ReceiptState.SUSPENDED
     return ReceiptState.MATCHED if facts.is_matched else ReceiptState.RECEIVED
 

@@ -107,6 +107,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     `items` are what the scheme's statement says of the scheme year that began on `year_from`, in smallest units;
     None is what is not counted yet. `assumptions` are what the rules behind the items assume.
     `uninvested_minor` is cash that has bought no units yet; of a product without units, the whole balance.
+    `merged_into` is the number of the record that the one of the number `member` was merged into, and that this is of.
     """
 
     member: str
@@ -125,6 +126,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     items: Mapping[str, int | None] = {}
     assumptions: tuple[Assumption, ...] = ()
     moves: tuple[MovedHere, ...] = ()
+    merged_into: str = ""
 
 
 @dataclass(frozen=True, slots=True)

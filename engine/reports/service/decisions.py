@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity
+from engine.kernel.text import N_
 from engine.ledger import service as ledger
 from engine.reports.service.statements import find_member
 from engine.reports.service.telling import Teller
@@ -61,7 +62,12 @@ async def tell_decision(
     booked = await _booked(session, tenant, found) if found.is_event else {}
     found = replace(found, outcome={**found.outcome, **booked})
     whole = replace(found, inputs={**found.inputs, **await _chart_row(session, found)})
-    return Told(found, spoken, Teller.of(tenant, spoken, found.product, found.names).decision(whole))
+    teller = Teller.of(tenant, spoken, found.product, found.names)
+    sentences = teller.decision(whole)
+    if found.member_id > 0 and await identity.is_merged(session, found.member_id):
+        merged = N_("The record that this was about was merged into another one.")
+        sentences = (*sentences, teller.head.words.gettext(merged))
+    return Told(found, spoken, sentences)
 
 
 async def nothing_given(session: AsyncSession, keys: FileKeyStore, member: str) -> list[ZeroResult]:

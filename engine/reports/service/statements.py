@@ -68,6 +68,7 @@ async def statement(
     number: str,
     as_of: date,
     known_size: int | None = None,
+    merged_into: str = "",
 ) -> Statement:
     """Return the member's account at the end of business day `as_of`, as known in the log of `known_size` entries.
 
@@ -80,6 +81,7 @@ async def statement(
         number: the member's number, to stand on the statement.
         as_of: today by the scheme's clock, or a day before.
         known_size: a size that the audit log has, or had.
+        merged_into: the number of the member's record, where `number` is of one that was merged into it.
 
     Raises:
         DateInFuture: the day has not come.
@@ -122,6 +124,7 @@ async def statement(
     rate = None if no_return else money_weighted_return(flows, value=value, as_of=as_of)
     return Statement(
         member=number,
+        merged_into=merged_into,
         product=member.product,
         joined_on=member.joined_on,
         as_of=as_of,

@@ -80,6 +80,7 @@ class _Writer:
             person=(
                 *([Figure(_("Name"), person_name)] if person_name else []),
                 Figure(_("Member number"), statement.member),
+                *([Figure(_("Merged into"), statement.merged_into)] if statement.merged_into else []),
                 Figure(_("Product"), self._head.product_names.get(statement.product, statement.product)),
                 Figure(_("Member since"), self._day(statement.joined_on)),
             ),

@@ -161,7 +161,7 @@ async def test_of_a_refund_a_resolution_and_a_reversal_at_once_one_happens(mtn: 
         found = await asyncio.gather(
             approved(mtn, made),
             resolve(mtn, receipt),
-            contributions.confirm_reversal(mtn.db, tenant, receipt, digest=proposed.digest, actor="staff:9"),
+            contributions.confirm_reversal(mtn.db, mtn.keys, tenant, receipt, digest=proposed.digest, actor="staff:9"),
             return_exceptions=True,
         )
         done = [one for one in found if not isinstance(one, BaseException)]

@@ -209,7 +209,9 @@ async def test_a_payment_taken_back_leaves_its_year_with_what_was_over(
         proposed = await service.propose_reversal(
             session, tenant, int(receipt.receipt), reason="charged-back", actor="staff:1"
         )
-    done = await service.confirm_reversal(db, tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2")
+    done = await service.confirm_reversal(
+        db, keys, tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2"
+    )
 
     assert (done.state, done.amount) == ("reversed", "500.00")
     assert await suspended(db, tenant) == []

@@ -204,7 +204,9 @@ async def test_what_is_taken_back_takes_back_the_premium(db: Database, keys: Fil
             proposed = await service.propose_reversal(
                 session, tenant, int(receipt.receipt), reason="charged-back", actor="staff:1"
             )
-        done = await service.confirm_reversal(db, tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2")
+        done = await service.confirm_reversal(
+            db, keys, tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2"
+        )
         assert (done.state, done.amount, done.owed) == ("reversed", receipt.amount, "0.00")
 
     assert set((await held(db, tenant)).values()) == {0}

@@ -140,7 +140,7 @@ async def test_what_is_taken_back_leaves_the_account_of_its_origin(
         proposed = await service.propose_reversal(
             session, tenant, int(given.receipt), reason="paid-by-mistake", actor="staff:1"
         )
-    done = await service.confirm_reversal(db, tenant, int(given.receipt), digest=proposed.digest, actor="staff:2")
+    done = await service.confirm_reversal(db, keys, tenant, int(given.receipt), digest=proposed.digest, actor="staff:2")
 
     assert (done.state, done.owed) == ("reversed", "0.00")
     assert await cash(db, tenant, member) == {"own": 50000}

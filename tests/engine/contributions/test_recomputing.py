@@ -247,7 +247,7 @@ async def test_a_payment_that_was_decided_again_is_taken_back_from_where_it_lies
             session, scheme.tenant, int(receipt.receipt), reason="paid-twice", actor="staff:1"
         )
     done = await service.confirm_reversal(
-        scheme.db, scheme.tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2"
+        scheme.db, scheme.keys, scheme.tenant, int(receipt.receipt), digest=proposed.digest, actor="staff:2"
     )
     assert (done.state, done.amount, done.owed) == ("reversed", "10000", "3800")
     assert await scheme.balances() == {"savings": 300, "locked": 0}

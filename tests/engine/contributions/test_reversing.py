@@ -33,6 +33,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.database import Database
 from engine.runtime.http import exception_handlers
+from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 from tests.engine.funds.conftest import BOOK, PRODUCT, ROOT, UNMATCHED, Scheme, book_of
 from tests.engine.funds.conftest import scheme as _scheme
@@ -79,14 +80,18 @@ class Case:
         return f"{self.stage}-{self.price}-{self.member}"
 
 
-def cases() -> list[Case]:
-    """The rows of the table in `docs/corrections.md`."""
+def cases(section: str) -> list[Case]:
+    """The rows of the table in a section of `docs/corrections.md`, "" for what stands before the first."""
     found = []
-    for line in (ROOT / "docs" / "corrections.md").read_text(encoding="utf-8").splitlines():
+    sections = re.split(
+        r"^## (.*)$", "## \n" + (ROOT / "docs" / "corrections.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    said_there = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for line in said_there[section].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| ") and cells[0] != "stage":
             entries = []
-            for one in cells[3].split("; "):
+            for one in cells[3].split("; ") if cells[3] != "–" else ():
                 said = re.fullmatch(r"([a-z-]+) > ([a-z-]+) ([0-9]+\.[0-9]{2})", one)
                 assert said, one
                 entries.append((said[1], said[2], int(Decimal(said[3]) * 100)))
@@ -94,7 +99,7 @@ def cases() -> list[Case]:
     return found
 
 
-CASES = cases()
+CASES = cases("")
 
 
 def test_the_table_has_every_stage_and_both_directions() -> None:
@@ -193,7 +198,7 @@ async def propose(scheme: Scheme, receipt: int, actor: str = "staff:1") -> Rever
 
 async def confirm(scheme: Scheme, proposed: Reversal, actor: str = "staff:2") -> Reversal:
     return await service.confirm_reversal(
-        scheme.db, scheme.tenant, int(proposed.receipt), digest=proposed.digest, actor=actor
+        scheme.db, scheme.keys, scheme.tenant, int(proposed.receipt), digest=proposed.digest, actor=actor
     )
 
 
@@ -227,16 +232,16 @@ async def test_a_payment_is_taken_back_as_the_document_says(scheme: Scheme, case
     day = 6
     if case.stage == "ordered":
         assert confirmed.state == "waiting"
-        assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 0
+        assert await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 0
         await price(scheme, 5, "10")
-        assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 0
+        assert await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 0
         confirmed = await found(scheme, receipt)
     if confirmed.state == "selling":
         assert await entries(scheme) == []
         await scheme.deal(f"2023-04-{day:02}" if case.member == "partly" else "2023-04-05")
         await price(scheme, day + 1, PRICES[case.price])
-        assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 1
-    assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 0
+        assert await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 1
+    assert await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 0
 
     done = await found(scheme, receipt)
     assert (done.state, done.owed, done.difference) == ("reversed", case.owed, case.difference)
@@ -256,7 +261,7 @@ async def test_two_people_take_back_exactly_what_was_proposed(scheme: Scheme) ->
     with pytest.raises(SamePerson):
         await confirm(scheme, proposed, "staff:1")
     with pytest.raises(ReversalDiffers):
-        await service.confirm_reversal(scheme.db, scheme.tenant, receipt, digest="0" * 64, actor="staff:2")
+        await service.confirm_reversal(scheme.db, scheme.keys, scheme.tenant, receipt, digest="0" * 64, actor="staff:2")
     with pytest.raises(UnknownContribution):
         await propose(scheme, 7)
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
@@ -324,7 +329,7 @@ async def test_proceeds_that_were_paid_out_in_between_are_owed(scheme: Scheme) -
     await scheme.deal("2023-04-05")
     await price(scheme, 6, "8")
     await pay_out(scheme, member, "payable", 3_000)
-    assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 1
+    assert await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 1
     done = await found(scheme, receipt)
     assert (done.owed, done.difference) == ("30.00", "20.00")
     assert not await scheme.broken(but=UNMATCHED)
@@ -337,7 +342,7 @@ async def test_a_reversal_is_carried_on_once_however_many_run(scheme: Scheme) ->
     assert sorted(type(one).__name__ for one in answers) == ["Reversal", "ReversalDecided", "ReversalDecided"]
     await scheme.deal("2023-04-05")
     await price(scheme, 6, "8")
-    done = await asyncio.gather(*(service.carry_on_reversals(scheme.db, scheme.tenant) for _ in range(3)))
+    done = await asyncio.gather(*(service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) for _ in range(3)))
     assert sorted(done) == [0, 0, 1]
     assert len(await entries(scheme)) == 3
     assert not await scheme.broken(but=UNMATCHED)
@@ -365,9 +370,9 @@ async def test_a_step_that_dies_leaves_nothing_and_is_done_again(
     await scheme.deal("2023-04-05")
     await price(scheme, 6, "8")
     with pytest.raises(psycopg.OperationalError):
-        await service.carry_on_reversals(scheme.db, scheme.tenant)
+        await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant)
     assert await entries(scheme) == []
-    assert await service.carry_on_reversals(scheme.db, scheme.tenant) == 1
+    assert await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 1
     assert not await scheme.broken(but=UNMATCHED)
 
 
@@ -380,10 +385,10 @@ async def test_a_reversal_that_races_with_the_cut_off_is_of_one_stage(scheme: Sc
     states = {(await found(scheme, receipt)).state for receipt in receipts}
     assert states <= {"reversed", "waiting"}
     await price(scheme, 5, "10")
-    await service.carry_on_reversals(scheme.db, scheme.tenant)
+    await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant)
     await scheme.deal("2023-04-05")
     await price(scheme, 6, "12")
-    await service.carry_on_reversals(scheme.db, scheme.tenant)
+    await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant)
     assert {(await found(scheme, receipt)).state for receipt in receipts} == {"reversed"}
     assert not await scheme.broken(but=UNMATCHED)
 
@@ -417,7 +422,7 @@ async def test_damage_is_named(scheme: Scheme, superuser_url: str, database_urls
     await confirm(scheme, await propose(scheme, receipt))
     await scheme.deal("2023-04-05")
     await price(scheme, 6, "8")
-    await service.carry_on_reversals(scheme.db, scheme.tenant)
+    await service.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant)
     (sql,) = [law.sql for law in queries.LAWS if law.name == "reversals-give-back-the-whole"]
     info = psycopg.conninfo.conninfo_to_dict(database_urls[0])
     with psycopg.connect(superuser_url, dbname=str(info["dbname"])) as connection:
@@ -440,9 +445,12 @@ async def test_the_routes_ask_for_two_people(scheme: Scheme) -> None:
     async def db() -> Database:
         return scheme.db
 
+    async def keys() -> FileKeyStore:
+        return scheme.keys
+
     app = Litestar(
         [ReversalController],
-        dependencies={"caller": Provide(caller), "tenant": Provide(tenant), "db": Provide(db)},
+        dependencies={"caller": Provide(caller), "tenant": Provide(tenant), "db": Provide(db), "keys": Provide(keys)},
         exception_handlers=exception_handlers(lambda _request, message: message),
     )
     _, receipt = await at_stage(scheme, "received")

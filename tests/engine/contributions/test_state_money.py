@@ -456,3 +456,27 @@ async def test_who_joined_before_a_match_ended_keeps_it_and_who_joined_later_has
         }
         assert await scheme.send(claim)
     assert await scheme.broken() == []
+
+
+async def test_merged_records_are_one_line_of_the_next_claim(scheme: Scheme) -> None:
+    """15,000 and 12,000 of the poorest were claimed as 15,000 and nothing; together 27,000 are worth 18,000: 3,000 more."""
+    goes, stays = await scheme.member("ubudehe-1", [15_000]), await scheme.member("ubudehe-1", [12_000])
+    twice, kept = await scheme.member("ubudehe-1", [16_000]), await scheme.member("ubudehe-1", [17_000])
+    strict = changed(scheme, reversal_after_year_end="claw-back")
+    claim = await strict.send(await strict.prepare())
+    assert claim.total == 15_000 + 16_000 + 17_000
+    for old, new in ((goes, stays), (twice, kept)):
+        await scheme.run(
+            """insert into merged_records (member_id, into_id, event_id, tenant_id, merge_no, into_event, merged_on)
+               values (:old, :new, 1, :t, 1, 1, date '2023-02-01')""",
+            old=old,
+            new=new,
+        )
+
+    again = await strict.prepare()
+    lines = await strict.rows(
+        "select member_id, minor, entitled, saved from match_claim_lines where claim_no = :n order by minor",
+        n=again.claim_no,
+    )
+    assert lines == [(kept, 18_000 - 33_000, 18_000, 33_000), (stays, 18_000 - 15_000, 18_000, 27_000)]
+    assert goes not in {line[0] for line in lines}

@@ -367,7 +367,7 @@ async def test_a_payment_taken_back_is_owed_again(db: Database, keys: FileKeySto
         await service.propose_reversal(session, tenant, int(receipt.receipt), reason="charged-back", actor="staff:1")
     async with db.unit_of_work(tenant.tenant_id) as session:
         waiting = await service.find_reversal(session, tenant, int(receipt.receipt))
-    await service.confirm_reversal(db, tenant, int(receipt.receipt), digest=waiting.digest, actor="staff:2")
+    await service.confirm_reversal(db, keys, tenant, int(receipt.receipt), digest=waiting.digest, actor="staff:2")
 
     await until(db, tenant, date(2023, 4, 30))
     assert await owed(db, keys, tenant, member, date(2023, 4, 30)) == 11_600

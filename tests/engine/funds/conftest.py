@@ -8,12 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
 from engine.app import KINDS
 from engine.contributions import queries as contribution_queries
+from engine.contributions.rules import Payment
 from engine.funds import queries as fund_queries
 from engine.funds import service as funds
 from engine.funds.rules import RULE_KINDS
@@ -25,6 +27,7 @@ from engine.ledger.rules import Account, Entry, EventKind, Offence, Transfer
 from engine.reconciliation import queries as reconciliation_queries
 from engine.runtime.database import Database, Role
 from engine.runtime.key_file import FileKeyStore
+from engine.runtime.sealing import seal
 from engine.tenancy.rules.books import decode_book
 from engine.tenancy.service import Tenant, load_pack
 
@@ -173,14 +176,27 @@ class Scheme:
             ]
             suspended = [
                 contribution_queries.ToSuspend(
-                    fate.event_id, sum(parts.values()), now.date(), "unknown-member", channel, b"-"
+                    fate.event_id,
+                    sum(parts.values()),
+                    now.date(),
+                    "unknown-member",
+                    channel,
+                    self.sealed(fate.event_id, sum(parts.values()), channel, reference),
                 )
-                for fate, (member, parts, _) in zip(posted, payments, strict=True)
+                for fate, (member, parts, reference) in zip(posted, payments, strict=True)
                 if member is None
             ]
             if suspended:
                 await contribution_queries.add_suspense(session, suspended)
         return [fate.event_id for fate in posted]
+
+    def sealed(self, event_id: int, minor: int, channel: str, reference: str) -> bytes:
+        """The document of a suspended payment."""
+        amount = str(Decimal(minor) / 100)
+        paid = Payment(
+            member="?", amount=amount, currency="INR", channel=channel, reference=reference, sent_by="partner:1"
+        )
+        return seal(self.keys, self.tenant.tenant_id, "suspense", event_id, msgspec.json.encode(paid))
 
     async def allocate(self, receipts: Sequence[tuple[int, int]], *, channel: str = "upi") -> funds.Allocated:
         """Allocate (member, event) as reconciliation would, without a statement."""

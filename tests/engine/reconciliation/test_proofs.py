@@ -237,7 +237,9 @@ async def test_a_payment_that_was_charged_back_is_shown_by_one_line(scheme: Sche
         proposed = await contributions.propose_reversal(
             session, scheme.tenant, receipt, reason="charged-back", actor="staff:1"
         )
-    await contributions.confirm_reversal(scheme.db, scheme.tenant, receipt, digest=proposed.digest, actor="staff:2")
+    await contributions.confirm_reversal(
+        scheme.db, scheme.keys, scheme.tenant, receipt, digest=proposed.digest, actor="staff:2"
+    )
     assert items(await upi(scheme)) == {"out-not-booked": (1, "-100.00"), "out-not-shown": (1, "100.00")}
 
     report = await service.match_statements(scheme.db, scheme.tenant)
@@ -263,7 +265,7 @@ async def test_a_payment_is_matched_or_taken_back_whichever_comes_first(scheme: 
     async def confirm_all() -> None:
         for one in proposed:
             await contributions.confirm_reversal(
-                scheme.db, scheme.tenant, int(one.receipt), digest=one.digest, actor="staff:2"
+                scheme.db, scheme.keys, scheme.tenant, int(one.receipt), digest=one.digest, actor="staff:2"
             )
 
     lines = [line(10_000, f"R{i}", row=2 + i) for i in range(12)]

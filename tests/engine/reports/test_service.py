@@ -336,12 +336,14 @@ async def test_a_payment_taken_back_after_it_was_invested_leaves_no_gain_and_no_
         proposed = await contributions.propose_reversal(
             session, tenant, int(wrong.receipt), reason="paid-twice", actor="staff:1"
         )
-    await contributions.confirm_reversal(india.db, tenant, int(wrong.receipt), digest=proposed.digest, actor="staff:2")
+    await contributions.confirm_reversal(
+        india.db, india.keys, tenant, int(wrong.receipt), digest=proposed.digest, actor="staff:2"
+    )
     await india.deal(date(2023, 4, 5))
     await india.advance(date(2023, 4, 6))
     await india.prices(date(2023, 4, 6), {"SM001009": "31.0000"})
     await india.deal(date(2023, 4, 6))
-    assert await contributions.carry_on_reversals(india.db, tenant) == 1
+    assert await contributions.carry_on_reversals(india.db, india.keys, tenant) == 1
 
     found = await statement(india, asha, date(2023, 4, 6))
 

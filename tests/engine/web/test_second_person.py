@@ -8,6 +8,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from engine.access.rules import Role
+from engine.benefits import service as benefits
 from engine.contributions import service as contributions
 from engine.kernel.statements import Side, Statement, StatementKind, StatementLine
 from engine.reconciliation import service as reconciliation
@@ -24,8 +25,8 @@ from tests.factories.claims import Claims
 from tests.factories.payouts import instruct, to
 
 DAY = date(2023, 2, 1)
-CHECKERS = (Role.RECONCILIATION_OFFICER, Role.PAYOUT_CHECKER, Role.CLAIMS_CHECKER)
-MAKERS = (Role.CONTRIBUTIONS_OFFICER, Role.PAYOUT_MAKER, Role.CLAIMS_OFFICER)
+CHECKERS = (Role.OPERATOR, Role.RECONCILIATION_OFFICER, Role.PAYOUT_CHECKER, Role.CLAIMS_CHECKER)
+MAKERS = (Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.PAYOUT_MAKER, Role.CLAIMS_OFFICER)
 STATES = {
     "reversals": "select state from reversals where event_id = cast(:id as bigint)",
     "claims": "select state from benefit_claims where claim_id = cast(:id as bigint)",
@@ -33,6 +34,7 @@ STATES = {
     "payrolls": "select state from payroll_runs where run_no = cast(:id as int)",
     "breaks": "select state from break_proposals where proposal_id = cast(:id as int)",
     "state-money": "select state from match_claims where claim_no = cast(:id as int)",
+    "merges": "select state from record_merges where merge_no = cast(:id as int)",
 }
 APPROVED = {
     "reversals": "reversed",
@@ -41,6 +43,7 @@ APPROVED = {
     "payrolls": "approved",
     "breaks": "confirmed",
     "state-money": "sent",
+    "merges": "approved",
 }
 REJECTED = dict.fromkeys(APPROVED, "rejected") | {"claims": "refused", "payouts": "refused"}
 
@@ -101,6 +104,10 @@ async def desk(rwanda: Scheme) -> Desk:
     pensions = Pensions(held)
     await pensions.retire(90_000, state=10_007, rule="own-instalments", years=1)
     items["payrolls"] = str((await pensions.propose(DAY, actor=actor)).row.run_no)
+    goes, stays = [await held.member(date(2021, 6, 1), date(1983, 1, 1)) for _ in range(2)]
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        merge = await benefits.propose_merge(session, tenant, goes=goes, stays=stays, actor=actor)
+    items["merges"] = str(merge.merge_no)
     states = StateMoney(db, tenant, keys)
     await states.member("ubudehe-1", [10_000, 5_000])
     items["state-money"] = str((await states.prepare(actor=actor)).claim_no)
@@ -144,12 +151,13 @@ async def test_the_list_has_every_kind_with_its_age_and_owner(desk: Desk) -> Non
     assert rows["Line of a statement that matches nothing"][2:] == ["RF 777", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Claim of state money"][2:] == ["RF 15,000", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Payroll of pensions"][2:] == ["RF 8,333", "desk one", "1 Feb 2023", "3 days"]
-    assert len(rows) == 6
+    assert rows["Records to be merged"][1:] == [desk.items["merges"], "RF 0", "desk one", "1 Feb 2023", "3 days"]
+    assert len(rows) == 7
 
     mine = rows_of(tree((await desk.maker.get("/staff/waiting")).text), "waiting")
     assert {row[3] for row in mine if row[0] != "Claim of a benefit"} == {"desk one (you)"}
     today = (await desk.checker.get("/staff")).text
-    assert figures(today)["Waiting for a second person"] == ("6", "", "/staff/waiting")
+    assert figures(today)["Waiting for a second person"] == ("7", "", "/staff/waiting")
 
 
 async def test_what_the_figures_rest_on_is_shown_with_them(desk: Desk) -> None:

@@ -129,7 +129,7 @@ async def test_a_partner_is_told_what_became_of_what_it_sent(told: Told) -> None
             session, told.tenant, int(received.receipt), reason="charged-back", actor="staff:1"
         )
     await contributions.confirm_reversal(
-        told.db, told.tenant, int(received.receipt), digest=proposed.digest, actor="staff:2"
+        told.db, told.keys, told.tenant, int(received.receipt), digest=proposed.digest, actor="staff:2"
     )
     await told.tell()
 
@@ -166,7 +166,7 @@ async def test_the_reversal_of_what_was_in_suspense_is_told_by_its_receipt(told:
             session, told.tenant, int(resolved.receipt), reason="charged-back", actor="staff:1"
         )
     await contributions.confirm_reversal(
-        told.db, told.tenant, int(resolved.receipt), digest=proposed.digest, actor="staff:2"
+        told.db, told.keys, told.tenant, int(resolved.receipt), digest=proposed.digest, actor="staff:2"
     )
     await told.tell()
 
