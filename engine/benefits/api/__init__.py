@@ -4,6 +4,7 @@ from engine.benefits.api.charging import FeeRunController, MemberFeesController
 from engine.benefits.api.claiming import AvailableController, ClaimController
 from engine.benefits.api.covering import CoverFileController
 from engine.benefits.api.heirs import HeirController
+from engine.benefits.api.insuring import MemberPremiumController, PremiumFileController, PremiumRunController
 from engine.benefits.api.lending import LoanController
 from engine.benefits.api.moving import MemberMoveController, MoveController
 from engine.benefits.api.paying import PayoutController
@@ -22,10 +23,13 @@ __all__ = [
     "LoanController",
     "MemberFeesController",
     "MemberMoveController",
+    "MemberPremiumController",
     "MoveController",
     "PayoutController",
     "PayrollController",
     "PensionController",
+    "PremiumFileController",
+    "PremiumRunController",
     "ReclaimController",
     "RecountController",
     "StandingController",

@@ -4,10 +4,11 @@ from engine.benefits.queries.charging_laws import FEE_LAWS
 from engine.benefits.queries.laws import LAWS as _LAWS
 from engine.benefits.queries.lending_laws import LOAN_LAWS
 from engine.benefits.queries.payroll_laws import PAYROLL_LAWS
+from engine.benefits.queries.premium_laws import PREMIUM_LAWS
 from engine.benefits.queries.standing_laws import STANDING_LAWS
 from engine.benefits.queries.unclaimed_laws import UNCLAIMED_LAWS
 from engine.ledger.rules import Law
 
-LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS, *STANDING_LAWS, *LOAN_LAWS, *UNCLAIMED_LAWS)
+LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS, *STANDING_LAWS, *LOAN_LAWS, *UNCLAIMED_LAWS, *PREMIUM_LAWS)
 
 __all__ = ["FEE_LAWS", "LAWS"]

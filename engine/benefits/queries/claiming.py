@@ -156,6 +156,14 @@ async def find_claim(session: AsyncSession, claim_id: int, *, hold: bool = False
     return None if row is None else claim_row(row)
 
 
+async def hold_claims(session: AsyncSession, claim_ids: Sequence[int]) -> list[ClaimRow]:
+    """Return claims by their numbers; nobody else can change them until the session ends."""
+    found = await session.execute(
+        text(f"{_CLAIM} where b.claim_id = any(:c) order by b.claim_id for update of b"), {"c": list(claim_ids)}
+    )
+    return [claim_row(row) for row in found.mappings()]
+
+
 async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0, most: int = 100) -> list[ClaimRow]:
     """Return claims after `after`, the oldest first; of one state if one is given."""
     rows = await session.execute(

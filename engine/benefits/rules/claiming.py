@@ -33,6 +33,7 @@ from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, l
 from engine.benefits.rules.history import Paid, SchemeYear
 from engine.benefits.rules.loans import LoanCase, LoanRule, check_loan, loan_ceiling
 from engine.benefits.rules.pensions import PensionRule
+from engine.benefits.rules.premiums import UNINSURED, Insurance
 from engine.benefits.rules.retirement import RetirementOptionRule, plan_retirement
 from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
 from engine.benefits.rules.survivors import GuaranteePeriodRule
@@ -159,7 +160,8 @@ class Claimant:
     `withdrawn` are the day and amount of earlier claims by each rule; `taken` the day, pot, origin and amount of all of them;
     `returned` are the pots of each and how much of it were contributions. `loans` are those that run; what they pledge is
     not among `holdings`. `keys` are what tables of guarantees may be kept by: the slab that was undertaken. Who
-    `holds_units` is paid what these bring. `class_code` is the class on the day that a cover is claimed of.
+    `holds_units` is paid what these bring. `class_code` is the class on the day that a cover is claimed of,
+    and `insurance` what premiums insure them.
     """
 
     on: date
@@ -176,6 +178,7 @@ class Claimant:
     keys: Mapping[str, str] = field(default_factory=dict)
     holds_units: bool = False
     class_code: str = ""
+    insurance: Insurance = UNINSURED
 
     def returned_from(self, pots: Collection[str]) -> int:
         """Return how many contributions to some pots earlier claims have returned."""
@@ -627,7 +630,7 @@ def _covered(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures
     if asked.ground not in found.rule.sums:
         raise NotCovered(reason="peril")
     own = tuple(Paid(one.on, one.minor, one.is_reversed) for one in member.paid if one.origin == "own")
-    cover = cover_on(found, CoverCase(asked.happened_on, own, year_of, member.class_code), figures)
+    cover = cover_on(found, CoverCase(asked.happened_on, own, year_of, member.class_code, member.insurance), figures)
     if not cover.is_covered:
         raise NotCovered(reason=cover.reason)
     return Granted(

@@ -2,6 +2,8 @@
 
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
 from engine.benefits.queries.moving import MoveRun
+from engine.benefits.queries.premium_files import Answered, PremiumFile
+from engine.benefits.queries.premiums import MemberPremium, PremiumRun
 from engine.benefits.queries.recounting import Recount, RecountItem
 from engine.benefits.service.charging import (
     approve_fees,
@@ -51,6 +53,20 @@ from engine.benefits.service.estates import (
 )
 from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
 from engine.benefits.service.inheriting import HeirPerson, pay_heir
+from engine.benefits.service.insuring import (
+    approve_premiums,
+    find_premium_file,
+    find_premium_run,
+    lapse_covers,
+    list_premium_files,
+    list_premium_runs,
+    make_premium_file,
+    premium_file,
+    premiums_of,
+    propose_premiums,
+    reject_premiums,
+    take_premium_answers,
+)
 from engine.benefits.service.ladders import follow_standings, standings_of
 from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
 from engine.benefits.service.moving import (
@@ -129,6 +145,7 @@ __all__ = [
     "BANK",
     "PAYEE_CHECKS",
     "PAYOUTS",
+    "Answered",
     "BankRail",
     "FeeRun",
     "FeeTotal",
@@ -138,10 +155,13 @@ __all__ = [
     "KnownHeir",
     "Loan",
     "MemberFee",
+    "MemberPremium",
     "MoveRun",
     "Payers",
     "PayoutFile",
     "Payroll",
+    "PremiumFile",
+    "PremiumRun",
     "Recount",
     "RecountItem",
     "ReportRead",
@@ -156,6 +176,7 @@ __all__ = [
     "approve_hand_over",
     "approve_move",
     "approve_payroll",
+    "approve_premiums",
     "approve_reclaim",
     "approve_recount",
     "approving",
@@ -184,6 +205,8 @@ __all__ = [
     "find_payout",
     "find_payroll",
     "find_pension",
+    "find_premium_file",
+    "find_premium_run",
     "find_recount",
     "find_unclaimed",
     "follow_deaths",
@@ -193,6 +216,7 @@ __all__ = [
     "hand_over_file",
     "instruct",
     "instructing",
+    "lapse_covers",
     "list_claims",
     "list_cover_files",
     "list_fee_runs",
@@ -203,9 +227,12 @@ __all__ = [
     "list_payouts",
     "list_payrolls",
     "list_pensions",
+    "list_premium_files",
+    "list_premium_runs",
     "list_recounts",
     "list_unclaimed",
     "make_cover_file",
+    "make_premium_file",
     "missing_of",
     "name_heirs",
     "name_payee",
@@ -217,10 +244,13 @@ __all__ = [
     "payout_of",
     "payout_operation",
     "post_payroll",
+    "premium_file",
+    "premiums_of",
     "propose_fees",
     "propose_hand_over",
     "propose_move",
     "propose_payroll",
+    "propose_premiums",
     "propose_reclaim",
     "propose_refund",
     "prove_life",
@@ -234,6 +264,7 @@ __all__ = [
     "reject_hand_over",
     "reject_move",
     "reject_payroll",
+    "reject_premiums",
     "reject_recount",
     "reject_report",
     "remaining_guaranteed",
@@ -245,6 +276,7 @@ __all__ = [
     "standings_of",
     "stop_pensions",
     "take_cover_answers",
+    "take_premium_answers",
     "take_repayments",
     "withdraw_claim",
 ]
