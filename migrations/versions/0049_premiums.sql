@@ -73,3 +73,7 @@ create table premium_files (
   product text not null, insurer text not null,
   primary key (tenant_id, file_no)
 );
+
+-- Guaranteed payments after a pensioner's death: each heir has a schedule of their share, which bears the number of the event that
+-- began it; `death_claim` is the claim by which they inherit.
+alter table pension_schedules add column death_claim bigint not null default 0;

@@ -60,7 +60,7 @@ from engine.benefits.rules.claiming import COVER, LOAN, claim_terms, ground_taxe
 from engine.benefits.rules.cover import CoverRule
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.benefits.rules.topping import topped
-from engine.benefits.service import inheriting, lending
+from engine.benefits.service import inheriting, lending, surviving
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -862,6 +862,7 @@ async def _make_payable(
     await lending.booked(session, tenant, row, event_id)
     if row.estate is not None:
         await inheriting.share(session, tenant, row, nets, actor)
+        await surviving.begin_guaranteed(session, tenant, row, actor=actor)
     if schedule is not None:
         await begin_schedule(session, tenant, row, schedule, actor=actor)
     return row

@@ -56,6 +56,7 @@ WHAT: Mapping[str, str] = {
     "fund-action-rejected": N_("Split or income of a fund rejected"),
     "funds-chosen": N_("Funds chosen for new money"),
     "funds-rebalanced": N_("Holdings brought onto the path of ages"),
+    "guaranteed-begun": N_("Guaranteed payments begin for an heir"),
     "heir-documented": N_("Documents of an heir"),
     "heir-excluded": N_("Heir excluded"),
     "heirs-named": N_("Heirs named"),
