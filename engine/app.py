@@ -31,6 +31,7 @@ from engine.audit.rules.tables import Column, ExportTable
 from engine.benefits import queries as benefit_queries
 from engine.benefits import rules as benefit_rules
 from engine.benefits.api import (
+    AnnuityController,
     AvailableController,
     ClaimController,
     CoverFileController,
@@ -408,6 +409,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             StateMoneyController,
             AvailableController,
             ClaimController,
+            AnnuityController,
             CoverFileController,
             MemberPremiumController,
             PremiumFileController,

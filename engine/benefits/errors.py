@@ -18,6 +18,27 @@ class FeeNotCovered(Refused):
     message = N_("There is not enough money for the fee {fee}.")
 
 
+class UnknownAnnuity(NotFound):
+    """A claim buys no annuity."""
+
+    code = "benefits.unknown-annuity"
+    message = N_("This claim buys no annuity.")
+
+
+class AnnuityAnswered(Refused):
+    """An insurer has answered already."""
+
+    code = "benefits.annuity-answered"
+    message = N_("This annuity is {state}.")
+
+
+class AnnuityNotPaid(Refused):
+    """An annuity is confirmed that nothing was paid for."""
+
+    code = "benefits.annuity-not-paid"
+    message = N_("Nothing was sent to the insurer yet.")
+
+
 class NoPremiumDue(NotFound):
     """No cover of the product costs anything for that day."""
 

@@ -27,6 +27,7 @@ CREDIT_KINDS = (
             "passed-on",
             "price-correction",
             "income-due",
+            "annuity-purchases",
         }
     )
     | MEMBERS_KINDS
@@ -207,6 +208,8 @@ class EventKind(IntEnum):
     PREMIUMS_RETURNED = 297
     COVERS_LAPSED = 298
     GUARANTEED_BEGUN = 299
+    ANNUITY_CONFIRMED = 300
+    ANNUITY_REFUSED = 301
     NUMBER_CHANGE_PROPOSED = 319
     NUMBER_CHANGE_FOUND = 320
     NUMBER_CHANGED = 321

@@ -28,6 +28,7 @@ def upgrade() -> None:
         "premium_parts",
         "insured",
         "premium_files",
+        "annuity_purchases",
     )
     for table in tables:
         wall(table)
@@ -35,5 +36,5 @@ def upgrade() -> None:
     append_only("premium_parts")
     append_only("premium_files")
     for table in tables:
-        changes = table in ("premium_runs", "premium_ranges", "premiums", "insured")
+        changes = table in ("premium_runs", "premium_ranges", "premiums", "insured", "annuity_purchases")
         grant(table, app=f"select, insert{', update' if changes else ''}")

@@ -77,3 +77,19 @@ create table premium_files (
 -- Guaranteed payments after a pensioner's death: each heir has a schedule of their share, which bears the number of the event that
 -- began it; `death_claim` is the claim by which they inherit.
 alter table pension_schedules add column death_claim bigint not null default 0;
+
+-- What retirement claims give to buy annuities; `policy` is the number of what was issued, sealed under the member's key.
+create table annuity_purchases (
+  member_id bigint not null, claim_id bigint not null, amount bigint not null check (amount > 0), ended_event bigint not null default 0,
+  tenant_id int not null, product text not null, insurer text not null,
+  state text not null default 'due' check (state in ('due', 'confirmed', 'refused')), policy bytea,
+  primary key (member_id, claim_id), check ((state = 'confirmed') = (policy is not null)), check ((state = 'due') = (ended_event = 0))
+);
+create unique index annuity_purchases_by_claim on annuity_purchases (tenant_id, claim_id);
+
+-- A claim that was given up after it was booked stands in no other's way.
+-- squawk-ignore require-concurrent-index-deletion
+drop index benefit_claims_once;
+-- squawk-ignore require-concurrent-index-creation
+create unique index benefit_claims_once on benefit_claims (member_id, product, rule)
+  where kind in ('retirement', 'exit') and state in ('decided', 'selling', 'payable') and closed_event = 0;

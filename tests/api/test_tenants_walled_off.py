@@ -831,6 +831,21 @@ ASKED: dict[str, Ask] = {
         404,
         request=lambda _ids, _site: {"json": {"answers": [{"line": 1, "answer": "accepted"}]}},
     ),
+    "GetAnnuity": Ask("GET", lambda ids: f"/v1/annuities/{ids.claim}", Permission.CLAIMS_READ),
+    "GetAnnuityDocument": Ask("GET", lambda ids: f"/v1/annuities/{ids.claim}/document", Permission.CLAIMS_APPROVE),
+    "PayAnnuity": Ask(
+        "POST",
+        lambda ids: f"/v1/annuities/{ids.claim}/payout",
+        Permission.PAYOUTS_INSTRUCT,
+        request=lambda _ids, _site: {"json": {"account": {"rail": "bank", "number": "1"}}},
+    ),
+    "ConfirmAnnuity": Ask(
+        "POST",
+        lambda ids: f"/v1/annuities/{ids.claim}/policy",
+        Permission.CLAIMS_APPROVE,
+        request=lambda _ids, _site: {"json": {"policy": "P-1"}},
+    ),
+    "RefuseAnnuity": Ask("POST", lambda ids: f"/v1/annuities/{ids.claim}/refusal", Permission.CLAIMS_APPROVE),
     "GetMemberFees": Ask("GET", lambda ids: f"/v1/members/{ids.member}/fees", Permission.STATEMENTS_READ),
     "ListPriceCorrections": Ask("GET", lambda _: "/v1/operations/price-corrections", Permission.OPERATIONS_READ, 200),
     "ProposePriceCorrection": Ask(

@@ -1,5 +1,6 @@
 """Routes of benefits."""
 
+from engine.benefits.api.annuities import AnnuityController
 from engine.benefits.api.charging import FeeRunController, MemberFeesController
 from engine.benefits.api.claiming import AvailableController, ClaimController
 from engine.benefits.api.covering import CoverFileController
@@ -15,6 +16,7 @@ from engine.benefits.api.standing import StandingController
 from engine.benefits.api.unclaimed import ReclaimController, UnclaimedController
 
 __all__ = [
+    "AnnuityController",
     "AvailableController",
     "ClaimController",
     "CoverFileController",

@@ -1,5 +1,6 @@
 """SQL of benefits, and the laws that they keep."""
 
+from engine.benefits.queries.annuities import ANNUITY_LAWS
 from engine.benefits.queries.charging_laws import FEE_LAWS
 from engine.benefits.queries.laws import LAWS as _LAWS
 from engine.benefits.queries.lending_laws import LOAN_LAWS
@@ -9,6 +10,15 @@ from engine.benefits.queries.standing_laws import STANDING_LAWS
 from engine.benefits.queries.unclaimed_laws import UNCLAIMED_LAWS
 from engine.ledger.rules import Law
 
-LAWS: tuple[Law, ...] = (*_LAWS, *FEE_LAWS, *PAYROLL_LAWS, *STANDING_LAWS, *LOAN_LAWS, *UNCLAIMED_LAWS, *PREMIUM_LAWS)
+LAWS: tuple[Law, ...] = (
+    *_LAWS,
+    *FEE_LAWS,
+    *PAYROLL_LAWS,
+    *STANDING_LAWS,
+    *LOAN_LAWS,
+    *UNCLAIMED_LAWS,
+    *PREMIUM_LAWS,
+    *ANNUITY_LAWS,
+)
 
 __all__ = ["FEE_LAWS", "LAWS"]

@@ -37,7 +37,7 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
 
     `schedule` is what is paid later, `not_before` the first day on which the choice may be approved, `guarantee` what units
     that are sold are raised to. Of what is added, `from_pool` smallest units are the pension pool's of `pool_role`, as far as
-    it had money as it was booked.
+    it had money as it was booked. What is pooled buys an annuity from the `insurer`, where one is named.
     """
 
     ground: str
@@ -53,6 +53,7 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     pool_role: str = ""
     from_pool: int = 0
     guarantee: Guaranteeing | None = None
+    insurer: str = ""
 
 
 class Request(Struct, frozen=True, kw_only=True):

@@ -203,7 +203,7 @@ class Granted:
     """What a claim takes, smallest units: `parts` become payable, `forfeited` leave the member for a role.
 
     `top_up` is what a role adds, to the first part. `pooled` goes to the pool that pays the `schedule`, which is what is paid
-    later; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
+    later, or buys an annuity from the role `insurer`; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
     """
 
     rule: str
@@ -214,6 +214,7 @@ class Granted:
     top_up_minor: int = 0
     topped_up_by: str = ""
     pooled: tuple[Holding, ...] = ()
+    insurer: str = ""
     schedule: SchedulePlan | None = None
     not_before: date | None = None
     guarantee: Guaranteeing | None = None
@@ -671,13 +672,15 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
         sex=member.sex,
         slab=member.slab,
     )
-    if plan.lump_minor == 0 and schedule is None:
+    insurer = found.rule.insurer if plan.rest_minor else None
+    if plan.lump_minor == 0 and schedule is None and insurer is None:
         raise NothingAtOnce(option=asked.rule)
     lump = consume(plan.lump_minor, member.holdings, found.rule.order)
     pooled: tuple[Holding, ...] = ()
     floors: tuple[str, ...] = ()
     if schedule is not None and schedule.reserve is not None:
         schedule, floors = _with_floor(terms, schedule, found.rule.id, figures)
+    if insurer is not None or (schedule is not None and schedule.reserve is not None):
         pooled = consume(plan.rest_minor, remaining(member.holdings, lump), found.rule.order).parts
     cools = found.rule.cooling_off_days
     return Granted(
@@ -685,6 +688,7 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
         parts=lump.parts,
         rules=(terms.age.ref, *(schedule.rules if schedule else (found.ref,)), *floors),
         pooled=pooled,
+        insurer=insurer or "",
         schedule=schedule,
         not_before=None if cools is None else member.on + timedelta(days=cools),
     )

@@ -1,10 +1,19 @@
 """Use cases of benefits: grant what members claim, pay out what is payable."""
 
+from engine.benefits.queries.annuities import Purchase
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
 from engine.benefits.queries.moving import MoveRun
 from engine.benefits.queries.premium_files import Answered, PremiumFile
 from engine.benefits.queries.premiums import MemberPremium, PremiumRun
 from engine.benefits.queries.recounting import Recount, RecountItem
+from engine.benefits.service.annuities import (
+    annuity_document,
+    confirm_annuity,
+    find_annuity,
+    pay_annuity,
+    policy_of,
+    refuse_annuity,
+)
 from engine.benefits.service.charging import (
     approve_fees,
     carry_on_fees,
@@ -162,6 +171,7 @@ __all__ = [
     "Payroll",
     "PremiumFile",
     "PremiumRun",
+    "Purchase",
     "Recount",
     "RecountItem",
     "ReportRead",
@@ -170,6 +180,7 @@ __all__ = [
     "account_before",
     "add_documents",
     "anew_digest",
+    "annuity_document",
     "approve",
     "approve_claim",
     "approve_fees",
@@ -188,6 +199,7 @@ __all__ = [
     "check_names",
     "check_operation",
     "claimants",
+    "confirm_annuity",
     "confirm_report",
     "cover_file",
     "document_heir",
@@ -195,6 +207,7 @@ __all__ = [
     "fees_at_price",
     "fees_of",
     "file_payouts",
+    "find_annuity",
     "find_claim",
     "find_cover_file",
     "find_fee_run",
@@ -239,10 +252,12 @@ __all__ = [
     "note_search",
     "open_claim",
     "open_death_claim",
+    "pay_annuity",
     "pay_heir",
     "paying_heir",
     "payout_of",
     "payout_operation",
+    "policy_of",
     "post_payroll",
     "premium_file",
     "premiums_of",
@@ -259,6 +274,7 @@ __all__ = [
     "receipt_hand_over",
     "refund",
     "refuse",
+    "refuse_annuity",
     "reject_claim",
     "reject_fees",
     "reject_hand_over",

@@ -60,7 +60,7 @@ from engine.benefits.rules.claiming import COVER, LOAN, claim_terms, ground_taxe
 from engine.benefits.rules.cover import CoverRule
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.benefits.rules.topping import topped
-from engine.benefits.service import inheriting, lending, surviving
+from engine.benefits.service import annuities, inheriting, lending, surviving
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -695,6 +695,7 @@ async def grant(
         not_before=granted.not_before,
         pool_role=pool_role,
         guarantee=granted.guarantee,
+        insurer=granted.insurer,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -819,6 +820,9 @@ async def _make_payable(
         if one.is_forfeited:
             moves.append((one.minor, payable, Account("forfeitures", money, product, party=facts.forfeited_to)))
             continue
+        if one.is_pooled and facts.insurer:
+            moves.append((one.minor, payable, annuities.purchases_of(tenant, product, facts.insurer)))
+            continue
         if one.is_pooled:
             assert schedule is not None, row
             assert schedule.reserve is not None, row
@@ -860,6 +864,8 @@ async def _make_payable(
     )
     await queries.save_claim(session, row, checker=checker)
     await lending.booked(session, tenant, row, event_id)
+    if facts.insurer:
+        await annuities.begin(session, row, facts.insurer)
     if row.estate is not None:
         await inheriting.share(session, tenant, row, nets, actor)
         await surviving.begin_guaranteed(session, tenant, row, actor=actor)

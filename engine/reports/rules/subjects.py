@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from engine.kernel.text import N_
 
 WHAT: Mapping[str, str] = {
+    "annuity-confirmed": N_("Annuity confirmed by the insurer"),
+    "annuity-refused": N_("Annuity refused by the insurer"),
     "benefit-approved": N_("Benefit approved"),
     "benefit-claim": N_("Claim of a benefit"),
     "benefit-claimed": N_("Benefit claimed"),
