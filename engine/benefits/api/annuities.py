@@ -6,6 +6,7 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import Caller
 from engine.benefits import errors, service
@@ -62,7 +63,7 @@ class AnnuityController(Controller):
     ) -> AnnuityItem:
         """Return what a claim buys an annuity for."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return _shown(keys, tenant, await service.find_annuity(session, claim_number(claim)))
+            return await _shown(session, keys, tenant, await service.find_annuity(session, claim_number(claim)))
 
     @get(
         "/document",
@@ -111,7 +112,7 @@ class AnnuityController(Controller):
         operation_id="ConfirmAnnuity",
         status_code=200,
         opt={"permission": Permission.CLAIMS_APPROVE},
-        responses=refuses(errors.UnknownAnnuity, errors.AnnuityAnswered, errors.AnnuityNotPaid),
+        responses=refuses(errors.UnknownAnnuity, errors.AnnuityAnswered, errors.AnnuityNotPaid, UnknownMember),
     )
     async def confirm(
         self,
@@ -127,7 +128,7 @@ class AnnuityController(Controller):
             bought = await service.confirm_annuity(
                 session, keys, tenant, claim_number(claim), policy=data.policy, actor=caller.actor
             )
-        return _shown(keys, tenant, bought)
+            return await _shown(session, keys, tenant, bought)
 
     @post(
         "/refusal",
@@ -147,15 +148,15 @@ class AnnuityController(Controller):
         """Let the money come home to where it came from, once it is back from the insurer or was never sent."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             bought = await service.refuse_annuity(session, tenant, claim_number(claim), actor=caller.actor)
-        return _shown(keys, tenant, bought)
+            return await _shown(session, keys, tenant, bought)
 
 
-def _shown(keys: FileKeyStore, tenant: Tenant, bought: service.Purchase) -> AnnuityItem:
+async def _shown(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, bought: service.Purchase) -> AnnuityItem:
     return AnnuityItem(
         claim=str(bought.claim_id),
         product=bought.product,
         insurer=bought.insurer,
         amount=f"{Amount(bought.amount, tenant.asset).decimal():.{tenant.asset.scale}f}",
         state=bought.state,
-        policy=service.policy_of(keys, tenant, bought),
+        policy=await service.policy_of(session, keys, bought),
     )

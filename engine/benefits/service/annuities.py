@@ -24,7 +24,6 @@ from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.key_file import FileKeyStore
-from engine.runtime.sealing import seal, unseal
 from engine.tenancy.service import Tenant
 
 _TABLE = "annuity_purchases"
@@ -147,17 +146,20 @@ async def confirm_annuity(
         UnknownAnnuity: the claim buys none.
         AnnuityNotPaid: nothing was sent to the insurer.
         AnnuityAnswered: they refused, or said another number.
+        UnknownMember: the member is erased.
     """
     bought = await _held(session, claim_id)
-    if bought.state == "confirmed" and policy_of(keys, tenant, bought) == policy:
+    if bought.state == "confirmed" and await policy_of(session, keys, bought) == policy:
         return bought
     if bought.state != "due":
         raise AnnuityAnswered(state=bought.state)
     live = await payouts.find_live(session, _source(claim_id))
     if live is None or not live.approved_event:
         raise AnnuityNotPaid
+    sealed = await identity.seal_for(session, keys, bought.member_id, _TABLE, claim_id, policy.encode())
+    if sealed is None:
+        raise UnknownMember
     event = await _note(session, tenant, EventKind.ANNUITY_CONFIRMED, bought, actor)
-    sealed = seal(keys, tenant.tenant_id, _TABLE, claim_id, policy.encode())
     await queries.end_purchase(session, bought, state="confirmed", event_id=event, policy=sealed)
     return await find_annuity(session, claim_id)
 
@@ -197,11 +199,12 @@ async def refuse_annuity(session: AsyncSession, tenant: Tenant, claim_id: int, *
     return await find_annuity(session, claim_id)
 
 
-def policy_of(keys: FileKeyStore, tenant: Tenant, bought: Purchase) -> str:
-    """Return the number of the policy, "" where there is none."""
+async def policy_of(session: AsyncSession, keys: FileKeyStore, bought: Purchase) -> str:
+    """Return the number of the policy, "" where there is none, or the member is erased."""
     if bought.policy is None:
         return ""
-    return unseal(keys, tenant.tenant_id, _TABLE, bought.claim_id, bought.policy).decode()
+    found = await identity.open_for(session, keys, bought.member_id, _TABLE, bought.claim_id, bought.policy)
+    return "" if found is None else found.decode()
 
 
 def _source(claim_id: int) -> str:

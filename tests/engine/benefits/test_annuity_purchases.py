@@ -135,7 +135,8 @@ async def test_a_quarter_is_the_members_and_the_rest_buys_an_annuity(retiring: R
     assert (told["full_name"], told["born_on"], told["amount"]) == ("Asha Example", "1960-01-01", "750.01")
     done = await asyncio.gather(*(retiring.confirm(claim, "P-1") for _ in range(3)))
     assert {one.state for one in done} == {"confirmed"}
-    assert service.policy_of(scheme.keys, scheme.tenant, done[0]) == "P-1"
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        assert await service.policy_of(session, scheme.keys, done[0]) == "P-1"
     ((events,),) = await scheme.rows("select count(*) from events where kind = 300")
     assert events == 1
     with pytest.raises(AnnuityAnswered):
