@@ -41,6 +41,7 @@ SCHEDULED = (
     "benefits.recount",
     "benefits.follow_standings",
     "benefits.follow_loans",
+    "benefits.lapse_covers",
     "benefits.settle_payouts",
     "closing.close_business",
 )

@@ -18,6 +18,90 @@ class FeeNotCovered(Refused):
     message = N_("There is not enough money for the fee {fee}.")
 
 
+class UnknownAnnuity(NotFound):
+    """A claim buys no annuity."""
+
+    code = "benefits.unknown-annuity"
+    message = N_("This claim buys no annuity.")
+
+
+class AnnuityAnswered(Refused):
+    """An insurer has answered already."""
+
+    code = "benefits.annuity-answered"
+    message = N_("This annuity is {state}.")
+
+
+class AnnuityNotPaid(Refused):
+    """An annuity is confirmed that nothing was paid for."""
+
+    code = "benefits.annuity-not-paid"
+    message = N_("Nothing was sent to the insurer yet.")
+
+
+class NoPremiumDue(NotFound):
+    """No cover of the product costs anything for that day."""
+
+    code = "benefits.no-premium-due"
+    message = N_("No cover of {product} asks for a premium on {day}.")
+
+
+class PremiumTooSoon(Refused):
+    """Premiums are asked for on a day that has not come."""
+
+    code = "benefits.premium-too-soon"
+    message = N_("Premiums can be asked for from {day}.")
+
+
+class PremiumRunOpen(Refused):
+    """Another run over the product's premiums has not ended."""
+
+    code = "benefits.premium-run-open"
+    message = N_("Run {run} over the premiums of this product has not ended.")
+
+
+class PremiumRunDecided(Refused):
+    """A run over premiums is not waiting for this."""
+
+    code = "benefits.premium-run-decided"
+    message = N_("This run over premiums is {state}.")
+
+
+class PremiumRunChanged(Refused):
+    """A run over premiums is not the one that was seen."""
+
+    code = "benefits.premium-run-changed"
+    message = N_("This run over premiums is not the one that you have read.")
+
+
+class UnknownPremiumRun(NotFound):
+    """There is no such run over premiums."""
+
+    code = "benefits.unknown-premium-run"
+    message = N_("There is no such run over premiums.")
+
+
+class PremiumsOfFunds(Refused):
+    """Premiums are taken from members' money before it is invested, and theirs is."""
+
+    code = "benefits.premiums-of-funds"
+    message = N_("Money of {product} is invested in funds, and pays no premiums.")
+
+
+class NoPremiumPaid(NotFound):
+    """There is no premium that an insurer was not told of."""
+
+    code = "benefits.no-premium-paid"
+    message = N_("No premium waits to be told to {insurer}.")
+
+
+class UnknownPremiumFile(NotFound):
+    """There is no such file of premiums."""
+
+    code = "benefits.unknown-premium-file"
+    message = N_("There is no such file of premiums.")
+
+
 class NoFeeDue(NotFound):
     """No fee that is charged for all members falls due that day."""
 

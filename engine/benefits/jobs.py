@@ -4,6 +4,7 @@ from engine.benefits.service import (
     charging,
     claiming,
     estates,
+    insuring,
     ladders,
     merging,
     moving,
@@ -25,6 +26,7 @@ FOLLOW_MERGED = "benefits.follow_merged"
 FOLLOW_DEATHS = "benefits.follow_deaths"
 RECOUNT = "benefits.recount"
 FOLLOW_LOANS = "benefits.follow_loans"
+LAPSE_COVERS = "benefits.lapse_covers"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -76,6 +78,11 @@ async def follow_loans(db: Database, keys: FileKeyStore, tenants: Tenants, *, te
     await repaying.follow_loans(db, tenant)
 
 
+async def lapse_covers(db: Database, _keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """End the covers whose premium was not paid in time, once a day."""
+    await insuring.lapse_covers(db, tenants.by_id(tenant_id))
+
+
 JOBS: Jobs = {
     SETTLE_PAYOUTS: settle_payouts,
     CARRY_ON_CLAIMS: carry_on_claims,
@@ -86,4 +93,5 @@ JOBS: Jobs = {
     FOLLOW_DEATHS: follow_deaths,
     RECOUNT: recount,
     FOLLOW_LOANS: follow_loans,
+    LAPSE_COVERS: lapse_covers,
 }

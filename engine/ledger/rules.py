@@ -28,6 +28,7 @@ CREDIT_KINDS = (
             "price-correction",
             "income-due",
             "merging",
+            "annuity-purchases",
         }
     )
     | MEMBERS_KINDS
@@ -209,6 +210,15 @@ class EventKind(IntEnum):
     FUNDS_CHOSEN = 288
     REBALANCING_BEGUN = 289
     FUNDS_REBALANCED = 290
+    PREMIUMS_PROPOSED = 293
+    PREMIUMS_APPROVED = 294
+    PREMIUMS_REJECTED = 295
+    PREMIUMS_PAID = 296
+    PREMIUMS_RETURNED = 297
+    COVERS_LAPSED = 298
+    GUARANTEED_BEGUN = 299
+    ANNUITY_CONFIRMED = 300
+    ANNUITY_REFUSED = 301
     NUMBER_CHANGE_PROPOSED = 319
     NUMBER_CHANGE_FOUND = 320
     NUMBER_CHANGED = 321

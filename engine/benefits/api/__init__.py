@@ -1,9 +1,11 @@
 """Routes of benefits."""
 
+from engine.benefits.api.annuities import AnnuityController
 from engine.benefits.api.charging import FeeRunController, MemberFeesController
 from engine.benefits.api.claiming import AvailableController, ClaimController
 from engine.benefits.api.covering import CoverFileController
 from engine.benefits.api.heirs import HeirController
+from engine.benefits.api.insuring import MemberPremiumController, PremiumFileController, PremiumRunController
 from engine.benefits.api.lending import LoanController
 from engine.benefits.api.merging import MemberMergeController, MergeController
 from engine.benefits.api.moving import MemberMoveController, MoveController
@@ -16,6 +18,7 @@ from engine.benefits.api.standing import StandingController
 from engine.benefits.api.unclaimed import ReclaimController, UnclaimedController
 
 __all__ = [
+    "AnnuityController",
     "AvailableController",
     "ClaimController",
     "CoverFileController",
@@ -25,12 +28,15 @@ __all__ = [
     "MemberFeesController",
     "MemberMergeController",
     "MemberMoveController",
+    "MemberPremiumController",
     "MemberSplitController",
     "MergeController",
     "MoveController",
     "PayoutController",
     "PayrollController",
     "PensionController",
+    "PremiumFileController",
+    "PremiumRunController",
     "ReclaimController",
     "RecountController",
     "SplitController",

@@ -12,7 +12,7 @@ from engine.access.rules import Caller
 from engine.benefits import errors, service
 from engine.benefits.api.claiming import PAGE, Word, claim_number
 from engine.benefits.queries.covering import CoverFile
-from engine.benefits.service.covering import CoverAnswer
+from engine.benefits.service.covering import MOST_AT_ONCE, CoverAnswer
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
@@ -22,7 +22,6 @@ from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant
 
 LAST_FILE = 2**31 - 1
-MOST_AT_ONCE = 1000
 
 
 class CoverFileRequest(Struct, frozen=True, forbid_unknown_fields=True):

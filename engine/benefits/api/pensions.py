@@ -132,7 +132,7 @@ class PensionController(Controller):
         operation_id="NamePensionPayee",
         status_code=200,
         opt={"permission": Permission.PENSIONS_MANAGE},
-        responses=refuses(errors.UnknownPension, UnusablePhone, UnknownMember),
+        responses=refuses(errors.UnknownPension, errors.MoreThanReleased, UnusablePhone, UnknownMember),
     )
     async def payee(
         self,

@@ -37,7 +37,7 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
 
     `schedule` is what is paid later, `not_before` the first day on which the choice may be approved, `guarantee` what units
     that are sold are raised to. Of what is added, `from_pool` smallest units are the pension pool's of `pool_role`, as far as
-    it had money as it was booked.
+    it had money as it was booked. What is pooled buys an annuity from the `insurer`, where one is named.
     """
 
     ground: str
@@ -53,6 +53,7 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     pool_role: str = ""
     from_pool: int = 0
     guarantee: Guaranteeing | None = None
+    insurer: str = ""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -154,6 +155,14 @@ async def find_claim(session: AsyncSession, claim_id: int, *, hold: bool = False
     )
     row = found.mappings().one_or_none()
     return None if row is None else claim_row(row)
+
+
+async def hold_claims(session: AsyncSession, claim_ids: Sequence[int]) -> list[ClaimRow]:
+    """Return claims by their numbers; nobody else can change them until the session ends."""
+    found = await session.execute(
+        text(f"{_CLAIM} where b.claim_id = any(:c) order by b.claim_id for update of b"), {"c": list(claim_ids)}
+    )
+    return [claim_row(row) for row in found.mappings()]
 
 
 async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0, most: int = 100) -> list[ClaimRow]:

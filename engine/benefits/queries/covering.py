@@ -122,18 +122,35 @@ async def claims_in(session: AsyncSession, file_no: int) -> Sequence[CoverClaim]
     return [CoverClaim(**row) for row in rows.mappings()]
 
 
-async def hold_cover_claim(session: AsyncSession, claim_id: int) -> CoverClaim | None:
-    """Return what is asked of a claim; nobody else can change it until the session ends."""
-    rows = await session.execute(text(f"{_CLAIM} where claim_id = :c for update"), {"c": claim_id})
-    row = rows.mappings().one_or_none()
-    return None if row is None else CoverClaim(**row)
+async def hold_cover_claims(session: AsyncSession, claim_ids: Sequence[int]) -> dict[int, CoverClaim]:
+    """Return what is asked of claims, by their numbers; nobody else can change it until the session ends."""
+    rows = await session.execute(
+        text(f"{_CLAIM} where claim_id = any(:c) order by claim_id for update"), {"c": list(claim_ids)}
+    )
+    return {row["claim_id"]: CoverClaim(**row) for row in rows.mappings()}
 
 
-async def answer(session: AsyncSession, claim: CoverClaim, state: str, reason: str) -> None:
-    """Note what was answered of a claim."""
+async def note_answers(session: AsyncSession, answered: Sequence[tuple[CoverClaim, str, str, str, int]]) -> None:
+    """Note what was answered of claims: of each what it was, its reason, that of the claim ("" where it is payable), and the event."""
+    given = {
+        "m": [one.member_id for one, *_ in answered],
+        "c": [one.claim_id for one, *_ in answered],
+        "s": [said for _, said, *_ in answered],
+        "r": [reason for _, _, reason, *_ in answered],
+        "why": [why for _, _, _, why, _ in answered],
+        "e": [event for *_, event in answered],
+    }
+    of = "unnest(cast(:m as bigint[]), cast(:c as bigint[]), cast(:s as text[]), cast(:r as text[]), cast(:why as text[]), cast(:e as bigint[]))"
     await session.execute(
-        text("update cover_claims set state = :s, reason = :r where member_id = :m and claim_id = :c"),
-        {"s": state, "r": reason, "m": claim.member_id, "c": claim.claim_id},
+        text(f"""update cover_claims c set state = a.said, reason = a.reason
+                   from {of} a(member_id, claim_id, said, reason, why, event_id) where c.member_id = a.member_id and c.claim_id = a.claim_id"""),
+        given,
+    )
+    await session.execute(
+        text(f"""update benefit_claims b set state = case a.why when '' then 'payable' else 'refused' end, reason = a.why,
+                        payable_event = case a.why when '' then a.event_id else 0 end
+                   from {of} a(member_id, claim_id, said, reason, why, event_id) where b.member_id = a.member_id and b.claim_id = a.claim_id"""),
+        given,
     )
 
 

@@ -92,7 +92,7 @@ LAWS: tuple[Law, ...] = (
                  coalesce(sum(t.amount) filter (where k.kind = 'tax-withheld'), 0) as taxed,
                  coalesce(sum(t.amount) filter (where k.kind = 'forfeitures'), 0) as lost,
                  coalesce(sum(t.amount) filter (where d.kind in ('guarantee-receivable', 'pension-pool') and k.kind = 'payable'), 0) as added,
-                 coalesce(sum(t.amount) filter (where d.kind = 'payable' and k.kind = 'pension-pool'), 0) as into_pool
+                 coalesce(sum(t.amount) filter (where d.kind = 'payable' and k.kind in ('pension-pool', 'annuity-purchases')), 0) as into_pool
             from benefit_claims b
            cross join lateral (
              select coalesce(sum((p ->> 'minor')::bigint) filter (where (p ->> 'is_pooled')::boolean), 0)::bigint as pooled

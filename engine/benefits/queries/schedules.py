@@ -44,16 +44,21 @@ class ScheduleRow:
     heir_no: int
     after_claim: int
     overpaid: int
+    death_claim: int
 
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """Whose a pension is that goes on after a death, after which, and what of it is set off against what was overpaid."""
+    """Whose a pension is that goes on after a death, after which, and what of it is set off against what was overpaid.
+
+    `death_claim` is that by which an heir has a share of guaranteed payments, 0 of a spouse's pension.
+    """
 
     heir_no: int
     after_claim: int
     set_off_bp: int
     arrears_until: date
+    death_claim: int = 0
 
 
 async def add_schedule(
@@ -69,24 +74,29 @@ async def add_schedule(
     payable: Sequence[int],
     life_until: date | None,
     survivor: Survivor | None = None,
+    stops_on: date | None = None,
 ) -> None:
-    """Add what a claim pays later; the codes are pot by pot and in each of them origin by origin."""
+    """Add what a claim pays later; the codes are pot by pot and in each of them origin by origin.
+
+    What stops on a day that is known is no pension that runs, and pays what falls due before.
+    """
     connection = await driver(session)
     order = plan.terms.order
     await connection.execute(
         """insert into pension_schedules (member_id, claim_id, amount, tax, taxed, scheduled_event, tenant_id, decision, lead_months,
              every_months, instalments, origins, started_on, guaranteed_until, life_until, is_indexed, product, form, rounding, pay_day,
              pots_by, origins_by, cash, payable, overpaid, keys, pooled_with, reserve,
-             heir_no, after_claim, set_off_bp, arrears_until)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+             heir_no, after_claim, set_off_bp, arrears_until, death_claim, stops_on, is_running)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
             member_id, claim_id, plan.amount, plan.tax, plan.taxed, event_id, session.info["tenant_id"], decision, plan.lead_months,
             plan.every_months, plan.instalments, len(order.origins), plan.started_on, plan.guaranteed_until, life_until,
             plan.terms.is_indexed, product, plan.terms.form, plan.terms.rounding, plan.terms.pay_day, order.pots_by,
             order.origins_by, list(cash), list(payable), [0] * len(cash), msgspec.json.encode(plan.keys).decode(),
             "" if plan.reserve is None else plan.reserve.role, 0 if plan.reserve is None else plan.reserve.minor,
-            *((0, 0, 0, None) if survivor is None else (
-                survivor.heir_no, survivor.after_claim, survivor.set_off_bp, survivor.arrears_until)),
+            *((0, 0, 0, None, 0) if survivor is None else (
+                survivor.heir_no, survivor.after_claim, survivor.set_off_bp, survivor.arrears_until, survivor.death_claim)),
+            stops_on, stops_on is None,
         ),
     )  # fmt: skip
 
@@ -143,10 +153,36 @@ async def pension_of(session: AsyncSession, member_id: int, product: str) -> Sch
 async def survivor_of(session: AsyncSession, claim_id: int) -> ScheduleRow | None:
     """Return the pension of whoever survives the pensioner of a claim, held until the session ends."""
     found = await session.execute(
-        text(f"{_SCHEDULE} where s.after_claim = :c order by s.claim_id desc limit 1 for update of s"), {"c": claim_id}
+        text(
+            f"{_SCHEDULE} where s.after_claim = :c and s.death_claim = 0 order by s.claim_id desc limit 1 for update of s"
+        ),
+        {"c": claim_id},
     )
     row = found.mappings().one_or_none()
     return None if row is None else _schedule(row)
+
+
+async def guaranteed_of(session: AsyncSession, claim_id: int) -> list[ScheduleRow]:
+    """Return the shares that heirs have of the guaranteed payments of a claim's pension, held until the session ends."""
+    found = await session.execute(
+        text(f"{_SCHEDULE} where s.after_claim = :c and s.death_claim <> 0 order by s.claim_id for update of s"),
+        {"c": claim_id},
+    )
+    return [_schedule(row) for row in found.mappings()]
+
+
+async def cut_short(session: AsyncSession, claim_ids: Sequence[int], on: date) -> bool:
+    """Let nothing fall due of schedules from a day on; return whether a payroll that waits counts on them, and nothing was done."""
+    given = {"c": list(claim_ids), "on": on}
+    counted = await session.scalar(
+        text("select exists (select from pension_instalments where claim_id = any(:c) and state = 'proposed')"), given
+    )
+    if counted:
+        return True
+    await session.execute(
+        text("update pension_schedules set stops_on = least(stops_on, :on) where claim_id = any(:c)"), given
+    )
+    return False
 
 
 async def payable_codes(session: AsyncSession, claim_id: int) -> list[int]:
@@ -213,6 +249,7 @@ def _schedule(row: RowMapping) -> ScheduleRow:
         heir_no=row["heir_no"],
         after_claim=row["after_claim"],
         overpaid=sum(row["overpaid"]),
+        death_claim=row["death_claim"],
     )
 
 
@@ -378,7 +415,7 @@ async def to_pass_on(session: AsyncSession, product: str) -> list[tuple[int, lis
                                 select amounts_total(net) from pension_instalments i
                                  where i.member_id = s.member_id and i.claim_id = s.claim_id and i.state = 'posted'))
                               with ordinality u(booked, brought, paid, due, place) order by place) as owed
-                from pension_schedules s join pension_schedules n on n.tenant_id = s.tenant_id and n.after_claim = s.claim_id and n.is_running
+                from pension_schedules s join pension_schedules n on n.tenant_id = s.tenant_id and n.after_claim = s.claim_id and n.death_claim = 0 and n.is_running
                where s.tenant_id = %s and s.product = %s and s.stops_on is not null) x
             where amount_total(owed) > 0 order by claim_id""",
         (session.info["tenant_id"], product),

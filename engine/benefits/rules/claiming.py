@@ -33,6 +33,7 @@ from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, l
 from engine.benefits.rules.history import Paid, SchemeYear
 from engine.benefits.rules.loans import LoanCase, LoanRule, check_loan, loan_ceiling
 from engine.benefits.rules.pensions import PensionRule
+from engine.benefits.rules.premiums import UNINSURED, Insurance
 from engine.benefits.rules.retirement import RetirementOptionRule, plan_retirement
 from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
 from engine.benefits.rules.survivors import GuaranteePeriodRule
@@ -159,7 +160,8 @@ class Claimant:
     `withdrawn` are the day and amount of earlier claims by each rule; `taken` the day, pot, origin and amount of all of them;
     `returned` are the pots of each and how much of it were contributions. `loans` are those that run; what they pledge is
     not among `holdings`. `keys` are what tables of guarantees may be kept by: the slab that was undertaken. Who
-    `holds_units` is paid what these bring. `class_code` is the class on the day that a cover is claimed of.
+    `holds_units` is paid what these bring. `class_code` is the class on the day that a cover is claimed of,
+    and `insurance` what premiums insure them.
     """
 
     on: date
@@ -176,6 +178,7 @@ class Claimant:
     keys: Mapping[str, str] = field(default_factory=dict)
     holds_units: bool = False
     class_code: str = ""
+    insurance: Insurance = UNINSURED
 
     def returned_from(self, pots: Collection[str]) -> int:
         """Return how many contributions to some pots earlier claims have returned."""
@@ -200,7 +203,7 @@ class Granted:
     """What a claim takes, smallest units: `parts` become payable, `forfeited` leave the member for a role.
 
     `top_up` is what a role adds, to the first part. `pooled` goes to the pool that pays the `schedule`, which is what is paid
-    later; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
+    later, or buys an annuity from the role `insurer`; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
     """
 
     rule: str
@@ -211,6 +214,7 @@ class Granted:
     top_up_minor: int = 0
     topped_up_by: str = ""
     pooled: tuple[Holding, ...] = ()
+    insurer: str = ""
     schedule: SchedulePlan | None = None
     not_before: date | None = None
     guarantee: Guaranteeing | None = None
@@ -627,7 +631,7 @@ def _covered(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures
     if asked.ground not in found.rule.sums:
         raise NotCovered(reason="peril")
     own = tuple(Paid(one.on, one.minor, one.is_reversed) for one in member.paid if one.origin == "own")
-    cover = cover_on(found, CoverCase(asked.happened_on, own, year_of, member.class_code), figures)
+    cover = cover_on(found, CoverCase(asked.happened_on, own, year_of, member.class_code, member.insurance), figures)
     if not cover.is_covered:
         raise NotCovered(reason=cover.reason)
     return Granted(
@@ -668,13 +672,15 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
         sex=member.sex,
         slab=member.slab,
     )
-    if plan.lump_minor == 0 and schedule is None:
+    insurer = found.rule.insurer if plan.rest_minor else None
+    if plan.lump_minor == 0 and schedule is None and insurer is None:
         raise NothingAtOnce(option=asked.rule)
     lump = consume(plan.lump_minor, member.holdings, found.rule.order)
     pooled: tuple[Holding, ...] = ()
     floors: tuple[str, ...] = ()
     if schedule is not None and schedule.reserve is not None:
         schedule, floors = _with_floor(terms, schedule, found.rule.id, figures)
+    if insurer is not None or (schedule is not None and schedule.reserve is not None):
         pooled = consume(plan.rest_minor, remaining(member.holdings, lump), found.rule.order).parts
     cools = found.rule.cooling_off_days
     return Granted(
@@ -682,6 +688,7 @@ def _retirement(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figu
         parts=lump.parts,
         rules=(terms.age.ref, *(schedule.rules if schedule else (found.ref,)), *floors),
         pooled=pooled,
+        insurer=insurer or "",
         schedule=schedule,
         not_before=None if cools is None else member.on + timedelta(days=cools),
     )

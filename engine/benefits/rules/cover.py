@@ -17,6 +17,16 @@ from engine.benefits.rules.history import (
     paid_given,
 )
 from engine.benefits.rules.parameters import Count, Months
+from engine.benefits.rules.premiums import (
+    UNINSURED,
+    AskedPremium,
+    Insurance,
+    Insured,
+    Premium,
+    covered_days,
+    insurance_by,
+    insured_on,
+)
 from engine.funds.rules import Given, in_major
 from engine.kernel.months import months_after, whole_months
 from engine.kernel.rules import Rule
@@ -27,14 +37,17 @@ from engine.tenancy.rules.proving import ScenarioContext
 
 
 class CoverRule(Rule, tag="cover", frozen=True, kw_only=True):
-    """Insurance that a member earns by saving (M7).
+    """Insurance that a member earns by saving, or pays for (M7).
 
     EjoHeza needs it: RWF 1,000,000 on death and 250,000 for the funeral, paid by the state, for whoever saved the year's
     minimum of their class; class 4 is covered during the year that follows. What triggers it is the total of a scheme
     year (`least_total`, or by the member's class in `least_total_by_class`; a class that is not there earns no cover), or
     `least_payments` in it, each of `least_payment` or more. Cover begins with the payment that reaches it and lasts to the
     end of the scheme year ("rest-of-year"), or for `months`; or it is the whole of the next scheme year. `sums` are by
-    peril; `payer` is the role that pays the premium. `net_of_reversals` says whether money taken back counts.
+    peril; `payer` is the role that pays them. `net_of_reversals` says whether money taken back counts.
+
+    A `premium` is what the cover costs. One that members pay insures every member of the product who pays it, without any
+    trigger, as long as they do ("while-paid"). One that a role pays is for whoever earned cover for the next year.
     """
 
     many: ClassVar[bool] = True
@@ -43,16 +56,21 @@ class CoverRule(Rule, tag="cover", frozen=True, kw_only=True):
     least_total_by_class: Mapping[Code, Figure] = {}
     least_payments: Count | None = None
     least_payment: Figure | None = None
-    covers: Literal["rest-of-year", "months", "next-year"]
+    covers: Literal["rest-of-year", "months", "next-year", "while-paid"]
     months: Months | None = None
     payer: Code
+    premium: Premium | None = None
     net_of_reversals: bool
 
     def __post_init__(self) -> None:
-        """Check that one trigger is said, and the months where they are needed."""
+        """Check that one trigger is said, and the months and the premium where they are needed."""
         triggers = (self.least_total is not None, bool(self.least_total_by_class), self.least_payments is not None)
-        if sum(triggers) != 1:
-            raise ValueError("say one of least_total, least_total_by_class and least_payments")
+        if sum(triggers) != (self.covers != "while-paid"):
+            raise ValueError("say one of least_total, least_total_by_class and least_payments, and none of while-paid")
+        if (self.covers == "while-paid") != (self.premium is not None and bool(self.premium.pots)):
+            raise ValueError('covers = "while-paid" needs a premium that members pay, and that needs it')
+        if self.premium is not None and self.covers not in ("while-paid", "next-year"):
+            raise ValueError('a premium that a role pays needs covers = "next-year"')
         if (self.least_payments is None) and self.least_payment is not None:
             raise ValueError("least_payment needs least_payments")
         if (self.covers == "months") != (self.months is not None):
@@ -61,19 +79,20 @@ class CoverRule(Rule, tag="cover", frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class CoverCase:
-    """Whose cover on which day: what they paid, and the class they are in ("" for none)."""
+    """Whose cover on which day: what they paid, the class they are in ("" for none), and what premiums insure them."""
 
     on: date
     paid: tuple[Paid, ...]
     year_of: SchemeYear
     class_code: str = ""
+    insurance: Insurance = UNINSURED
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
     """Whether a member is covered on a day; if so from when up to and without when, for which sums by peril."""
 
-    reason: Literal["", "class-without-cover", "not-reached", "not-begun", "ended"]
+    reason: Literal["", "class-without-cover", "not-reached", "not-begun", "ended", "not-insured", "lapsed"]
     covered_from: date | None
     covered_until: date | None
     sums_minor: Mapping[str, int]
@@ -89,6 +108,8 @@ class Cover:
 def cover_on(found: InForce[CoverRule], case: CoverCase, figures: Figures) -> Cover:
     """Return a member's cover on a day, by the trigger in the scheme years before it; the latest cover counts."""
     rule, last = found.rule, None
+    if rule.covers == "while-paid":
+        return _while_paid(found, case, figures)
     if rule.least_total_by_class and case.class_code not in rule.least_total_by_class:
         return Cover("class-without-cover", None, None, {}, rule.payer, (found.ref,))
     for triggered_on in _triggers(rule, case, figures):
@@ -101,6 +122,25 @@ def cover_on(found: InForce[CoverRule], case: CoverCase, figures: Figures) -> Co
     reason: Literal["", "not-begun", "ended"] = "not-begun" if case.on < start else "ended" if case.on >= end else ""
     sums = {} if reason else {peril: figures.amount(one, case.on).units for peril, one in rule.sums.items()}
     return Cover(reason, start, end, sums, rule.payer, (found.ref,))
+
+
+def _while_paid(found: InForce[CoverRule], case: CoverCase, figures: Figures) -> Cover:
+    rule = found.rule
+    stretch = insured_on(case.insurance, rule.id, case.on)
+    if not isinstance(stretch, Insured):
+        return Cover(stretch, None, None, {}, rule.payer, (found.ref,))
+    since, until = covered_days(stretch, case.insurance.unpaid)
+    sums = {peril: figures.amount(one, case.on).units for peril, one in rule.sums.items()}
+    return Cover("", since, until, sums, rule.payer, (found.ref,))
+
+
+def premium_minor(rule: CoverRule, figures: Figures, on: date) -> int:
+    """Return what a cover costs for a period that begins on a day, smallest units; 0 where it costs nothing."""
+    if rule.premium is None:
+        return 0
+    amount = None if rule.premium.amount is None else figures.amount(rule.premium.amount, on).units
+    sums = sum(figures.amount(one, on).units for one in rule.sums.values())
+    return rule.premium.minor_of(amount, sums)
 
 
 def year_threshold(rule: CoverRule, class_code: str, figures: Figures, on: date) -> int | None:
@@ -196,8 +236,9 @@ def check_waited(found: InForce[WaitingPeriodRule], months: int) -> None:
 def run_cover(context: ScenarioContext) -> Mapping[str, str]:
     """Decide a pack's example of insurance cover on its date.
 
-    Given the id of the `cover` rule, the member's `class` and `paid = [{ on, amount, reversed }]`, returns `covered`,
-    `reason`, `from`, `until`, `payer` and `sums.<peril>`.
+    Given the id of the `cover` rule, the member's `class` and `paid = [{ on, amount, reversed }]`, and of a cover that
+    members pay for `premiums = [{ from, asked_on, paid_on }]` that they were asked for, returns `covered`, `reason`, `from`, `until`,
+    `payer`, `premium` and `sums.<peril>`.
 
     Raises:
         NoSuchRule: there is no such rule.
@@ -206,7 +247,13 @@ def run_cover(context: ScenarioContext) -> Mapping[str, str]:
     found = next((one for one in context.rules(CoverRule) if one.rule.id == given.text("cover")), None)
     if found is None:
         raise NoSuchRule(rule=given.text("cover"))
-    case = CoverCase(context.on, paid_given(given), context.product.scheme_year, given.text("class", ""))
+    premium = found.rule.premium
+    asked = [
+        AskedPremium(one.day("from"), one.day("asked_on", one.day("from")), one.maybe_day("paid_on"))
+        for one in given.rows("premiums")
+    ]
+    insurance = UNINSURED if premium is None else insurance_by(found.rule.id, premium, asked)
+    case = CoverCase(context.on, paid_given(given), context.product.scheme_year, given.text("class", ""), insurance)
     cover = cover_on(found, case, context.figures)
     _compare_totals(context, found, case)
     outcome = {
@@ -215,9 +262,12 @@ def run_cover(context: ScenarioContext) -> Mapping[str, str]:
         "payer": cover.payer,
         **{f"sums.{peril}": in_major(minor, context.asset) for peril, minor in cover.sums_minor.items()},
     }
+    if found.rule.premium is not None:
+        outcome["premium"] = in_major(premium_minor(found.rule, context.figures, context.on), context.asset)
     if cover.covered_from is not None and cover.covered_until is not None:
         name = "covers" if found.rule.months is None else "months"
-        context.compare(found, name, context.on.toordinal(), cover.covered_until.toordinal())
+        if found.rule.covers != "while-paid":
+            context.compare(found, name, context.on.toordinal(), cover.covered_until.toordinal())
         outcome |= {"from": cover.covered_from.isoformat(), "until": cover.covered_until.isoformat()}
     return outcome
 

@@ -17,6 +17,8 @@ LEAST_MATCH_BP = 9_000
 
 LONGEST_SOURCE = 80
 SUSPENSE = "suspense"
+ANNUITIES = "annuity-purchases"
+"""The kind of account that holds what buys annuities; in a payout to an insurer, instead of an origin of the member's money."""
 """What sources of payouts begin with, and their parts are of, by which money in suspense goes back."""
 
 AMOUNT_DIFFERS, CONTRADICTED = "amount-differs", "contradicted"

@@ -58,7 +58,8 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
     gives less a period than `least_periodic` refuses the choice. `documents`, such as a spouse's consent, must be there
     before it is decided; for `cooling_off_days` days after that the member may still change the choice. A fixed pension
     is paid from the member's own pot, or from the pension pool of the role `pooled_with`, which gets the whole rest at the
-    choice, units sold for it (APY, whose state guarantees what the pool lacks).
+    choice, units sold for it (APY, whose state guarantees what the pool lacks). An annuity is bought from the role `insurer`,
+    who gets the whole rest; without one the rest stays where it is, for the member to take elsewhere.
     """
 
     many: ClassVar[bool] = True
@@ -72,6 +73,7 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
     rest: Literal["none", "instalments", "annuity", "programmed-withdrawal", "fixed-pension"]
     instalments: InstalmentTerms | None = None
     pooled_with: Code | None = None
+    insurer: Code | None = None
     least_periodic: Figure | None = None
     documents: tuple[Code, ...] = ()
     cooling_off_days: Annotated[int, Meta(ge=1, le=366, description="days, from 1 to 366")] | None = None
@@ -86,6 +88,8 @@ class RetirementOptionRule(Rule, tag="retirement-option", frozen=True, kw_only=T
             raise ValueError('rest = "instalments" needs instalments, and they need it')
         if self.pooled_with is not None and self.rest != "fixed-pension":
             raise ValueError('pooled_with needs rest = "fixed-pension": what the pool pays does not follow the balance')
+        if self.insurer is not None and self.rest != "annuity":
+            raise ValueError('insurer needs rest = "annuity"')
         if self.least_periodic is not None and self.instalments is None:
             raise ValueError("least_periodic needs instalments; other forms have limits of their own")
 

@@ -1,10 +1,21 @@
 """Use cases of benefits: grant what members claim, pay out what is payable."""
 
+from engine.benefits.queries.annuities import Purchase
 from engine.benefits.queries.charging import FeeRun, FeeTotal, MemberFee
 from engine.benefits.queries.merging import Merge
 from engine.benefits.queries.moving import MoveRun
+from engine.benefits.queries.premium_files import Answered, PremiumFile
+from engine.benefits.queries.premiums import MemberPremium, PremiumRun
 from engine.benefits.queries.recounting import Recount, RecountItem
 from engine.benefits.queries.splitting import Split
+from engine.benefits.service.annuities import (
+    annuity_document,
+    confirm_annuity,
+    find_annuity,
+    pay_annuity,
+    policy_of,
+    refuse_annuity,
+)
 from engine.benefits.service.charging import (
     approve_fees,
     carry_on_fees,
@@ -53,6 +64,20 @@ from engine.benefits.service.estates import (
 )
 from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
 from engine.benefits.service.inheriting import HeirPerson, pay_heir
+from engine.benefits.service.insuring import (
+    approve_premiums,
+    find_premium_file,
+    find_premium_run,
+    lapse_covers,
+    list_premium_files,
+    list_premium_runs,
+    make_premium_file,
+    premium_file,
+    premiums_of,
+    propose_premiums,
+    reject_premiums,
+    take_premium_answers,
+)
 from engine.benefits.service.ladders import follow_standings, standings_of
 from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
 from engine.benefits.service.merging import (
@@ -140,6 +165,7 @@ __all__ = [
     "BANK",
     "PAYEE_CHECKS",
     "PAYOUTS",
+    "Answered",
     "BankRail",
     "FeeRun",
     "FeeTotal",
@@ -149,11 +175,15 @@ __all__ = [
     "KnownHeir",
     "Loan",
     "MemberFee",
+    "MemberPremium",
     "Merge",
     "MoveRun",
     "Payers",
     "PayoutFile",
     "Payroll",
+    "PremiumFile",
+    "PremiumRun",
+    "Purchase",
     "Recount",
     "RecountItem",
     "ReportRead",
@@ -163,6 +193,7 @@ __all__ = [
     "account_before",
     "add_documents",
     "anew_digest",
+    "annuity_document",
     "approve",
     "approve_claim",
     "approve_fees",
@@ -170,6 +201,7 @@ __all__ = [
     "approve_merge",
     "approve_move",
     "approve_payroll",
+    "approve_premiums",
     "approve_reclaim",
     "approve_recount",
     "approve_split",
@@ -182,6 +214,7 @@ __all__ = [
     "check_names",
     "check_operation",
     "claimants",
+    "confirm_annuity",
     "confirm_report",
     "cover_file",
     "document_heir",
@@ -189,6 +222,7 @@ __all__ = [
     "fees_at_price",
     "fees_of",
     "file_payouts",
+    "find_annuity",
     "find_claim",
     "find_cover_file",
     "find_fee_run",
@@ -200,6 +234,8 @@ __all__ = [
     "find_payout",
     "find_payroll",
     "find_pension",
+    "find_premium_file",
+    "find_premium_run",
     "find_recount",
     "find_split",
     "find_unclaimed",
@@ -211,6 +247,7 @@ __all__ = [
     "hand_over_file",
     "instruct",
     "instructing",
+    "lapse_covers",
     "list_claims",
     "list_cover_files",
     "list_fee_runs",
@@ -222,26 +259,34 @@ __all__ = [
     "list_payouts",
     "list_payrolls",
     "list_pensions",
+    "list_premium_files",
+    "list_premium_runs",
     "list_recounts",
     "list_splits",
     "list_unclaimed",
     "make_cover_file",
+    "make_premium_file",
     "missing_of",
     "name_heirs",
     "name_payee",
     "note_search",
     "open_claim",
     "open_death_claim",
+    "pay_annuity",
     "pay_heir",
     "paying_heir",
     "payout_of",
     "payout_operation",
+    "policy_of",
     "post_payroll",
+    "premium_file",
+    "premiums_of",
     "propose_fees",
     "propose_hand_over",
     "propose_merge",
     "propose_move",
     "propose_payroll",
+    "propose_premiums",
     "propose_reclaim",
     "propose_refund",
     "propose_split",
@@ -251,12 +296,14 @@ __all__ = [
     "receipt_hand_over",
     "refund",
     "refuse",
+    "refuse_annuity",
     "reject_claim",
     "reject_fees",
     "reject_hand_over",
     "reject_merge",
     "reject_move",
     "reject_payroll",
+    "reject_premiums",
     "reject_recount",
     "reject_report",
     "reject_split",
@@ -269,6 +316,7 @@ __all__ = [
     "standings_of",
     "stop_pensions",
     "take_cover_answers",
+    "take_premium_answers",
     "take_repayments",
     "withdraw_claim",
 ]

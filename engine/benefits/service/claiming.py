@@ -35,6 +35,7 @@ from engine.benefits.queries import claiming as queries
 from engine.benefits.queries import covering as covering_queries
 from engine.benefits.queries import lending as lending_queries
 from engine.benefits.queries import payroll, schedules
+from engine.benefits.queries import premiums as premium_queries
 from engine.benefits.queries.claiming import ClaimRow, Estate, LastPrice, Piece, Request, TaxFacts
 from engine.benefits.rules import (
     AccessRule,
@@ -59,7 +60,7 @@ from engine.benefits.rules.claiming import COVER, LOAN, claim_terms, ground_taxe
 from engine.benefits.rules.cover import CoverRule
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.benefits.rules.topping import topped
-from engine.benefits.service import inheriting, lending
+from engine.benefits.service import annuities, inheriting, lending, surviving
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -422,15 +423,9 @@ async def _ask_payer(session: AsyncSession, tenant: Tenant, row: ClaimRow, actor
     return row
 
 
-async def answer_asked(session: AsyncSession, tenant: Tenant, row: ClaimRow, *, reason: str, actor: str) -> ClaimRow:
-    """Make payable what whoever pays a cover agreed to, or, with a reason, refuse it as they did."""
-    if not reason:
-        return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_PAYABLE)
-    body = {**_facts(row), "code": reason}
-    await note(session, tenant, EventKind.BENEFIT_REFUSED, row.member_id, actor, body)
-    row = replace(row, state="refused", reason=reason)
-    await queries.save_claim(session, row)
-    return row
+def told_as_answered(row: ClaimRow, reason: str) -> dict[str, object]:
+    """Return what an event says of a claim of a cover that whoever pays agreed to, or refused for a reason."""
+    return {**_facts(row), **({"code": reason} if reason else {})}
 
 
 async def take_pledged(
@@ -638,10 +633,11 @@ async def _as_covered(session: AsyncSession, tenant: Tenant, row: ClaimRow, stan
     dates = Dates(on=on, joined_on=stands.claimant.joined_on, scheme_year_from=product.scheme_year(on)[0])
     covers = tenant.book(row.product).all_in_force(CoverRule, dates)
     class_code = await covering_queries.class_on(session, row.member_id, on)
+    insurance = await premium_queries.insurance_of(session, row.member_id, row.product)
     return replace(
         stands,
         terms=replace(stands.terms, covers=covers),
-        claimant=replace(stands.claimant, class_code=class_code),
+        claimant=replace(stands.claimant, class_code=class_code, insurance=insurance),
     )
 
 
@@ -699,6 +695,7 @@ async def grant(
         not_before=granted.not_before,
         pool_role=pool_role,
         guarantee=granted.guarantee,
+        insurer=granted.insurer,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -823,6 +820,9 @@ async def _make_payable(
         if one.is_forfeited:
             moves.append((one.minor, payable, Account("forfeitures", money, product, party=facts.forfeited_to)))
             continue
+        if one.is_pooled and facts.insurer:
+            moves.append((one.minor, payable, annuities.purchases_of(tenant, product, facts.insurer)))
+            continue
         if one.is_pooled:
             assert schedule is not None, row
             assert schedule.reserve is not None, row
@@ -864,8 +864,11 @@ async def _make_payable(
     )
     await queries.save_claim(session, row, checker=checker)
     await lending.booked(session, tenant, row, event_id)
+    if facts.insurer:
+        await annuities.begin(session, row, facts.insurer)
     if row.estate is not None:
         await inheriting.share(session, tenant, row, nets, actor)
+        await surviving.begin_guaranteed(session, tenant, row, actor=actor)
     if schedule is not None:
         await begin_schedule(session, tenant, row, schedule, actor=actor)
     return row

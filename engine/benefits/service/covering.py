@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -11,24 +11,30 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.errors import NoCoverAsked, UnknownCoverFile
+from engine.benefits.queries import claiming as claims
 from engine.benefits.queries import covering as queries
+from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.queries.covering import CoverFile
-from engine.benefits.service import claiming
+from engine.benefits.service import claiming, lending
 from engine.identity import service as identity
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.errors import Invalid
+from engine.kernel.ids import claim_digest
 from engine.ledger import service as ledger
+from engine.ledger.rules import Entry, EventKind, Outcome, Transfer
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 
-ANSWER_COLUMNS = ("claim", "answer", "reason")
+ANSWER_COLUMNS = ("answer", "reason")
 MOST_ANSWERS = 10_000
+MOST_AT_ONCE = 1000
+"""How many claims one transaction answers."""
 
 
 class CoverAnswer(Struct, frozen=True):
-    """What was answered of a claim; a refusal has a reason."""
+    """What was answered of a claim, or of a line of premiums; a refusal has a reason."""
 
     claim: int
     answer: Literal["accepted", "refused"]
@@ -102,8 +108,8 @@ async def cover_file(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, 
     return out.getvalue().encode()
 
 
-def read_answers(raw: bytes) -> list[CoverAnswer]:
-    """Return the answers in a file: a first line claim,answer,reason, and a line a claim.
+def read_answers(raw: bytes, *, of: str = "claim") -> list[CoverAnswer]:
+    """Return the answers in a file: a first line claim,answer,reason (or what is answered instead of a claim), and a line each.
 
     Raises:
         Invalid: it is no such file, or has too many lines.
@@ -116,9 +122,9 @@ def read_answers(raw: bytes) -> list[CoverAnswer]:
         raise Invalid(field="file", reason=f"at most {MOST_ANSWERS} lines")
     found: list[CoverAnswer] = []
     for number, row in enumerate(rows, 2):
-        claim, said, reason = ((row.get(name) or "").strip() for name in ANSWER_COLUMNS)
+        claim, said, reason = ((row.get(name) or "").strip() for name in (of, *ANSWER_COLUMNS))
         if not (claim.isascii() and claim.isdigit() and len(claim) < 19):
-            raise Invalid(field=f"line {number}", reason="the number of a claim")
+            raise Invalid(field=f"line {number}", reason=f"the number of a {of}")
         if said == "accepted" and not reason:
             found.append(CoverAnswer(int(claim), "accepted"))
         elif said == "refused" and 0 < len(reason) <= 200:
@@ -133,38 +139,90 @@ async def take_cover_answers(
 ) -> CoverAnswered:
     """Do what whoever pays answered to a file: what they accept is payable, by Dr guarantee-receivable / Cr member payable.
 
-    Each claim in a transaction of its own; the same answers again change nothing.
+    A thousand claims in a transaction; the same answers again change nothing, and of two answers to a claim the first counts.
 
     Raises:
         UnknownCoverFile: there is none of that number.
     """
     async with db.unit_of_work(tenant.tenant_id) as session:
         await find_cover_file(session, file_no)
-    counts = {"accepted": 0, "refused": 0, "known": 0}
-    unfit = []
-    for one in answers:
-        fate = await retry_transaction(partial(_take, db, tenant, file_no, one, actor))
-        if fate == "unfit":
-            unfit.append(one.claim)
-        else:
-            counts[fate] += 1
-    return CoverAnswered(**counts, unfit=tuple(unfit))
+    accepted = refused = known = 0
+    unfit: list[int] = []
+    for first in range(0, len(answers), MOST_AT_ONCE):
+        part = answers[first : first + MOST_AT_ONCE]
+        done = await retry_transaction(partial(_take, db, tenant, file_no, part, actor))
+        accepted, refused, known = accepted + done.accepted, refused + done.refused, known + done.known
+        unfit.extend(done.unfit)
+    return CoverAnswered(accepted, refused, known, tuple(unfit))
 
 
 async def _take(
-    db: Database, tenant: Tenant, file_no: int, given: CoverAnswer, actor: str
-) -> Literal["accepted", "refused", "known", "unfit"]:
+    db: Database, tenant: Tenant, file_no: int, answers: Sequence[CoverAnswer], actor: str
+) -> CoverAnswered:
+    new: dict[int, CoverAnswer] = {}
+    unfit: list[int] = []
+    known = 0
     async with db.unit_of_work(tenant.tenant_id) as session:
-        asked = await queries.hold_cover_claim(session, given.claim)
-        if asked is None or asked.file_no != file_no:
-            return "unfit"
-        if asked.state != "sent":
-            return "known" if (asked.state, asked.reason) == (given.answer, given.reason) else "unfit"
-        row = await claiming.hold_claim(session, given.claim, {"asked"})
-        reason = "" if given.answer == "accepted" else "payer"
-        await claiming.answer_asked(session, tenant, row, reason=reason, actor=actor)
-        await queries.answer(session, asked, given.answer, given.reason)
-        return given.answer
+        asked = await queries.hold_cover_claims(session, [one.claim for one in answers])
+        for one in answers:
+            said = asked.get(one.claim)
+            earlier = new.get(one.claim)
+            if said is None or said.file_no != file_no:
+                unfit.append(one.claim)
+            elif said.state == "sent" and earlier is None:
+                new[one.claim] = one
+            elif one == earlier or (said.state, said.reason) == (one.answer, one.reason):
+                known += 1
+            else:
+                unfit.append(one.claim)
+        rows = await claims.hold_claims(session, list(new))
+        events = await _book(session, tenant, rows, new, actor)
+        why = {"accepted": "", "refused": "payer"}
+        await queries.note_answers(
+            session,
+            [
+                (asked[claim], one.answer, one.reason, why[one.answer], events[claim])
+                for claim, one in sorted(new.items())
+            ],
+        )
+    accepted = sum(one.answer == "accepted" for one in new.values())
+    return CoverAnswered(accepted, len(new) - accepted, known, tuple(unfit))
+
+
+async def _book(
+    session: AsyncSession, tenant: Tenant, rows: Sequence[ClaimRow], answers: Mapping[int, CoverAnswer], actor: str
+) -> dict[int, int]:
+    """Post what was answered of claims, all at once; return each claim's event."""
+    moves = {
+        row.claim_id: await lending.moves_of(session, tenant, row)
+        for row in rows
+        if answers[row.claim_id].answer == "accepted"
+    }
+    codes = await ledger.account_codes(
+        session, {account for of in moves.values() for _, *pair in of for account in pair}
+    )
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    by = await ledger.actor_id(session, actor)
+    entries = [
+        Entry(
+            member_id=row.member_id,
+            kind=EventKind.BENEFIT_PAYABLE if row.claim_id in moves else EventKind.BENEFIT_REFUSED,
+            business_date=today,
+            actor=by,
+            pack=tenant.pack_id,
+            body=claiming.told_as_answered(row, "" if row.claim_id in moves else "payer"),
+            claims=(claim_digest(tenant.tenant_id, "claim-payable", str(row.claim_id)),)
+            if row.claim_id in moves
+            else (),
+            transfers=[
+                Transfer(minor, codes[debit], codes[credit]) for minor, debit, credit in moves.get(row.claim_id, [])
+            ],
+        )
+        for row in rows
+    ]
+    fates = await ledger.post(session, entries)
+    assert all(one.outcome is Outcome.POSTED for one in fates), "a claim is answered once, and adds to an account"
+    return {row.claim_id: fate.event_id for row, fate in zip(rows, fates, strict=True)}
 
 
 def _major(tenant: Tenant, minor: int) -> str:

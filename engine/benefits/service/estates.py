@@ -359,7 +359,7 @@ async def share_anew(session: AsyncSession, tenant: Tenant, claim_id: int, *, di
         ClaimDiffers: other shares wait.
         SamePerson: `actor` had a part in it.
         DeathNotConfirmed: the member may live.
-        PayoutUnderWay: a payout to one of the heirs waits for approval.
+        PayoutUnderWay: a payout to one of the heirs waits for approval, or a payroll that pays them guaranteed instalments.
     """
     row = await hold_payable(session, claim_id)
     assert row.estate is not None, row
@@ -413,6 +413,7 @@ async def share_anew(session: AsyncSession, tenant: Tenant, claim_id: int, *, di
     estate = msgspec.structs.replace(row.estate, shares=row.estate.anew, anew={}, rounds=row.estate.rounds + 1)
     row = replace(row, estate=estate)
     await claims.save_claim(session, row)
+    await surviving.share_guaranteed_anew(session, tenant, row, actor=actor)
     return row
 
 

@@ -152,6 +152,9 @@ class _Resume:
         survivor = await queries.survivor_of(session, row.claim_id)
         if survivor is not None and survivor.stops_on != survivor.plan.due_on(1):
             await Stop(row.stops_on, whole=True)(session, tenant, survivor)
+        for one in await queries.guaranteed_of(session, row.claim_id):
+            if one.stops_on != one.plan.due_on(1):
+                await Stop(row.stops_on, whole=True)(session, tenant, one)
         await note(session, tenant, EventKind.PENSION_RESUMED, row, _ACTOR, {})
         await queries.resume(session, row)
         return True
@@ -216,14 +219,15 @@ class Guaranteed:
 
 
 async def remaining_guaranteed(session: AsyncSession, tenant: Tenant, claim_id: int) -> list[Guaranteed]:
-    """Return the payments that are guaranteed whether the pensioner lives or not and were not posted: heirs may claim them.
+    """Return the payments that are guaranteed whether the pensioner lives or not, were not posted and are not their heirs' yet.
 
     Raises:
         UnknownPension: the claim pays nothing over time.
     """
     row = await find_pension(session, claim_id)
     until = row.plan.guaranteed_until
-    if until is None:
+    shared = await queries.guaranteed_of(session, claim_id)
+    if until is None or any(one.stops_on != one.plan.due_on(1) for one in shared):
         return []
     figures = await figures_for(session, tenant)
     found, number = [], row.number + 1

@@ -38,6 +38,7 @@ from engine.benefits.queries import paying as queries
 from engine.benefits.queries.paying import AccountHistory, PayoutRow
 from engine.benefits.rules import PayoutRouteRule, Route, route_payout
 from engine.benefits.rules.paying import (
+    ANNUITIES,
     LEAST_MATCH_BP,
     SUSPENSE,
     AccountGiven,
@@ -582,6 +583,8 @@ def transit_of(tenant: Tenant, rail: str) -> Account:
 def _owed(tenant: Tenant, payload: Payload, part: Part) -> Account:
     if not payload.product:
         return Account(SUSPENSE, tenant.asset.symbol, party=part.pot)
+    if part.origin == ANNUITIES:
+        return Account(ANNUITIES, tenant.asset.symbol, product=payload.product, party=part.pot)
     return Account(payload.owed_from, tenant.asset.symbol, product=payload.product, pot=part.pot, origin=part.origin)
 
 

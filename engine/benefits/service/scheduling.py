@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.benefits.errors import ClaimMoneyGone, UnknownPension
+from engine.benefits.errors import ClaimMoneyGone, MoreThanReleased, UnknownPension
 from engine.benefits.queries import claiming as claims
 from engine.benefits.queries import estates
 from engine.benefits.queries import schedules as queries
 from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.queries.schedules import KnownAccount, ScheduleRow
 from engine.benefits.rules import ProofOfLifeRule, life_proven
+from engine.benefits.rules.estates import MAJORITY, majority_of
 from engine.benefits.rules.paying import Payee
 from engine.benefits.rules.schedules import SchedulePlan
-from engine.benefits.service.inheriting import opened
+from engine.benefits.service.inheriting import opened, terms_of
 from engine.benefits.service.paying import known_account
 from engine.kernel.clock import business_date
 from engine.kernel.rules import Dates
@@ -92,12 +93,13 @@ async def name_payee(
         UnknownPension: the claim pays nothing over time.
         UnusablePhone: on the rail of a wallet, no telephone number.
         UnknownMember: of a survivor, the member was erased.
+        MoreThanReleased: of an heir who is a child, to whom it is paid as they come of age.
     """
     row = await queries.find_schedule(session, claim_id, hold=True)
     if row is None:
         raise UnknownPension
     if row.heir_no:
-        payee = msgspec.structs.replace(payee, name=await _survivors_name(session, keys, row))
+        payee = msgspec.structs.replace(payee, name=await _survivors_name(session, keys, tenant, row))
     known = [(one, known_account(keys, tenant, one)[1]) for one in payee.accounts]
     accounts = [
         KnownAccount(
@@ -114,12 +116,18 @@ async def name_payee(
     return await find_pension(session, claim_id)
 
 
-async def _survivors_name(session: AsyncSession, keys: FileKeyStore, row: ScheduleRow) -> str:
-    claim = await claims.find_claim(session, row.claim_id)
+async def _survivors_name(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, row: ScheduleRow) -> str:
+    claim = await claims.find_claim(session, row.death_claim or row.claim_id)
     assert claim is not None, row
     heirs = await estates.heirs_of(session, row.member_id, row.product)
     heir = next(one for one in heirs if one.heir_no == row.heir_no)
-    return (await opened(session, keys, claim, heir)).full_name
+    person = await opened(session, keys, claim, heir)
+    if row.death_claim and person.born_on is not None:
+        today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+        trust = (await terms_of(session, tenant, claim, today)).trust
+        if today < majority_of(trust, person.born_on):
+            raise MoreThanReleased(age=MAJORITY if trust is None else trust.rule.releases[-1].at_age)
+    return person.full_name
 
 
 async def find_pension(session: AsyncSession, claim_id: int) -> ScheduleRow:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from engine.kernel.text import N_
 
 WHAT: Mapping[str, str] = {
+    "annuity-confirmed": N_("Annuity confirmed by the insurer"),
+    "annuity-refused": N_("Annuity refused by the insurer"),
     "benefit-approved": N_("Benefit approved"),
     "benefit-claim": N_("Claim of a benefit"),
     "benefit-claimed": N_("Benefit claimed"),
@@ -28,6 +30,7 @@ WHAT: Mapping[str, str] = {
     "contribution-recomputed": N_("Contribution decided again"),
     "contribution-reversed": N_("Payment taken back"),
     "contribution-suspended": N_("Payment without an owner"),
+    "covers-lapsed": N_("Cover ended without a premium"),
     "day-closed": N_("Day closed"),
     "days-reopened": N_("Days opened again"),
     "dealing-closed": N_("Dealing closed"),
@@ -56,6 +59,7 @@ WHAT: Mapping[str, str] = {
     "fund-action-rejected": N_("Split or income of a fund rejected"),
     "funds-chosen": N_("Funds chosen for new money"),
     "funds-rebalanced": N_("Holdings brought onto the path of ages"),
+    "guaranteed-begun": N_("Guaranteed payments begin for an heir"),
     "heir-documented": N_("Documents of an heir"),
     "heir-excluded": N_("Heir excluded"),
     "heirs-named": N_("Heirs named"),
@@ -137,6 +141,12 @@ WHAT: Mapping[str, str] = {
     "pension-scheduled": N_("Pension set up"),
     "pension-stopped": N_("Pension stopped"),
     "pensions-due": N_("Pensions due"),
+    "premium": N_("Premium"),
+    "premiums-approved": N_("Premiums approved"),
+    "premiums-paid": N_("Premiums paid"),
+    "premiums-proposed": N_("Premiums counted"),
+    "premiums-rejected": N_("Premiums rejected"),
+    "premiums-returned": N_("Premiums given back"),
     "price-accepted": N_("Price accepted"),
     "price-approved": N_("Price approved"),
     "price-correction-approved": N_("Correction of a price approved"),

@@ -26,7 +26,7 @@ class Determination:
 class RunDecided:
     """A run over members as a decision: `inputs` are what it was run by. Whom it gives nothing has a `ZeroResult`."""
 
-    kind: Literal["match", "fee", "interest"]
+    kind: Literal["match", "fee", "interest", "premium"]
     run_no: int
     product: str
     decided_on: date
