@@ -96,10 +96,12 @@ select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fe
                   group by 1) b using (member_id)
       left join (select member_id, sum(net + vat - taken)::bigint as owed from fee_charges
                   where fee = %(fee)s and %(collects)s and member_id between %(first)s and %(last)s and exists (select from fee_ranges where owed <> 0)
-                  group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}
-     where m.joined_on between %(joined_from)s::date and %(joined_until)s::date) x
+                  group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}{stretch}) x
  where net + arrears > 0
 """
+# Left away where all are charged alike, since the planner takes who joined between unknown days for few.
+_STRETCH = """
+     where m.joined_on between %(joined_from)s::date and %(joined_until)s::date"""
 # Whom a fee that asked for them takes nothing of, and why.
 _ZEROS = """
 insert into zero_results (member_id, decision_id, basis, tenant_id, subject, reason)
@@ -293,6 +295,7 @@ async def _count(
         charged=charges if once_each else _SUM_OF_CHARGES.format(charges=charges),
         rooms=rooms,
         years=years,
+        stretch="" if own["all_joined"] else _STRETCH,
         vat=_ROUNDED[one.rounding].format(num="(net::numeric * %(vat_numerator)s)", den="%(vat_denominator)s::numeric"),
     )
     counted = await connection.execute(statement, {**given, **own})
