@@ -181,14 +181,17 @@ _PAYS = f"""case when s.heir_no <> 0 then exists (select from death_notices d wh
 _LIVE = f"""
 create temporary table payroll_live on commit drop as
 select s.*, coalesce(i.number, 0) as done, coalesce(i.reckoned, 0) as reckoned,
-       case when %(owes)s then coalesce(i.outstanding, 0) else 0 end::bigint as outstanding,
-       (select amount_total(p.overpaid) from pension_schedules p where p.member_id = s.member_id and p.claim_id = s.after_claim) as owing,
+       case when %(owes)s then coalesce((
+         select sum(k.lacking - k.arrears) from pension_instalments k
+          where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted'), 0) else 0 end::bigint as outstanding,
+       case when s.after_claim <> 0 then (
+         select amount_total(p.overpaid) from pension_schedules p where p.member_id = s.member_id and p.claim_id = s.after_claim) end as owing,
        array(select case when s.pooled_with = '' then coalesce(b.credits - b.debits, 0) else 0 end from unnest(s.cash) with ordinality c(code, place)
                left join balances b on b.member_id = s.member_id and b.code = c.code order by c.place) as held
   from pension_schedules s
   left join lateral (
-    select max(number) as number, (array_agg(k.reckoned order by k.number desc))[1] as reckoned, sum(k.lacking - k.arrears) as outstanding
-      from pension_instalments k where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted') i on true
+    select k.number, k.reckoned from pension_instalments k
+     where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted' order by k.number desc limit 1) i on true
  where s.product = %(product)s and s.member_id between %(first)s and %(last)s and {_PAYS}
    and case when s.stops_on is null then s.is_running and (s.life_until is null or s.life_until >= %(on)s)
             else pension_due_on(s.started_on, s.lead_months, s.every_months, coalesce(i.number, 0) + 1, s.pay_day) < s.stops_on end
@@ -239,7 +242,7 @@ select * from steps where due_on is not null
 _NOTE_DUES = """
 insert into pension_instalments (member_id, claim_id, due, arrears, lacking, tax, recovered, reckoned, tenant_id, number, run_no, due_on, taken, pooled, net)
 select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, recovered, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
-       amounts_less(gross, amounts_shared(tax + recovered, gross, 'in-order'))
+       case when tax + recovered = 0 then gross else amounts_less(gross, amounts_shared(tax + recovered, gross, 'in-order')) end
   from (select h.*, case when owing is null then 0
                          else greatest(0, least(most, owing - coalesce(sum(most) over (
                                 partition by member_id, claim_id order by number rows between unbounded preceding and 1 preceding), 0)))::bigint end as recovered
@@ -247,16 +250,16 @@ select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, rec
                                  else div((amount_total(gross) - tax)::numeric * set_off_bp, 10000)::bigint end as most
           from (select g.*, case when taxed = 0 then 0 else div(amount_total(gross)::numeric * part, taxed)::bigint end as tax
           from (select d.*, l.tax as part, l.taxed, l.owing, l.arrears_until, l.set_off_bp,
-                       array(select x + case when o = 1 then amount_total(q.pooled) else 0 end from unnest(d.taken) with ordinality u(x, o) order by o) as gross,
-                       q.pooled
-                  from (select p.*, due + arrears - amount_total(taken) as short,
-                               %(pooled)s + sum(due + arrears - amount_total(taken)) over (order by member_id, claim_id, number) as until
-                          from payroll_dues p) d
-                  join payroll_live l using (member_id, claim_id)
-                 cross join lateral (
-                   select coalesce(array_agg(greatest(0, least(d.until, b.upper) - greatest(d.until - d.short, b.lower))::bigint order by b.place), '{}') as pooled
-                     from (select place, upper, coalesce(lag(upper) over (order by place), 0) as lower
-                             from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b offset 0) q offset 0) g offset 0) g) h) t
+                       case when d.pooled = '{}' then d.taken
+                            else array(select x + case when o = 1 then amount_total(d.pooled) else 0 end
+                                         from unnest(d.taken) with ordinality u(x, o) order by o) end as gross
+                  from (select d.*, case when %(bounds)s::bigint[] = '{}' then '{}' else (
+                                 select array_agg(greatest(0, least(d.until, b.upper) - greatest(d.until - d.short, b.lower))::bigint order by b.place)
+                                   from (select place, upper, coalesce(lag(upper) over (order by place), 0) as lower
+                                           from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b) end as pooled
+                          from (select p.*, %(pooled)s + sum(short) over (order by member_id, claim_id, number) as until
+                                  from (select *, due + arrears - amount_total(taken) as short from payroll_dues offset 0) p) d offset 0) d
+                  join payroll_live l using (member_id, claim_id) offset 0) g offset 0) g) h) t
 """
 _OWED = f"""
 create temporary table payroll_owed on commit drop as
@@ -293,7 +296,7 @@ select member_id, claim_id, owed, amount, account, %(t)s, %(run)s, case when amo
                with ordinality a(rail, account, verified, paid_in, documents, place)
           join jsonb_to_recordset(%(routes)s::jsonb) r(rule text, rail text, rank int, "from" bigint, below bigint, least bigint, step bigint,
                                                         account text, documents text[])
-            on r.rail in (a.rail, '') and (r."from" is null or o.owed >= r."from") and (r.below is null or o.owed < r.below)
+            on o.accounts <> '[]' and r.rail in (a.rail, '') and (r."from" is null or o.owed >= r."from") and (r.below is null or o.owed < r.below)
          order by r.rank, r.rule, a.place limit 1) w on true) x
 """
 _COUNTED = """
@@ -356,7 +359,7 @@ async def select_live(session: AsyncSession, run: PayrollRow, members: tuple[int
     connection = await driver(session)
     given = {**_given(session, run, members), "owes": run.owes, "until": until}
     await connection.execute(_LIVE, given)
-    await connection.execute("analyze payroll_live")
+    await connection.execute("analyze payroll_live (member_id, claim_id, decision, started_on, keys)")
     cursor = await connection.execute(_NUMBERS, given)
     return [
         Wanted(decision, started_on, keys, number, (number - 1) * every // 12, first_due_on, due_on)
@@ -399,7 +402,7 @@ async def count_dues(
     given = {**_given(session, run, members), "until": until}
     await connection.execute(_DUES, given)
     cursor = await connection.execute(
-        "select coalesce(sum(amount_total(pooled)), 0)::bigint + coalesce(sum(lacking), 0)::bigint from pension_instalments where run_no = %s",
+        "select coalesce(sum(pooled + lacking), 0)::bigint from payroll_ranges where run_no = %s and is_counted",
         (run.run_no,),
     )
     row = await cursor.fetchone()
@@ -550,25 +553,31 @@ class Posting:
     facts: Mapping[str, object]
 
 
+# What a range makes payable, gathered once: none but who holds the range changes what is proposed.
+_DUE = """
+create temporary table payroll_due on commit drop as
+select i.member_id, i.claim_id, i.number, i.due_on, i.tax, i.recovered, i.taken, i.pooled, i.net, s.cash, s.payable, s.instalments
+  from pension_instalments i join pension_schedules s using (member_id, claim_id)
+ where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s
+"""
 # Who died since, or whose pot no longer holds what was counted, is left to the next payroll.
 _UNFIT = f"""
-with mine as (
-  select i.* from pension_instalments i where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s),
-wanted as (
-  select i.member_id, i.claim_id, c.code, sum(c.minor) as minor from mine i
-    join pension_schedules s using (member_id, claim_id)
-   cross join lateral unnest(s.cash, i.taken) c(code, minor) where c.minor > 0 group by 1, 2, 3),
+with wanted as (
+  select d.member_id, d.claim_id, c.code, sum(c.minor) as minor
+    from payroll_due d cross join lateral unnest(d.cash, d.taken) c(code, minor) where c.minor > 0 group by 1, 2, 3),
 unfit as (
-  select w.member_id, w.claim_id from wanted w left join balances b on b.member_id = w.member_id and b.code = w.code
+  select w.member_id, w.claim_id
+    from wanted w left join balances b on b.member_id = w.member_id and b.code = w.code and b.member_id between %(first)s and %(last)s
    where w.minor > coalesce(b.credits - b.debits, 0)
   union
-  select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
-   where not ({_PAYS}) or i.due_on >= s.stops_on
+  select s.member_id, s.claim_id from payroll_due d join pension_schedules s using (member_id, claim_id)
+   where s.product = %(product)s and s.member_id between %(first)s and %(last)s and (not ({_PAYS}) or d.due_on >= s.stops_on)
   union
-  select s.member_id, s.claim_id from mine i join pension_schedules s using (member_id, claim_id)
+  select s.member_id, s.claim_id from payroll_due d join pension_schedules s using (member_id, claim_id)
     join pension_schedules p on p.member_id = s.member_id and p.claim_id = s.after_claim
-   where i.recovered > 0
-   group by s.member_id, s.claim_id, p.overpaid having sum(i.recovered) > amount_total(p.overpaid)),
+   where d.recovered > 0
+   group by s.member_id, s.claim_id, p.overpaid having sum(d.recovered) > amount_total(p.overpaid)),
+left_out as (delete from payroll_due d using unfit u where d.member_id = u.member_id and d.claim_id = u.claim_id),
 dropped as (
   update pension_instalments i set state = 'dropped' from unfit u
    where i.member_id = u.member_id and i.claim_id = u.claim_id and i.run_no = %(run)s and i.state = 'proposed' returning i.member_id, i.claim_id)
@@ -578,44 +587,33 @@ update payroll_payments y set state = 'dropped', reason = 'counted-anew' from (s
 _MOVES = """
 create temporary table payroll_moves on commit drop as
 select member_id, minor, debit, credit, row_number() over (order by member_id, number, step, place)::int as line from (
-  select i.member_id, i.number, 1 as step, c.place, c.minor, c.cash as debit, c.payable as credit
-    from pension_instalments i join pension_schedules s using (member_id, claim_id)
-   cross join lateral unnest(s.cash, s.payable, i.taken) with ordinality c(cash, payable, minor, place)
-   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s
+  select d.member_id, d.number, 1 as step, c.place, c.minor, c.cash as debit, c.payable as credit
+    from payroll_due d cross join lateral unnest(d.cash, d.payable, d.taken) with ordinality c(cash, payable, minor, place)
   union all
-  select i.member_id, i.number, 2, c.place, c.minor, c.pool, s.payable[1]
-    from pension_instalments i join pension_schedules s using (member_id, claim_id) join payroll_runs r on r.run_no = i.run_no
-   cross join lateral unnest(r.pools, i.pooled) with ordinality c(pool, minor, place)
-   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s
+  select d.member_id, d.number, 2, c.place, c.minor, c.pool, d.payable[1]
+    from payroll_due d cross join lateral unnest(%(pools)s::int[], d.pooled) with ordinality c(pool, minor, place) where d.pooled <> '{}'
   union all
-  select i.member_id, i.number, 3 + x.step, c.place, x.minor, c.payable, x.code
-    from pension_instalments i join pension_schedules s using (member_id, claim_id)
-   cross join lateral (select array(select x + case when o = 1 then amount_total(i.pooled) else 0 end
-                                      from unnest(i.taken) with ordinality u(x, o) order by o) as gross) g
-   cross join lateral unnest(s.payable, amounts_shared(i.tax, g.gross, 'in-order'), amounts_less(g.gross, i.net))
+  select d.member_id, d.number, 3 + x.step, c.place, x.minor, c.payable, x.code
+    from payroll_due d
+   cross join lateral (select array(select x + case when o = 1 then amount_total(d.pooled) else 0 end
+                                      from unnest(d.taken) with ordinality u(x, o) order by o) as gross) g
+   cross join lateral unnest(d.payable, amounts_shared(d.tax, g.gross, 'in-order'), amounts_less(g.gross, d.net))
      with ordinality c(payable, tax, withheld, place)
    cross join lateral (values (0, c.tax, %(tax)s), (1, c.withheld - c.tax, %(receivable)s)) x(step, minor, code)
-   where i.run_no = %(run)s and i.state = 'proposed' and i.member_id between %(first)s and %(last)s and i.tax + i.recovered > 0) m
+   where d.tax + d.recovered > 0) m
  where minor > 0
 """
-_HOLD = """
-with named as (
-  select s.member_id, c.code from pension_schedules s
-    join (select distinct member_id, claim_id from pension_instalments
-           where run_no = %(run)s and state = 'proposed' and member_id between %(first)s and %(last)s) i using (member_id, claim_id)
-   cross join lateral unnest(s.cash || s.payable) c(code)),
-made as (
-  insert into balances (member_id, code, tenant_id, debits, credits)
-  select member_id, code, %(t)s, 0, 0 from named order by 1, 2 on conflict (member_id, code) do nothing)
-select count(*) from named
+_ACCOUNTS = "select d.member_id, c.code from payroll_due d cross join lateral unnest(d.cash || d.payable) c(code)"
+_HOLD = f"""
+insert into balances (member_id, code, tenant_id, debits, credits)
+select distinct member_id, code, %(t)s, 0, 0 from ({_ACCOUNTS}) named
+ where (member_id, code) not in (select member_id, code from balances where member_id between %(first)s and %(last)s)
+ order by 1, 2 on conflict (member_id, code) do nothing
 """
-_LOCK = """
+# `is true` lets the accounts be looked up in a hash, beside one scan of the range's balances.
+_LOCK = f"""
 select count(*) from (
-  select from balances b where (b.member_id, b.code) in (
-    select s.member_id, c.code from pension_schedules s
-      join (select distinct member_id, claim_id from pension_instalments
-             where run_no = %(run)s and state = 'proposed' and member_id between %(first)s and %(last)s) i using (member_id, claim_id)
-     cross join lateral unnest(s.cash || s.payable) c(code))
+  select from balances b where b.member_id between %(first)s and %(last)s and ((b.member_id, b.code) in ({_ACCOUNTS})) is true
    order by b.member_id, b.code for no key update of b) held
 """
 _POST = """
@@ -628,7 +626,7 @@ sides as (
 changed as (
   update balances b set debits = b.debits + s.debits, credits = b.credits + s.credits
     from (select member_id, code, sum(debits)::bigint as debits, sum(credits)::bigint as credits from sides where code & 2048 <> 0 group by 1, 2) s
-   where b.member_id = s.member_id and b.code = s.code)
+   where b.member_id = s.member_id and b.code = s.code and b.member_id between %(first)s and %(last)s)
 insert into control_deltas (tenant_id, batch_id, code, debits, credits)
 select %(t)s, %(event)s, code, sum(debits)::bigint, sum(credits)::bigint from sides where code & 2048 = 0 group by code
 """
@@ -642,8 +640,8 @@ set_off as (
            where recovered > 0 group by 1, 2) r
    where p.member_id = r.member_id and p.claim_id = r.after_claim),
 ended as (
-  update pension_schedules s set is_running = false from posted p
-   where s.member_id = p.member_id and s.claim_id = p.claim_id and s.instalments = p.number)
+  update pension_schedules s set is_running = false from payroll_due p
+   where s.member_id = p.member_id and s.claim_id = p.claim_id and p.instalments = p.number)
 select count(*)::int from posted
 """
 
@@ -658,10 +656,12 @@ async def post_range(
     connection = await driver(session)
     tenant = session.info["tenant_id"]
     given = {**_given(session, run, members), "range": range_no, "tax": posting.tax, "receivable": posting.receivable}
-    await connection.execute(_HOLD, given)
-    await connection.execute(_LOCK, given)
-    await connection.execute(_UNFIT, given)
-    await connection.execute(_MOVES, given)
+    given["pools"] = list(run.pools)
+    await connection.execute(_DUE, given)
+    await connection.execute("analyze payroll_due (member_id, claim_id)")
+    for step in (_HOLD, _LOCK, _UNFIT, _MOVES):
+        await connection.execute(step, given)
+    await connection.execute("analyze payroll_moves (member_id, debit, credit)")
     cursor = await connection.execute("select next_batch_id()")
     row = await cursor.fetchone()
     assert row is not None

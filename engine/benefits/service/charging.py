@@ -23,6 +23,7 @@ from engine.benefits.errors import (
 )
 from engine.benefits.queries import charging as queries
 from engine.benefits.queries import claiming as claiming_queries
+from engine.benefits.queries import counting_fees, taking_fees
 from engine.benefits.queries.charging import (
     FeeCodes,
     FeePosting,
@@ -138,7 +139,7 @@ async def foreseen_fees(
         return {}
     prices = await _prices(session, pack, product, on)
     found: dict[int, dict[str, int]] = {}
-    for member, fee, minor in await queries.foreseen_fees(session, product, terms, members, on, year[0], prices):
+    for member, fee, minor in await counting_fees.foreseen_fees(session, product, terms, members, on, year[0], prices):
         found.setdefault(member, {})[fee] = minor
     return found
 
@@ -359,7 +360,7 @@ async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress
             if members is None:
                 return 0
             prices = await _prices(session, tenant.pack, run.product, run.charged_on)
-            return await queries.count_range(session, run, number, members, prices)
+            return await counting_fees.count_range(session, run, number, members, prices)
 
     async with db.unit_of_work(tenant.tenant_id) as session:
         ranges = await queries.ranges_in(session, run.run_no, "planned")
@@ -414,7 +415,7 @@ async def _put_up(db: Database, tenant: Tenant, run: FeeRun, number: int, actor:
         numbers = await funds.fund_numbers(session, sorted({one.fund for one in own.values()}))
         both = SellingCodes(list(own), [codes[selling[code]] for code in own], numbers)
         posting, event = None, 0
-        if await queries.put_up_range(session, run, members, prices, both):
+        if await taking_fees.put_up_range(session, run, members, prices, both):
             event = await queries.next_event(session)
             await funds.put_up_gathered(session, into, event)
             rules = sorted({*run.rules, into.rule})
@@ -423,7 +424,7 @@ async def _put_up(db: Database, tenant: Tenant, run: FeeRun, number: int, actor:
                 day=today,
                 decision=await ledger.decision_id(session, {"rules": rules}),
             )
-        await queries.note_put_up(session, run, number, posting, event)
+        await taking_fees.note_put_up(session, run, number, posting, event)
 
 
 async def _prices(session: AsyncSession, pack: Pack, product: str, on: date) -> UnitPrices | None:
@@ -459,7 +460,7 @@ async def _take(db: Database, tenant: Tenant, run: FeeRun, number: int, actor: s
         if members is None:
             return 0
         posting = await _posting(session, tenant, run, actor)
-        return await queries.take_range(session, run, number, members, posting)
+        return await taking_fees.take_range(session, run, number, members, posting)
 
 
 async def _posting(session: AsyncSession, tenant: Tenant, run: FeeRun, actor: str) -> FeePosting:

@@ -1,7 +1,7 @@
 """Receiving contributions. One path: the API's group commit, the batch route and the file all call `receive`."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from uuid import UUID
@@ -106,6 +106,8 @@ class _Batch:
         self._asset = tenant.asset
         self._answers: list[Answer | None] = [None] * len(payments)
         self._refused: list[tuple[int, MemberRef, EngineError, tuple[str, ...]]] = []
+        self._asked: set[UUID] = set()  # claims of which it is known whether they were taken before
+        self._taken: dict[UUID, int] = {}  # by which event
 
     async def post(self, *, careful: bool) -> list[Answer]:
         """Decide, write, answer."""
@@ -148,7 +150,10 @@ class _Batch:
         return decided
 
     async def _hold(self, decided: Sequence[Incoming]) -> None:
-        """Let nobody else decide by what the members paid before: they may be paid in another lane, by another reference."""
+        """Let nobody else decide by what the members paid before: they may be paid in another lane, by another reference.
+
+        Whether what is to be decided so was posted before is asked then, for all that follows.
+        """
         counting = capped_products(self._tenant) | charted_products(self._tenant) | deducting_products(self._tenant)
         await identity.hold_members(
             self._session,
@@ -158,36 +163,63 @@ class _Batch:
                 if item.member and (item.member.product in counting or (item.tests and item.tests.counts_money))
             ],
         )
+        await self._claimed(
+            claim
+            for item in decided
+            if item.member and (item.member.product in counting or item.tests)
+            for claim in item.claims
+        )
+
+    async def _claimed(self, claims: Iterable[UUID]) -> None:
+        """Learn which claims were taken before, each once."""
+        asked = set(claims) - self._asked
+        if asked:
+            self._taken |= await queries.claimed(self._session, list(asked))
+            self._asked |= asked
+
+    def _is_new(self, item: Incoming) -> bool:
+        """Return whether a payment was not posted before."""
+        assert self._asked.issuperset(item.claims), item
+        return self._taken.keys().isdisjoint(item.claims)
+
+    def _turn_away(
+        self, item: Incoming, member: MemberRef, refusal: EngineError, rules: tuple[str, ...], reason: str = "not-taken"
+    ) -> None:
+        """Refuse a payment to a member; where its money is here already, it waits in suspense."""
+        self._refused.append((item.index, member, refusal, rules))
+        if self._payments[item.index].is_held:
+            item.suspend(reason, rules)
+        else:
+            self._answers[item.index] = refusal
+
+    def _not_answered(self, decided: Sequence[Incoming]) -> list[Incoming]:
+        return [item for item in decided if self._answers[item.index] is None]
 
     async def _still_eligible(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Ask again what the products ask at each contribution; return what is still to be posted.
 
         A payment that was posted before is not asked again: its retry gets the first answer.
         """
-        tested = [(item, item.member, item.tests) for item in decided if item.member and item.tests]
-        if not tested:
+        asked = [
+            (item, item.member, item.tests) for item in decided if item.member and item.tests and self._is_new(item)
+        ]
+        if not asked:
             return decided
-        before = await queries.claimed(self._session, [claim for item, _, _ in tested for claim in item.claims])
-        asked = [one for one in tested if before.keys().isdisjoint(one[0].claims)]
         found = await unmet_of(
             self._session,
             self._tenant,
             figures,
             [Asked(member, item.business_date, item.shared.contribution.units, tests) for item, member, tests in asked],
         )
-        refused: set[int] = set()
         for (item, member, _), unmet in zip(asked, found, strict=True):
             if unmet is None:
                 continue
+            reason = "above-level" if unmet.test == LEVEL_TEST else "not-eligible"
             if unmet.outcome == "refuse":
-                refusal = refusal_of(unmet, member.product)
-                self._refused.append((item.index, member, refusal, unmet.rules))
-                if not self._payments[item.index].is_held:
-                    refused.add(item.index)
-                    self._answers[item.index] = refusal
-                    continue
-            item.suspend("above-level" if unmet.test == LEVEL_TEST else "not-eligible", unmet.rules)
-        return [item for item in decided if item.index not in refused]
+                self._turn_away(item, member, refusal_of(unmet, member.product), unmet.rules, reason)
+            else:
+                item.suspend(reason, unmet.rules)
+        return self._not_answered(decided)
 
     async def _as_undertaken(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Hold the payments of members who undertook instalments against what is due; return what is still to be posted.
@@ -198,43 +230,28 @@ class _Batch:
         bound = [
             (item, item.member)
             for item in decided
-            if item.member and (item.member.member_id, item.member.product) in known
+            if item.member and (item.member.member_id, item.member.product) in known and self._is_new(item)
         ]
-        if not bound:
-            return decided
-        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
-        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
         found = decide_instalments(
             self._tenant,
             figures,
             known,
             [Paying(member, item.business_date, item.shared.contribution) for item, member in bound],
         )
-        refused: set[int] = set()
         for (item, member), one in zip(bound, found, strict=True):
             item.undertaken = one
-            if one is None or not isinstance(one.answer, EngineError):
-                continue
-            rules = (*(item.terms.rules if item.terms else ()), *one.rules)
-            self._refused.append((item.index, member, one.answer, rules))
-            if self._payments[item.index].is_held:
-                item.suspend("not-taken", rules)
-            else:
-                refused.add(item.index)
-                self._answers[item.index] = one.answer
-        return [item for item in decided if item.index not in refused]
+            if one is not None and isinstance(one.answer, EngineError):
+                self._turn_away(item, member, one.answer, (*(item.terms.rules if item.terms else ()), *one.rules))
+        return self._not_answered(decided)
 
     async def _as_capped(self, decided: list[Incoming], figures: Figures, today: date) -> list[Incoming]:
         """Hold payments against the most of their scheme year; return what is still to be posted.
 
         What is over goes into suspense, on its way back to the payer; of instalments, which are not divided, all of it.
         """
-        capped = capped_products(self._tenant)
-        bound = [(item, item.member) for item in decided if item.member and item.member.product in capped]
+        bound = self._bound(decided, capped_products(self._tenant))
         if not bound:
             return decided
-        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
-        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
         found = await cap_contributions(
             self._session,
             self._tenant,
@@ -242,57 +259,49 @@ class _Batch:
             [Counting(member, item.business_date, today, item.shared.contribution) for item, member in bound],
             today=today,
         )
-        refused: set[int] = set()
         for (item, member), one in zip(bound, found, strict=True):
             item.cap = one
             if one is None:
                 continue
             rules = (*(item.terms.rules if item.terms else ()), *one.rules)
             if isinstance(one.answer, EngineError):
-                self._refused.append((item.index, member, one.answer, rules))
-                if self._payments[item.index].is_held:
-                    item.suspend("not-taken", rules)
-                else:
-                    refused.add(item.index)
-                    self._answers[item.index] = one.answer
+                self._turn_away(item, member, one.answer, rules)
             elif one.answer.refunded.units and (item.undertaken is not None or not one.answer.counted.units):
                 item.suspend(ABOVE_CAP, rules)
             elif one.answer.refunded.units:
                 assert item.terms is not None
                 item.over = one.answer.refunded
                 item.parts = split_over_pots(one.answer.counted, item.terms)
-        return [item for item in decided if item.index not in refused]
+        return self._not_answered(decided)
+
+    def _bound(self, decided: Sequence[Incoming], products: frozenset[str]) -> list[tuple[Incoming, MemberRef]]:
+        """Return the payments to members of some products that were not posted before."""
+        return [
+            (item, item.member)
+            for item in decided
+            if item.member and item.member.product in products and self._is_new(item)
+        ]
 
     async def _as_deducted(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
         """Take from contributions what comes before the split; return what is still to be posted."""
-        deducting = deducting_products(self._tenant)
-        bound = [(item, item.member) for item in decided if item.member and item.member.product in deducting]
+        bound = self._bound(decided, deducting_products(self._tenant))
         if not bound:
             return decided
-        before = await queries.claimed(self._session, [claim for item, _ in bound for claim in item.claims])
-        bound = [one for one in bound if before.keys().isdisjoint(one[0].claims)]
         found = await deduct_from(
             self._session,
             self._tenant,
             figures,
             [Deducting(member, item.business_date, item.counted) for item, member in bound],
         )
-        refused: set[int] = set()
         for (item, member), one in zip(bound, found, strict=True):
             if one is None:
                 continue
             assert item.terms is not None
-            if not isinstance(one.answer, EngineError):
-                item.taken, item.parts = one, split_over_pots(one.answer[1], item.terms) if one.answer[1].units else ()
-                continue
-            rules = (*item.terms.rules, *one.rules)
-            self._refused.append((item.index, member, one.answer, rules))
-            if self._payments[item.index].is_held:
-                item.suspend("not-taken", rules)
+            if isinstance(one.answer, EngineError):
+                self._turn_away(item, member, one.answer, (*item.terms.rules, *one.rules))
             else:
-                refused.add(item.index)
-                self._answers[item.index] = one.answer
-        return [item for item in decided if item.index not in refused]
+                item.taken, item.parts = one, split_over_pots(one.answer[1], item.terms) if one.answer[1].units else ()
+        return self._not_answered(decided)
 
     async def _answer_refused_retries(self) -> None:
         """Give a payment that was posted before its first answer, though the rules of today would refuse it.
@@ -304,12 +313,12 @@ class _Batch:
         claims = {index: self._payments[index].claims(self._tenant.tenant_id) for index in refused}
         if not claims:
             return
-        taken = await queries.claimed(self._session, [claim for of_one in claims.values() for claim in of_one])
+        await self._claimed(claim for of_one in claims.values() for claim in of_one)
         house = house_member(self._tenant.tenant_id)
         keys = {
             index: (house, min(by))
             for index, of_one in claims.items()
-            if len(by := {taken[claim] for claim in of_one if claim in taken}) == 1
+            if len(by := {self._taken[claim] for claim in of_one if claim in self._taken}) == 1
         }
         if not keys:
             return

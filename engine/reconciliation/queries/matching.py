@@ -229,24 +229,24 @@ async def count_open_lines(session: AsyncSession, statement_ids: Sequence[int]) 
 
 _TABLES = """
 create temporary table if not exists tried_lines (
-  statement_id bigint, amount bigint, first_event bigint, second_event bigint, line_no int, account text) on commit drop;
+  statement_id bigint, amount bigint, first_event bigint, second_event bigint, line_no int) on commit drop;
 create temporary table if not exists claimed_ids (event_id bigint) on commit drop;
 create temporary table if not exists claimed_receipts (event_id bigint, member_id bigint, kind int) on commit drop;
+create temporary table if not exists booked_receipts (event_id bigint, member_id bigint, amount bigint, debit int) on commit drop;
 create temporary table if not exists lines_beside (
   member_id bigint, event_id bigint, statement_id bigint, amount bigint, line_no int, collected int, is_suspended boolean) on commit drop;
 create temporary table if not exists picked_lines (
   member_id bigint, event_id bigint, statement_id bigint, amount bigint, line_no int, collected int,
   is_suspended boolean, is_reversed boolean) on commit drop;
-truncate tried_lines, claimed_ids, claimed_receipts, lines_beside, picked_lines
+truncate tried_lines, claimed_ids, claimed_receipts, booked_receipts, lines_beside, picked_lines
 """
 
 _TRY = """
-insert into tried_lines (statement_id, amount, first_event, second_event, line_no, account)
-select q.statement_id, q.amount, k1.event_id, k2.event_id, q.line_no, q.account
-  from (select u.statement_id, u.line_no, l.amount, s.account, l.reference_digest, l.other_digest
+insert into tried_lines (statement_id, amount, first_event, second_event, line_no)
+select q.statement_id, q.amount, k1.event_id, k2.event_id, q.line_no
+  from (select u.statement_id, u.line_no, l.amount, l.reference_digest, l.other_digest
           from unmatched_lines u
           join statement_lines l using (tenant_id, statement_id, line_no)
-          join statements s using (tenant_id, statement_id)
          where (u.statement_id, u.line_no) > (%(statement)s, %(line)s) and l.amount > 0
          order by u.statement_id, u.line_no limit %(most)s) q
   left join claims k1 on k1.digest = q.reference_digest
@@ -262,31 +262,39 @@ select event_id, member_id, kind from events
    and event_id + 0 in (select event_id from claimed_ids where event_id between %(first)s and %(last)s)
 """
 
-# Keys are plain columns before receipts are looked up by them: behind the tenants' wall nothing else finds an index.
+# What the receipts booked, from one scan of each stretch: seeking each by its key would ask every month's table.
+_BOOKED = """
+insert into booked_receipts (event_id, member_id, amount, debit)
+select event_id, member_id, sum(amount)::bigint, debit from transfers
+ where event_id between %(first)s and %(last)s
+   and event_id + 0 in (select event_id from claimed_receipts where event_id between %(first)s and %(last)s)
+ group by 1, 2, 4
+"""
+
+# A line beside the receipt that bears its first reference, or else its other one, if that booked exactly the line's amount.
 _BESIDE = """
 insert into lines_beside (member_id, event_id, statement_id, amount, line_no, collected, is_suspended)
-select coalesce(one.member_id, other.member_id), coalesce(one.event_id, other.event_id), t.statement_id, t.amount, t.line_no, a.code,
-       coalesce(one.kind, other.kind) in (11, 153)
+select b.member_id, b.event_id, t.statement_id, t.amount, t.line_no, a.code, coalesce(one.kind, other.kind) in (11, 153)
   from tried_lines t
   left join claimed_receipts one on one.event_id = t.first_event
   left join claimed_receipts other on other.event_id = t.second_event and one.event_id is null
-  join chart a on a.kind = 'collections' and a.party = t.account
- where one.event_id is not null or other.event_id is not null
+  join statements s using (statement_id)
+  join chart a on a.kind = 'collections' and a.party = s.account
+  join booked_receipts b on b.event_id = coalesce(one.event_id, other.event_id) and b.member_id = coalesce(one.member_id, other.member_id)
+   and b.debit = a.code and b.amount = t.amount
 """
 
-# A receipt is shown by the first line that bears one of its references and exactly its amount. The limits keep each look-up
-# one by key: what is matched already is never read whole.
+# A receipt is shown by the first line of them. The limits keep each look-up one by key, in the order of the keys: what is
+# matched already is never read whole.
 _PICK = """
 insert into picked_lines (member_id, event_id, statement_id, amount, line_no, collected, is_suspended, is_reversed)
 select distinct on (l.member_id, l.event_id) l.member_id, l.event_id, l.statement_id, l.amount, l.line_no, l.collected, l.is_suspended,
        reversed.yes is not null
-  from lines_beside l
+  from (select * from lines_beside order by member_id, event_id, statement_id, line_no offset 0) l
   left join lateral (select true as yes from matches m where m.member_id = l.member_id and m.event_id = l.event_id limit 1) matched on true
   left join lateral (select true as yes from corrections x
                       where x.corrects_member = l.member_id and x.corrects_event = l.event_id limit 1) reversed on true
-  cross join lateral (select sum(x.amount)::bigint as received from transfers x
-                       where x.member_id = l.member_id and x.event_id = l.event_id and x.debit = l.collected) r
- where r.received = l.amount and matched.yes is null
+ where matched.yes is null
  order by l.member_id, l.event_id, l.statement_id, l.line_no
 """
 
@@ -311,9 +319,13 @@ async def pick_lines(
     for table in ("tried_lines", "claimed_ids"):
         await connection.execute(f"analyze {table}")
     await connection.execute("set local enable_hashjoin = on")
-    for first, last in _stretches(hours):
-        await connection.execute(_CLAIMED, {"first": first, "last": last})
+    stretches = [{"first": first, "last": last} for first, last in _stretches(hours)]
+    for stretch in stretches:
+        await connection.execute(_CLAIMED, stretch)
     await connection.execute("analyze claimed_receipts")
+    for stretch in stretches:
+        await connection.execute(_BOOKED, stretch)
+    await connection.execute("analyze booked_receipts")
     await connection.execute(_BESIDE)
     await connection.execute("set local enable_hashjoin = off")
     await connection.execute("analyze lines_beside")

@@ -9,10 +9,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo
 
 from engine.tenancy.errors import PackProblem
 
@@ -89,7 +91,7 @@ def _walk_table(value: object, kind: type[Struct], file: str, key: str, problems
     if not isinstance(value, Mapping):
         problems.append(PackProblem(file, key, f"{shown(value)} is not a table"))
         return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     tag_field = kind.__struct_config__.tag_field
     allowed = [*([tag_field] if tag_field else []), *fields]
     for name in value:
@@ -101,6 +103,12 @@ def _walk_table(value: object, kind: type[Struct], file: str, key: str, problems
         elif field.required:
             wanted = _wanted(field.type)
             problems.append(PackProblem(file, under(key, name), f"is missing{f': {wanted}' if wanted else ''}"))
+
+
+@lru_cache(maxsize=1024)
+def _fields(kind: type[Struct]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a kind by the names that files give them."""
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _walk_rows(value: object, kind: Any, file: str, key: str, problems: list[PackProblem]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -99,15 +100,14 @@ def decode_scenarios(
     names: dict[str, str] = {}
     products = {one.code: one for one in manifest.products} if manifest else None
     for file, content in sorted(files.items()):
-        table = read_toml(file, content, problems)
-        if table is None:
-            continue
-        decoded, reasons = decode(table, _ScenarioFile, file=file)
+        decoded, reasons = _decoded(file, content)
         problems.extend(reasons)
-        survivors.extend(decoded.survivor if decoded else ())
-        if decoded is not None and not decoded.scenario and not decoded.survivor:
+        if decoded is None:
+            continue
+        survivors.extend(decoded.survivor)
+        if not decoded.scenario and not decoded.survivor:
             problems.append(PackProblem(file, "", "has no [[scenario]]"))
-        for row, one in enumerate(decoded.scenario if decoded else (), 1):
+        for row, one in enumerate(decoded.scenario, 1):
             key = f"scenario[{row}]"
             if one.name in names:
                 problems.append(
@@ -143,6 +143,17 @@ def decode_scenarios(
                 )
             )
     return tuple(found), tuple(survivors), problems
+
+
+@lru_cache(maxsize=512)
+def _decoded(file: str, content: bytes) -> tuple[_ScenarioFile | None, tuple[PackProblem, ...]]:
+    """Return what a file says: kept, since the versions of a pack have most files in common."""
+    problems: list[PackProblem] = []
+    table = read_toml(file, content, problems)
+    if table is None:
+        return None, tuple(problems)
+    decoded, found = decode(table, _ScenarioFile, file=file)
+    return decoded, (*problems, *found)
 
 
 def _dates(one: _Scenario, products: Mapping[str, Product] | None) -> Dates:

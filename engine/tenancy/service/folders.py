@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -118,19 +119,27 @@ def _outside_problems(pack: Pack) -> list[PackProblem]:
 
 def _catalogue_problems(files: PackFiles) -> list[PackProblem]:
     """Return what is wrong with the pack's own words: unreadable, or with other placeholders than the engine's."""
-    found = []
-    for path, content in sorted(files.items()):
-        if not (path.startswith("locales/") and path.endswith(".po")):
-            continue
-        try:
-            catalogue = read_po(BytesIO(content), locale=path.split("/")[1], abort_invalid=True)
-        except (PoFileError, UnknownLocaleError, ValueError) as error:
-            found.append(PackProblem(path, "", f"is not a gettext catalogue: {error}"))
-            continue
-        for message in catalogue:
-            if message.id and message.string:
-                found.extend(_message_problems(path, message))
-    return found
+    return [
+        problem
+        for path, content in sorted(files.items())
+        if path.startswith("locales/") and path.endswith(".po")
+        for problem in _problems_in(path, content)
+    ]
+
+
+@lru_cache(maxsize=512)
+def _problems_in(path: str, content: bytes) -> tuple[PackProblem, ...]:
+    """Return what is wrong with a catalogue: kept, since the versions of a pack have most files in common."""
+    try:
+        catalogue = read_po(BytesIO(content), locale=path.split("/")[1], abort_invalid=True)
+    except (PoFileError, UnknownLocaleError, ValueError) as error:
+        return (PackProblem(path, "", f"is not a gettext catalogue: {error}"),)
+    return tuple(
+        problem
+        for message in catalogue
+        if message.id and message.string
+        for problem in _message_problems(path, message)
+    )
 
 
 def _message_problems(path: str, message: Message) -> list[PackProblem]:

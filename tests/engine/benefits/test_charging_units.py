@@ -204,7 +204,7 @@ async def test_a_run_that_stopped_between_selling_and_taking_goes_on(
     scheme = with_rules(scheme, monthly())
     members = await invested(scheme, [100_000] * 5)
     monkeypatch.setattr("engine.benefits.queries.charging.MOST_MEMBERS", 2)
-    put_up, seen = service.charging.queries.put_up_range, []  # type: ignore[attr-defined]
+    put_up, seen = service.charging.taking_fees.put_up_range, []  # type: ignore[attr-defined]
 
     async def stop(*given: Any) -> bool:
         seen.append(1)
@@ -212,7 +212,7 @@ async def test_a_run_that_stopped_between_selling_and_taking_goes_on(
             raise RuntimeError("stopped")
         return bool(await put_up(*given))
 
-    monkeypatch.setattr("engine.benefits.queries.charging.put_up_range", stop)
+    monkeypatch.setattr("engine.benefits.queries.taking_fees.put_up_range", stop)
     run = await service.propose_fees(scheme.db, scheme.tenant, PRODUCT, DAY, actor="staff:1")
     for _ in range(2):
         try:
