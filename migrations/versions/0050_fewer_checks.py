@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision: str = "0050_fewer_checks"
-down_revision: str | None = "0053_identities"
+down_revision: str | None = "0049_premiums"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
