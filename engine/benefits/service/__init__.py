@@ -36,6 +36,7 @@ from engine.benefits.service.covering import (
     make_cover_file,
     read_answers,
     take_cover_answers,
+    unsent_cover_files,
 )
 from engine.benefits.service.disbursing import carry_on_payrolls
 from engine.benefits.service.estates import (
@@ -51,7 +52,7 @@ from engine.benefits.service.estates import (
     open_death_claim,
     share_anew,
 )
-from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
+from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report, unsent_files
 from engine.benefits.service.inheriting import HeirPerson, pay_heir
 from engine.benefits.service.ladders import follow_standings, standings_of
 from engine.benefits.service.living import Guaranteed, prove_life, remaining_guaranteed, stop_pensions
@@ -270,5 +271,7 @@ __all__ = [
     "stop_pensions",
     "take_cover_answers",
     "take_repayments",
+    "unsent_cover_files",
+    "unsent_files",
     "withdraw_claim",
 ]

@@ -77,16 +77,27 @@ class SftpDrop:
                     return False
             except KeyError:
                 return False
-            if self._place.archive:
-                away = f"{self._place.archive}/{file.sha256[:16]}-{file.name}"
-                with suppress(asyncssh.SFTPNoSuchFile):
-                    await client.remove(away)
-                await client.rename(path, away)
-            else:
-                await client.remove(path)
+            if not await self._move_away(client, file, path):
+                return False
             if self._conventions.companion:
                 with suppress(asyncssh.SFTPNoSuchFile):
                     await client.remove(f"{path}{self._conventions.companion}")
+        return True
+
+    async def _move_away(self, client: _Client, file: NamedFile, path: str) -> bool:
+        """Move a file to the archive, or delete it; False if another process of ours did."""
+        away = f"{self._place.archive}/{file.sha256[:16]}-{file.name}"
+        try:
+            if self._place.archive and not await client.lexists(away):
+                await client.rename(path, away)
+            else:
+                await client.remove(path)  # the archive has these bytes, or there is none
+        except asyncssh.SFTPNoSuchFile:
+            return False
+        except asyncssh.SFTPFailure:
+            if await client.lexists(path):
+                raise
+            return False
         return True
 
     async def deliver(self, file: NamedFile) -> bool:
@@ -160,7 +171,11 @@ class SftpDrop:
     async def _connected(self) -> AsyncIterator[_Client]:
         """Open a connection to the pinned server; what fails on it, and is not told apart inside, is Unreachable."""
         place = self._place
-        key = asyncssh.import_private_key(place.private_key)
+        try:
+            key = asyncssh.import_private_key(place.private_key)
+            host_key = asyncssh.import_public_key(place.host_key)
+        except asyncssh.KeyImportError as error:
+            raise Untrusted(f"{place.host}: a key of its table cannot be read") from error
         try:
             async with (
                 asyncssh.connect(
@@ -168,7 +183,7 @@ class SftpDrop:
                     place.port,
                     username=place.user,
                     client_keys=[key],
-                    known_hosts=([asyncssh.import_public_key(place.host_key)], [], []),
+                    known_hosts=([host_key], [], []),
                     agent_path=None,
                     config=None,
                     preferred_auth="publickey",
