@@ -180,7 +180,9 @@ async def test_what_is_due_is_collected_refused_in_part_received_and_taken_back(
     async with debiting.db.unit_of_work(debiting.tenant.tenant_id) as session:
         proposed = await contributions.find_reversal(session, debiting.tenant, receipt)
     assert (proposed.state, proposed.reason) == ("proposed", "charged-back")
-    await contributions.confirm_reversal(debiting.db, debiting.tenant, receipt, digest=proposed.digest, actor="staff:2")
+    await contributions.confirm_reversal(
+        debiting.db, debiting.keys, debiting.tenant, receipt, digest=proposed.digest, actor="staff:2"
+    )
     assert await owed(debiting.db, debiting.keys, debiting.tenant, debiting.members[0], DUE) == 116_00
     await reconciliation.match_statements(debiting.db, debiting.tenant, actor="staff:3")
     assert await debiting.rows("select count(*)::int from unmatched_lines") == [(0,)]
