@@ -74,6 +74,8 @@ from engine.contributions.api import (
     SuspenseController,
 )
 from engine.contributions.service import Collectors, Intake
+from engine.debits.api import DebitFileController
+from engine.debits.queries import LAWS as DEBIT_LAWS
 from engine.enrolment import queries as enrolment_queries
 from engine.enrolment import rules as enrolment_rules
 from engine.enrolment.api import (
@@ -94,6 +96,7 @@ from engine.funds.api import (
     FundChoiceController,
     OrderFileController,
     PriceController,
+    SettingAsideController,
     SwitchController,
 )
 from engine.funds.queries.laws import LAWS as FUND_LAWS
@@ -109,6 +112,7 @@ from engine.notices.rules.contents import content_problems
 from engine.opening import queries as opening_queries
 from engine.opening.api import OpeningController
 from engine.outside import NoTransport, Outside
+from engine.places.queries import LAWS as PLACE_LAWS
 from engine.reconciliation import queries as reconciliation_queries
 from engine.reconciliation.api import ReconciliationController
 from engine.reports import rules as report_rules
@@ -135,6 +139,7 @@ from engine.tenancy.rules.proving import Runner
 from engine.tenancy.service import PackCheck, Tenant, Tenants
 from engine.web.pages import WEB_HANDLERS, html_errors
 from engine.webhooks.api import WebhookController
+from engine.webhooks.queries import LAWS as WEBHOOK_LAWS
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BODY_BYTES = 2_000_000
@@ -168,6 +173,9 @@ LAWS: Sequence[Law] = (
     *enrolment_queries.LAWS,
     *contribution_queries.LAWS,
     *FUND_LAWS,
+    *PLACE_LAWS,
+    *DEBIT_LAWS,
+    *WEBHOOK_LAWS,
     *opening_queries.LAWS,
     *reconciliation_queries.LAWS,
     *benefit_queries.LAWS,
@@ -418,6 +426,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MemberPremiumController,
             PremiumFileController,
             PremiumRunController,
+            DebitFileController,
             HeirController,
             LoanController,
             PayoutController,
@@ -442,6 +451,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             SwitchController,
             DealingController,
             OrderFileController,
+            SettingAsideController,
             OpeningController,
             ClosingController,
             ReconciliationController,

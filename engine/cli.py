@@ -40,8 +40,10 @@ from engine.audit import service as audit
 from engine.cli_claims import claims
 from engine.cli_closing import close_of_business, quarantined
 from engine.cli_cover import cover
+from engine.cli_debits import debits
 from engine.cli_explaining import explain
 from engine.cli_fees import fees
+from engine.cli_files import files
 from engine.cli_frame import ACTOR, FAILED, PARTLY, USAGE, Context, TenantOption, console, fail, progress_bar, run, show
 from engine.cli_heirs import heirs
 from engine.cli_identity import batches as identity_batches
@@ -131,6 +133,8 @@ app.add_typer(claims, name="claims")
 app.add_typer(messages, name="messages")
 app.add_typer(menu, name="menu")
 app.add_typer(orders, name="orders")
+app.add_typer(files, name="files")
+app.add_typer(debits, name="debits")
 _groups["import"].command("confirmations")(import_confirmations)
 _groups["demo"].command("life")(demo_life)
 _groups["identity"].add_typer(identity_numbers, name="numbers")

@@ -96,7 +96,10 @@ def payouts_file(
     context: typer.Context,
     tenant: TenantOption,
     rail: RailOption,
-    out: Annotated[Path, typer.Option("--out", help="The folder the file is left in.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The folder the file is left in; the worker leaves it where the bank's table says."),
+    ] = None,
     day: Annotated[
         datetime | None, typer.Option("--date", help="When the bank is to pay; today if absent.", formats=["%Y-%m-%d"])
     ] = None,
@@ -110,12 +113,15 @@ def payouts_file(
             async with deployment.db.unit_of_work(served.tenant_id) as session:
                 return await benefits.find_file(session, deployment.keys, served, again)
         payers = payers_of(deployment, served)
+        writes = _files(payers, rail)
+        if out is None and not payers.banks[rail].by:
+            fail(f"the files of {rail} are carried by people: say --out")
         return await benefits.file_payouts(
             deployment.db,
             deployment.keys,
             served,
             payers,
-            _files(payers, rail),
+            writes,
             rail=rail,
             actor=ACTOR,
             execute_on=day.date() if day else None,
@@ -125,10 +131,11 @@ def payouts_file(
     if made is None:
         show(context, {"file": ""}, lambda: typer.echo("No approved payout waits."))
         return
-    path = out / made.name
-    if path.exists() and path.read_bytes() != made.raw:
-        fail(f"{path} is there and holds something else; leave the file elsewhere with --again {made.message_ref}")
-    write_private(path, made.raw)
+    path = Path(made.name) if out is None else out / made.name
+    if out is not None:
+        if path.exists() and path.read_bytes() != made.raw:
+            fail(f"{path} is there and holds something else; leave the file elsewhere with --again {made.message_ref}")
+        write_private(path, made.raw)
     told = {
         "file": str(path),
         "message_ref": made.message_ref,

@@ -15,13 +15,12 @@ from engine.contributions.errors import CannotCollect
 from engine.contributions.service import Collectors
 from engine.enrolment import service as enrolment
 from engine.enrolment.service import Verifiers
-from engine.funds import service as funds
-from engine.funds.service import JoinedManager, ManagerTable, OrderDesk
+from engine.file_places import FilePlaces, PlaceJoiner, turn_places
+from engine.funds.service import OrderDesk
 from engine.identity.ports import BatchVerifier, OfflineProof, SignIn
 from engine.kernel.clock import SystemClock
 from engine.kernel.joining import Means
 from engine.kernel.transport import Callback, Transport, Unanswered, Unreachable, WireRequest, WireResponse
-from engine.manager_files import take_manager_files
 from engine.notices import service as notices
 from engine.notices.ports import Ussd, UssdLine
 from engine.notices.service import Messenger
@@ -29,7 +28,7 @@ from engine.runtime.counterparty_file import CounterpartiesUnavailable, Counterp
 from engine.runtime.database import Database
 from engine.runtime.exchanges import callbacks
 from engine.runtime.exchanges.engine import Counterparty, Exchanges, Operation
-from engine.runtime.exchanges.recording import RecordedDelivery, RecordedTransport
+from engine.runtime.exchanges.recording import RecordedTransport
 from engine.runtime.exchanges.tokens import SharedTokens
 from engine.runtime.exchanges.transport import HttpTransport, open_transport
 from engine.runtime.key_file import FileKeyStore
@@ -55,8 +54,9 @@ UNTOLD_SECONDS = 600.0
 
 USSD = "ussd"
 """The table of the secrets file that says how a gateway reaches the menu."""
-MANAGERS_SECONDS = 5.0
-"""How often it is looked whether orders are to leave for fund managers, and whether those left files."""
+
+PLACES_SECONDS = 5.0
+"""How often it is looked whether files are to leave, and whether counterparties left some."""
 
 _TRIED_AGAIN_SECONDS = 5.0
 _log = get_logger(__name__)
@@ -108,12 +108,12 @@ class Joined:
     sign_in: SignIn | None = None
     offline: OfflineProof | None = None
     batches: BatchVerifier | None = None
-    managers: Mapping[str, JoinedManager] = field(default_factory=dict)
+    places: FilePlaces = field(default_factory=FilePlaces)
 
     @property
     def desk(self) -> OrderDesk:
         """Return the fund managers that orders are sent to."""
-        return OrderDesk(self.exchanges, self.managers)
+        return OrderDesk(self.exchanges, self.places.managers)
 
     @property
     def verifiers(self) -> Verifiers:
@@ -212,13 +212,18 @@ class Outside:
             operation = enrolment.sign_in_operation(sign_in, tenant, self._db, self._keys)
             pace = self._file.pace(tenant.code, enrolment.SIGN_IN)
             counterparties[enrolment.SIGN_IN] = Counterparty(enrolment.SIGN_IN, {enrolment.SIGN_INS: operation}, pace)
-        managers = self._join_managers(tenant, counterparties)
+        rails = self._banks(tenant)
+        joiner = PlaceJoiner(self._db, self._keys, self._file, self._installed, self._transport)
+        places, leaving = joiner.join(tenant, rails)
+        for name in counterparties.keys() & leaving.keys():
+            raise KeyError(f"{name} is two counterparties at once")
+        counterparties |= leaving
         exchanges = Exchanges(self._db, self._keys, counterparties, self._address(tenant))
 
         def of(port: str) -> dict[str, Any]:
             return {channel: adapter for (answered, channel), adapter in adapters.items() if answered == port}
 
-        payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), self._banks(tenant))
+        payers = Payers(exchanges, frozenset(of("Payouts")), of("AccountCheck"), rails)
         messenger = None if messaging is None else Messenger(exchanges)
         collectors = Collectors(exchanges, of("Collections"))
         return Joined(
@@ -231,7 +236,7 @@ class Outside:
             sign_in,
             self._authority("OfflineProof", tenant, enrolment.OFFLINE),
             self._authority("BatchVerifier", tenant, enrolment.BATCHES),
-            managers,
+            places,
         )
 
     def _messaging(self, tenant: Tenant) -> Any | None:
@@ -255,21 +260,6 @@ class Outside:
             rail: self._file.credentials(tenant.code, rail, BankRail)
             for rail in self._file.names(tenant.code, having="pays_from")
         }
-
-    def _join_managers(self, tenant: Tenant, counterparties: dict[str, Counterparty]) -> dict[str, JoinedManager]:
-        """Add the fund managers that orders are sent to: the tables of the secrets file that name whose orders they are."""
-        managers = {}
-        for name in self._file.names(tenant.code, having="deals_for"):
-            table = self._file.credentials(tenant.code, name, ManagerTable)
-            joins = self._installed("FileDrop", table.by)
-            means = Means(self._transport, SharedTokens(self._db, self._keys, tenant.tenant_id), SystemClock())
-            drop = joins.join(self._file.nested(tenant.code, name, "place", joins.credentials), means)
-            adapter = self._installed("DealingManager", table.speaks)
-            managers[name] = JoinedManager(name, table, adapter, drop)
-            delivery = RecordedDelivery(drop, self._db, self._keys)
-            operations = {funds.FUND_ORDERS: funds.order_operation(delivery, tenant)}
-            counterparties[name] = Counterparty(name, operations, self._file.pace(tenant.code, name))
-        return managers
 
     def _join_agency(self, tenant: Tenant, counterparties: dict[str, Counterparty]) -> None:
         """Add the scheme's identity agency, where its pack names an adapter and the secrets file has its table."""
@@ -450,8 +440,8 @@ class OutsideWork:
             turns.append(_forever(_joiners(self._db, self._keys, joined, tenant), tenant, JOINERS_SECONDS))
         if {enrolment.REGISTER, enrolment.SOCIAL} & joined.exchanges.counterparties.keys():
             turns.append(_forever(_sweeps(self._db, self._keys, joined, tenant), tenant, SWEEP_SECONDS))
-        if joined.managers:
-            turns.append(_forever(_orders(self._db, joined, tenant), tenant, MANAGERS_SECONDS))
+        if joined.places:
+            turns.append(_forever(_places(self._db, self._keys, joined, tenant), tenant, PLACES_SECONDS))
         for channel in joined.payments_in:
             turns.append(_forever(_looks(self._db, joined, channel, tenant), tenant, UNTOLD_SECONDS))
         await asyncio.gather(*turns)
@@ -480,19 +470,8 @@ def _sweeps(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) ->
     return sweep
 
 
-async def turn_managers(db: Database, tenant: Tenant, joined: Joined) -> int:
-    """Put orders that are to leave into files, and take in what fund managers left; return how many files of both."""
-    done = await funds.file_orders(db, tenant, joined.desk)
-    for manager in joined.managers.values():
-        try:
-            done += await take_manager_files(db, tenant, manager)
-        except (Unreachable, Unanswered) as error:
-            _log.warning("a place is not reached", tenant=tenant.code, adapter=manager.name, kind=type(error).__name__)
-    return done
-
-
-def _orders(db: Database, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
-    return lambda: turn_managers(db, tenant, joined)
+def _places(db: Database, keys: FileKeyStore, joined: Joined, tenant: Tenant) -> Callable[[], Any]:
+    return lambda: turn_places(db, keys, tenant, joined.exchanges, joined.places)
 
 
 def _tells(db: Database, keys: FileKeyStore, teller: Webhooks, tenant: Tenant) -> Callable[[], Any]:

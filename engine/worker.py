@@ -13,10 +13,11 @@ from engine.audit import service as audit
 from engine.benefits.jobs import JOBS as BENEFIT_JOBS
 from engine.closing.jobs import JOBS as CLOSING_JOBS
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
+from engine.file_places import turn_places
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.ledger import service as ledger
 from engine.opening.jobs import JOBS as OPENING_JOBS
-from engine.outside import Outside, OutsideWork, calling, read_and_post, turn_managers
+from engine.outside import Outside, OutsideWork, calling, read_and_post
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
 from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.database import Role
@@ -111,7 +112,7 @@ async def turn_outside(deployment: Deployment, outside: Outside) -> None:
     for tenant in deployment.tenants:
         joined = outside.of(tenant)
         await read_and_post(deployment.db, deployment.keys, tenant, joined)
-        await turn_managers(deployment.db, tenant, joined)
+        await turn_places(deployment.db, deployment.keys, tenant, joined.exchanges, joined.places)
         await joined.exchanges.work(tenant.tenant_id)
         await read_and_post(deployment.db, deployment.keys, tenant, joined)
 

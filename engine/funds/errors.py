@@ -310,3 +310,31 @@ class NotInProduct(Refused):
 
     code = "funds.not-in-product"
     message = N_("The member is not in {product}.")
+
+
+class UnknownBreak(NotFound):
+    """What a manager said there is no break, or it is ended."""
+
+    code = "funds.unknown-break"
+    message = N_("There is no such break, or it is resolved.")
+
+
+class UnknownSettingAside(NotFound):
+    """Nobody proposed to set such a break aside."""
+
+    code = "funds.unknown-setting-aside"
+    message = N_("There is no such proposal.")
+
+
+class SettingAsideDecided(Refused):
+    """Somebody has decided the proposal already, or one waits."""
+
+    code = "funds.setting-aside-decided"
+    message = N_("The proposal is {state} already.")
+
+
+class SettingAsideDiffers(Refused):
+    """What is approved is not what was proposed."""
+
+    code = "funds.setting-aside-differs"
+    message = N_("What you confirm is not what was proposed. Look at it again.")

@@ -137,7 +137,7 @@ class StagedDrop(FileDrop, Protocol):
 
         Raises:
             ValueError: the name is none that a file can have there.
-            Unreachable: it could not be laid ready.
+            Unreachable, Untrusted: it could not be laid ready, or is not known to be.
 
         """
         ...
@@ -147,7 +147,8 @@ class StagedDrop(FileDrop, Protocol):
 
         Raises:
             NameTaken: other bytes lie there under that name.
-            Unreachable: it was not handed over.
+            Unreachable, Untrusted: it was not handed over.
+            Unanswered: whether it was is not known; handing it over again tells.
 
         """
         ...

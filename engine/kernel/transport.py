@@ -11,6 +11,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
 
     `is_secret` says that it, or its answer, carries a credential beyond its headers: no record of either is kept. `acts`
     says of a GET that it does something, as those of some gateways do: once sent, it is not sent again blindly.
+    An answer of more than `answer_bytes_max` is not taken.
     """
 
     method: str
@@ -19,6 +20,7 @@ class WireRequest(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     is_secret: bool = False
     acts: bool = False
+    answer_bytes_max: int = 8 * 1024 * 1024
 
 
 class WireResponse(Struct, frozen=True, kw_only=True):
@@ -49,6 +51,10 @@ class Unanswered(Exception):
     """The request went out, at least in part, and no whole answer came: what the other side did is unknown."""
 
 
+class TooLong(Unanswered):
+    """The answer is longer than any that is taken."""
+
+
 class Transport(Protocol):
     """Sends requests to one counterparty. Implementations verify certificates, set time-outs and never retry."""
 
@@ -57,6 +63,6 @@ class Transport(Protocol):
 
         Raises:
             Unreachable: nothing was sent.
-            Unanswered: the outcome is unknown.
+            Unanswered: the outcome is unknown; TooLong where an answer came that is too long.
         """
         ...

@@ -1,5 +1,6 @@
 """Routes by which a partner says where it is told."""
 
+from datetime import datetime
 from typing import Annotated
 
 from litestar import Controller, delete, get, post, put
@@ -16,7 +17,7 @@ from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant
 from engine.webhooks import service
 from engine.webhooks.errors import UnknownWebhook, UrlNotAllowed
-from engine.webhooks.service import Webhook
+from engine.webhooks.service import Replayed, Webhook
 
 
 class WebhookRequested(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +31,13 @@ class WebhookRequested(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["https://partner.example/akiba"],
         ),
     ]
+
+
+class ReplayRequested(Struct, frozen=True, forbid_unknown_fields=True):
+    """Since when you want to be told once more, at most 30 days ago; `again`: also what you took."""
+
+    since: Annotated[datetime, Meta(tz=True, examples=["2026-03-27T00:00:00Z"])]
+    again: bool = False
 
 
 class WebhookController(Controller):
@@ -84,6 +92,24 @@ class WebhookController(Controller):
         """Get a new secret, shown once; for a day messages are signed by the old one too."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             return await service.change_secret(session, keys, tenant, partner_id=_partner(caller), actor=caller.actor)
+
+    @post(
+        "/replay",
+        operation_id="ReplayWebhook",
+        status_code=200,
+        opt={"permission": Permission.WEBHOOKS_MANAGE},
+        responses=refuses(UnknownWebhook),
+    )
+    async def replay(
+        self,
+        data: JSONBody[ReplayRequested],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> Replayed:
+        """Be told once more what you missed: messages that were given up, and what happened while you were told nowhere."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.replay(session, partner_id=_partner(caller), since=data.since, again=data.again)
 
     @get(operation_id="GetWebhook", opt={"permission": Permission.WEBHOOKS_MANAGE}, responses=refuses(UnknownWebhook))
     async def find(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.ledger.rules import BATCH_MASK, EventKind
+from engine.ledger.rules import BATCH_MASK, EventKind, Law
 from engine.runtime.database import driver
 
 _BATCHES, _EVENTS = 500, 20_000
@@ -21,6 +21,40 @@ TYPES = {
     EventKind.COLLECTION_FAILED: ("collection.failed", "failed"),
 }
 """What partners are told of: the kind of the event, the message's type, and the state that it tells."""
+
+
+_DIRECT = ", ".join(
+    str(int(kind))
+    for kind in (EventKind.CONTRIBUTION_RECEIVED, EventKind.CONTRIBUTION_SUSPENDED, EventKind.COLLECTION_FAILED)
+)
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "partners-are-told-what-happened",
+        "what partners are told is an event of a kind that they are told of, and of the log",
+        f"""
+        select format('delivery %s', d.delivery_id), 'an event in the log', coalesce(format('kind %s', e.kind), 'no event')
+          from webhook_deliveries d
+          left join events e on e.tenant_id = d.tenant_id and e.event_id = d.event_id
+          left join audit_batches q on q.tenant_id = d.tenant_id and q.batch_id = (d.event_id & {BATCH_MASK})
+         where e.kind is null or e.kind not in ({", ".join(str(int(kind)) for kind in TYPES)}) or q.batch_id is null
+        """,
+    ),
+    Law(
+        "partners-are-told-all",
+        "every payment of a partner's, and every one they asked for that failed, is told to them, once it is read in the log",
+        f"""
+        select format('event %s', e.event_id), format('told to partner %s', w.partner_id), 'no delivery'
+          from webhook_endpoints w
+          join webhook_cursors c on c.tenant_id = w.tenant_id
+          join actors n on n.tenant_id = w.tenant_id and n.name = 'partner:' || w.partner_id
+          join events e on e.tenant_id = w.tenant_id and e.actor = n.actor_id and e.kind in ({_DIRECT})
+          join audit_batches q on q.tenant_id = w.tenant_id and q.batch_id = (e.event_id & {BATCH_MASK})
+          left join webhook_deliveries d on d.tenant_id = w.tenant_id and d.partner_id = w.partner_id and d.event_id = e.event_id
+         where w.state = 'active' and q.first_seq >= w.from_seq and q.first_seq < c.seq and d.event_id is null
+        """,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +273,36 @@ async def follow_log(session: AsyncSession) -> int:
     upto: int = run[-1][1]
     await connection.execute("update webhook_cursors set seq = %s where tenant_id = %s", (upto, tenant_id))
     return upto - int(place[0])
+
+
+async def replay(session: AsyncSession, partner_id: int, since: datetime, *, again: bool) -> int:
+    """Let what was given up or dropped since a time be sent once more, and what was never stored be read from the log anew.
+
+    `again`: also what the endpoint has taken. Return how many messages wait anew, without those that the log brings.
+    """
+    connection = await driver(session)
+    given = {
+        "t": session.info["tenant_id"], "partner": partner_id, "since": since,
+        "states": ["failed", "dropped", *(["delivered"] if again else [])],
+    }  # fmt: skip
+    cursor = await connection.execute(
+        """update webhook_deliveries set state = 'waiting', attempts = 0, due_at = clock_timestamp(), leased_until = null, code = ''
+            where tenant_id = %(t)s and partner_id = %(partner)s and created_at >= %(since)s and state = any(%(states)s)""",
+        given,
+    )
+    count = cursor.rowcount
+    await connection.execute(
+        """with begins as (
+             select min(q.first_seq) as seq from audit_batches q
+               join batches b on b.tenant_id = q.tenant_id and b.batch_id = q.batch_id
+              where q.tenant_id = %(t)s and b.recorded_at >= %(since)s),
+           told as (
+             update webhook_endpoints w set from_seq = least(w.from_seq, b.seq) from begins b
+              where w.tenant_id = %(t)s and w.partner_id = %(partner)s and b.seq is not null)
+           update webhook_cursors c set seq = least(c.seq, b.seq) from begins b where c.tenant_id = %(t)s and b.seq is not null""",
+        given,
+    )
+    return count
 
 
 # -- sending

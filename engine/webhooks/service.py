@@ -15,6 +15,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.kernel.clock import SystemClock, business_date
+from engine.kernel.errors import Invalid
 from engine.kernel.ids import house_member
 from engine.kernel.transport import Unanswered, Unreachable
 from engine.ledger import service as ledger
@@ -35,6 +36,9 @@ ANSWER_SECONDS = 20.0
 
 OLD_SECRET_LIFE = timedelta(days=1)
 """How long messages are signed by the secret before the newest one, too."""
+
+REPLAY_LIFE = timedelta(days=30)
+"""How long ago what is told once more may be."""
 
 _LEASE_SECONDS = 90.0
 _SECRET_BYTES = 32
@@ -57,6 +61,13 @@ class Webhook(Struct, frozen=True, omit_defaults=True):
     last_code: str = ""
     last_at: datetime | None = None
     secret: str = ""
+
+
+class Replayed(Struct, frozen=True):
+    """What is told once more: since when, and how many messages wait anew; what the log brings anew is not counted yet."""
+
+    since: datetime
+    waiting: int
 
 
 class _Endpoint(Struct, frozen=True):
@@ -131,6 +142,29 @@ async def find_webhook(session: AsyncSession, keys: FileKeyStore, tenant: Tenant
         UnknownWebhook: nowhere.
     """
     return await _shown(session, keys, tenant, partner_id)
+
+
+async def replay(session: AsyncSession, *, partner_id: int, since: datetime, again: bool = False) -> Replayed:
+    """Tell a partner once more what it missed since a time: what was given up, dropped, or happened while it was told nowhere.
+
+    Messages keep their ids, so that a partner knows one that it has; each event has one message, however often this is asked for.
+
+    Args:
+        session: the tenant's.
+        partner_id: the partner's.
+        since: at most REPLAY_LIFE ago.
+        again: also what the endpoint took.
+
+    Raises:
+        UnknownWebhook: the partner is told nowhere now.
+        Invalid: it is too long ago.
+    """
+    if since < SystemClock().now() - REPLAY_LIFE:
+        raise Invalid(field="since", reason=f"at most {REPLAY_LIFE.days} days ago")
+    row = await queries.lock_endpoint(session, partner_id)
+    if row is None or row.state != "active":
+        raise UnknownWebhook
+    return Replayed(since=since, waiting=await queries.replay(session, partner_id, since, again=again))
 
 
 async def remove_webhook(session: AsyncSession, tenant: Tenant, *, partner_id: int, actor: str) -> Webhook:

@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import grant, wall
 
 revision: str = "0053_identities"
-down_revision: str | None = "0050_fewer_checks"
+down_revision: str | None = "0052_file_places"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

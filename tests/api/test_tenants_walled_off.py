@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,14 @@ with run as (
   select 1, tenant_id, 1, 1, 1, date '2023-01-01', :p, 'nobody' from run),
 asked as (
   insert into cover_claims (member_id, claim_id, amount, tenant_id, happened_on, product, payer, peril)
-  select :m, 1, 1, tenant_id, date '2023-01-01', :p, 'nobody', 'peril' from run)
+  select :m, 1, 1, tenant_id, date '2023-01-01', :p, 'nobody', 'peril' from run),
+debited as (
+  insert into debit_files (total, tenant_id, file_id, debits, maker, collect_on, product, rail, sequence, message_ref, digest)
+  select 1, tenant_id, 1, 1, 1, date '2023-01-01', :p, 'bank', 'FRST', 'DD-1', repeat('0', 64) from run)
 insert into unclaimed_cases (member_id, opened_event, tenant_id, run_no, counted_from, handed_over_on, product, rule, state)
 select :m, 1, tenant_id, 1, date '2020-01-01', date '2023-01-01', :p, 'rule', 'handed-over' from run
 """
-"""A handing over and a claim of cover next door, that nobody here may see."""
+"""A handing over, a claim of cover and direct debits next door, that nobody here may see."""
 
 
 @dataclass(frozen=True)
@@ -450,6 +453,47 @@ ASKED: dict[str, Ask] = {
         Permission.CLAIMS_APPROVE,
         request=lambda ids, _site: {"json": {"answers": [{"claim": ids.claim, "answer": "accepted"}]}},
     ),
+    "ListSettingsAside": Ask("GET", lambda _: "/v1/confirmation-proposals", Permission.OPERATIONS_READ, 200),
+    "ProposeSettingAside": Ask(
+        "POST",
+        lambda _: "/v1/confirmation-proposals",
+        Permission.BREAKS_PROPOSE,
+        request=lambda _ids, _site: {"json": {"file": 1, "place": 1, "cause": "sent-in-error"}},
+    ),
+    "ApproveSettingAside": Ask(
+        "POST",
+        lambda _: "/v1/confirmation-proposals/1/approve",
+        Permission.BREAKS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectSettingAside": Ask(
+        "POST",
+        lambda _: "/v1/confirmation-proposals/1/reject",
+        Permission.BREAKS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "PrepareDebits": Ask(
+        "POST",
+        lambda _: "/v1/debit-files",
+        Permission.PAYOUTS_INSTRUCT,
+        201,
+        request=lambda _ids, _site: {
+            "json": {"rail": "bank", "product": "nps-lite", "collect_on": SECOND_DAY.isoformat()}
+        },
+    ),
+    "ListDebits": Ask("GET", lambda _: "/v1/debit-files", Permission.PAYOUTS_READ, 200),
+    "ApproveDebits": Ask(
+        "POST",
+        lambda _: "/v1/debit-files/1/approve",
+        Permission.PAYOUTS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectDebits": Ask(
+        "POST",
+        lambda _: "/v1/debit-files/1/reject",
+        Permission.PAYOUTS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
     "ListUnclaimed": Ask(
         "GET",
         lambda _: "/v1/unclaimed",
@@ -719,6 +763,12 @@ ASKED: dict[str, Ask] = {
     "GetWebhook": Ask("GET", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
     "RemoveWebhook": Ask("DELETE", lambda _: "/v1/webhooks", Permission.WEBHOOKS_MANAGE),
     "ChangeWebhookSecret": Ask("POST", lambda _: "/v1/webhooks/secret", Permission.WEBHOOKS_MANAGE),
+    "ReplayWebhook": Ask(
+        "POST",
+        lambda _: "/v1/webhooks/replay",
+        Permission.WEBHOOKS_MANAGE,
+        request=lambda _ids, _site: {"json": {"since": datetime.now(UTC).isoformat()}},
+    ),
     "SetWebhook": Ask(
         "PUT",
         lambda _: "/v1/webhooks",

@@ -56,7 +56,7 @@ class Trading:
         return made
 
     async def take(self) -> int:
-        return await take_manager_files(self.scheme.db, self.scheme.tenant, self.joined)
+        return await take_manager_files(self.scheme.db, self.scheme.keys, self.scheme.tenant, self.joined)
 
     def manager_deals(self, day: str, price: str) -> None:
         """The manager takes our orders and carries them out at a price."""

@@ -75,9 +75,10 @@ def test_orders_to_managers_are_listed_and_an_unknown_manager_is_refused(
     file = tmp_path / "executions.csv"
     file.write_text("H,EXECUTIONS")
     listed = [akiba("orders", one, "--tenant", "in-nps-lite") for one in ("list", "confirmations")]
+    listed += [akiba("files", one, "--tenant", "in-nps-lite") for one in ("out", "in", "missing")]
     refused = akiba("import", "confirmations", str(file), "--tenant", "in-nps-lite", "--manager", "nobody")
 
-    assert [(one.returncode, one.stdout, one.stderr) for one in listed] == [(0, "", "")] * 2
+    assert [(one.returncode, one.stdout, one.stderr) for one in listed] == [(0, "", "")] * 5
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "funds.unknown-manager" in refused.stderr
     assert "Traceback" not in refused.stderr

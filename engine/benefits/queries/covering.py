@@ -39,6 +39,19 @@ class CoverFile:
     answered: int
 
 
+async def unsent_files(session: AsyncSession, payer: str, since: date) -> list[int]:
+    """Return the numbers of a payer's files made on or after a day that are not staged to leave, the oldest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select file_no from cover_files where tenant_id = %(tenant)s and payer = %(payer)s and made_on >= %(since)s
+              and file_no::text not in (select about from outgoing_files
+                                         where tenant_id = %(tenant)s and kind = 'cover-claims' and state <> 'rejected')
+            order by file_no""",
+        {"tenant": session.info["tenant_id"], "payer": payer, "since": since},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def add_cover_claim(
     session: AsyncSession,
     member_id: int,

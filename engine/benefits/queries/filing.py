@@ -94,6 +94,19 @@ async def find_file(session: AsyncSession, message_ref: str) -> FileRow | None:
     return None if row is None else FileRow(*row)
 
 
+async def unsent_files(session: AsyncSession, rail: str, since: date) -> list[str]:
+    """Return the references of a bank's files made on or after a day that are not staged to leave, the oldest first."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select message_ref from payout_files where tenant_id = %(tenant)s and rail = %(rail)s and made_at >= %(since)s
+              and message_ref not in (select about from outgoing_files
+                                       where tenant_id = %(tenant)s and kind = 'payouts' and state <> 'rejected')
+            order by file_id""",
+        {"tenant": session.info["tenant_id"], "rail": rail, "since": since},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def add_report(session: AsyncSession, file_id: int, *, sha256: str, name: str, document: bytes) -> bool:
     """Keep a report; False if the same bytes came before."""
     connection = await driver(session)

@@ -47,6 +47,7 @@ from engine.benefits.service.covering import (
     make_cover_file,
     read_answers,
     take_cover_answers,
+    unsent_cover_files,
 )
 from engine.benefits.service.disbursing import carry_on_payrolls
 from engine.benefits.service.estates import (
@@ -62,7 +63,7 @@ from engine.benefits.service.estates import (
     open_death_claim,
     share_anew,
 )
-from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report
+from engine.benefits.service.filing import PayoutFile, ReportRead, file_payouts, find_file, read_report, unsent_files
 from engine.benefits.service.inheriting import HeirPerson, pay_heir
 from engine.benefits.service.insuring import (
     approve_premiums,
@@ -318,5 +319,7 @@ __all__ = [
     "take_cover_answers",
     "take_premium_answers",
     "take_repayments",
+    "unsent_cover_files",
+    "unsent_files",
     "withdraw_claim",
 ]

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Literal
 
@@ -74,6 +75,11 @@ async def find_cover_file(session: AsyncSession, file_no: int) -> CoverFile:
     if found is None:
         raise UnknownCoverFile
     return found
+
+
+async def unsent_cover_files(session: AsyncSession, payer: str, since: date) -> list[int]:
+    """Return the numbers of a payer's files made on or after a day that are not staged to leave, the oldest first."""
+    return await queries.unsent_files(session, payer, since)
 
 
 async def list_cover_files(session: AsyncSession, *, most: int = 100) -> list[CoverFile]:

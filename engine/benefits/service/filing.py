@@ -156,6 +156,11 @@ async def find_file(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, m
     )
 
 
+async def unsent_files(session: AsyncSession, rail: str, since: date) -> list[str]:
+    """Return the references of a bank's files made on or after a day that are not staged to leave, the oldest first."""
+    return await queries.unsent_files(session, rail, since)
+
+
 def _transfer(keys: FileKeyStore, tenant: Tenant, row: PayoutRow) -> Transfer:
     payload = opened(keys, tenant, row).payload
     if payload.digest() != row.digest:

@@ -80,7 +80,11 @@ BANK = "bank"
 
 
 class BankRail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A bank that pays by files: the channel whose account it debits, that account, and what we are called in its files."""
+    """A bank that pays by files: the channel whose account it debits, that account, and what we are called in its files.
+
+    Its files travel by the place `place`, whose adapter is `by`, those made on or after `since`; without `by` people carry them.
+    It collects too, into that account, where it has given us a `creditor_ref`.
+    """
 
     pays_from: str
     holder: str
@@ -88,6 +92,10 @@ class BankRail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bank: str = ""
     sender: str
     files: str = "pain"
+    by: str = ""
+    since: date | None = None
+    place: dict[str, object] = {}
+    creditor_ref: str = ""
 
     def __repr__(self) -> str:
         return f"BankRail({self.pays_from})"

@@ -451,3 +451,16 @@ async def members_shared_with(session: AsyncSession, event_id: int) -> Sequence[
         {"e": event_id},
     )
     return [row.member_id for row in rows]
+
+
+async def unsent_claims(session: AsyncSession, funder: str, since: date) -> list[int]:
+    """Return the numbers of a funder's claims, let go and prepared on or after a day, whose files are not staged to leave."""
+    rows = await session.scalars(
+        text("""select claim_no from match_claims
+                 where tenant_id = :t and funder = :funder and state = 'sent' and prepared_on >= :since
+                   and claim_no::text not in (select about from outgoing_files
+                                               where tenant_id = :t and kind = 'match-claim' and state <> 'rejected')
+                 order by claim_no"""),
+        {"t": session.info["tenant_id"], "funder": funder, "since": since},
+    )
+    return [int(one) for one in rows]

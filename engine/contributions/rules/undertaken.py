@@ -113,6 +113,20 @@ class Instalments:
         grace = timedelta(days=self.terms.arrears.rule.grace_days)
         return None if due is None or due.on + grace >= self.on else due.on
 
+    def collectable(self, most: Amount) -> Amount:
+        """Return what may be collected of a payer who is not asked: what is due up to and with the day, no more than `most`.
+
+        Late instalments each with their charge. Whole instalments, or one, where the chart takes no parts; 0 where none fits.
+        """
+        costs = [0]
+        for due in self._payable():
+            if due.on > self.on or (self._takes == "one" and len(costs) > 1):
+                break
+            costs.append(costs[-1] + due.lacking + self._charge(due))
+        if self._takes == "any-part":
+            return min(most, Amount(costs[-1], most.asset))
+        return Amount(max(one for one in costs if one <= most.units), most.asset)
+
     def towards(self, amount: Amount) -> Towards | None:
         """Return what a payment pays; the oldest instalment comes first. None on a day before anything was undertaken.
 

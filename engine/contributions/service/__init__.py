@@ -37,6 +37,7 @@ from engine.contributions.service.state_money import (
     reject_claim,
     send_claim,
     share_match,
+    unsent_claims,
     years_to_claim_again,
 )
 from engine.contributions.service.suspense import (
@@ -50,7 +51,7 @@ from engine.contributions.service.suspense import (
     resolve_suspense,
 )
 from engine.contributions.service.terms import terms_for
-from engine.contributions.service.undertaken import contributions_payable, first_missed, undertakings_of
+from engine.contributions.service.undertaken import collectable, contributions_payable, first_missed, undertakings_of
 
 __all__ = [
     "CHUNK",
@@ -69,6 +70,7 @@ __all__ = [
     "begin_refund",
     "carry_on_reversals",
     "claim_file",
+    "collectable",
     "collection_operation",
     "confirm_reversal",
     "contributions_payable",
@@ -103,5 +105,6 @@ __all__ = [
     "share_match",
     "terms_for",
     "undertakings_of",
+    "unsent_claims",
     "years_to_claim_again",
 ]

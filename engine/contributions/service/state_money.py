@@ -179,6 +179,11 @@ async def list_claims(session: AsyncSession, *, most: int = 100) -> list[MatchCl
     return await queries.list_claims(session, most=most)
 
 
+async def unsent_claims(session: AsyncSession, funder: str, since: date) -> list[int]:
+    """Return the numbers of a funder's claims, let go and prepared on or after a day, whose files are not staged to leave."""
+    return await queries.unsent_claims(session, funder, since)
+
+
 async def send_claim(session: AsyncSession, tenant: Tenant, claim_no: int, digest: str, *, actor: str) -> MatchClaim:
     """Let a claim go to its funder, as a second person who has read the lines that `digest` is of.
 

@@ -147,6 +147,27 @@ async def contributions_payable(
     return found
 
 
+async def collectable(
+    session: AsyncSession, tenant: Tenant, limits: Sequence[tuple[MemberRef, int]], on: date
+) -> list[int]:
+    """Return what may be collected on a day of each member, by their instalments and no more than their limit; smallest units.
+
+    In their order; 0 of who undertook nothing, or owes nothing. One statement, however many.
+    """
+    known = await undertook_by(session, tenant, [one for one, _ in limits])
+    figures = await tenancy.figures_for(session, tenant)
+    found = []
+    for member, limit in limits:
+        standing = known.get((member.member_id, member.product))
+        terms = None if standing is None else terms_of_instalments(tenant, member.product, on, member.joined_on)
+        if standing is None or terms is None:
+            found.append(0)
+        else:
+            case = Instalments(terms, standing, tenant.pack.tables, figures, on)
+            found.append(case.collectable(Amount(limit, tenant.asset)).units)
+    return found
+
+
 async def first_missed(
     session: AsyncSession, tenant: Tenant, members: Sequence[MemberRef], on: date
 ) -> dict[tuple[int, str], date]:

@@ -116,7 +116,7 @@ async def meet_earlier(session: AsyncSession, file_id: int) -> None:
       select n.place, e.file_id, e.place as earlier_place, e.state, {_SAYS.format("e")} = {_SAYS.format("n")} as is_same
         from ({new}) n join lateral (
           select * from confirmations b where b.counterparty = n.counterparty and b.deal_ref = n.deal_ref and b.file_id < n.file_id
-             and b.state in ('waiting', 'part', 'confirmed', 'break')
+             and b.state in ('waiting', 'part', 'confirmed', 'break', 'set-aside')
            order by (b.state = 'confirmed') desc, b.file_id desc limit 1) e on true"""
     await connection.execute(
         f"""with earlier as materialized ({earlier}),

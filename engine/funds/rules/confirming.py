@@ -19,6 +19,7 @@ class ConfirmationState(StrEnum):
     REPEATED = "repeated"
     SUPERSEDED = "superseded"
     BREAK = "break"
+    SET_ASIDE = "set-aside"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,9 @@ class ManagerTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     by: Given = "folder"
     place: dict[str, object]
 
+    def __repr__(self) -> str:
+        return f"ManagerTable({self.deals_for})"
+
 
 class Delivers(Protocol):
     """Leaves files for a manager, once each."""

@@ -78,6 +78,7 @@ class RecordedDelivery:
         Raises:
             NameTaken: other bytes lie there under that name.
             Unreachable: it was not left; or another process has taken the exchange over, and this one must not.
+            Unanswered: whether it was left is not known; an enquiry that hands it over once more tells.
         """
         call = _current.get()
         assert call is not None, file.name
@@ -89,6 +90,9 @@ class RecordedDelivery:
             is_new = await self._drop.hand_over(file)
         except Unreachable as error:
             await self._record.keep(call, "unreachable", str(error).encode())
+            raise
+        except Unanswered as error:
+            await self._record.keep(call, "unanswered", str(error).encode())
             raise
         await self._record.keep(call, "received", msgspec.json.encode({"name": file.name, "is_new": is_new}))
         return is_new

@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from engine.kernel.transport import Unanswered, Unreachable, WireRequest, WireResponse
+from engine.kernel.transport import TooLong, Unanswered, Unreachable, WireRequest, WireResponse
 
 USER_AGENT = "akiba"
-RESPONSE_BYTES_MAX = 8 * 1024 * 1024
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 
 
@@ -48,8 +47,8 @@ class HttpTransport:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > RESPONSE_BYTES_MAX:
-                    raise Unanswered("the answer is too long")
+                if len(body) > request.answer_bytes_max:
+                    raise TooLong("the answer is too long")
             return WireResponse(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},

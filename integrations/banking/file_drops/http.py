@@ -4,6 +4,9 @@ GET    /inbox           [{"name": "...", "sha256": "..."}], whole files alone
 GET    /inbox/NAME      the bytes, with Repr-Digest (RFC 9530)
 DELETE /inbox/NAME      with If-Match: "SHA-256"; 204 away, 404 gone, 412 other bytes
 PUT    /outbox/NAME     with If-None-Match: * and Repr-Digest; 201 new, 204 the same bytes are there, 412 others are
+PUT    /staged/NAME     with Repr-Digest; 201 new, 204 written anew: nobody takes it from there
+MOVE   /staged/NAME     (RFC 4918) with Destination: /outbox/NAME and Overwrite: F; 201 in one stroke, 204 the same bytes
+                        are there, 404 nothing is staged, 412 other bytes are there
 """
 
 import base64
@@ -15,7 +18,7 @@ from msgspec import Struct
 
 from engine.kernel.file_drops import BYTES_MAX, NameTaken, Untrusted, is_plain_name
 from engine.kernel.files import FileRefused, NamedFile
-from engine.kernel.transport import Transport, Unanswered, WireRequest, WireResponse
+from engine.kernel.transport import TooLong, Transport, Unanswered, Unreachable, WireRequest, WireResponse
 
 OK, CREATED, NO_CONTENT = 200, 201, 204
 NOT_FOUND, PRECONDITION_FAILED = 404, 412
@@ -50,12 +53,13 @@ class HttpDrop:
         """Return a file; KeyError if it is gone, FileRefused if it is none to take."""
         if not is_plain_name(name):
             raise KeyError(name)
-        response = await self._ask("GET", f"inbox/{quote(name)}", may_be=(OK, NOT_FOUND))
+        try:
+            response = await self._ask("GET", f"inbox/{quote(name)}", may_be=(OK, NOT_FOUND))
+        except TooLong as error:
+            detail = f"The most is {BYTES_MAX} bytes."
+            raise FileRefused(file=name, row=None, field="file", reason="too-large", detail=detail) from error
         if response.status == NOT_FOUND:
             raise KeyError(name)
-        if len(response.body) > BYTES_MAX:
-            detail = f"The most is {BYTES_MAX} bytes."
-            raise FileRefused(file=name, row=None, field="file", reason="too-large", detail=detail)
         file = NamedFile(name, response.body)
         if response.headers.get("repr-digest") != digest_of(file):
             raise FileRefused(file=name, row=None, field="checksum", reason="checksum-differs")
@@ -79,6 +83,26 @@ class HttpDrop:
             raise NameTaken(file.name)
         return response.status == CREATED
 
+    async def stage(self, file: NamedFile) -> None:
+        """Lay a file ready where nobody takes it, under a name that follows from its bytes."""
+        if not is_plain_name(file.name):
+            raise ValueError(f"{file.name!r} is no name for a file")
+        headers = {"Repr-Digest": digest_of(file), "Content-Type": "application/octet-stream"}
+        try:
+            await self._ask("PUT", _staged(file), headers=headers, body=file.raw, may_be=(OK, CREATED, NO_CONTENT))
+        except Unanswered as error:
+            # Whether all of it lies there is not known; nobody takes it from there, and it may be written anew.
+            raise Unreachable(str(error)) from error
+
+    async def hand_over(self, file: NamedFile) -> bool:
+        """Have a staged file moved to its own name; return False if it was before; NameTaken if other bytes have it."""
+        headers = {"Destination": f"{self._base_url}/outbox/{quote(file.name)}", "Overwrite": "F"}
+        may_be = (CREATED, NO_CONTENT, NOT_FOUND, PRECONDITION_FAILED)
+        response = await self._ask("MOVE", _staged(file), headers=headers, may_be=may_be)
+        if response.status == PRECONDITION_FAILED:
+            raise NameTaken(file.name)
+        return response.status == CREATED
+
     async def _ask(
         self,
         method: str,
@@ -91,7 +115,11 @@ class HttpDrop:
         """Return an answer of one of the statuses that mean something here; any other leaves open what happened."""
         response = await self._transport.send(
             WireRequest(
-                method=method, url=f"{self._base_url}/{path}", headers={**self._headers, **(headers or {})}, body=body
+                method=method,
+                url=f"{self._base_url}/{path}",
+                headers={**self._headers, **(headers or {})},
+                body=body,
+                answer_bytes_max=BYTES_MAX,
             )
         )
         if response.status in WHO_ARE_YOU:
@@ -99,6 +127,10 @@ class HttpDrop:
         if response.status not in may_be:
             raise Unanswered(f"the service answered {response.status}")
         return response
+
+
+def _staged(file: NamedFile) -> str:
+    return f"staged/{file.sha256[:16]}-{quote(file.name)}"
 
 
 def digest_of(file: NamedFile) -> str:

@@ -54,7 +54,7 @@ class DropSite:
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        for folder in (self.for_us, self.from_us, self.taken):
+        for folder in (self.for_us, self.from_us, self.staged, self.taken):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -66,6 +66,11 @@ class DropSite:
     def from_us(self) -> Path:
         """Return the folder in which our files lie."""
         return self.root / "from-us"
+
+    @property
+    def staged(self) -> Path:
+        """Return the folder in which files of ours are laid ready, by HTTP, until they are handed over."""
+        return self.root / "staged"
 
     @property
     def taken(self) -> Path:
@@ -182,6 +187,8 @@ def _answer(site: DropSite, method: str, path: str, headers: dict[str, str], bod
         return _Answer(200, json.dumps(listed).encode())
     if is_plain_name(name) and (method, folder) == ("PUT", "outbox"):
         return _put(site.from_us, name, headers, body)
+    if is_plain_name(name) and folder == "staged":
+        return _stage(site, method, name, headers, body)
     there = site.for_us / name
     if not is_plain_name(name) or folder != "inbox" or not there.is_file():
         return _Answer(404)
@@ -199,6 +206,32 @@ def _take(site: DropSite, there: Path, raw: bytes, headers: dict[str, str]) -> _
     return _Answer(204)
 
 
+def _stage(site: DropSite, method: str, name: str, headers: dict[str, str], body: bytes) -> _Answer:
+    staged = site.staged / name
+    if method == "PUT":
+        if headers.get("repr-digest", "").encode() != _digest(body):
+            return _Answer(400)
+        is_new = not staged.exists()
+        staged.write_bytes(body)
+        return _Answer(201 if is_new else 204)
+    own = unquote(headers.get("destination", "").rpartition("/outbox/")[2])
+    if method != "MOVE" or not is_plain_name(own) or headers.get("overwrite") != "F":
+        return _Answer(400)
+    return _hand_over(staged, site.from_us / own)
+
+
+def _hand_over(staged: Path, there: Path) -> _Answer:
+    if not staged.exists():
+        return _Answer(404)
+    if there.exists():
+        if there.read_bytes() != staged.read_bytes():
+            return _Answer(412)
+        staged.unlink()
+        return _Answer(204)
+    staged.rename(there)
+    return _Answer(201)
+
+
 def _put(folder: Path, name: str, headers: dict[str, str], body: bytes) -> _Answer:
     if headers.get("repr-digest", "").encode() != _digest(body):
         return _Answer(400)
@@ -210,14 +243,16 @@ def _put(folder: Path, name: str, headers: dict[str, str], body: bytes) -> _Answ
 
 
 @asynccontextmanager
-async def serving_http(app: App) -> AsyncIterator[str]:
-    """Serve an application on a free port of 127.0.0.1; yield its address."""
+async def serving_http(app: App, *, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[str]:
+    """Serve an application on a free port of 127.0.0.1, with a certificate and its key by TLS; yield its address."""
     listening = socket.create_server((LOOPBACK, 0))
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    if certificate is not None:
+        config.ssl_certfile, config.ssl_keyfile = certificate
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))  # noqa: SLF001 - serve() takes over the process's signals
     try:
-        yield f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+        yield f"{'http' if certificate is None else 'https'}://{LOOPBACK}:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         await task

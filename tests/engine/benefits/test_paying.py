@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -75,7 +76,7 @@ class Owing:
 
     def __init__(self, db: Database, keys: FileKeyStore, tenant: Tenant, members: list[tuple[str, int]]) -> None:
         self.db, self.keys, self.tenant, self.members = db, keys, tenant, members
-        bank = {"holder": "A Scheme", "number": "IN0001", "bank": "HDFCINBB", "sender": "SCHEME"}
+        bank: dict[str, Any] = {"holder": "A Scheme", "number": "IN0001", "bank": "HDFCINBB", "sender": "SCHEME"}
         self.payers = Payers(
             Exchanges(db, keys, {}, lambda *_: ""),
             banks={rail: BankRail(pays_from="upi", **bank) for rail in ("bank", "wallet-bank")},

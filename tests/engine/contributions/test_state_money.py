@@ -152,12 +152,16 @@ class Scheme:
 
 @pytest_asyncio.fixture
 async def scheme(db: Database, tenant_id: int, tmp_path: Path) -> Scheme:
+    return await scheme_of(db, tenant_id, tmp_path)
+
+
+async def scheme_of(db: Database, tenant_id: int, folder: Path) -> Scheme:
     pack = load_pack(ROOT / "tenants/rw-ejoheza", KINDS)
     async with db.unit_of_work(tenant_id) as session:
         code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
         await ledger.open_asset(session, "RWF", 0, kind="money")
         pack_id = await ledger.pack_id(session, pack.sha256, {})
-    scheme = Scheme(db, Tenant(tenant_id, code, pack, pack_id), FileKeyStore(tmp_path / "keys.toml"))
+    scheme = Scheme(db, Tenant(tenant_id, code, pack, pack_id), FileKeyStore(folder / "keys.toml"))
     await scheme.clock("2023-02-01T08:00:00Z")
     return scheme
 

@@ -95,7 +95,7 @@ async def test_a_place_that_is_gone_stops_nothing_else(scheme: Scheme, tmp_path:
 async def test_a_table_that_is_wrong_joins_nobody(scheme: Scheme, tmp_path: Path, other: dict[str, str]) -> None:
     site = DropSite(tmp_path / "manager")
     running = Running(scheme, tmp_path, table(scheme, site, **other))
-    assert (await running.turn()).managers == {}
+    assert (await running.turn()).places.managers == {}
     code = scheme.tenant.pack.code
 
     def read() -> object:

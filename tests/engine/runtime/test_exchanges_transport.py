@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from engine.kernel.tokens import Token, TokenRefused, Tokens
-from engine.kernel.transport import Unanswered, Unreachable, WireRequest
+from engine.kernel.transport import TooLong, Unanswered, Unreachable, WireRequest
 from engine.runtime.database import Database, driver
-from engine.runtime.exchanges import transport as module
 from engine.runtime.exchanges.tokens import ProcessTokens, SharedTokens
 from engine.runtime.exchanges.transport import open_transport
 from engine.runtime.key_file import FileKeyStore
@@ -119,12 +118,14 @@ async def test_an_answer_that_drips_is_cut_off() -> None:
             await send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
 
-async def test_an_answer_without_end_is_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RESPONSE_BYTES_MAX", 1000)
+async def test_an_answer_without_end_is_unanswered() -> None:
     body = b"x" * 2000
-    async with Server().answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + body) as url:
-        with pytest.raises(Unanswered):
-            await send(url)
+    async with (
+        Server().answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + body) as url,
+        open_transport() as opened,
+    ):
+        with pytest.raises(TooLong):
+            await opened.send(WireRequest(method="GET", url=url, answer_bytes_max=1000))
 
 
 async def test_a_redirect_is_an_answer_and_not_followed() -> None:

@@ -4,9 +4,11 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -17,7 +19,9 @@ from engine.contributions import service as contributions
 from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.enrolment.service import Enrolled
 from engine.kernel.clock import SystemClock
+from engine.kernel.errors import Invalid
 from engine.kernel.transport import WireResponse
+from engine.ledger import service as ledger
 from engine.runtime.database import Database, driver
 from engine.runtime.exchanges.transport import HttpTransport
 from engine.runtime.key_file import FileKeyStore
@@ -411,3 +415,59 @@ async def test_addresses_inside_are_refused_when_named_and_when_a_name_leads_the
         await service.send_due(told.db, told.keys, told.tenant.tenant_id, StandardWebhooks(closed))
     assert await told.deliveries() == [("waiting", "unreachable", 2)]
     assert told.partner.attempts == []
+
+
+async def replayed(told: Told, *, days: int = 1, again: bool = False) -> int:
+    since = SystemClock().now() - timedelta(days=days)
+    async with told.db.unit_of_work(told.tenant.tenant_id) as session:
+        done = await service.replay(session, partner_id=told.partner_id, since=since, again=again)
+    return done.waiting
+
+
+async def offences(told: Told) -> list[str]:
+    async with told.db.unit_of_work(told.tenant.tenant_id) as session:
+        return [one.law for one in await ledger.check(session, queries.LAWS)]
+
+
+async def test_what_was_missed_is_told_once_more_when_a_partner_asks(told: Told) -> None:
+    """Given up, dropped as the endpoint was gone, and what happened while nobody was told: each once, by its own message."""
+    first = await told.pay()
+    told.partner.answers = [WireResponse(status=410)]
+    await told.tell()
+    while_away = await told.pay()
+    await told.tell()
+    with pytest.raises(UnknownWebhook):
+        await replayed(told)
+    await told.set()
+    assert told.partner.taken == {}
+
+    await replayed(told)
+    await told.tell()
+    receipts = {first.receipt, while_away.receipt}
+    assert {one["data"]["receipt"] for one in told.partner.taken.values()} == receipts
+    sent = len(told.partner.attempts)
+    assert await replayed(told) == 0
+    await told.tell()
+    assert len(told.partner.attempts) == sent, "what was taken is not sent again unless it is asked for"
+    assert await replayed(told, again=True) == 2
+    await told.tell()
+    assert len(told.partner.attempts) == sent + 2
+    assert len(set(told.partner.attempts)) == len(told.partner.taken) == 2
+    assert await told.select("select count(*)::int from webhook_deliveries") == [(2,)]
+    assert await offences(told) == []
+    with pytest.raises(Invalid):
+        await replayed(told, days=31)
+
+
+async def test_the_laws_notice_what_was_not_told_and_what_did_not_happen(
+    told: Told, superuser_url: str, database_urls: tuple[str, str]
+) -> None:
+    await told.pay()
+    await told.tell()
+    assert await offences(told) == []
+    database = database_urls[0].rpartition("/")[2]
+    with psycopg.connect(superuser_url, dbname=database) as connection:
+        connection.execute(
+            "update webhook_deliveries set event_id = event_id + 1 where tenant_id = %s", (told.tenant.tenant_id,)
+        )
+    assert await offences(told) == ["partners-are-told-what-happened", "partners-are-told-all"]
