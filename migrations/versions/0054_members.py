@@ -10,8 +10,8 @@ from alembic import op
 
 from migrations.walls import grant, wall
 
-revision: str = "0046_members"
-down_revision: str | None = "0045_loans"
+revision: str = "0054_members"
+down_revision: str | None = "0053_identities"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -19,7 +19,7 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     """Apply."""
     op.execute("set local lock_timeout = '5s'")
-    op.execute((Path(__file__).parent / "0046_members.sql").read_text(encoding="utf-8"))
+    op.execute((Path(__file__).parent / "0054_members.sql").read_text(encoding="utf-8"))
     for table in ("record_merges", "merged_records", "record_splits"):
         wall(table)
     grant("record_merges", app="select, insert, update (state, checker, decided_event)", jobs="select")
