@@ -1,5 +1,7 @@
 """Members' identity documents: their numbers over time, and signed files by which members are verified."""
 
+import base64
+import binascii
 from datetime import date
 from typing import Annotated
 from uuid import UUID
@@ -14,7 +16,7 @@ from engine.access.rules import Caller
 from engine.enrolment import errors, service
 from engine.enrolment.api.joining import CODE
 from engine.enrolment.rules import DocumentGiven
-from engine.enrolment.service import NumberChange, NumberChangeSeen, NumberHeld, Verifiers
+from engine.enrolment.service import NumberChange, NumberChangeSeen, NumberHeld, Verification, Verifiers
 from engine.identity import errors as identity_errors
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
@@ -127,6 +129,43 @@ class NumberController(Controller):
                 document=DocumentGiven(data.document, data.number, data.expires_on),
                 from_on=data.from_on,
                 reason=data.reason,
+                actor=caller.actor,
+            )
+
+    @post(
+        "/members/{number:str}/offline-documents",
+        operation_id="VerifyByFile",
+        status_code=200,
+        opt={"permission": Permission.MEMBERS_VERIFY},
+        responses=refuses(
+            errors.UnknownMember, errors.CannotVerify, errors.DocumentMissing, errors.ProofRefused, errors.ProofUsed
+        ),
+    )
+    async def verify_by_file(
+        self,
+        number: FromPath[str],
+        data: JSONBody[OfflineDocument],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        verifiers: NamedDependency[Verifiers],
+    ) -> Verification:
+        """Verify a member by a file that an authority signed; it is kept sealed, and counts once."""
+        try:
+            raw = base64.b64decode(data.file, validate=True)
+        except binascii.Error:
+            raise errors.ProofRefused(field="file", reason="unreadable") from None
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.verify_by_file(
+                session,
+                keys,
+                tenant,
+                verifiers,
+                number=number,
+                document=data.document,
+                raw=raw,
+                secret=data.share_code,
                 actor=caller.actor,
             )
 
