@@ -206,6 +206,8 @@ def _retirement(asked: Question, found: dict[str, str], rules: list[str]) -> Non
 def _cover(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     product = asked.pack.product(asked.facts.product)
     for rule in asked.pack.books[asked.facts.product].all_in_force(CoverRule, asked.dates):
+        if rule.rule.covers == "while-paid":  # whom premiums insure is no matter of what was saved
+            continue
         case = CoverCase(asked.dates.on, asked.paid, product.scheme_year, asked.facts.member_class)
         cover = cover_on(rule, case, asked.figures)
         for peril in rule.rule.sums:
