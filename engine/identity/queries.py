@@ -224,7 +224,9 @@ async def merge(
         "update merged_records set into_id = %(stays)s, into_event = %(into)s where into_id = %(goes)s",
         """insert into merged_records (member_id, into_id, event_id, tenant_id, merge_no, into_event, merged_on)
            values (%(goes)s, %(stays)s, %(event)s, %(t)s, %(no)s, %(into)s, %(on)s)""",
-        "update held_numbers set member_id = %(stays)s where member_id = %(goes)s",
+        """with was as (delete from held_numbers where member_id = %(goes)s returning *)
+           insert into held_numbers (member_id, event_id, digest, tenant_id, from_on, to_on, as_of, document_kind, verified_by)
+           select %(stays)s, event_id, digest, tenant_id, from_on, to_on, as_of, document_kind, verified_by from was""",
         "delete from name_tokens where member_id = %(goes)s",
         "delete from named_members where member_id = %(goes)s",
         "delete from ussd_pins where member_id = %(goes)s",

@@ -247,7 +247,15 @@ async def test_the_old_number_answers_for_the_record_that_stays(india: Tenanted)
     (new,) = await schemes.enrol(india.db, india.keys, india.tenant, ["sahyog"])
     assert isinstance(went, Enrolled)
     goes, stays = await india.found(went.number), await india.found(new.number)
+    async with india.db.unit_of_work(india.tenant.tenant_id) as session:
+        await session.execute(
+            text("""insert into held_numbers (member_id, event_id, digest, tenant_id, from_on, document_kind, verified_by)
+                    select member_id, 1, digest, tenant_id, date '2023-01-01', 'aadhaar', 'seen' from person_indexes
+                     where member_id = :m and purpose = 2"""),
+            {"m": goes.member_id},
+        )
     await merged(india, goes.member_id, stays.member_id)
+    assert await india.rows("select member_id from held_numbers") == [(stays.member_id,)]
 
     assert (await india.found(went.number)).member_id == stays.member_id
     assert isinstance(paid := await india.pay(went.number, "500.00", "R1"), Receipt)
