@@ -27,4 +27,3 @@ def upgrade() -> None:
     grant("record_splits", app="select, insert, update (state, checker, decided_event)", jobs="select")
     grant("person_indexes", app="update (member_id, came_with)")
     grant("members", app="update (joined_on)")
-    grant("held_numbers", app="update (member_id)")

@@ -31,7 +31,7 @@ def upgrade() -> None:
     wall("verification_batches")
     grant("offline_documents", app="select, insert, update (document)")
     grant("verification_batches", app="select, insert")
-    grant("held_numbers", app="select, insert, update (to_on), delete")
+    grant("held_numbers", app="select, insert, update (to_on, member_id), delete")
     grant("number_changes", app=f"select, insert, update ({_CHANGES})")
     grant("exchanges", app="update (question)")
     for table in ("exchange_messages", "callbacks", "collections", "collected", "suspense", "payouts", "death_notices"):
