@@ -238,6 +238,7 @@ async def test_ghana_withholds_tax_of_what_the_units_brought(db: Database, tenan
     assert sold.state == "selling"
     assert await scheme.holds(member) == {"units:own": 240_0000, "selling:own": 240_0000}
     assert await service.carry_on_claims(scheme.db, scheme.tenant) == 0
+    await scheme.deal("2018-01-10")
     await scheme.clock("2018-01-11T09:00:00")
     await scheme.deal("2018-01-11", {"TIER3-FUND": "1.52"})
     assert await service.carry_on_claims(scheme.db, scheme.tenant) == 0, "the manager owes the money still"

@@ -47,6 +47,7 @@ async def of_ghana(db: Database, tenant_id: int, folder: Path) -> tuple[Estates,
     assert (claim.state, claim.amount) == ("decided", 720_00)
     sold = await scheme.approve(claim)
     assert sold.state == "selling"
+    await scheme.deal("2018-01-10")
     await scheme.clock("2018-01-11T09:00:00")
     await scheme.deal("2018-01-11", {"TIER3-FUND": "1.5203"})
     assert await estates.follow() == 0, "what is on its way from the manager is no money that comes later"
