@@ -46,6 +46,7 @@ _PAYMENTS = frozenset(
         EventKind.CONTRIBUTION_REVERSED,
         EventKind.MATCH_SHARED,
         EventKind.OPENING_POSTED,
+        EventKind.TRANSFER_TAKEN_IN,
     }
 )
 

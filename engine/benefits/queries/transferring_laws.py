@@ -48,7 +48,7 @@ TRANSFER_LAWS: tuple[Law, ...] = (
     ),
     Law(
         "transfers-come-home-whole",
-        "each transfer that came home is one event, which gave back what had left, from transit or from its payment",
+        "each transfer that came home is one event, which gave back what had left, and brought it out of suspense where it came by a payment",
         """
         with events_home as (
           select e.member_id, e.event_id, e.body ->> 'claim' as claim,
@@ -60,8 +60,7 @@ TRANSFER_LAWS: tuple[Law, ...] = (
                format('%s from transit, %s from suspense', e.transit, e.suspense)
           from (select * from transfers_out where state = 'home') o
           full join events_home e on e.member_id = o.member_id and e.event_id = o.ended_event
-         where (case when o.receipt = 0 then e.transit else e.suspense end, case when o.receipt = 0 then e.suspense else e.transit end)
-               is distinct from (o.amount, 0::bigint) or e.claim is distinct from o.claim_id::text
+         where (e.transit, e.suspense) is distinct from (o.amount, case when o.receipt = 0 then 0 else o.amount end) or e.claim is distinct from o.claim_id::text
         """,
     ),
     Law(
@@ -74,7 +73,7 @@ TRANSFER_LAWS: tuple[Law, ...] = (
         booked as (
           select e.member_id, e.event_id, c.product, c.pot, c.origin, sum(t.amount)::bigint as minor
             from events e join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
-            join chart c on c.code = t.credit and c.kind = 'cash' join chart d on d.code = t.debit and d.kind = 'suspense'
+            join chart c on c.code = t.credit and c.kind = 'cash' join chart d on d.code = t.debit and d.kind = 'transfers-in-transit'
            where e.kind = 279 group by 1, 2, 3, 4, 5),
         history as (
           select i.member_id, i.posted_event as event_id, (p ->> 0)::date as paid_on, p ->> 1 as pot, p ->> 2 as origin, (p ->> 3)::bigint as minor

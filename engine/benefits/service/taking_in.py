@@ -25,6 +25,7 @@ from engine.benefits.queries.transferring import InRow
 from engine.benefits.rules.advices import TransferAdvice, check_advice
 from engine.benefits.rules.paying import LEAST_MATCH_BP
 from engine.benefits.rules.transfers import TransferInRule, joined_after, taken_in
+from engine.benefits.service import transits
 from engine.benefits.service.claiming import note
 from engine.contributions import service as contributions
 from engine.contributions.errors import AlreadyResolved
@@ -188,7 +189,7 @@ async def list_advices(session: AsyncSession, *, after: int = 0, most: int = 100
 async def take_in(
     session: AsyncSession, keys: FileKeyStore, tenant: Tenant, advice_id: int, *, receipt: int, actor: str
 ) -> InRow:
-    """Post a payment in suspense as the savings that were advised, once: Dr suspense / Cr member cash by pot and origin.
+    """Post a payment in suspense as the savings that were advised, once: Dr suspense / Cr transfers-in-transit / Cr member cash by pot and origin.
 
     Contributions elsewhere count from now on by their own days; where the rule says so, the member has joined as early as
     there. Once the payment is on a statement, its cash goes into the open dealing of a product in funds.
@@ -214,9 +215,12 @@ async def take_in(
     if row.product not in {one.product for one in held_products}:
         raise UnknownMember
     money = tenant.asset.symbol
-    suspense = Account("suspense", money, party=held.channel)
-    cash = [(one.amount, Account("cash", money, row.product, one.pot, one.origin)) for one in row.brought.parts]
-    codes = await ledger.account_codes(session, {suspense, *(account for _, account in cash)})
+    transit = transits.transit_of(tenant, row.product)
+    moves = [transits.arrival(tenant, row.product, held)]
+    moves += [
+        (one.amount, transit, Account("cash", money, row.product, one.pot, one.origin)) for one in row.brought.parts
+    ]
+    codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
     event = await note(
         session,
         tenant,
@@ -229,7 +233,7 @@ async def take_in(
             claim_digest(tenant.tenant_id, "resolve", str(receipt)),
             claim_digest(tenant.tenant_id, "transfer-in", str(advice_id)),
         ),
-        transfers=[Transfer(minor, codes[suspense], codes[account]) for minor, account in cash],
+        transfers=[Transfer(minor, codes[debit], codes[credit]) for minor, debit, credit in moves],
     )
     if event is None:
         raise AlreadyResolved

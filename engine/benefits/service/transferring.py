@@ -274,22 +274,19 @@ async def bring_transfer_home(
         raise UnknownTransfer
     if left.state == "home":
         raise TransferDecided(state=left.state)
-    money, product = tenant.asset.symbol, left.product
-    if held is None:
-        if left.is_paying:
-            raise PayoutUnderWay
-        source = transits.transit_of(tenant, product)
-    else:
+    if held is None and left.is_paying:
+        raise PayoutUnderWay
+    if held is not None:
         if not left.is_settled:
             raise TransferNotSent
         if held.amount != left.amount:
             raise PaymentDiffers(field="amount")
         if not await reconciliation.is_matched(session, *held.receipt):
             raise NotReconciled
-        source = Account("suspense", money, party=held.channel)
     claim = await claiming.hold_claim(session, claim_id, {"payable"})
-    moves = [(one.amount, source, Account("cash", money, product, one.pot, one.origin)) for one in left.parts]
-    moves += await _kept_back(session, claim)
+    back = await _turned(session, claim)
+    arrived = [] if held is None else [transits.arrival(tenant, left.product, held)]
+    moves = [*arrived, *back, *((minor, payable, replace(payable, kind="cash")) for minor, _, payable in back)]
     codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
     event = await claiming.note(
         session,
@@ -299,8 +296,8 @@ async def bring_transfer_home(
         actor,
         {
             "claim": str(claim_id),
-            "product": product,
-            "amount": str(sum(minor for minor, *_ in moves)),
+            "product": left.product,
+            "amount": str(sum(minor for minor, *_ in back)),
             "reason": reason,
             **({"resolves": str(receipt)} if receipt else {}),
         },
@@ -317,15 +314,11 @@ async def bring_transfer_home(
     return await find_transfer(session, claim_id)
 
 
-async def _kept_back(session: AsyncSession, claim: ClaimRow) -> list[transits.Move]:
-    """Return what gives tax and charge back that were taken of a transfer: the sides exchanged, into the pots they came from."""
+async def _turned(session: AsyncSession, claim: ClaimRow) -> list[transits.Move]:
+    """Return what left, tax and charge with it, as the claim moved it out of payable, the sides exchanged."""
     chart = await ledger.accounts_by_code(session)
     moved = (await ledger.transfers_of(session, [(claim.member_id, claim.payable_event)]))[claim.payable_event]
-    return [
-        (minor, chart[credit], replace(chart[debit], kind="cash"))
-        for minor, debit, credit in moved
-        if chart[credit].kind in ("tax-withheld", "fees-payable")
-    ]
+    return [(minor, chart[credit], chart[debit]) for minor, debit, credit in moved if chart[debit].kind == "payable"]
 
 
 async def _invest_again(session: AsyncSession, tenant: Tenant, claim: ClaimRow, event: int) -> None:

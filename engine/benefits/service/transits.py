@@ -11,6 +11,7 @@ from engine.benefits.queries.transferring import OutRow
 from engine.benefits.rules.advices import carried
 from engine.benefits.rules.transfers import less_charge
 from engine.benefits.service.histories import moves_behind, paid_into
+from engine.contributions.service import Held
 from engine.kernel.clock import business_date
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account
@@ -22,6 +23,12 @@ Move = tuple[int, Account, Account]
 def transit_of(tenant: Tenant, product: str) -> Account:
     """Return the account of what left a product for other schemes, and was not paid to them yet."""
     return Account("transfers-in-transit", tenant.asset.symbol, product)
+
+
+def arrival(tenant: Tenant, product: str, held: Held) -> Move:
+    """Return what takes a held payment out of suspense: Dr suspense / Cr transfers-in-transit."""
+    suspense = Account("suspense", tenant.asset.symbol, party=held.channel)
+    return held.amount, suspense, transit_of(tenant, product)
 
 
 def reference_of(claim_id: int) -> str:

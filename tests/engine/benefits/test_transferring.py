@@ -37,6 +37,7 @@ from engine.contributions.errors import AlreadyResolved, UnknownSuspense
 from engine.identity.rules import MemberRef
 from engine.kernel.errors import EngineError, Invalid
 from engine.ledger import service as ledger
+from engine.reports import service as reports
 from engine.runtime.database import Database
 from tests.engine.benefits.test_loans import OWN_LOAN
 from tests.factories.claims import CHECKER, MAKER
@@ -541,6 +542,35 @@ async def test_a_scheme_without_the_rules_sends_and_takes_nothing(db: Database, 
         await plain.advise(member, advice)
     asked = await plain.ask(member, key="plain")
     assert (asked.state, asked.claim.reason) == ("refused", "benefits.nothing-to-transfer")
+
+
+async def test_statements_say_what_went_what_came_and_what_came_home(going: Transfers) -> None:
+    """Of 118,000 paid in 117,000 went and 1,000 were charged; home again, nothing went. What comes in is paid in by another scheme."""
+    member = await saver(going)
+    comer = await going.scheme.member(date(2023, 1, 10), FORTY)
+
+    async def told(one: MemberRef) -> tuple[int, int, int, int, int]:
+        async with going.scheme.db.unit_of_work(going.scheme.tenant.tenant_id) as session:
+            found = await reports.statement(session, going.scheme.tenant, one, number="1", as_of=date(2023, 2, 1))
+        totals = found.totals
+        return (
+            totals.contributed_minor, totals.paid_out_minor, totals.charges_minor, totals.value_minor, totals.gain_minor
+        )  # fmt: skip
+
+    left = await going.sent_off(member)
+    assert await told(member) == (118_000, 117_000, 1_000, 0, -1_000)
+    await going.paid(left)
+    assert await told(member) == (118_000, 117_000, 1_000, 0, -1_000)
+    advice = await going.advice(left)
+    row = await going.approve_advice(await going.advise(comer, advice))
+    await going.take(row, await going.receive(117_000, named=advice.reference, reference="IN-1"))
+    assert await told(comer) == (117_000, 0, 0, 117_000, 0)
+
+    back = await going.receive(117_000, named="back", reference="B1")
+    await going.show((117_000, "B1"))
+    await going.home(left, receipt=back)
+
+    assert await told(member) == (118_000, 0, 0, 118_000, 0)
 
 
 async def test_a_process_that_dies_half_way_leaves_all_or_nothing(
