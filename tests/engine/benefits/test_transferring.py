@@ -37,6 +37,7 @@ from engine.contributions.errors import AlreadyResolved, UnknownSuspense
 from engine.identity.rules import MemberRef
 from engine.kernel.errors import EngineError, Invalid
 from engine.ledger import service as ledger
+from engine.reconciliation import service as reconciliation
 from engine.reports import service as reports
 from engine.runtime.database import Database
 from tests.engine.benefits.test_loans import OWN_LOAN
@@ -331,8 +332,9 @@ async def test_of_two_approvals_one_leaves(going: Transfers) -> None:
 # -- in funds
 
 
+@pytest.mark.parametrize("by_payment", [False, True])
 async def test_units_are_sold_go_and_are_bought_again_when_they_come_home(
-    db: Database, tenant_id: int, tmp_path: Path
+    db: Database, tenant_id: int, tmp_path: Path, by_payment: bool
 ) -> None:
     """GHS 600.00 at 1.25 buy 480 units, sold at 1.50 for 720.00, of which 120.00 are income; at 1.60 they buy 450 when they are home."""
     going = await open_transfers(db, tenant_id, tmp_path, "gh-tier3-informal", "2018-01-08T09:00:00")
@@ -365,8 +367,14 @@ async def test_units_are_sold_go_and_are_bought_again_when_they_come_home(
     assert not await going.broken(*SHOWN_BY_NOBODY)
 
     payout = await going.paid(left)
-    await going.show((720_00, payout.id.hex))
-    await going.home(left)
+    if by_payment:
+        receipt = await going.receive(720_00, named="back", reference="B1")
+        await going.show((720_00, "B1"))
+        await going.home(left, receipt=receipt)
+        await reconciliation.match_statements(db, scheme.tenant)
+    else:
+        await going.show((720_00, payout.id.hex))
+        await going.home(left)
     assert await scheme.holds(member) == {"cash:own": 720_00}
     await scheme.deal("2018-01-10")
     await scheme.clock("2018-01-11T09:00:00")
