@@ -679,6 +679,7 @@ def opened(keys: FileKeyStore, tenant: Tenant, row: PayoutRow) -> Document:
             account=AccountGiven(rail=row.rail, number=""),
             claim=int(claim),
             heir=int(heir),
+            transfer=int(row.source.removeprefix(TRANSFER_SOURCE)) if row.source.startswith(TRANSFER_SOURCE) else 0,
         )
         return Document(payload=payload, asked="", stays=0)
     raw = unseal(keys, tenant.tenant_id, "payouts", row.payout_id, row.document)

@@ -34,6 +34,8 @@ from engine.benefits.rules.advices import TransferAdvice
 from engine.benefits.rules.paying import AccountGiven, Payee
 from engine.contributions import service as contributions
 from engine.contributions.errors import AlreadyResolved, UnknownSuspense
+from engine.identity import service as identity
+from engine.identity.errors import MoneyOnItsWay, UnknownMember
 from engine.identity.rules import MemberRef
 from engine.kernel.errors import EngineError, Invalid
 from engine.ledger import service as ledger
@@ -350,6 +352,7 @@ async def test_units_are_sold_go_and_are_bought_again_when_they_come_home(
     asked = await going.ask(member)
     await scheme.approve(asked.claim)
     assert (await going.find(asked)).state == "selling"
+    await scheme.deal("2018-01-09")
     await scheme.clock("2018-01-10T09:00:00")
     await scheme.deal("2018-01-10", {"TIER3-FUND": "1.50"})
     await scheme.settle("2018-01-10")
@@ -395,6 +398,7 @@ async def test_what_never_went_is_bought_again_too(db: Database, tenant_id: int,
     await scheme.deal("2018-01-09", {"TIER3-FUND": "1.25"})
     asked = await going.ask(member)
     await scheme.approve(asked.claim)
+    await scheme.deal("2018-01-09")
     await scheme.clock("2018-01-10T09:00:00")
     await scheme.deal("2018-01-10", {"TIER3-FUND": "1.50"})
     await scheme.settle("2018-01-10")
@@ -550,6 +554,35 @@ async def test_a_scheme_without_the_rules_sends_and_takes_nothing(db: Database, 
         await plain.advise(member, advice)
     asked = await plain.ask(member, key="plain")
     assert (asked.state, asked.claim.reason) == ("refused", "benefits.nothing-to-transfer")
+
+
+async def test_nobody_is_erased_whose_savings_are_between_schemes_and_what_comes_back_later_is_in_transit(
+    going: Transfers,
+) -> None:
+    scheme = going.scheme
+    member = await saver(going)
+    comer = await scheme.member(date(2023, 1, 10), FORTY)
+
+    async def erase(one: MemberRef) -> None:
+        async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+            await identity.erase(session, one.member_id, actor=MAKER, business_date=date(2023, 2, 1))
+
+    left = await going.sent_off(member)
+    row = await going.advise(comer, await going.advice(left))
+    for one in (member, comer):
+        with pytest.raises(MoneyOnItsWay):
+            await erase(one)
+    payout = await going.paid(left)
+    await going.acknowledge(left)
+    await erase(member)
+    with pytest.raises(UnknownMember):
+        await going.advice(left)
+    await going.show((117_000, payout.id.hex))
+
+    assert await scheme.control("transfers-in-transit") == 117_000
+    assert await scheme.holds(member) == {}
+    assert (await going.find_advice(row)).state == "staged"
+    assert not await going.broken()
 
 
 async def test_statements_say_what_went_what_came_and_what_came_home(going: Transfers) -> None:
