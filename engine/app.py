@@ -54,6 +54,8 @@ from engine.benefits.api import (
     RecountController,
     SplitController,
     StandingController,
+    TransferInController,
+    TransferOutController,
     UnclaimedController,
 )
 from engine.benefits.service import Payers
@@ -444,6 +446,8 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MemberSplitController,
             MergeController,
             MoveController,
+            TransferOutController,
+            TransferInController,
             PriceController,
             CorrectionController,
             FundActionController,

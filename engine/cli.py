@@ -63,6 +63,7 @@ from engine.cli_prices import prices
 from engine.cli_products import products
 from engine.cli_recounts import recounts
 from engine.cli_texts import texts
+from engine.cli_transfers import transfers
 from engine.cli_unclaimed import unclaimed
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
@@ -144,6 +145,7 @@ app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
 app.add_typer(prices, name="prices")
 app.add_typer(loans, name="loans")
+app.add_typer(transfers, name="transfers")
 app.add_typer(cover, name="cover")
 app.add_typer(payouts, name="payouts")
 app.add_typer(payroll, name="payroll")

@@ -43,6 +43,7 @@ SCHEDULED = (
     "benefits.follow_standings",
     "benefits.follow_loans",
     "benefits.lapse_covers",
+    "benefits.take_transfers_in",
     "benefits.settle_payouts",
     "closing.close_business",
 )

@@ -835,3 +835,94 @@ class CannotSplit(Refused):
 
     code = "benefits.cannot-split"
     message = N_("The record cannot be split so: {reason}.")
+
+
+class TransferTooSoon(Refused):
+    """The member has not been in the scheme for long enough, or moved savings to another scheme not long ago."""
+
+    code = "benefits.transfer-too-soon"
+    message = N_("These savings can go to another scheme from {day}.")
+
+
+class NothingToTransfer(Refused):
+    """The scheme sends no savings to others, or the member has none that may go."""
+
+    code = "benefits.nothing-to-transfer"
+    message = N_("There are no savings here that can go to another scheme.")
+
+
+class TransferWaits(Refused):
+    """Something of the member's is under way that must end first."""
+
+    code = "benefits.transfer-waits"
+    message = N_("Something else must end before these savings can go: {reason}.")
+
+
+class UnknownTransfer(NotFound):
+    """There is no transfer of that number."""
+
+    code = "benefits.unknown-transfer"
+    message = N_("There is no such transfer.")
+
+
+class TransferDecided(Refused):
+    """The transfer is in a state in which this cannot be done."""
+
+    code = "benefits.transfer-decided"
+    message = N_("This cannot be done to the transfer any more: {state}.")
+
+
+class TransferNotSent(Refused):
+    """No statement shows that the money went."""
+
+    code = "benefits.transfer-not-sent"
+    message = N_("No statement shows that this money went to the other scheme.")
+
+
+class TransferDiffers(Refused):
+    """What is approved is not what was advised."""
+
+    code = "benefits.transfer-differs"
+    message = N_("This is not the transfer that was advised. Read it again.")
+
+
+class AdviceDiffers(Invalid):
+    """An advice does not agree with itself, or with what is known of the member."""
+
+    code = "benefits.advice-differs"
+    message = N_("The advice does not agree in {field}.")
+
+
+class AdviceKnown(Refused):
+    """The other scheme's reference was advised before, of other savings."""
+
+    code = "benefits.advice-known"
+    message = N_("Another advice of this scheme has the same reference.")
+
+
+class TransferNotTaken(Refused):
+    """The scheme takes no savings of other schemes."""
+
+    code = "benefits.transfer-not-taken"
+    message = N_("Savings of other schemes are not taken here.")
+
+
+class OriginNotTaken(Refused):
+    """Money of that origin is not taken from other schemes."""
+
+    code = "benefits.origin-not-taken"
+    message = N_("Money of this origin is not taken from other schemes: {origin}.")
+
+
+class PotNotTaken(Refused):
+    """A pot of the other scheme has no place here."""
+
+    code = "benefits.pot-not-taken"
+    message = N_("This pot of the other scheme has no place here: {pot}.")
+
+
+class PaymentDiffers(Refused):
+    """A payment is not the one that belongs to a transfer."""
+
+    code = "benefits.payment-differs"
+    message = N_("This payment does not agree with the transfer in {field}.")

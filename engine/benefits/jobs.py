@@ -11,6 +11,7 @@ from engine.benefits.service import (
     recounting,
     repaying,
     settling,
+    taking_in,
 )
 from engine.runtime.database import Database
 from engine.runtime.jobs import Jobs
@@ -27,6 +28,7 @@ FOLLOW_DEATHS = "benefits.follow_deaths"
 RECOUNT = "benefits.recount"
 FOLLOW_LOANS = "benefits.follow_loans"
 LAPSE_COVERS = "benefits.lapse_covers"
+TAKE_TRANSFERS_IN = "benefits.take_transfers_in"
 
 
 async def settle_payouts(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
@@ -83,6 +85,11 @@ async def lapse_covers(db: Database, _keys: FileKeyStore, tenants: Tenants, *, t
     await insuring.lapse_covers(db, tenants.by_id(tenant_id))
 
 
+async def take_transfers_in(db: Database, keys: FileKeyStore, tenants: Tenants, *, tenant_id: int) -> None:
+    """Post savings of other schemes whose payment has come."""
+    await taking_in.take_transfers_in(db, keys, tenants.by_id(tenant_id))
+
+
 JOBS: Jobs = {
     SETTLE_PAYOUTS: settle_payouts,
     CARRY_ON_CLAIMS: carry_on_claims,
@@ -94,4 +101,5 @@ JOBS: Jobs = {
     RECOUNT: recount,
     FOLLOW_LOANS: follow_loans,
     LAPSE_COVERS: lapse_covers,
+    TAKE_TRANSFERS_IN: take_transfers_in,
 }

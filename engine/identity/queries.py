@@ -177,7 +177,7 @@ async def record_reading(session: AsyncSession, *, actor: str, reason: str, memb
 
 
 async def is_awaited(session: AsyncSession, member_id: int) -> bool:
-    """Return whether money is on its way to or from a member: a payout that is not at an end, a request not answered yet."""
+    """Return whether money is on its way to or from a member: a payout or transfer not at an end, a request not answered yet."""
     connection = await driver(session)
     cursor = await connection.execute(
         """select exists (select from payouts where tenant_id = %(t)s and member_id = %(m)s
@@ -185,7 +185,9 @@ async def is_awaited(session: AsyncSession, member_id: int) -> bool:
                or exists (select from collections c join exchanges e on e.tenant_id = c.tenant_id and e.reference = c.reference
                            where c.tenant_id = %(t)s and c.member_id = %(m)s and e.settled_at is null)
                or exists (select from collections c join collected p on p.tenant_id = c.tenant_id and p.reference = c.reference
-                           where c.tenant_id = %(t)s and c.member_id = %(m)s and p.state = 'waiting')""",
+                           where c.tenant_id = %(t)s and c.member_id = %(m)s and p.state = 'waiting')
+               or exists (select from transfers_out where member_id = %(m)s and state = 'open')
+               or exists (select from transfers_in where member_id = %(m)s and state in ('staged', 'approved'))""",
         {"t": session.info["tenant_id"], "m": member_id},
     )
     ((found,),) = await cursor.fetchall()

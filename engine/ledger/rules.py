@@ -29,6 +29,7 @@ CREDIT_KINDS = (
             "income-due",
             "merging",
             "annuity-purchases",
+            "transfers-in-transit",
         }
     )
     | MEMBERS_KINDS
@@ -202,6 +203,13 @@ class EventKind(IntEnum):
     RECORD_TAKEN_IN = 270
     SPLIT_PROPOSED = 271
     SPLIT_DECIDED = 272
+    TRANSFER_ACKNOWLEDGED = 273
+    TRANSFER_CAME_HOME = 274
+    TRANSFER_ADVISED = 275
+    TRANSFER_APPROVED = 276
+    TRANSFER_REJECTED = 277
+    TRANSFER_WITHDRAWN = 278
+    TRANSFER_TAKEN_IN = 279
     FUND_ACTION_PROPOSED = 283
     FUND_ACTION_APPROVED = 284
     FUND_ACTION_REJECTED = 285

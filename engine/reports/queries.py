@@ -46,6 +46,7 @@ _PAYMENTS = frozenset(
         EventKind.CONTRIBUTION_REVERSED,
         EventKind.MATCH_SHARED,
         EventKind.OPENING_POSTED,
+        EventKind.TRANSFER_TAKEN_IN,
     }
 )
 
@@ -254,6 +255,10 @@ paid as (
   union all
   select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b cross join lateral records_of(b.member_id) r
     join opening_history h on h.member_id = r.record_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
+   group by 1, 2, 3
+  union all
+  select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b cross join lateral records_of(b.member_id) r
+    join transfer_history h on h.member_id = r.record_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
    group by 1, 2, 3),
 prices_on as materialized (
   select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (

@@ -53,6 +53,7 @@ CLAIMED: Mapping[str, str] = {
     "exit": N_("leaving the scheme"),
     "loan": N_("loan"),
     "cover": N_("insurance cover"),
+    "transfer": N_("savings to another scheme"),
 }
 ACTIONS: Mapping[str, str] = {
     "match": N_("match with payments"),
@@ -167,6 +168,14 @@ async def _claim(page: Reading) -> InFull:
         count = page.frame.number(later.instalments) if later.instalments else say(N_("for life"))
         each = f"{count} × {money(later.amount)}" if later.amount else count
         facts += [(say(N_("Paid later")), each), (say(N_("First paid on")), page.frame.day(later.due_on(1)))]
+    to = found.request.receiving
+    if to is not None:
+        facts += [
+            (say(N_("Paid to")), to.scheme),
+            (say(N_("Holder of the account")), to.holder or NONE),
+            (say(N_("Account")), " · ".join(filter(None, (to.bank, to.number)))),
+            (say(N_("Way")), to.rail),
+        ]
     decided = await explain_decision(page.session, found.decision) if found.decision else None
     return InFull(
         found.digest, [*facts, *page.assumed(found.product, decided.refs if decided else ())], decision=found.decision

@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0048_dealing"
-down_revision: str | None = "0045_loans"
+down_revision: str | None = "0047_transfers"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -41,6 +41,33 @@ _HELD: Json = {
 }
 
 
+_TRANSFERRED = """
+with going as (
+  insert into transfers_out (member_id, claim_id, amount, tenant_id, dated_on, joined_on, product, parts, payments)
+  select :m, :c, 1, tenant_id, date '2023-01-01', date '2023-01-01', :p, '[["retirement", "own", 1, 1]]', '[]' from tenants
+   where tenant_id = current_setting('app.tenant')::int returning tenant_id)
+insert into transfers_in (member_id, advice_id, amount, tenant_id, maker, advised_on, joined_there, joined_on, product, sender, reference,
+                          digest, sha256, rule, brought)
+select :m, :c, 1, tenant_id, 1, date '2023-01-01', date '2023-01-01', date '2023-01-01', :p, 'nobody', 'none', repeat('0', 64), repeat('0', 64), 'rule',
+       '[[["retirement", "own", 1, 1]], []]' from going
+"""
+"""Savings on their way to and from another scheme next door, under the number of a claim, that nobody here may see."""
+
+_ADVICE: Json = {
+    "version": 1,
+    "reference": "T1",
+    "sender": "There",
+    "receiver": "Here",
+    "dated_on": "2023-01-01",
+    "currency": "INR",
+    "member": {"number": "1", "full_name": "Asha Example"},
+    "product": "there",
+    "joined_on": "2020-01-01",
+    "parts": [{"pot": "a", "origin": "own", "amount": "1.00", "contributions": "0.00", "income": "1.00"}],
+    "payments": [],
+    "totals": {"amount": "1.00", "contributions": "0.00", "income": "1.00", "parts": 1, "payments": 0},
+}
+
 _HANDED_OVER = """
 with run as (
   insert into unclaimed_runs (total, tenant_id, run_no, members, maker, handed_over_on, product, handed_to, rule, digest)
@@ -859,6 +886,55 @@ ASKED: dict[str, Ask] = {
         Permission.CLAIMS_APPROVE,
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
+    "AskTransfer": Ask(
+        "POST",
+        lambda _: "/v1/transfers-out",
+        Permission.CLAIMS_OPEN,
+        request=lambda ids, _site: {
+            "json": {"member": ids.member, "to": {"scheme": "There", "rail": "bank", "number": "1"}}
+        },
+        key=True,
+    ),
+    "ListTransfersOut": Ask("GET", lambda _: "/v1/transfers-out", Permission.CLAIMS_READ, 200),
+    "GetTransferOut": Ask("GET", lambda ids: f"/v1/transfers-out/{ids.claim}", Permission.CLAIMS_READ),
+    "GetTransferAdvice": Ask("GET", lambda ids: f"/v1/transfers-out/{ids.claim}/advice", Permission.CLAIMS_OPEN),
+    "PayTransfer": Ask("POST", lambda ids: f"/v1/transfers-out/{ids.claim}/payout", Permission.PAYOUTS_INSTRUCT),
+    "AcknowledgeTransfer": Ask(
+        "POST",
+        lambda ids: f"/v1/transfers-out/{ids.claim}/acknowledgement",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"reference": "1"}},
+    ),
+    "BringTransferHome": Ask(
+        "POST",
+        lambda ids: f"/v1/transfers-out/{ids.claim}/homecoming",
+        Permission.CLAIMS_OPEN,
+        request=lambda _ids, _site: {"json": {"reason": "refused"}},
+    ),
+    "AdviseTransfer": Ask(
+        "POST",
+        lambda _: "/v1/transfers-in",
+        Permission.CLAIMS_OPEN,
+        request=lambda ids, _site: {"json": {"member": ids.member, "advice": _ADVICE}},
+    ),
+    "ListTransfersIn": Ask("GET", lambda _: "/v1/transfers-in", Permission.CLAIMS_READ, 200),
+    "GetTransferIn": Ask("GET", lambda ids: f"/v1/transfers-in/{ids.claim}", Permission.CLAIMS_READ),
+    **{
+        f"{act}TransferIn": Ask(
+            "POST",
+            lambda ids, noun=noun: f"/v1/transfers-in/{ids.claim}/{noun}",  # type: ignore[misc]
+            Permission.CLAIMS_APPROVE,
+            request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+        )
+        for act, noun in (("Approve", "approval"), ("Reject", "rejection"))
+    },
+    "WithdrawTransferIn": Ask("POST", lambda ids: f"/v1/transfers-in/{ids.claim}/withdrawal", Permission.CLAIMS_OPEN),
+    "TakeTransferIn": Ask(
+        "POST",
+        lambda ids: f"/v1/transfers-in/{ids.claim}/payment",
+        Permission.SUSPENSE_RESOLVE,
+        request=lambda ids, _site: {"json": {"receipt": ids.receipt}},
+    ),
     "ListFeeRuns": Ask("GET", lambda _: "/v1/operations/fees", Permission.OPERATIONS_READ, 200),
     "ProposeFees": Ask(
         "POST",
@@ -1137,6 +1213,7 @@ async def other(neighbour: Site, served: Any) -> Other:
     async with neighbour.db.unit_of_work(neighbour.tenant.tenant_id) as session:
         await add_loan(session, loan, [Instalment(SECOND_DAY, 100_00, 1_00)], default_months=3)
         await session.execute(text(_HANDED_OVER), {"m": ref.member_id, "p": ref.product})
+        await session.execute(text(_TRANSFERRED), {"m": ref.member_id, "p": ref.product, "c": int(claim["claim"])})
     webhook = neighbour.ask(
         "PUT", "/v1/webhooks", Permission.WEBHOOKS_MANAGE, json={"url": "https://neighbour.example/hooks"}
     )

@@ -15,6 +15,7 @@ from engine.benefits.api.pensions import PensionController
 from engine.benefits.api.recounting import RecountController
 from engine.benefits.api.splitting import MemberSplitController, SplitController
 from engine.benefits.api.standing import StandingController
+from engine.benefits.api.transferring import TransferInController, TransferOutController
 from engine.benefits.api.unclaimed import ReclaimController, UnclaimedController
 
 __all__ = [
@@ -41,5 +42,7 @@ __all__ = [
     "RecountController",
     "SplitController",
     "StandingController",
+    "TransferInController",
+    "TransferOutController",
     "UnclaimedController",
 ]

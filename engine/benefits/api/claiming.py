@@ -182,7 +182,7 @@ class AvailableController(Controller):
     ) -> Benefits:
         """Return every way to take money: how much it gives now, when it opens or why not, and where the rule is from."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            ref = await _member(session, keys, member, product or "")
+            ref = await member_of(session, keys, member, product or "")
             stands = await service.standing_of(session, keys, tenant, ref, actor=caller.actor)
         ways = available(
             stands.terms, stands.claimant, stands.figures, tenant.product(ref.product).scheme_year, tenant.asset
@@ -247,7 +247,7 @@ class ClaimController(Controller):
         )
         minor = None if data.amount is None else _minor(data.amount, tenant.asset)
         async with db.unit_of_work(tenant.tenant_id) as session:
-            ref = await _member(session, keys, data.member, data.product)
+            ref = await member_of(session, keys, data.member, data.product)
             if data.kind == "death":
                 row = await service.open_death_claim(
                     session,
@@ -399,7 +399,8 @@ class ClaimController(Controller):
         return shown(row, tenant)
 
 
-async def _member(session: AsyncSession, keys: FileKeyStore, number: str, product: str) -> MemberRef:
+async def member_of(session: AsyncSession, keys: FileKeyStore, number: str, product: str) -> MemberRef:
+    """Return a member as they stand in a product, the first they joined if it is ""; UnknownMember if they are in none."""
     members = await identity.members_by_number(session, keys, [number])
     found = await enrolment.in_their_products(session, members, product=product)
     if number not in found:
@@ -447,7 +448,8 @@ def _way(one: Available, asset: Asset) -> BenefitItem:
 def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
     """Return a claim as it is told, in major units."""
     asset = tenant.asset
-    net = row.amount - row.tax + (sum(one.minor for one in row.estate.waiting) if row.estate else 0)
+    charge = row.facts.charge if row.facts else 0
+    net = row.amount - row.tax - charge + (sum(one.minor for one in row.estate.waiting) if row.estate else 0)
     states: Mapping[str, State] = {
         "open": "open",
         "decided": "decided",

@@ -9,6 +9,7 @@ from engine.benefits.queries.payroll_laws import PAYROLL_LAWS
 from engine.benefits.queries.premium_laws import PREMIUM_LAWS
 from engine.benefits.queries.splitting import LAWS as SPLIT_LAWS
 from engine.benefits.queries.standing_laws import STANDING_LAWS
+from engine.benefits.queries.transferring_laws import TRANSFER_LAWS
 from engine.benefits.queries.unclaimed_laws import UNCLAIMED_LAWS
 from engine.ledger.rules import Law
 
@@ -23,6 +24,7 @@ LAWS: tuple[Law, ...] = (
     *SPLIT_LAWS,
     *PREMIUM_LAWS,
     *ANNUITY_LAWS,
+    *TRANSFER_LAWS,
 )
 
 __all__ = ["FEE_LAWS", "LAWS"]

@@ -35,7 +35,7 @@ class Piece(Struct, frozen=True, kw_only=True):
 class TaxFacts(Struct, frozen=True, kw_only=True):
     """What tax is worked out from again once units are sold: the ground, and what the pots held as it was decided.
 
-    `schedule` is what is paid later, `not_before` the first day on which the choice may be approved, `guarantee` what units
+    `charge` smallest units, for the role `charge_to`, are taken of what goes to another scheme. `schedule` is what is paid later, `not_before` the first day on which the choice may be approved, `guarantee` what units
     that are sold are raised to. Of what is added, `from_pool` smallest units are the pension pool's of `pool_role`, as far as
     it had money as it was booked. What is pooled buys an annuity from the `insurer`, where one is named.
     """
@@ -54,10 +54,27 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     from_pool: int = 0
     guarantee: Guaranteeing | None = None
     insurer: str = ""
+    charge: int = 0
+    charge_to: str = ""
+
+
+class Receiving(Struct, frozen=True, kw_only=True):
+    """The scheme that savings go to, its account, and its own `reference` of the case; `by_scheme` says that it asks for them."""
+
+    scheme: str
+    rail: str
+    number: str
+    bank: str = ""
+    holder: str = ""
+    reference: str = ""
+    by_scheme: bool = False
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What was asked. Of a loan: how many instalments, and of a pledge who lends at which yearly rate; of a cover the day of the event."""
+    """What was asked. Of a loan: how many instalments, and of a pledge who lends at which yearly rate; of a cover the day of the event.
+
+    Of a transfer: where the savings go.
+    """
 
     rule: str = ""
     ground: str = ""
@@ -70,6 +87,7 @@ class Request(Struct, frozen=True, kw_only=True):
     lender: str = ""
     percent: str = ""
     happened_on: date | None = None
+    receiving: Receiving | None = None
 
 
 class Estate(Struct, frozen=True, kw_only=True):
@@ -135,11 +153,16 @@ select b.member_id, b.claim_id, b.kind, b.product, b.rule, b.state, b.asked, b.o
        b.forfeited, b.top_up, b.returned, b.decision, b.approved_event, b.sale_event, b.payable_event, b.completed_at, b.due_on,
        b.reason, b.digest, b.parts, b.facts, b.estate, b.closed_event, coalesce(k.name, '') as checker,
        (select coalesce(sum(p.amount), 0)::bigint from payouts p where p.tenant_id = b.tenant_id and p.member_id = b.member_id
-           and (p.source = 'claim:' || b.claim_id or p.inherited_claim = b.claim_id)
+           and (p.source in ('claim:' || b.claim_id, 'transfer:' || b.claim_id) or p.inherited_claim = b.claim_id)
            and p.settled_event <> 0 and p.home_event = 0) as paid
   from benefit_claims b join actors m on m.tenant_id = b.tenant_id and m.actor_id = b.maker
   left join actors k on k.tenant_id = b.tenant_id and k.actor_id = b.checker
 """
+
+
+PAID_ELSEWHERE = """(select member_id, product, pot, origin, paid_on, minor from opening_history
+   union all select member_id, product, pot, origin, paid_on, minor from transfer_history)"""
+"""What members paid in elsewhere: in a scheme that was taken over, or in one that their savings came from."""
 
 
 GRANTED_CLAIM = (
@@ -171,6 +194,14 @@ async def list_claims(session: AsyncSession, *, state: str = "", after: int = 0,
         text(f"""{_CLAIM} where b.claim_id > :after and (:state = '' or b.state = :state)
                   order by b.claim_id limit :most"""),
         {"after": after, "state": state, "most": most},
+    )
+    return [claim_row(row) for row in rows.mappings()]
+
+
+async def find_claims(session: AsyncSession, claim_ids: Sequence[int]) -> list[ClaimRow]:
+    """Return claims, the oldest first."""
+    rows = await session.execute(
+        text(f"{_CLAIM} where b.claim_id = any(:c) order by b.claim_id"), {"c": list(claim_ids)}
     )
     return [claim_row(row) for row in rows.mappings()]
 
@@ -254,11 +285,11 @@ async def selling_claims(session: AsyncSession) -> list[tuple[int, int]]:
 async def paid_in(session: AsyncSession, member_id: int, products: Sequence[str], on: date) -> tuple[PaidIn, ...]:
     """Return what was paid into a member's pots of the products, by day; of a funder also what was given back.
 
-    What was paid in a scheme that was taken over is among it, as its history said it.
+    What was paid in a scheme that was taken over, or that savings came from, is among it, as that scheme said it.
     """
     rows = await session.execute(
-        text("""select h.paid_on, h.pot, h.origin, h.minor, false as undone, 0::bigint as event_id, 0 as line
-                  from opening_history h where h.member_id in (select record_id from records_of(:m)) and h.product = any(:p) and h.paid_on <= :on
+        text(f"""select h.paid_on, h.pot, h.origin, h.minor, false as undone, 0::bigint as event_id, 0 as line
+                  from {PAID_ELSEWHERE} h where h.member_id in (select record_id from records_of(:m)) and h.product = any(:p) and h.paid_on <= :on
                 union all
                 select e.business_date, c.pot, c.origin, (t.amount * x.sign)::bigint,
                        exists (select from corrections k where k.corrects_member = e.member_id and k.corrects_event = e.event_id),

@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.benefits.queries.claiming import GRANTED_CLAIM, ClaimRow, claim_row
+from engine.benefits.queries.claiming import GRANTED_CLAIM, PAID_ELSEWHERE, ClaimRow, claim_row
 from engine.benefits.rules.claiming import PaidIn
 from engine.ledger.rules import EventKind
 
@@ -42,7 +42,7 @@ select w.member_id, w.product, c.pot, c.origin, c.fund, b.credits - b.debits as 
 """
 _PAID = f"""{_BEHIND}
 select w.member_id, w.product, h.paid_on, h.pot, h.origin, h.minor, false as undone, 0::bigint as event_id, 0 as line
-  from behind w join opening_history h on h.member_id = w.record_id and h.product = w.past and h.paid_on <= :on
+  from behind w join {PAID_ELSEWHERE} h on h.member_id = w.record_id and h.product = w.past and h.paid_on <= :on
 union all
 select w.member_id, w.product, e.business_date, c.pot, c.origin, (t.amount * x.sign)::bigint,
        exists (select from corrections k where k.corrects_member = e.member_id and k.corrects_event = e.event_id), e.event_id, t.line

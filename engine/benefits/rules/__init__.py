@@ -194,6 +194,7 @@ from engine.benefits.rules.taxes import (
     run_exit_tax,
     withhold,
 )
+from engine.benefits.rules.transfers import TransferInRule, TransferOutRule, run_transfer_in, run_transfer_out
 from engine.benefits.rules.unclaimed import Unclaimed, UnclaimedRule, check_reclaim, run_unclaimed, unclaimed_on
 from engine.kernel.rules import Rule
 from engine.tenancy.rules.proving import Runner
@@ -225,6 +226,8 @@ RULE_KINDS: tuple[type[Rule], ...] = (
     UnclaimedRule,
     ReminderRule,
     ProductMoveRule,
+    TransferOutRule,
+    TransferInRule,
     ProjectionRule,
 )
 RUNNERS: Mapping[str, Runner] = {
@@ -252,6 +255,8 @@ RUNNERS: Mapping[str, Runner] = {
     "spouse-continuation": run_spouse,
     "status": run_status,
     "time-limit": run_time_limit,
+    "transfer-in": run_transfer_in,
+    "transfer-out": run_transfer_out,
     "unclaimed": run_unclaimed,
     "waiting-period": run_waiting_period,
 }
@@ -353,6 +358,8 @@ __all__ = [
     "Taxed",
     "TimeLimitRule",
     "Tranche",
+    "TransferInRule",
+    "TransferOutRule",
     "Unclaimed",
     "UnclaimedRule",
     "WaitingPeriodRule",

@@ -15,11 +15,13 @@ from engine.benefits.errors import (
     AnnuityFirst,
     GuaranteeNotOffered,
     LenderNeeded,
+    LoanRunning,
     MoreThanAccessible,
     NoBenefitAge,
     NoSuchRule,
     NotCovered,
     NothingAtOnce,
+    NothingToTransfer,
     PensionNotOffered,
     SavingsFrozen,
     SavingsPledged,
@@ -39,6 +41,7 @@ from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
 from engine.benefits.rules.survivors import GuaranteePeriodRule
 from engine.benefits.rules.taxes import ExitTaxRule, Tranche, attribute, withhold
 from engine.benefits.rules.topping import guarantee_for, least_of, movements_of, topped
+from engine.benefits.rules.transfers import TransferOutRule, transfer_of
 from engine.funds.rules import GuaranteeCase, GuaranteeRule, Movement, guaranteed_minor
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.calendars import BusinessCalendar
@@ -49,7 +52,7 @@ from engine.kernel.tables import LookupTable
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.packs import Pack
 
-ClaimKind = Literal["access", "retirement", "exit", "loan", "cover"]
+ClaimKind = Literal["access", "retirement", "exit", "loan", "cover", "transfer"]
 
 
 class ClaimState(StrEnum):
@@ -78,6 +81,8 @@ RETIREMENT = "retirement"
 STATE_MATCH = "state-match"
 LOAN: ClaimKind = "loan"
 COVER: ClaimKind = "cover"
+TRANSFER: ClaimKind = "transfer"
+"""A claim by which savings go to another scheme; the ground, too, on which such a claim is taxed."""
 INSURER = "insurer"
 """The origin of what a cover pays."""
 WITHDRAWAL = "withdrawal"
@@ -102,6 +107,7 @@ class ClaimTerms:
     pensions: Sequence[InForce[PensionRule]] = ()
     guarantee: InForce[GuaranteePeriodRule] | None = None
     waits: Sequence[InForce[WaitingPeriodRule]] = ()
+    transfer: InForce[TransferOutRule] | None = None
     tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
@@ -111,7 +117,7 @@ class Asked:
 
     `minor` is None for as much as the rule gives. `lump_bp` is None for the largest lump sum. A loan is paid back in
     `instalments`, as many as the rule allows if None; `lender` and its yearly rate `lender_percent` are of a pledge. Of a
-    cover the ground is the peril, which `happened_on` a day.
+    cover the ground is the peril, which `happened_on` a day. A transfer is asked for by the member, or `by_scheme`, the other one.
     """
 
     kind: ClaimKind
@@ -127,6 +133,7 @@ class Asked:
     lender: str = ""
     lender_percent: str = ""
     happened_on: date | None = None
+    by_scheme: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +211,7 @@ class Granted:
 
     `top_up` is what a role adds, to the first part. `pooled` goes to the pool that pays the `schedule`, which is what is paid
     later, or buys an annuity from the role `insurer`; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
+    Of what goes to another scheme `charge_minor` is for the role `charge_to`.
     """
 
     rule: str
@@ -218,6 +226,8 @@ class Granted:
     schedule: SchedulePlan | None = None
     not_before: date | None = None
     guarantee: Guaranteeing | None = None
+    charge_minor: int = 0
+    charge_to: str = ""
 
     @property
     def minor(self) -> int:
@@ -236,6 +246,10 @@ class Taxed:
 
 def missing_documents(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
     """Return the documents that the purpose or the option of a claim still lacks; until they are there it is not complete."""
+    if asked.kind == TRANSFER and terms.transfer is not None:
+        rule = terms.transfer.rule
+        wanted = rule.scheme_documents if asked.by_scheme else rule.documents
+        return tuple(one for one in wanted if one not in asked.documents)
     for option in terms.options:
         if asked.kind == "retirement" and option.rule.id == asked.rule:
             return tuple(one for one in option.rule.documents if one not in asked.documents)
@@ -256,6 +270,8 @@ def rules_named(terms: ClaimTerms, asked: Asked) -> tuple[str, ...]:
         return tuple(one.ref for one in terms.covers if one.rule.id == asked.rule)
     if asked.kind == LOAN:
         return tuple(one.ref for one in terms.loans if one.rule.id == asked.rule)
+    if asked.kind == TRANSFER:
+        return () if terms.transfer is None else (terms.transfer.ref,)
     waits = _waits_of(terms, asked.rule)
     if asked.kind == "access":
         return (*(one.ref for one in terms.access if one.rule.id == asked.rule), *waits)
@@ -297,6 +313,7 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
         waits=book.all_in_force(WaitingPeriodRule, dates),
         loans=book.all_in_force(LoanRule, dates),
         guarantees=book.all_in_force(GuaranteeRule, begins),
+        transfer=book.in_force(TransferOutRule, dates),
     )
 
 
@@ -344,11 +361,12 @@ def decide_claim(
     Raises:
         SavingsFrozen: a loan is in default, and the rule freezes the savings.
         SavingsPledged: who leaves or retires has savings pledged to a lender.
+        LoanRunning: savings are to go to another scheme, and a loan is not paid back.
         NoSuchRule: the scheme has no rule by which this is claimed.
         NothingAtOnce: the option pays no lump sum.
         AnnuityFirst: part of what a leaver gets must buy an annuity.
         StillWaiting: a waiting period is not over; what the state paid in does not count.
-        EngineError: what `withdraw`, `check_loan`, `plan_retirement`, `benefit_start` and `leave` refuse.
+        EngineError: what `transfer_of`, `withdraw`, `check_loan`, `plan_retirement`, `benefit_start` and `leave` refuse.
     """
     if asked.kind == COVER:
         return _covered(terms, asked, member, figures, year_of)
@@ -358,7 +376,9 @@ def decide_claim(
         return _loan(terms, asked, member, figures, asset)
     if asked.kind != "access" and any(one.pledged for one in member.loans):
         raise SavingsPledged
-    if asked.kind == "access":
+    if asked.kind == TRANSFER:
+        granted = _transfer(terms, member, figures)
+    elif asked.kind == "access":
         granted = _access(terms, asked, member, figures, year_of, asset)
     elif asked.kind == "retirement":
         granted = _retirement(terms, asked, member, figures)
@@ -536,7 +556,7 @@ def tax_on(
 
 def ground_taxed(kind: str, ground: str) -> str:
     """Return the ground on which a claim is taxed."""
-    if kind in (LOAN, COVER):
+    if kind in (LOAN, COVER, TRANSFER):
         return kind
     return WITHDRAWAL if kind == "access" else ground or RETIREMENT
 
@@ -619,6 +639,29 @@ def _loan(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures, a
     if not 0 < minor <= most:
         raise AboveLoanCeiling(most=f"{Amount(most, asset).decimal():.{asset.scale}f}")
     return _granted(found.rule.id, consume(minor, member.holdings, found.rule.base), (found.ref,))
+
+
+def _transfer(terms: ClaimTerms, member: Claimant, figures: Figures) -> Granted:
+    found = terms.transfer
+    if found is None:
+        raise NothingToTransfer
+    if member.loans:
+        raise LoanRunning
+    goes, charge = transfer_of(
+        found,
+        member.holdings,
+        figures,
+        on=member.on,
+        joined_on=member.joined_on,
+        last_on=max((day for day, _ in member.withdrawn.get(found.rule.id, ())), default=None),
+    )
+    return Granted(
+        rule=found.rule.id,
+        parts=goes,
+        rules=(found.ref,),
+        charge_minor=charge,
+        charge_to=found.rule.payee or "",
+    )
 
 
 def _covered(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures, year_of: SchemeYear) -> Granted:

@@ -21,6 +21,9 @@ ANNUITIES = "annuity-purchases"
 """The kind of account that holds what buys annuities; in a payout to an insurer, instead of an origin of the member's money."""
 """What sources of payouts begin with, and their parts are of, by which money in suspense goes back."""
 
+TRANSFER_SOURCE = "transfer:"
+"""What sources of payouts to other schemes begin with; the number of the transfer follows."""
+
 AMOUNT_DIFFERS, CONTRADICTED = "amount-differs", "contradicted"
 """What people must look at: another amount is confirmed than was asked for; who pays, or they and a statement, say both."""
 
@@ -88,7 +91,8 @@ class Part(Struct, frozen=True, array_like=True):
 class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Exactly what is paid to whom; what two people agree on is its digest. `member` is their number, "" for money in suspense.
 
-    An heir is paid what they inherited by a `claim`, out of what is due to the member's heirs.
+    An heir is paid what they inherited by a `claim`, out of what is due to the member's heirs. Another scheme is paid what
+    the claim `transfer` put in transit to it.
     """
 
     payout_id: UUID
@@ -103,6 +107,7 @@ class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
     account: AccountGiven
     claim: int = 0
     heir: int = 0
+    transfer: int = 0
 
     @property
     def owed_from(self) -> str:

@@ -48,6 +48,7 @@ from engine.benefits.rules import (
     Holding,
     RetirementOptionRule,
     Taxed,
+    TransferOutRule,
     claim_due,
     consume,
     decide_claim,
@@ -56,11 +57,11 @@ from engine.benefits.rules import (
     tax_of,
     tranches_of,
 )
-from engine.benefits.rules.claiming import COVER, LOAN, claim_terms, ground_taxed, held_for, pots_of
+from engine.benefits.rules.claiming import COVER, LOAN, TRANSFER, claim_terms, ground_taxed, held_for, pots_of
 from engine.benefits.rules.cover import CoverRule
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.benefits.rules.topping import topped
-from engine.benefits.service import annuities, inheriting, lending, surviving
+from engine.benefits.service import annuities, inheriting, lending, surviving, transits
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -309,10 +310,10 @@ async def open_claim(
 
 
 def _said(request: Request) -> bytes:
-    """Return a request as its key knows it: what only loans and covers say, only where it is said."""
+    """Return a request as its key knows it: what only loans, covers and transfers say, only where it is said."""
     said: dict[str, object] = msgspec.to_builtins(request)
-    of_loans = ("instalments", "lender", "percent", "happened_on")
-    return msgspec.json.encode({name: one for name, one in said.items() if one or name not in of_loans}, order="sorted")
+    later = ("instalments", "lender", "percent", "happened_on", "receiving")
+    return msgspec.json.encode({name: one for name, one in said.items() if one or name not in later}, order="sorted")
 
 
 async def add_documents(
@@ -561,6 +562,7 @@ def missing_of(tenant: Tenant, row: ClaimRow) -> tuple[str, ...]:
     terms = ClaimTerms(
         access=tenant.rules(AccessRule, product=row.product, dates=dates),
         options=tenant.rules(RetirementOptionRule, product=row.product, dates=dates),
+        transfer=tenant.rule(TransferOutRule, product=row.product, dates=dates),
     )
     return missing_documents(terms, _asked(row))
 
@@ -573,6 +575,7 @@ def _asked(row: ClaimRow) -> Asked:
         "exit": "exit",
         "loan": "loan",
         "cover": "cover",
+        "transfer": "transfer",
     }
     return Asked(
         kind=kinds[row.kind],
@@ -588,6 +591,7 @@ def _asked(row: ClaimRow) -> Asked:
         lender=request.lender,
         lender_percent=request.percent,
         happened_on=request.happened_on,
+        by_scheme=request.receiving is not None and request.receiving.by_scheme,
     )
 
 
@@ -604,8 +608,10 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
             stands = await _as_covered(session, tenant, row, stands)
         else:
             await _check_living(session, row)
+        if row.kind == TRANSFER:
+            await transits.check_free(session, row, is_unitised=stands.is_unitised)
         granted = decide_claim(stands.terms, asked, stands.claimant, stands.figures, year_of, tenant.asset)
-        if row.kind not in ("access", LOAN):
+        if row.kind not in ("access", LOAN, TRANSFER):
             for one in await queries.claims_of(session, row.member_id, [row.product]):
                 is_other = row.kind == COVER and (one.request.ground, one.request.happened_on) != (
                     row.request.ground,
@@ -696,6 +702,8 @@ async def grant(
         pool_role=pool_role,
         guarantee=granted.guarantee,
         insurer=granted.insurer,
+        charge=granted.charge_minor,
+        charge_to=granted.charge_to,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -842,7 +850,8 @@ async def _make_payable(
         schedule, more = await _reserve(session, tenant, row, schedule)
         row = replace(row, facts=msgspec.structs.replace(facts, schedule=schedule))
         moves.extend(more)
-    moves = [move for move in (*moves, *await lending.moves_of(session, tenant, row)) if move[0]]
+    gone = transits.moves_of(tenant, row, nets) if row.kind == TRANSFER else []
+    moves = [move for move in (*moves, *gone, *await lending.moves_of(session, tenant, row)) if move[0]]
     codes = await ledger.account_codes(session, {one for _, *pair in moves for one in pair})
     event_id = await note(
         session,
@@ -866,6 +875,8 @@ async def _make_payable(
     await lending.booked(session, tenant, row, event_id)
     if facts.insurer:
         await annuities.begin(session, row, facts.insurer)
+    if row.kind == TRANSFER:
+        await transits.booked(session, tenant, row, nets)
     if row.estate is not None:
         await inheriting.share(session, tenant, row, nets, actor)
         await surviving.begin_guaranteed(session, tenant, row, actor=actor)
@@ -1010,6 +1021,8 @@ def _digest(row: ClaimRow) -> str:
         said["estate"] = msgspec.to_builtins(row.estate)
     if row.kind == COVER:
         said["cover"] = [row.request.ground, row.request.happened_on]
+    if row.kind == TRANSFER and row.facts is not None:
+        said["transfer"] = [msgspec.to_builtins(row.request.receiving), row.facts.charge, row.facts.charge_to]
     if row.kind == LOAN:
         said["loan"] = [row.request.instalments, row.request.lender, row.request.percent]
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
@@ -1029,6 +1042,7 @@ def _inputs(row: ClaimRow) -> dict[str, object]:
         "lender": request.lender,
         "percent": request.percent,
         "happened_on": "" if request.happened_on is None else request.happened_on.isoformat(),
+        "receiver": "" if request.receiving is None else request.receiving.scheme,
     }
     return {name: value for name, value in said.items() if value}
 

@@ -14,7 +14,7 @@ from engine.benefits.queries import paying as payouts
 from engine.benefits.queries.paying import PayoutRow
 from engine.benefits.rules.paying import PayoutState, after_report
 from engine.benefits.service.homing import bring_home
-from engine.benefits.service.paying import Payers, opened
+from engine.benefits.service.paying import Payers, note_of, opened
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.file_values import sha256_of
@@ -170,7 +170,7 @@ def _transfer(keys: FileKeyStore, tenant: Tenant, row: PayoutRow) -> Transfer:
         reference=row.payout_id.hex,
         payee=BankAccount(holder=account.holder or payload.payee_name, number=account.number, bank=account.bank),
         amount=Amount(row.amount, tenant.asset),
-        note=tenant.pack.manifest.short_name,
+        note=note_of(tenant, payload),
     )
 
 

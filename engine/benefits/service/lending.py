@@ -10,7 +10,7 @@ from engine.benefits.queries import lending as queries
 from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.queries.lending import LoanRow
 from engine.benefits.rules import Holding
-from engine.benefits.rules.claiming import COVER, INSURER, LOAN, RunningLoan
+from engine.benefits.rules.claiming import COVER, INSURER, LOAN, TRANSFER, RunningLoan
 from engine.benefits.rules.loans import LoanCase, LoanRule, loan_schedule
 from engine.kernel.amounts import Asset
 from engine.kernel.clock import business_date
@@ -94,7 +94,7 @@ async def moves_of(session: AsyncSession, tenant: Tenant, row: ClaimRow) -> list
         owed_by = Account("guarantee-receivable", tenant.asset.symbol, product, party=row.facts.topped_up_by)
         pot = tenant.product(product).pots[0].code
         return [(row.top_up, owed_by, Account("payable", tenant.asset.symbol, product, pot, INSURER))]
-    if row.kind == "access":
+    if row.kind in ("access", TRANSFER):
         return []
     await queries.running_loans(session, row.member_id, [product], hold=True)  # before money, as repayments hold them
     owed = await lent_balances(session, row.member_id, product)
@@ -118,7 +118,7 @@ async def booked(session: AsyncSession, tenant: Tenant, row: ClaimRow, event_id:
         if not row.request.lender:
             await begin(session, tenant, row, event_id)
         return
-    if row.kind in ("access", COVER):
+    if row.kind in ("access", COVER, TRANSFER):
         return
     for one in await queries.running_loans(session, row.member_id, [row.product], hold=True):
         if not one.lender:

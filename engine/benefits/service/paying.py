@@ -41,6 +41,7 @@ from engine.benefits.rules.paying import (
     ANNUITIES,
     LEAST_MATCH_BP,
     SUSPENSE,
+    TRANSFER_SOURCE,
     AccountGiven,
     NameState,
     Part,
@@ -52,6 +53,7 @@ from engine.benefits.rules.paying import (
     name_state,
 )
 from engine.benefits.rules.payouts import PayeeAccount
+from engine.benefits.service import transits
 from engine.contributions import service as contributions
 from engine.contributions.ports import AccountCheck
 from engine.enrolment import service as enrolment
@@ -172,9 +174,12 @@ async def instruct(
         inherited: the claim and the number of an heir, who is paid out of what is due to the member's heirs.
 
     Raises:
+        Invalid: no amount above zero, or the source is a transfer's.
         UnknownMember, MemberDeceased, UnknownProduct, NoRail, AccountNotChecked, DocumentsNeeded, BelowLeastPayable, NotPayable,
         PayoutUnderWay (another payout of the same source), UnusablePhone.
     """
+    if source.startswith(TRANSFER_SOURCE):
+        raise Invalid(field="source", reason="a transfer is paid by its own number")
     asked = _asked(member_id, product, amounts, payee)
     await queries.lock_source(session, source)
     live = await queries.find_live(session, source)
@@ -404,7 +409,7 @@ async def approve(
     Raises:
         UnknownPayout, SamePerson, PayoutDecided, PayoutChanged, CoolingOff, AccountNotChecked (the name is still asked
         for), NameDiffers, RailNotJoined, NotPayable, MemberDeceased, DeathNotConfirmed and ClaimDecided (of an heir: the
-            member lives after all), AlreadyResolved (money in suspense that is another's
+            member lives after all), TransferDecided (its money is home), AlreadyResolved (money in suspense that is another's
         by now).
     """
     row = await _waiting(session, payout_id, actor)
@@ -417,6 +422,8 @@ async def approve(
         await _check_living(session, payload.member_id)
     if payload.heir:
         await _check_heir(session, payload)
+    if payload.transfer:
+        await transits.hold_open(session, payload.transfer)
     if row.not_before is not None and today < row.not_before:
         raise CoolingOff(day=row.not_before.isoformat())
     if row.name_state is NameState.WAITING and not name_seen:
@@ -507,6 +514,12 @@ def account_of(payers: Payers, rail: str) -> str:
     raise RailNotJoined(rail=rail)
 
 
+def note_of(tenant: Tenant, payload: Payload) -> str:
+    """Return what the payee reads beside the money: who pays, and of a transfer the reference of its advice."""
+    short = tenant.pack.manifest.short_name
+    return f"{short} {transits.reference_of(payload.transfer)}" if payload.transfer else short
+
+
 def question_of(tenant: Tenant, payload: Payload) -> bytes:
     """Return what the exchange keeps that sends a payout by a wallet's operator."""
     question = Question(
@@ -515,7 +528,7 @@ def question_of(tenant: Tenant, payload: Payload) -> bytes:
             msisdn=payload.account.number,
             amount=Amount(payload.amount, tenant.asset),
             account=payload.member or payload.payout_id.hex[:12],
-            note=tenant.pack.manifest.short_name,
+            note=note_of(tenant, payload),
         ),
         digest=payload.digest(),
     )
@@ -593,6 +606,8 @@ def _owed(tenant: Tenant, payload: Payload, part: Part) -> Account:
         return Account(SUSPENSE, tenant.asset.symbol, party=part.pot)
     if part.origin == ANNUITIES:
         return Account(ANNUITIES, tenant.asset.symbol, product=payload.product, party=part.pot)
+    if payload.transfer:
+        return transits.transit_of(tenant, payload.product)
     return Account(payload.owed_from, tenant.asset.symbol, product=payload.product, pot=part.pot, origin=part.origin)
 
 
@@ -664,6 +679,7 @@ def opened(keys: FileKeyStore, tenant: Tenant, row: PayoutRow) -> Document:
             account=AccountGiven(rail=row.rail, number=""),
             claim=int(claim),
             heir=int(heir),
+            transfer=int(row.source.removeprefix(TRANSFER_SOURCE)) if row.source.startswith(TRANSFER_SOURCE) else 0,
         )
         return Document(payload=payload, asked="", stays=0)
     raw = unseal(keys, tenant.tenant_id, "payouts", row.payout_id, row.document)

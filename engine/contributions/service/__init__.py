@@ -48,6 +48,7 @@ from engine.contributions.service.suspense import (
     hold_in_suspense,
     list_suspense,
     payments_to_loans,
+    references_in_suspense,
     resolve_suspense,
 )
 from engine.contributions.service.terms import terms_for
@@ -97,6 +98,7 @@ __all__ = [
     "receive",
     "receive_match",
     "recompute",
+    "references_in_suspense",
     "reject_claim",
     "reject_reversal",
     "resolve_suspense",

@@ -50,6 +50,8 @@ from engine.tenancy.service import Tenant
 
 Reason = Literal["charged-back", "paid-twice", "paid-by-mistake", "not-allowed"]
 _ACTOR = "system:reversals"
+_NOT_TAKEN_BACK = (EventKind.LOAN_REPAID, EventKind.TRANSFER_TAKEN_IN, EventKind.TRANSFER_CAME_HOME)
+"""The kinds of events by which a suspended payment is given away for good."""
 _MONEY_STATES: Mapping[AllocationState | None, MoneyState] = {
     None: "received",
     AllocationState.ALLOCATED: "reconciled",
@@ -104,7 +106,7 @@ async def propose_reversal(
     Raises:
         UnknownContribution: there is no such receipt.
         ReversalDecided: it was proposed, or is taken back, already.
-        AlreadyResolved: it paid a loan back.
+        AlreadyResolved: it paid a loan back, or belongs to savings that came from another scheme, or back from one.
         NothingToMove: it is in suspense, or that member's already.
         MemberClosed: that member's record takes no payments.
     """
@@ -116,7 +118,7 @@ async def propose_reversal(
         raise MemberClosed
     if came.holder is not None:
         holding = await ledger.stored_events(session, [(came.holder, came.holder_event)])
-        if holding[came.holder_event].kind == EventKind.LOAN_REPAID:
+        if holding[came.holder_event].kind in _NOT_TAKEN_BACK:
             raise AlreadyResolved
     maker = await ledger.actor_id(session, actor)
     added = await queries.add_reversal(

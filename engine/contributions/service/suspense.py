@@ -91,6 +91,17 @@ async def payments_to_loans(
     return found
 
 
+async def references_in_suspense(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipt: int
+) -> frozenset[str]:
+    """Return what a suspended payment is called, in lower case: by its payer, and by who brought it. Nothing of none."""
+    row = await queries.find_suspense(session, receipt)
+    if row is None:
+        return frozenset()
+    payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
+    return frozenset(name.strip().casefold() for name in (payment.member, payment.reference) if name.strip())
+
+
 async def end_in_suspense(
     session: AsyncSession, tenant: Tenant, receipt: int, *, event_id: int, member_id: int
 ) -> None:

@@ -123,6 +123,15 @@ async def add_memberships(session: AsyncSession, joined: Sequence[tuple[Membersh
     )
 
 
+async def antedate(session: AsyncSession, member_id: int, product: str, joined_on: date) -> None:
+    """Let a member have joined a product on a day, if they joined it later."""
+    connection = await driver(session)
+    await connection.execute(
+        "update memberships set joined_on = %s where member_id = %s and product = %s and joined_on > %s",
+        (joined_on, member_id, product, joined_on),
+    )
+
+
 async def carry_joinings(session: AsyncSession, member_ids: Sequence[int], source: str, target: str) -> None:
     """Keep in the product that members moved into what joining the one they left decided, where it has nothing of its own."""
     connection = await driver(session)

@@ -61,6 +61,11 @@ async def memberships_of(session: AsyncSession, member_ids: Sequence[int]) -> di
     return await queries.memberships(session, member_ids)
 
 
+async def antedate(session: AsyncSession, member_id: int, product: str, *, joined_on: date) -> None:
+    """Let a member of a product count as having joined on an earlier day, of a scheme that their savings came from."""
+    await queries.antedate(session, member_id, product, joined_on)
+
+
 async def in_their_products(
     session: AsyncSession, members: Mapping[Reference, MemberRef], *, product: str = ""
 ) -> dict[Reference, MemberRef]:

@@ -150,7 +150,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "only-reconciled-cash-is-dealt",
-        "every allocation is of a matched receipt, of the resolution of a matched one, of state money that one brought, of opening balances, of a switch, or of money that moved from another product",
+        "every allocation is of a matched receipt, of the resolution of a matched one, of state money that one brought, of opening balances, of a switch, or of money that moved from another product or came home from another scheme",
         """
         select format('allocation of event %s, member %s', a.event_id, to_hex(a.member_id)), 'a match', 'none'
           from allocations a
@@ -164,6 +164,7 @@ LAWS: tuple[Law, ...] = (
                             where r.shared_event = a.event_id)
            and not exists (select from opening_ranges o where o.tenant_id = a.tenant_id and o.event_id = a.event_id)
            and not exists (select from product_moves p where p.member_id = a.member_id and p.event_id = a.event_id)
+           and not exists (select from transfers_out o where o.member_id = a.member_id and o.ended_event = a.event_id)
            and not exists (select from switch_legs l where l.member_id = a.member_id and l.funded_event = a.event_id)
         """,
     ),

@@ -208,7 +208,8 @@ class Flow:
     minor: int
 
 
-_TRANSFERS = ("transfers-in-transit", "opening")
+TRANSIT = "transfers-in-transit"
+_TRANSFERS = (TRANSIT, "opening")
 """Kinds of accounts against which savings come from other schemes, and go there."""
 
 

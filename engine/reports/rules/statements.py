@@ -14,7 +14,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from engine.kernel.prices import Price, value_of
-from engine.reports.rules.contents import FEES, PAID_OUT
+from engine.reports.rules.contents import FEES, PAID_OUT, TRANSIT
 from engine.tenancy.rules.assuming import Assumption
 
 SHORTEST_RETURN_DAYS = 30
@@ -332,12 +332,13 @@ def payable_of(account: Account) -> int:
 
 
 def paid_out_of(account: Account) -> int:
-    """Return what was paid out, net of what came back, with the taxes withheld."""
+    """Return what was paid out, and to other schemes, net of what came back, with the taxes withheld."""
     return -sum(move.amount for move in _payouts(account))
 
 
 def _payouts(account: Account) -> list[Movement]:
-    return [move for move in account.movements if move.account == "payable" and move.against in PAID_OUT]
+    gone = (*PAID_OUT, TRANSIT)
+    return [move for move in account.movements if move.account == "payable" and move.against in gone]
 
 
 def charges_of(account: Account) -> int:
