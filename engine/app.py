@@ -163,6 +163,7 @@ CHECKS: Sequence[PackCheck] = (
     dimension_problems,
     statement_problems,
     contribution_rules.channel_problems,
+    contribution_rules.price_problems,
 )
 """What capabilities ask of a pack beyond what every pack must hold."""
 

@@ -62,6 +62,7 @@ from engine.cli_payroll import payroll, pensions
 from engine.cli_prices import prices
 from engine.cli_products import products
 from engine.cli_recounts import recounts
+from engine.cli_suspense import suspense
 from engine.cli_texts import texts
 from engine.cli_unclaimed import unclaimed
 from engine.contributions import service as contributions
@@ -142,6 +143,7 @@ _groups["identity"].add_typer(identity_batches, name="batch")
 _groups["identity"].command("offline")(identity_offline)
 app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
+app.add_typer(suspense, name="suspense")
 app.add_typer(prices, name="prices")
 app.add_typer(loans, name="loans")
 app.add_typer(cover, name="cover")
