@@ -466,7 +466,7 @@ def import_statement(
 
     async def use(deployment: Deployment) -> list[reconciliation.StatementReport]:
         served = deployment.tenants.by_code(tenant)
-        source = adapter("StatementSource", reconciliation.channel_of(served, account).statements)
+        source = reconciliation.source_of(served, account, adapter)
         return [
             await reconciliation.import_statement(
                 deployment.db,
