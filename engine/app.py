@@ -174,6 +174,7 @@ CHECKS: Sequence[PackCheck] = (
     statement_problems,
     contribution_rules.channel_problems,
     contribution_rules.price_problems,
+    fund_rules.dealing_problems,
     layout_problems,
 )
 """What capabilities ask of a pack beyond what every pack must hold."""

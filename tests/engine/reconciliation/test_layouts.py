@@ -152,4 +152,6 @@ async def test_statements_of_the_channel_are_read_by_it(db: Database, tmp_path: 
         )
     other = service.source_of(tenant, "aggregator", adapter)
     with pytest.raises(UnreadableStatement):
-        await service.import_statement(db, tenant, keys, other, raw, "juin.csv", "aggregator", "staff:1")
+        await service.import_statement(
+            db, tenant, keys, other, raw.replace(b"R1", b"R9"), "juin.csv", "aggregator", "staff:1"
+        )
