@@ -112,11 +112,11 @@ async def _by_numbers(session: AsyncSession, keys: FileKeyStore, items: Sequence
 
 async def _by_documents(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, items: Sequence[_Item]) -> None:
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    texts = {text for item in items for text in item.texts}
-    found = await enrolment.members_by_documents(session, keys, tenant, texts, today)
+    wanted = {(text, item.row.received_on) for item in items for text in item.texts}
+    found = await enrolment.members_by_documents(session, keys, tenant, wanted, today)
     for item in items:
         for text in item.texts:
-            for member_id in found.get(text, ()):
+            for member_id in found.get((text, item.row.received_on), ()):
                 item.signs[member_id].add(Sign.THEIR_DOCUMENT)
 
 
