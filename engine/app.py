@@ -116,6 +116,7 @@ from engine.opening.api import OpeningController
 from engine.outside import NoTransport, Outside
 from engine.places.queries import LAWS as PLACE_LAWS
 from engine.reconciliation import queries as reconciliation_queries
+from engine.reconciliation import service as reconciliation
 from engine.reconciliation.api import ReconciliationController
 from engine.reports import rules as report_rules
 from engine.reports.api import (
@@ -136,7 +137,9 @@ from engine.runtime.locale import ENGINE_LOCALES, translator
 from engine.runtime.logging import get_logger
 from engine.runtime.settings import Settings
 from engine.tenancy.api import FigureController, PackVersionController
+from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.dimensions import dimension_problems
+from engine.tenancy.rules.packs import Pack
 from engine.tenancy.rules.proving import Runner
 from engine.tenancy.service import PackCheck, Tenant, Tenants
 from engine.web.pages import WEB_HANDLERS, html_errors
@@ -160,11 +163,21 @@ RUNNERS: Mapping[str, Runner] = {
     **benefit_rules.RUNNERS,
     **report_rules.RUNNERS,
 }
+
+
+def layout_problems(pack: Pack) -> list[PackProblem]:
+    """Return what is wrong with a pack's own layouts of statements, read by the adapter of tables."""
+    return reconciliation.layout_problems(pack, adapter)
+
+
 CHECKS: Sequence[PackCheck] = (
     content_problems,
     dimension_problems,
     statement_problems,
     contribution_rules.channel_problems,
+    contribution_rules.price_problems,
+    fund_rules.dealing_problems,
+    layout_problems,
 )
 """What capabilities ask of a pack beyond what every pack must hold."""
 

@@ -62,6 +62,7 @@ from engine.cli_payroll import payroll, pensions
 from engine.cli_prices import prices
 from engine.cli_products import products
 from engine.cli_recounts import recounts
+from engine.cli_suspense import suspense
 from engine.cli_texts import texts
 from engine.cli_transfers import transfers
 from engine.cli_unclaimed import unclaimed
@@ -143,6 +144,7 @@ _groups["identity"].add_typer(identity_batches, name="batch")
 _groups["identity"].command("offline")(identity_offline)
 app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
+app.add_typer(suspense, name="suspense")
 app.add_typer(prices, name="prices")
 app.add_typer(loans, name="loans")
 app.add_typer(transfers, name="transfers")
@@ -466,7 +468,7 @@ def import_statement(
 
     async def use(deployment: Deployment) -> list[reconciliation.StatementReport]:
         served = deployment.tenants.by_code(tenant)
-        source = adapter("StatementSource", reconciliation.channel_of(served, account).statements)
+        source = reconciliation.source_of(served, account, adapter)
         return [
             await reconciliation.import_statement(
                 deployment.db,

@@ -15,6 +15,7 @@ from engine.closing.jobs import JOBS as CLOSING_JOBS
 from engine.contributions.jobs import JOBS as CONTRIBUTION_JOBS
 from engine.file_places import turn_places
 from engine.funds.jobs import JOBS as FUND_JOBS
+from engine.identity.jobs import JOBS as IDENTITY_JOBS
 from engine.ledger import service as ledger
 from engine.opening.jobs import JOBS as OPENING_JOBS
 from engine.outside import Outside, OutsideWork, calling, read_and_post
@@ -27,10 +28,19 @@ from engine.runtime.public_transport import open_public_transport
 from engine.webhooks import service as webhooks
 from integrations.messaging.standard_webhooks.adapter import StandardWebhooks
 
-JOBS: Jobs = {**RECONCILIATION_JOBS, **FUND_JOBS, **CONTRIBUTION_JOBS, **BENEFIT_JOBS, **OPENING_JOBS, **CLOSING_JOBS}
+JOBS: Jobs = {
+    **IDENTITY_JOBS,
+    **RECONCILIATION_JOBS,
+    **FUND_JOBS,
+    **CONTRIBUTION_JOBS,
+    **BENEFIT_JOBS,
+    **OPENING_JOBS,
+    **CLOSING_JOBS,
+}
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
 
 SCHEDULED = (
+    "identity.index_telephones",
     "reconciliation.match_statements",
     "contributions.recompute_changes",
     "funds.rebalance",

@@ -86,6 +86,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {
                 Permission.CONTRIBUTIONS_READ,
                 Permission.STATEMENTS_IMPORT,
+                Permission.SUSPENSE_APPROVE,
                 Permission.MATCH_APPROVE,
                 Permission.REVERSALS_APPROVE,
                 Permission.BREAKS_PROPOSE,

@@ -145,7 +145,7 @@ class OperationsController(Controller):
         adapters: NamedDependency[Adapters],
     ) -> reconciliation.StatementReport:
         """Import a file of statements of a collection account and match their lines; the body is the file as it is."""
-        source = adapters("StatementSource", reconciliation.channel_of(tenant, account).statements)
+        source = reconciliation.source_of(tenant, account, adapters)
         return await reconciliation.import_statement(
             db, tenant, keys, source, await _file(request), name=name, account=account, actor=caller.actor
         )

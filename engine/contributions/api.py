@@ -17,8 +17,19 @@ from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.queries.matching import MatchClaim
-from engine.contributions.rules import Ask, Collection, Envelope, PayerKind, Payment, Receipt, Suspended, Unsettled
-from engine.contributions.service import Collectors, Intake, Reason, Reversal
+from engine.contributions.rules import (
+    Ask,
+    Collection,
+    Envelope,
+    PayerKind,
+    Payment,
+    Receipt,
+    Sought,
+    Suspended,
+    SuspenseFigures,
+    Unsettled,
+)
+from engine.contributions.service import Collectors, Intake, OwnerProposal, Reason, Reversal
 from engine.funds.errors import NoDealingRule
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember, UnusablePhone
@@ -78,6 +89,16 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     payer: (
         Annotated[PayerKind, Meta(description="Who pays; the member if absent. Their money keeps its origin.")] | None
     ) = None
+    paid_from: (
+        Annotated[
+            Word,
+            Meta(
+                description="Whom the channel had it from: a telephone number or an account. It helps to find the owner of a "
+                "payment that names nobody; it is no part of what tells a retry from another payment.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,10 +131,16 @@ class ContributionBatchAnswer(Struct, frozen=True):
     items: list[ContributionItemAnswer]
 
 
-class ResolveRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose the suspended payment is."""
+class OwnerRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose the suspended payment is, as you propose."""
 
-    member: Word
+    member: Annotated[Word, Meta(description="The member's number.", examples=["100000000008"])]
+
+
+class OwnerSeen(Struct, frozen=True, forbid_unknown_fields=True):
+    """The digest of the proposal that you have read."""
+
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> Payment:
@@ -128,6 +155,7 @@ def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> P
         paid_on=request.paid_on,
         product=request.product or "",
         payer=request.payer or "",
+        paid_from=request.paid_from or "",
     )
 
 
@@ -479,34 +507,119 @@ class SuspenseController(Controller):
         async with db.unit_of_work(tenant.tenant_id) as session:
             return await service.list_suspense(session, tenant, after=after, most=limit)
 
+    @get("/figures", operation_id="GetSuspenseFigures", opt={"permission": Permission.CONTRIBUTIONS_READ})
+    async def figures(self, tenant: NamedDependency[Tenant], db: NamedDependency[Database]) -> SuspenseFigures:
+        """Return how much lies in suspense, for how long and why: a figure that a scheme may publish."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.suspense_figures(session, tenant)
+
+    @get("/owners", operation_id="SeekOwners", opt={"permission": Permission.SUSPENSE_RESOLVE})
+    async def seek_owners(
+        self,
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+        after: Annotated[
+            int, QueryParameter(ge=0, le=LAST_RECEIPT, description="The last receipt of the page before.")
+        ] = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    ) -> list[Sought]:
+        """Return unresolved payments, oldest first, each with whose it may be and why; nothing is posted by this."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.seek_owners(session, keys, tenant, after=after, most=limit, actor=caller.actor)
+
     @post(
-        "/{receipt:int}/resolution",
-        operation_id="ResolveSuspense",
+        "/{receipt:int}/proposals",
+        operation_id="ProposeOwner",
         opt={"permission": Permission.SUSPENSE_RESOLVE},
         responses=refuses(
             errors.UnknownSuspense,
             errors.AlreadyResolved,
+            errors.OwnerProposed,
             errors.CapReached,
             errors.GoesBack,
             errors.PayerNotTaken,
             errors.PaymentTooShort,
+            SeriesValueMissing,
             NotFound,
         ),
     )
-    async def resolve(
+    async def propose(
         self,
         receipt: FromPath[int],
-        data: JSONBody[ResolveRequest],
+        data: JSONBody[OwnerRequest],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> OwnerProposal:
+        """Propose whose a suspended payment is; it is theirs once another person has confirmed it."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.propose_owner(session, keys, tenant, receipt, member=data.member, actor=caller.actor)
+
+    @get(
+        "/{receipt:int}/proposals", operation_id="ListOwnerProposals", opt={"permission": Permission.CONTRIBUTIONS_READ}
+    )
+    async def list_proposals(
+        self,
+        receipt: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> list[OwnerProposal]:
+        """Return what was proposed for a payment, the first first, and what became of it."""
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await service.list_owner_proposals(session, keys, tenant, receipt=receipt, actor=caller.actor)
+
+    @post(
+        "/proposals/{proposal:int}/confirmation",
+        operation_id="ConfirmOwner",
+        status_code=200,
+        opt={"permission": Permission.SUSPENSE_APPROVE},
+        responses=refuses(
+            errors.UnknownOwner,
+            errors.OwnerDecided,
+            errors.OwnerDiffers,
+            errors.AlreadyResolved,
+            errors.CapReached,
+            errors.PayerNotTaken,
+            errors.PaymentTooShort,
+            SeriesValueMissing,
+            SamePerson,
+        ),
+    )
+    async def confirm(
+        self,
+        proposal: FromPath[int],
+        data: JSONBody[OwnerSeen],
         caller: NamedDependency[Caller],
         tenant: NamedDependency[Tenant],
         db: NamedDependency[Database],
         keys: NamedDependency[FileKeyStore],
     ) -> Receipt:
-        """Give a suspended payment to a member, once."""
+        """Give the payment to its owner, as a second person, exactly as it was proposed."""
+        return await service.confirm_owner(db, keys, tenant, proposal, digest=data.digest, actor=caller.actor)
+
+    @post(
+        "/proposals/{proposal:int}/rejection",
+        operation_id="RejectOwner",
+        status_code=200,
+        opt={"permission": Permission.SUSPENSE_APPROVE},
+        responses=refuses(errors.UnknownOwner, errors.OwnerDecided, SamePerson),
+    )
+    async def reject(
+        self,
+        proposal: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+        keys: NamedDependency[FileKeyStore],
+    ) -> OwnerProposal:
+        """Refuse a proposal, as a second person; the payment stays in suspense."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return await service.resolve_suspense(
-                session, keys, tenant, receipt, member=data.member, actor=caller.actor
-            )
+            return await service.reject_owner(session, keys, tenant, proposal, actor=caller.actor)
 
 
 class ClaimRequest(Struct, frozen=True, forbid_unknown_fields=True):

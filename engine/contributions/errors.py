@@ -193,6 +193,34 @@ class CapReached(Refused):
     message = N_("At most {most} can be contributed in a scheme year.")
 
 
+class OwnerProposed(Refused):
+    """Somebody's proposal of whose the payment is waits for a decision."""
+
+    code = "contributions.owner-proposed"
+    message = N_("Somebody has proposed whose this payment is. That is decided on first.")
+
+
+class UnknownOwner(NotFound):
+    """Nobody proposed that."""
+
+    code = "contributions.unknown-owner-proposal"
+    message = N_("Nobody has proposed that.")
+
+
+class OwnerDecided(Refused):
+    """The proposal was confirmed or rejected before."""
+
+    code = "contributions.owner-decided"
+    message = N_("This was decided already.")
+
+
+class OwnerDiffers(Refused):
+    """What is confirmed is not what was proposed, or what the payment would bring has changed since."""
+
+    code = "contributions.owner-differs"
+    message = N_("This is not what would be credited now. Reject the proposal and propose it again.")
+
+
 class GoesBack(Refused):
     """What is beyond the most of a scheme year is nobody's but the payer's."""
 

@@ -162,9 +162,51 @@ async def replace_document(session: AsyncSession, member_id: int, version: int, 
     """Put another document in the place of a member's."""
     connection = await driver(session)
     await connection.execute(
-        "update vault set version = %s, document = %s where member_id = %s and document is not null",
+        "update vault set version = %s, document = %s, is_dialled = false where member_id = %s and document is not null",
         (version, document, member_id),
     )
+
+
+async def members_by_telephone(session: AsyncSession, digests: Sequence[UUID]) -> list[tuple[UUID, int]]:
+    """Return (digest, member_id) of who has a telephone of one of those digests."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select t.digest, t.member_id from unnest(%b) w(digest)
+            cross join lateral (select digest, member_id from telephones where digest = w.digest order by member_id limit 20) t""",
+        (UUIDs(digests),),
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def not_dialled(session: AsyncSession, *, most: int) -> list[int]:
+    """Return members whose telephones are not indexed as their documents say."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        """select member_id from vault where tenant_id = %s and not is_dialled and document is not null
+            order by member_id limit %s""",
+        (session.info["tenant_id"], most),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def hold_documents(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Let members' documents stay as they are until the transaction ends."""
+    connection = await driver(session)
+    await connection.execute(
+        "select from vault where member_id = any(%b::bigint[]) order by member_id for update", (list(member_ids),)
+    )
+
+
+async def replace_telephones(session: AsyncSession, members: Sequence[int], rows: Sequence[tuple[UUID, int]]) -> None:
+    """Let members be found by (digest, member_id) of their telephones, and by no others."""
+    connection = await driver(session)
+    await connection.execute("delete from telephones where member_id = any(%b::bigint[])", (list(members),))
+    await connection.execute(
+        """insert into telephones (digest, member_id, tenant_id)
+           select distinct digest, member_id, %s::int from unnest(%b, %b::bigint[]) w(digest, member_id)""",
+        (session.info["tenant_id"], UUIDs([one for one, _ in rows]), [member for _, member in rows]),
+    )
+    await connection.execute("update vault set is_dialled = true where member_id = any(%b::bigint[])", (list(members),))
 
 
 async def record_reading(session: AsyncSession, *, actor: str, reason: str, member_ids: Sequence[int]) -> None:
@@ -260,6 +302,10 @@ async def erase(session: AsyncSession, member_id: int) -> bool:
                          where p.member_id = gone.member_id and s.tenant_id = p.tenant_id and s.phone = p.phone
                            and not exists (select from ussd_pins o where o.tenant_id = p.tenant_id and o.phone = p.phone
                                               and o.member_id <> p.member_id)),
+           uncalled as (delete from telephones n using gone where n.member_id = gone.member_id),
+           unmarked as (delete from payment_marks p using gone where p.member_id = gone.member_id
+                           or p.member_id = -p.tenant_id and p.event_id in (
+                             select r.event_id from suspense_resolutions r where r.member_id = gone.member_id)),
            unasked as (update ussd_requests r set closed_at = clock_timestamp(), closed_by = 'erasure', document = null
                          from gone where r.member_id = gone.member_id and r.closed_at is null),
            emptied as (update vault v set document = null from gone where v.member_id = gone.member_id)

@@ -17,6 +17,7 @@ class Permission(StrEnum):
     CONTRIBUTIONS_READ = "contributions:read"
     COLLECTIONS_REQUEST = "collections:request"
     SUSPENSE_RESOLVE = "suspense:resolve"
+    SUSPENSE_APPROVE = "suspense:approve"
     MATCH_CLAIM = "match:claim"
     MATCH_APPROVE = "match:approve"
     REVERSALS_PROPOSE = "reversals:propose"

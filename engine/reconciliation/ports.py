@@ -5,6 +5,7 @@ from typing import Protocol
 from engine.kernel.fund_orders import HoldingsFile
 from engine.kernel.payment_files import DebitFile, StatusReport, TransferFile
 from engine.kernel.statements import StatementFile
+from engine.kernel.table_layouts import Layout
 
 
 class StatementSource(Protocol):
@@ -19,6 +20,14 @@ class StatementSource(Protocol):
             FileRefused: the file is refused whole, with the line, the field and the reason; nothing of it may be used.
 
         """
+        ...
+
+
+class TableSource(StatementSource, Protocol):
+    """Reads statements that come as tables, of a layout of its own or of a pack's."""
+
+    def by(self, layout: Layout) -> StatementSource:
+        """Return what reads tables of a layout."""
         ...
 
 

@@ -6,7 +6,8 @@ from engine.web.failures import html_errors
 from engine.web.public import PublicPages
 from engine.web.second_person import SecondPersonPages
 from engine.web.staff import StaffPages
+from engine.web.suspense import SuspensePages
 
-WEB_HANDLERS = (PublicPages, StaffPages, SecondPersonPages, ExplanationPages, CorrectionPages)
+WEB_HANDLERS = (PublicPages, StaffPages, SecondPersonPages, ExplanationPages, CorrectionPages, SuspensePages)
 
 __all__ = ["WEB_HANDLERS", "html_errors"]

@@ -28,34 +28,11 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Payments in suspense: how many, how much, and the day the oldest came."""
-
-    count: int
-    amount: int
-    oldest_on: date | None
-
-
-@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The newest signed state of the audit log."""
 
     size: int
     signed_at: datetime
-
-
-async def waiting_in_suspense(session: AsyncSession) -> Waiting:
-    """Return what of the payments in suspense no member has been found for."""
-    row = (
-        await session.execute(
-            text("""select count(*) as count, coalesce(sum(s.amount), 0)::bigint as amount, min(s.received_on) as oldest_on
-                      from suspense s where s.tenant_id = :t and not exists (
-                        select from suspense_resolutions r where r.tenant_id = s.tenant_id and r.event_id = s.event_id)
-                       and not exists (select from corrections x where x.corrects_member = -s.tenant_id and x.corrects_event = s.event_id)"""),
-            {"t": session.info["tenant_id"]},
-        )
-    ).one()
-    return Waiting(*row)
 
 
 async def last_checkpoint(session: AsyncSession) -> Checkpoint | None:

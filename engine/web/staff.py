@@ -231,7 +231,7 @@ class StaffPages(Controller):
             total = await queries.payments_since(session, start)
             rows = await queries.list_payments(session, start, before=before, most=PAGE + 1)
         say = frame.words.gettext
-        names = _channels(frame, tenant)
+        names = channels_of(frame, tenant)
         shown = [
             {
                 "receipt": str(row.event_id),
@@ -254,41 +254,6 @@ class StaffPages(Controller):
                 Link("/staff/contributions?since=month", say(N_("This month")), is_here=since == "month"),
             ],
             next=f"/staff/contributions?{asked}" if asked else "",
-        )
-
-    @get("/suspense", operation_id="ListSuspensePage", opt={"permission": Permission.CONTRIBUTIONS_READ})
-    async def suspense(
-        self,
-        request: HTTPRequest,
-        tenant: NamedDependency[Tenant],
-        caller: NamedDependency[Caller],
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        after: After = None,
-    ) -> Response[str]:
-        """List the money no member was found for, the oldest first, with the reason and the age."""
-        async with staff_page(request, db, tenant, caller, settings) as (session, frame):
-            total = await queries.waiting_in_suspense(session)
-            rows = await contributions.list_suspense(session, tenant, after=after or 0, most=PAGE + 1)
-        assert frame.money_asset is not None
-        names = _channels(frame, tenant)
-        shown = [
-            {
-                "receipt": row.receipt,
-                "paid_on": frame.day(row.received_on),
-                "age": _days(frame, row.age_days),
-                "channel": names.get(row.channel, row.channel),
-                "reason": frame.words.gettext(REASONS[row.reason]) if row.reason in REASONS else row.reason,
-                "amount": frame.money(_minor(row.amount, frame.money_asset)),
-            }
-            for row in rows[:PAGE]
-        ]
-        return frame.page(
-            "suspense.html",
-            count=total.count,
-            amount=frame.money(total.amount),
-            rows=shown,
-            next=f"/staff/suspense?after={rows[PAGE - 1].receipt}" if len(rows) > PAGE else "",
         )
 
     @get("/dealing", operation_id="ShowDealing", opt={"permission": Permission.OPERATIONS_READ})
@@ -390,7 +355,8 @@ class StaffPages(Controller):
 
 async def _figures(session: AsyncSession, frame: Frame, tenant: Tenant) -> list[Figure]:
     say = frame.words.gettext
-    waiting = await queries.waiting_in_suspense(session)
+    waiting = await contributions.suspense_figures(session, tenant)
+    assert frame.money_asset is not None
     today = await queries.payments_since(session, _start_of(frame, tenant, "today"))
     month = await queries.payments_since(session, _start_of(frame, tenant, "month"))
     members = await queries.count_members(session)
@@ -404,7 +370,7 @@ async def _figures(session: AsyncSession, frame: Frame, tenant: Tenant) -> list[
     figures = [
         Figure(
             say(N_("Money without an owner")),
-            frame.money(waiting.amount),
+            frame.money(minor_of(waiting.amount, frame.money_asset)),
             "/staff/suspense" if pays else "",
             _payments(frame, waiting.count) + _oldest(frame, waiting.oldest_on),
         ),
@@ -460,11 +426,12 @@ def _payments(frame: Frame, count: int) -> str:
 def _oldest(frame: Frame, oldest_on: date | None) -> str:
     if oldest_on is None or frame.business_date is None:
         return ""
-    days = _days(frame, (frame.business_date - oldest_on).days)
+    days = days_in_words(frame, (frame.business_date - oldest_on).days)
     return " · " + frame.words.gettext(N_("the oldest waits {days}")).format(days=days)
 
 
-def _days(frame: Frame, days: int) -> str:
+def days_in_words(frame: Frame, days: int) -> str:
+    """Return so many days, in the reader's language."""
     return frame.words.ngettext("{count} day", "{count} days", days).format(count=frame.number(days))
 
 
@@ -482,11 +449,13 @@ def _statement_href(number: str) -> str:
     return f"/staff/members/{quote(number, safe='')}/statement"
 
 
-def _channels(frame: Frame, tenant: Tenant) -> dict[str, str]:
+def channels_of(frame: Frame, tenant: Tenant) -> dict[str, str]:
+    """Return the names of the channels, in the reader's language."""
     return {channel.code: frame.words.gettext(channel.name) for channel in tenant.pack.manifest.channels}
 
 
-def _minor(amount: Decimal | str, asset: Asset) -> int:
+def minor_of(amount: Decimal | str, asset: Asset) -> int:
+    """Return an amount in major units in smallest ones."""
     return Amount.parse(str(amount), asset).units
 
 

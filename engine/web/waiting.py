@@ -23,6 +23,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "suspense": Kind(N_("Owner of a payment"), Permission.CONTRIBUTIONS_READ, Permission.SUSPENSE_APPROVE),
     "reversals": Kind(N_("Payment to be taken back"), Permission.CONTRIBUTIONS_READ, Permission.REVERSALS_APPROVE),
     "claims": Kind(N_("Claim of a benefit"), Permission.CLAIMS_READ, Permission.CLAIMS_APPROVE),
     "payouts": Kind(N_("Payout"), Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE),
@@ -32,6 +33,12 @@ KINDS: Mapping[str, Kind] = {
     ),
     "state-money": Kind(N_("Claim of state money"), Permission.CONTRIBUTIONS_READ, Permission.MATCH_APPROVE),
     "merges": Kind(N_("Records to be merged"), Permission.IDENTITY_DECIDE, Permission.IDENTITY_DECIDE),
+    "fees": Kind(N_("Fees of a product"), Permission.OPERATIONS_READ, Permission.FEES_APPROVE),
+    "moves": Kind(N_("Move between products"), Permission.CLAIMS_READ, Permission.CLAIMS_APPROVE),
+    "price-corrections": Kind(N_("Correction of a price"), Permission.OPERATIONS_READ, Permission.PRICES_APPROVE),
+    "recounts": Kind(
+        N_("What changed rules change of what was posted"), Permission.OPERATIONS_READ, Permission.PACKS_APPROVE
+    ),
 }
 
 # The newest event of a proposal is soon found from the end: what is proposed waits for days, not for years.
@@ -63,7 +70,26 @@ with w(kind, id, amount, maker, since, statement_id, line_no) as (
     from match_claims m where m.tenant_id = :t and m.state = 'prepared'
   union all
   select 'merges', m.merge_no::text, 0, (select a.name from actors a where a.tenant_id = m.tenant_id and a.actor_id = m.maker), m.asked_on, null, null
-    from record_merges m where m.tenant_id = :t and m.state = 'proposed')
+    from record_merges m where m.tenant_id = :t and m.state = 'proposed'
+  union all
+  select 'suspense', p.proposal_id::text, p.amount, (select a.name from actors a where a.tenant_id = p.tenant_id and a.actor_id = p.proposed_by),
+         (p.proposed_at at time zone :zone)::date, null, null
+    from suspense_proposals p where p.tenant_id = :t and p.state = 'proposed'
+  union all
+  select 'fees', f.run_no::text, f.net + f.vat + f.arrears, (select a.name from actors a where a.tenant_id = f.tenant_id and a.actor_id = f.maker),
+         coalesce((select e.business_date from events e where e.member_id = -f.tenant_id and e.event_id = f.proposed_event), f.charged_on), null, null
+    from fee_runs f where f.tenant_id = :t and f.state = 'proposed'
+  union all
+  select 'moves', v.run_no::text, null, (select a.name from actors a where a.tenant_id = v.tenant_id and a.actor_id = v.maker), v.asked_on, null, null
+    from move_runs v where v.tenant_id = :t and v.state = 'proposed'
+  union all
+  select 'price-corrections', c.correction_no::text, null, (select a.name from actors a where a.tenant_id = c.tenant_id and a.actor_id = c.maker),
+         coalesce((select e.business_date from events e where e.member_id = -c.tenant_id and e.event_id = c.proposed_event), c.price_on), null, null
+    from price_corrections c where c.tenant_id = :t and c.state = 'proposed'
+  union all
+  select 'recounts', n.recount_no::text, null, (select a.name from actors a where a.tenant_id = n.tenant_id and a.actor_id = n.maker),
+         (select e.business_date from events e where e.member_id = -n.tenant_id and e.event_id = n.proposed_event), null, null
+    from recounts n where n.tenant_id = :t and n.state = 'proposed')
 select w.kind, w.id, w.amount, w.maker, coalesce(s.label, w.maker), w.since, coalesce(w.statement_id, 0), coalesce(w.line_no, 0)
   from w left join staff s on s.tenant_id = :t and 'staff:' || s.staff_id = w.maker
 """
@@ -71,7 +97,7 @@ select w.kind, w.id, w.amount, w.maker, coalesce(s.label, w.maker), w.since, coa
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something that one person proposed and another decides on; `amount` in smallest units of money.
+    """Something that one person proposed and another decides on; `amount` in smallest units of money, None where it has none.
 
     `maker` is who proposed it ("staff:1"), `owner` what their post is called. Of a line that does not match,
     `statement_id` and `line_no` say which; else they are 0.
@@ -79,7 +105,7 @@ class Waiting:
 
     kind: str
     item: str
-    amount: int
+    amount: int | None
     maker: str
     owner: str
     since: date

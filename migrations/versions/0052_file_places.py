@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0052_file_places"
-down_revision: str | None = "0050_fewer_checks"
+down_revision: str | None = "0051_suspense"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

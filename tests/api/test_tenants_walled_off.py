@@ -103,6 +103,7 @@ class Identifiers:
     statement: int
     line: int
     proposal: int
+    owner: int
     product: str
     key: str
     reference: str
@@ -253,12 +254,32 @@ ASKED: dict[str, Ask] = {
     "GetStatement": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement", Permission.STATEMENTS_READ),
     "GetStatementPDF": Ask("GET", lambda ids: f"/v1/members/{ids.member}/statement.pdf", Permission.STATEMENTS_READ),
     "GetEnrolmentTerms": Ask("GET", lambda ids: f"/v1/enrolment-terms/{ids.product}", Permission.MEMBERS_ENROL),
-    "ResolveSuspense": Ask(
+    "ProposeOwner": Ask(
         "POST",
-        lambda ids: f"/v1/suspense/{ids.receipt}/resolution",
+        lambda ids: f"/v1/suspense/{ids.receipt}/proposals",
         Permission.SUSPENSE_RESOLVE,
         request=lambda _ids, site: {"json": {"member": site.members[0].number}},
     ),
+    "ListOwnerProposals": Ask(
+        "GET", lambda ids: f"/v1/suspense/{ids.receipt}/proposals", Permission.CONTRIBUTIONS_READ, 200
+    ),
+    "ConfirmOwner": Ask(
+        "POST",
+        lambda ids: f"/v1/suspense/proposals/{ids.owner}/confirmation",
+        Permission.SUSPENSE_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectOwner": Ask(
+        "POST", lambda ids: f"/v1/suspense/proposals/{ids.owner}/rejection", Permission.SUSPENSE_APPROVE
+    ),
+    "SeekOwners": Ask(
+        "GET",
+        lambda ids: f"/v1/suspense/owners?after={int(ids.receipt) - 1}",
+        Permission.SUSPENSE_RESOLVE,
+        200,
+        same=lambda _: None,  # each finds its own: what it finds is looked through for what is the other's
+    ),
+    "GetSuspenseFigures": Ask("GET", lambda _: "/v1/suspense/figures", Permission.CONTRIBUTIONS_READ, 200),
     "ProposeReversal": Ask(
         "POST",
         lambda ids: f"/v1/contributions/{ids.receipt}/reversal",
@@ -1198,6 +1219,12 @@ async def other(neighbour: Site, served: Any) -> Other:
         Permission.BREAKS_PROPOSE,
         json=_HELD,
     ).json()
+    owner = neighbour.ask(
+        "POST",
+        f"/v1/suspense/{suspended['receipt']}/proposals",
+        Permission.SUSPENSE_RESOLVE,
+        json={"member": member},
+    ).json()
     claim = neighbour.ask(
         "POST",
         "/v1/claims",
@@ -1235,6 +1262,7 @@ async def other(neighbour: Site, served: Any) -> Other:
         statement=breaks[0]["statement"],
         line=breaks[0]["line"],
         proposal=proposed["proposal"],
+        owner=owner["proposal"],
         product=served.tenants[4].pack.manifest.products[0].code,
         key=key,
         reference=reference,
@@ -1277,6 +1305,7 @@ def nobodys(site: Site) -> Identifiers:
         statement=2**40,
         line=2,
         proposal=2**40,
+        owner=2**40,
         product="no-product",
         key=secrets.token_hex(8),
         reference=f"R-{secrets.token_hex(8)}",
@@ -1400,7 +1429,7 @@ def test_a_suspended_payment_is_not_given_to_the_others_member(
 ) -> None:
     receipt = site.pay(site.payment("500000000009")).json()["receipt"]
     before = rows(site), rows(other.site)
-    path = f"/v1/suspense/{receipt}/resolution"
+    path = f"/v1/suspense/{receipt}/proposals"
     theirs = site.ask("POST", path, Permission.SUSPENSE_RESOLVE, json={"member": other.ids.member})
     nobodys = site.ask("POST", path, Permission.SUSPENSE_RESOLVE, json={"member": "500000000017"})
 

@@ -75,25 +75,31 @@ def test_a_batch_answers_each_payment_on_its_own(deployment: Deployment) -> None
 
 
 def test_money_for_nobody_waits_in_suspense_until_it_is_known_whose_it_is(deployment: Deployment) -> None:
-    """The officer who gives it away is not the one who imports statements."""
+    """The officer who says whose it is gives it to nobody: the one who imports statements confirms it."""
     india = deployment.india
     member = india.enrol()
     mistyped = member[:-1] + str((int(member[-1]) + 1) % 10)
     paid = india.pay(mistyped, "300", "SUSPENSE-1")
     listed = [one for one in india.partner.get("/v1/suspense") if one["receipt"] == paid.json["receipt"]]
-    path = f"/v1/suspense/{paid.json['receipt']}/resolution"
+    path = f"/v1/suspense/{paid.json['receipt']}/proposals"
     by_partner = india.partner.post(path, {"member": member})
     link = deployment.machine.akiba(
         "admin", "bootstrap", "--tenant", india.pack.code, "--name", "officer", "--role", "contributions-officer"
     )["link"]
     officer = type(india.operator)(india.site, link)
-    resolved = officer.post(path, {"member": member}, status=201)
+    (sought,) = [one for one in officer.get("/v1/suspense/owners") if one["payment"]["receipt"] == paid.json["receipt"]]
+    proposed = officer.post(path, {"member": sought["owners"][0]["member"]}, status=201)
+    confirmation = f"/v1/suspense/proposals/{proposed['proposal']}/confirmation"
+    with pytest.raises(DemoFailed, match="403"):
+        officer.post(confirmation, {"digest": proposed["digest"]}, status=200)
+    resolved = india.operator.post(confirmation, {"digest": proposed["digest"]}, status=200)
     with pytest.raises(DemoFailed, match="409"):
         officer.post(path, {"member": member}, status=201)
 
     assert (paid.status, paid.json["state"]) == (202, "suspended")
     assert [(one["reason"], Decimal(str(one["amount"]))) for one in listed] == [("bad-check-digit", Decimal(300))]
     assert by_partner.status == 403
+    assert sought["owners"][0]["member"] == member
     assert resolved["amount"] == "300.00"
     assert india.statement(member)["totals"]["contributed"] == "300.00"
     assert all(one["receipt"] != paid.json["receipt"] for one in india.partner.get("/v1/suspense"))

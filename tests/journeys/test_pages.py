@@ -131,6 +131,16 @@ async def test_a_morning_at_the_desk(db: Database, tmp_path: Path, width: int) -
                     path=tmp_path / f"page{index}-{scheme.tenant.code[:2]}-{width}.png", full_page=True
                 )
 
+            if scheme is india:
+                await page.goto(f"{origin}/staff/suspense")
+                await page.locator("#content tbody a").first.click()
+                await checked(page)
+                await page.locator("#member").fill(member)
+                await page.locator("main form.row button").click()
+                await expect(page.locator("main .notice")).to_be_visible()
+                await checked(page)
+                await page.screenshot(path=tmp_path / f"suspended-{width}.png", full_page=True)
+
             await page.goto(f"{origin}/staff/members")
             await page.get_by_role("link", name=member).click()
             await expect(page.locator("#balance")).to_have_text(balance)

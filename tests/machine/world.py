@@ -49,6 +49,7 @@ from integrations.banking.pain.adapter import PainFiles
 from integrations.banking.simulation.bank import SimulatedBank
 from tests.engine.funds.conftest import Adapter
 from tests.factories.schemes import serve
+from tests.factories.suspense import give
 
 MAKER, CHECKER, CLERK = "staff:1", "staff:2", "staff:3"
 DONE = "done"
@@ -219,10 +220,7 @@ class World:
 
     async def resolve(self, receipt: int, member: str) -> Receipt | EngineError:
         async def one() -> Receipt:
-            async with self.unit() as session:
-                return await contributions.resolve_suspense(
-                    session, self.keys, self.tenant, receipt, member=member, actor=CHECKER
-                )
+            return await give(self.db, self.keys, self.tenant, receipt, member=member, maker=MAKER, checker=CHECKER)
 
         return await self.attempt("resolve suspense", one())
 

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.contributions.queries.suspense import LAWS as SUSPENSE_LAWS
 from engine.ledger.rules import BATCH_MASK, EventKind, Law
 from engine.runtime.database import driver
 
@@ -140,13 +141,20 @@ async def end_refund(session: AsyncSession, event_id: int, *, home_event: int) -
     )
 
 
-async def add_resolution(session: AsyncSession, event_id: int, *, resolved_event: int, member_id: int) -> None:
-    """Say which member a suspended payment was given to, by which event."""
+async def add_resolution(
+    session: AsyncSession, event_id: int, *, resolved_event: int, member_id: int, earned_event: int = 0
+) -> None:
+    """Say which member a suspended payment was given to, by which event, and by which what it earned; 0 for nothing."""
     await session.execute(
-        text(
-            "insert into suspense_resolutions (tenant_id, event_id, resolved_event, member_id) values (:t, :e, :r, :m)"
-        ),
-        {"t": session.info["tenant_id"], "e": event_id, "r": resolved_event, "m": member_id},
+        text("""insert into suspense_resolutions (tenant_id, event_id, resolved_event, member_id, earned_event)
+                values (:t, :e, :r, :m, :earned)"""),
+        {
+            "t": session.info["tenant_id"],
+            "e": event_id,
+            "r": resolved_event,
+            "m": member_id,
+            "earned": earned_event,
+        },
     )
 
 
@@ -725,6 +733,7 @@ async def add_recomputations(session: AsyncSession, done: Sequence[tuple[int, in
 
 
 LAWS: tuple[Law, ...] = (
+    *SUSPENSE_LAWS,
     Law(
         "suspense-is-kept",
         "every suspended payment's document is kept, and the suspense accounts hold what is not resolved",

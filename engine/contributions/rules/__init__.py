@@ -23,6 +23,8 @@ from engine.contributions.rules.matching import (
     decide_match,
     vested,
 )
+from engine.contributions.rules.owners import WORDS as SIGN_WORDS
+from engine.contributions.rules.owners import Likely, Sign, likely_owners, slips
 from engine.contributions.rules.payers import (
     AgentCollectionRule,
     ContributorsRule,
@@ -39,6 +41,7 @@ from engine.contributions.rules.payers import (
     rate_day,
 )
 from engine.contributions.rules.payments import (
+    ABOVE_CAP,
     COLUMNS,
     LANES,
     LOAN_REPAYMENT,
@@ -49,19 +52,24 @@ from engine.contributions.rules.payments import (
     BadRow,
     Collection,
     FileRow,
+    LikelyOwner,
     PaidAs,
     PassedPart,
     Payment,
+    Reason,
     Receipt,
     ReceiptPart,
     Scheme,
+    Sought,
     Suspended,
+    SuspenseFigures,
+    SuspenseOf,
     Unsettled,
     check_payment,
     lane_of,
     loan_number,
 )
-from engine.contributions.rules.pools import Credited, PoolRule, credit_matched, goes_back
+from engine.contributions.rules.pools import Credited, PoolRule, credit_matched, goes_back, price_problems
 from engine.contributions.rules.reversing import Owed, parts_left
 from engine.contributions.rules.schedules import (
     AnnualCapRule,
@@ -141,6 +149,7 @@ def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
 
 
 __all__ = [
+    "ABOVE_CAP",
     "COLUMNS",
     "LANES",
     "LOAN_REPAYMENT",
@@ -149,6 +158,7 @@ __all__ = [
     "OWN",
     "RULE_KINDS",
     "RUNNERS",
+    "SIGN_WORDS",
     "TRAILER",
     "AgentCollectionRule",
     "AmountLimits",
@@ -176,6 +186,8 @@ __all__ = [
     "InstalmentTerms",
     "Instalments",
     "LateChargeRule",
+    "Likely",
+    "LikelyOwner",
     "Match",
     "MatchClaimRule",
     "MatchClass",
@@ -189,16 +201,21 @@ __all__ = [
     "PayerKind",
     "Payment",
     "PoolRule",
+    "Reason",
     "Receipt",
     "ReceiptPart",
     "ReferenceKind",
     "ReferenceRule",
     "ScheduleRule",
     "Scheme",
+    "Sign",
+    "Sought",
     "SplitPart",
     "SplitRule",
     "Standing",
     "Suspended",
+    "SuspenseFigures",
+    "SuspenseOf",
     "Towards",
     "UndertakingRule",
     "Undertook",
@@ -227,14 +244,17 @@ __all__ = [
     "instalment_terms",
     "lane_of",
     "late_charge",
+    "likely_owners",
     "loan_number",
     "looked_up",
     "origin_of",
     "parts_left",
+    "price_problems",
     "rate_day",
     "read_trailer",
     "run_scenario",
     "share_among_payees",
+    "slips",
     "split_contribution",
     "split_over_pots",
     "standing",

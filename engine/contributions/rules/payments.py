@@ -30,6 +30,8 @@ MOST_UNITS = 10**15  # no single payment is larger; keeps every sum of a batch i
 OWN = "own"
 LOAN_REPAYMENT = "loan-repayment"
 """Why a payment that names a loan lies in suspense, until it is given to the loan."""
+ABOVE_CAP = "above-cap"
+"""Why a part of a payment lies in suspense that is beyond the most of its scheme year: it goes back to the payer."""
 LANES = 2  # posting lanes a tenant: batches of one member never overlap, since a member is always in one lane
 
 
@@ -38,7 +40,8 @@ class Payment(Struct, frozen=True, kw_only=True):
 
     `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
     `product` is what it is for; "" is the first that the member joined. `collection` is the reference of the request that
-    it answers, "" where nobody asked for it. `payer` is the kind of who pays; "" is the member.
+    it answers, "" where nobody asked for it. `payer` is the kind of who pays; "" is the member. `paid_from` is whom the channel
+    had it from, a telephone number or an account; it is no part of what tells a retry from another payment.
     """
 
     member: str
@@ -53,6 +56,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     product: str = ""
     collection: str = ""
     payer: PayerKind | Literal[""] = ""
+    paid_from: str = ""
 
     def digest(self) -> int:
         """Return what tells a retry from another payment: what was paid to whom, when and by which transaction."""
@@ -254,11 +258,14 @@ class BadRow:
 
 
 NEEDED: Sequence[str] = ("member", "amount", "currency", "channel", "reference")
-COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product", "payer")
+COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product", "payer", "paid_from")
 
 
 class Suspended(Struct, frozen=True):
-    """A payment in suspense: why, since when, how much; whose it may be is read from the vault apart."""
+    """A payment in suspense: why, since when, how much; whose it may be is read from the vault apart.
+
+    `is_owed_back`: it has waited so long that, by the scheme's rule, it goes back to whoever paid it.
+    """
 
     receipt: str
     reason: str
@@ -266,6 +273,7 @@ class Suspended(Struct, frozen=True):
     channel: str
     received_on: date
     age_days: int
+    is_owed_back: bool = False
 
     reasons: ClassVar[tuple[str, ...]] = (
         "unknown-member",
@@ -276,6 +284,53 @@ class Suspended(Struct, frozen=True):
         "not-taken",
         "not-eligible",
         "above-level",
-        "above-cap",
+        ABOVE_CAP,
         LOAN_REPAYMENT,
     )
+
+
+class Reason(Struct, frozen=True):
+    """What speaks for a member as the owner of a payment: a code, and in words."""
+
+    sign: str
+    says: str
+
+
+class LikelyOwner(Struct, frozen=True):
+    """Somebody whose a payment may be; `score` of 1 to 99 is an order to look in, not a likelihood."""
+
+    member: str
+    score: int
+    reasons: tuple[Reason, ...]
+
+
+class Sought(Struct, frozen=True):
+    """A payment in suspense and whose it may be, the likeliest first; nobody where nothing speaks for anybody."""
+
+    payment: Suspended
+    owners: tuple[LikelyOwner, ...]
+
+
+class SuspenseOf(Struct, frozen=True):
+    """How many payments lie in suspense of one kind, and how much, in major units."""
+
+    code: str
+    count: int
+    amount: str
+
+
+class SuspenseFigures(Struct, frozen=True, kw_only=True):
+    """What lies in suspense on a day, as it may be published; amounts in major units.
+
+    `by_reason` has the reasons that there are, `by_age` every stretch of days since the payment was received: "0-7", "8-30", "31-90",
+    "91-365", "366-". `owed_back` has waited so long that it goes back to whoever paid it.
+    """
+
+    as_of: date
+    currency: str
+    count: int
+    amount: str
+    oldest_on: date | None
+    owed_back: SuspenseOf
+    by_reason: tuple[SuspenseOf, ...]
+    by_age: tuple[SuspenseOf, ...]

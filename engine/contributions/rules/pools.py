@@ -7,23 +7,28 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from engine.funds.rules import FundsRule
 from engine.kernel.amounts import Amount
 from engine.kernel.rounding import Rounding, rounded
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figures, SeriesCode
+from engine.tenancy.errors import PackProblem
+from engine.tenancy.rules.packs import Pack
 
 
 class PoolRule(Rule, tag="unallocated-pool", frozen=True, kw_only=True):
     """What money without an owner earns, and how it is credited once it has one (R8, and two precedence questions).
 
-    `earns` nothing, or simple interest at a yearly series in percent. Money matched later buys at the price of the day
-    it was received or of the day it was matched; what it earned goes along to the member or stays with the scheme. After
-    `return_after_days` it goes back to the payer (0: never). Nigeria's reconciliation account, EjoHeza's pooling account.
+    `earns` nothing, or simple interest at a yearly series in percent, from the day it was received to that on which somebody
+    proposes its owner. Money matched later buys at the price of the day it was received or of the day it was matched, that of the
+    dealing then open; the first only in products that deal in no funds, since a rule does not say who would bear the difference.
+    What it earned goes along to the member, out of the product's interest reserve, or stays with the scheme. After
+    `return_after_days` it is owed back to the payer (0: never). Money of who is no member waits in the pool `transitional`, any other
+    in `suspense`, or in `uncredited` where there is none. Nigeria's reconciliation account, EjoHeza's pooling account.
     """
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("pool",)
-    is_carried_out: ClassVar[bool] = False
     pool: Literal["suspense", "uncredited", "transitional"]
     earns: Literal["nothing", "simple-interest"]
     series: SeriesCode | None = None
@@ -46,6 +51,22 @@ class Credited:
     price_on: date
     earned: Amount
     to_member: Amount
+
+
+def price_problems(pack: Pack) -> list[PackProblem]:
+    """Return each rule that lets money buy at the price of the day it was received in a product that deals in funds."""
+    return [
+        PackProblem(
+            f"{code}/rules/{version.page or version.effective_from.isoformat()}.toml",
+            f"{version.rule.id}.price_of",
+            'must be "matched" in a product that deals in funds: the fund sells units at the price of the day on which they are'
+            " ordered, and the rule does not say who bears the difference",
+        )
+        for code, book in pack.books.items()
+        if any(isinstance(version.rule, FundsRule) for version in book.versions())
+        for version in book.versions()
+        if isinstance(version.rule, PoolRule) and version.rule.price_of == "received"
+    ]
 
 
 def credit_matched(rule: PoolRule, amount: Amount, received_on: date, matched_on: date, figures: Figures) -> Credited:

@@ -13,7 +13,16 @@ from engine.contributions.service.collecting import (
     post_collected,
 )
 from engine.contributions.service.files import ImportReport, import_file, read_rows
+from engine.contributions.service.giving import (
+    OwnerProposal,
+    confirm_owner,
+    find_owner_proposal,
+    list_owner_proposals,
+    propose_owner,
+    reject_owner,
+)
 from engine.contributions.service.intake import Intake
+from engine.contributions.service.owners import seek_owners
 from engine.contributions.service.receiving import CHUNK, Answer, receive
 from engine.contributions.service.recomputing import Recomputed, recompute, resplit
 from engine.contributions.service.reversing import (
@@ -49,7 +58,7 @@ from engine.contributions.service.suspense import (
     list_suspense,
     payments_to_loans,
     references_in_suspense,
-    resolve_suspense,
+    suspense_figures,
 )
 from engine.contributions.service.terms import terms_for
 from engine.contributions.service.undertaken import collectable, contributions_payable, first_missed, undertakings_of
@@ -64,6 +73,7 @@ __all__ = [
     "Held",
     "ImportReport",
     "Intake",
+    "OwnerProposal",
     "Reason",
     "Recomputed",
     "Reversal",
@@ -73,17 +83,20 @@ __all__ = [
     "claim_file",
     "collectable",
     "collection_operation",
+    "confirm_owner",
     "confirm_reversal",
     "contributions_payable",
     "end_in_suspense",
     "end_refund",
     "find_claim",
     "find_collection",
+    "find_owner_proposal",
     "find_reversal",
     "first_missed",
     "hold_in_suspense",
     "import_file",
     "list_claims",
+    "list_owner_proposals",
     "list_suspense",
     "list_unsettled",
     "movable",
@@ -93,6 +106,7 @@ __all__ = [
     "payments_to_loans",
     "post_collected",
     "prepare_claim",
+    "propose_owner",
     "propose_reversal",
     "read_rows",
     "receive",
@@ -100,11 +114,13 @@ __all__ = [
     "recompute",
     "references_in_suspense",
     "reject_claim",
+    "reject_owner",
     "reject_reversal",
-    "resolve_suspense",
     "resplit",
+    "seek_owners",
     "send_claim",
     "share_match",
+    "suspense_figures",
     "terms_for",
     "undertakings_of",
     "unsent_claims",

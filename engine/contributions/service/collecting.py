@@ -258,6 +258,7 @@ def collection_operation(collections: Collections, tenant: Tenant, keys: FileKey
                 is_held=True,
                 product=question.product,
                 collection=str(wanted.reference),
+                paid_from=wanted.msisdn,
             )
             await _keep(session, keys, tenant, settled.reference, payment)
         else:

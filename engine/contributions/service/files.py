@@ -110,7 +110,7 @@ def read_rows(
     if it holds exactly that. Files with a payment by one of the channels `totals_declared` must have it.
 
     Raises:
-        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (paid_on, product and payer may be
+        UnreadableFile: not UTF-8, no header, or a header with other columns than `COLUMNS` (those after `NEEDED` may be
             absent); the last row is missing, malformed or not the last.
         EnvelopeDiffers: the rows are others than the last one says.
     """
@@ -164,6 +164,8 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
             raise ValueError(column, "it is empty")
         if len(values[column]) > 64:
             raise ValueError(column, "it is longer than 64 characters")
+    if len(values["paid_from"]) > 64:
+        raise ValueError("paid_from", "it is longer than 64 characters")
     try:
         paid_on = date.fromisoformat(values["paid_on"]) if values["paid_on"] else None
     except ValueError as error:
@@ -178,6 +180,7 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
         paid_on=paid_on,
         product=values["product"],
         payer=_payer(values["payer"]),
+        paid_from=values["paid_from"],
     )
 
 

@@ -12,7 +12,8 @@ from engine.contributions import queries
 from engine.contributions.errors import AlreadyResolved, MemberClosed
 from engine.contributions.queries import CameAs, ReversalRow, SuspenseRow, ToSuspend
 from engine.contributions.rules import PayerKind, Payment
-from engine.contributions.service.suspense import WRONG_MEMBER, give_suspended
+from engine.contributions.service.giving import give_suspended
+from engine.contributions.service.suspense import WRONG_MEMBER
 from engine.contributions.service.terms import figures_now, rules_for
 from engine.enrolment import service as enrolment
 from engine.identity import service as identity

@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions import queries
 from engine.contributions.errors import KeyReused, PayerNotTaken
 from engine.contributions.queries import ToSuspend
+from engine.contributions.queries.suspense import Mark, add_marks
 from engine.contributions.rules import (
+    ABOVE_CAP,
     LOAN_REPAYMENT,
     OWN,
     Payment,
@@ -29,6 +31,7 @@ from engine.contributions.service.capping import Counting, cap_contributions, ca
 from engine.contributions.service.converting import convert_payment, paid_as
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.incoming import Incoming, receipt_of
+from engine.contributions.service.marks import marks_of
 from engine.contributions.service.passing import (
     Deducting,
     Shared,
@@ -59,7 +62,6 @@ from engine.tenancy.rules.decided import Determination
 from engine.tenancy.service import Tenant
 
 CHUNK = 1000
-ABOVE_CAP = "above-cap"
 RECEIPTS = (EventKind.CONTRIBUTION_RECEIVED, EventKind.CONTRIBUTION_SUSPENDED)
 Answer = Receipt | EngineError
 
@@ -125,6 +127,7 @@ class _Batch:
         fates = await ledger.post(self._session, entries, careful=careful, recorded_at=self._now)
         await self._keep_suspense(decided, fates)
         await self._keep_over(decided, fates, today)
+        await self._keep_marks(decided, fates)
         await self._answer_retries(decided, fates)
         for item, fate in zip(decided, fates, strict=True):
             if fate.outcome is Outcome.POSTED:
@@ -554,6 +557,18 @@ class _Batch:
                 for (item, fate, member, over), own in zip(posted, held, strict=True)
             ],
         )
+
+    async def _keep_marks(self, decided: Sequence[Incoming], fates: Sequence[Posted]) -> None:
+        """Keep what later payments of the same payer can be recognised by, where the channel says who pays."""
+        house = house_member(self._tenant.tenant_id)
+        marks = [
+            Mark(digest, fate.event_id, item.member.member_id if item.member else house)
+            for item, fate in zip(decided, fates, strict=True)
+            if fate.outcome is Outcome.POSTED and (self._payments[item.index].paid_from or item.member is None)
+            for digest in marks_of(self._keys, self._tenant, self._payments[item.index], is_named=item.member is None)
+        ]
+        if marks:
+            await add_marks(self._session, marks)
 
     def _to_suspend(self, item: Incoming, event_id: int, amount: Amount, reason: str) -> ToSuspend:
         payment = self._payments[item.index]

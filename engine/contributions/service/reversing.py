@@ -29,6 +29,7 @@ from engine.contributions.errors import (
 )
 from engine.contributions.queries import CameAs, ReversalRow
 from engine.contributions.queries.passing import passed_on
+from engine.contributions.queries.suspense import earned_by
 from engine.contributions.rules import Owed, parts_left
 from engine.contributions.service.misdirected import Misdirected
 from engine.contributions.service.suspense import WRONG_MEMBER
@@ -360,6 +361,11 @@ async def _go_on(
     return row
 
 
+def _summed(many: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums of amounts by their names."""
+    return {name: sum(one.get(name, 0) for one in many) for name in sorted({name for one in many for name in one})}
+
+
 class _Step:
     """What is done to a receipt in one transaction."""
 
@@ -367,6 +373,7 @@ class _Step:
         self._session, self._tenant, self._came, self._actor = session, tenant, came, actor
         self._today = today
         self._rules: tuple[str, ...] = ()
+        self._earned = 0
 
     async def out_of_suspense(self, row: ReversalRow) -> ReversalRow:
         """Dr suspense / Cr collections; the claim is that of a resolution, so that there is either."""
@@ -386,14 +393,15 @@ class _Step:
         """Go on with a receipt, as (member_id, event_id), that is a member's, or is theirs since its record was merged into theirs."""
         member_id = self._came.bearer
         row = replace(row, member_id=member_id)
+        self._earned = await earned_by(self._session, self._came.event_id)
         stage = await funds.hold_allocation(self._session, *key)
         if stage is AllocationState.ORDERED:
             return replace(row, state="waiting", difference_to=self._borne_by(stage))
         if stage is not AllocationState.PRICED:
             if stage is not None:
-                await funds.release(self._session, [key])
-            standing = await queries.standing_receipt(self._session, *key, self._came.product)
-            return await self._out_of_cash(row, standing.pots)
+                await funds.release(self._session, self._events(key))
+            pots, _ = await self._standing(key)
+            return await self._out_of_cash(row, pots)
         row = replace(row, difference_to=self._borne_by(stage))
         if row.sale_event == 0:
             row = await self._sell(row, key)
@@ -409,6 +417,25 @@ class _Step:
         self._rules = (found.ref,)
         return on_reversal(_MONEY_STATES[stage], found).difference_to
 
+    def _events(self, key: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return what credited a payment, whose receipt is `key`, to its member: that, and what it earned in suspense."""
+        return [key, *([(key[0], self._earned)] if self._earned else [])]
+
+    async def _standing(self, key: tuple[int, int]) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+        """Return what the pots got of the payment and what it earned, and the units that bought, by pot and fund."""
+        found = [await queries.standing_receipt(self._session, *one, self._came.product) for one in self._events(key)]
+        units = {
+            pot: _summed([one.units.get(pot, {}) for one in found])
+            for pot in {pot for one in found for pot in one.units}
+        }
+        return _summed([one.pots for one in found]), units
+
+    async def _earned_pots(self, member_id: int) -> Mapping[str, int]:
+        if not self._earned:
+            return {}
+        found = await queries.standing_receipt(self._session, member_id, self._earned, self._came.product)
+        return found.pots
+
     async def _out_of_cash(self, row: ReversalRow, pots: Mapping[str, int]) -> ReversalRow:
         """Take what the pots got out of their cash; what is not there any more, the member owes."""
         cash = await self._codes("cash", pots)
@@ -418,18 +445,19 @@ class _Step:
 
     async def _sell(self, row: ReversalRow, key: tuple[int, int]) -> ReversalRow:
         """Put up what the member still holds of the units that the receipt bought; keep what they owe for the rest."""
-        standing = await queries.standing_receipt(self._session, *key, self._came.product)
+        pots, standing = await self._standing(key)
         bought = [
             Units(pot, self._came.origin, fund, units)
-            for pot, per_fund in sorted(standing.units.items())
+            for pot, per_fund in sorted(standing.items())
             for fund, units in sorted(per_fund.items())
             if units
         ]
         held = await funds.held_of(self._session, row.member_id, self._came.product, bought) if bought else ()
         left = {(one.pot, one.fund): one.units or 0 for one in held}
+        allocated = [await queries.allocated_by_fund(self._session, *one) for one in self._events(key)]
         owed = parts_left(
-            standing.pots,
-            await queries.allocated_by_fund(self._session, *key),
+            pots,
+            _summed(allocated),
             [Owed(one.pot, one.fund, one.units or 0, left[one.pot, one.fund]) for one in bought],
         )
         row = replace(row, owed=owed)
@@ -457,8 +485,7 @@ class _Step:
             if progress.state not in {SaleState.PRICED, SaleState.SETTLED}:
                 return row
             brought = {pot: amount for (pot, _), amount in progress.proceeds.items()}
-        standing = await queries.standing_receipt(self._session, *key, self._came.product)
-        pots, owed = standing.pots, dict(row.owed)
+        (pots, _), owed = await self._standing(key), dict(row.owed)
         cash, payable = await self._codes("cash", pots), await self._codes("payable", pots)
         held = await ledger.hold_balances(self._session, row.member_id, list(payable.values()))
         party = Account("reversal-difference", self._tenant.asset.symbol, party=row.difference_to)
@@ -486,7 +513,10 @@ class _Step:
         owed: Mapping[str, int],
         funding: list[Transfer],
     ) -> ReversalRow:
-        """Dr the pots' cash, and what the member owes, / Cr the account the payment came by, or suspense: its amount in all."""
+        """Dr the pots' cash, and what the member owes, / Cr the account the payment came by, or suspense: its amount in all.
+
+        What it earned in suspense goes back to the interest reserve.
+        """
         came, money, member_id = self._came, self._tenant.asset.symbol, row.member_id
         assert came.holder is not None, came
         key = (came.holder, came.holder_event)
@@ -497,12 +527,17 @@ class _Step:
         cash = await self._codes("cash", pots)
         recoverable = Account("recoverable", money, came.product)
         debt = (await ledger.account_codes(self._session, [recoverable]))[recoverable]
-        back = [
-            Transfer(part, code, into)
-            for pot, amount in sorted(pots.items())
-            for part, code in ((amount - owed.get(pot, 0), cash[pot]), (owed.get(pot, 0), debt))
-            if part
-        ]
+        earned = await self._earned_pots(came.holder)
+        reserve = Account("interest-reserve", money, came.product)
+        reserves = (await ledger.account_codes(self._session, [reserve]))[reserve] if earned else 0
+        back = []
+        for pot, amount in sorted(pots.items()):
+            left = amount - earned.get(pot, 0)
+            for part, code in ((amount - owed.get(pot, 0), cash[pot]), (owed.get(pot, 0), debt)):
+                own = min(part, left)
+                left -= own
+                back += [Transfer(own, code, into)] if own else []
+                back += [Transfer(part - own, code, reserves)] if part > own else []
         back += [Transfer(amount, code, into) for code, amount in await passed_on(self._session, *key)]
         owed = {pot: minor for pot, minor in owed.items() if minor}
         facts = {"owed": str(sum(owed.values())), "difference": str(row.difference), "difference_to": row.difference_to}

@@ -1,5 +1,6 @@
-"""Payments that no member has been found for: what lies there, and giving one to whom it belongs."""
+"""Payments that no member has been found for: what lies there, for how long, and what becomes of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -7,38 +8,36 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import AlreadyResolved, GoesBack, UnknownSuspense
-from engine.contributions.queries import SuspenseRow
+from engine.contributions.errors import AlreadyResolved, UnknownSuspense
+from engine.contributions.queries import suspense as owning
+from engine.contributions.queries.suspense import Lying
 from engine.contributions.rules import (
+    ABOVE_CAP,
     LOAN_REPAYMENT,
     Payment,
-    Receipt,
+    PoolRule,
     Suspended,
+    SuspenseFigures,
+    SuspenseOf,
+    goes_back,
     loan_number,
-    split_contribution,
-    split_over_pots,
 )
-from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
-from engine.contributions.service.incoming import receipt_of
-from engine.contributions.service.passing import Deducting, deduct_from, passed_account, share_payment
-from engine.contributions.service.terms import figures_now, origin_for, payer_rules, terms_for
-from engine.contributions.service.undertaken import decide_contribution
-from engine.enrolment import service as enrolment
-from engine.identity import service as identity
-from engine.identity.rules import MemberRef
+from engine.contributions.service.rules_of import rules_of
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
-from engine.kernel.errors import EngineError, NotFound
-from engine.kernel.ids import claim_digest, house_member
+from engine.kernel.ids import house_member
 from engine.ledger import service as ledger
-from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
 from engine.runtime.jobs import promise
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import unseal
-from engine.tenancy import service as tenancy
+from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
 
 WRONG_MEMBER = "wrong-member"
+"""Why a payment that was posted to a wrong member lies in suspense, until it is given to the right one."""
+_OLDEST = 100_000
+AGES = ((0, 7), (8, 30), (31, 90), (91, 365), (366, _OLDEST))
+"""Stretches of days since a payment was received, first and last included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,139 +102,99 @@ async def references_in_suspense(
 
 
 async def end_in_suspense(
-    session: AsyncSession, tenant: Tenant, receipt: int, *, event_id: int, member_id: int
+    session: AsyncSession, tenant: Tenant, receipt: int, *, event_id: int, member_id: int, earned_event: int = 0
 ) -> None:
-    """Note that a held payment was given to a member, by an event that moved it out of suspense."""
-    await queries.add_resolution(session, receipt, resolved_event=event_id, member_id=member_id)
+    """Note that a held payment was given to a member, by an event that moved it out of suspense; and what it earned, by another."""
+    await queries.add_resolution(
+        session, receipt, resolved_event=event_id, member_id=member_id, earned_event=earned_event
+    )
     # The payment may be matched already: then its cash goes into the open dealing.
     await promise(session, "reconciliation.match_statements", tenant_id=tenant.tenant_id)
 
 
 async def list_suspense(session: AsyncSession, tenant: Tenant, *, after: int = 0, most: int = 100) -> list[Suspended]:
     """Return the unresolved payments in suspense after receipt `after`, oldest first, with their age in days."""
-    asset = tenant.asset
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
-    return [
-        Suspended(
-            receipt=str(row.event_id),
-            reason=row.reason,
-            amount=Amount(row.amount, asset).decimal(),
-            channel=row.channel,
-            received_on=row.received_on,
-            age_days=(today - row.received_on).days,
-        )
-        for row in await queries.list_suspense(session, after=after, most=most)
-    ]
+    return [suspended(tenant, row, today) for row in await queries.list_suspense(session, after=after, most=most)]
 
 
-async def resolve_suspense(
-    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipt: int, *, member: str, actor: str
-) -> Receipt:
-    """Give a suspended payment to a member, by a new event that names the one it resolves; once.
+def suspended(tenant: Tenant, row: queries.SuspenseRow, today: date) -> Suspended:
+    """Return a payment in suspense as it is told on a day."""
+    pool = pool_of(tenant, tenant.pack.products[0].code, row.reason, row.received_on)
+    return Suspended(
+        receipt=str(row.event_id),
+        reason=row.reason,
+        amount=Amount(row.amount, tenant.asset).decimal(),
+        channel=row.channel,
+        received_on=row.received_on,
+        age_days=(today - row.received_on).days,
+        is_owed_back=goes_only_back(row) or (pool is not None and goes_back(pool.rule, row.received_on, today)),
+    )
 
-    It goes to the product that it names if the member is in it, else to the first that they joined.
 
-    Raises:
-        UnknownSuspense, AlreadyResolved, NotFound (no such member), GoesBack, and whatever the member's terms refuse.
+def goes_only_back(row: queries.SuspenseRow) -> bool:
+    """Return whether a suspended payment is beyond what the scheme takes, so that it is nobody's but the payer's."""
+    return row.of is not None and row.reason != WRONG_MEMBER
+
+
+def pool_of(
+    tenant: Tenant, product: str, reason: str, received_on: date, joined_on: date | None = None
+) -> InForce[PoolRule] | None:
+    """Return the rule of what a payment earns while it waits, and how it is credited; None where there is none.
+
+    Money of who is no member at all waits in the product's `transitional` pool if it has one; any other, and without one, in
+    that of suspense, or in what it calls uncredited.
+
+    Args:
+        tenant: the scheme.
+        product: which the payment is, or may be, for.
+        reason: why it lies in suspense.
+        received_on: the day it was received.
+        joined_on: when its owner joined; that day where nobody knows.
+
     """
-    row = await queries.hold_suspense(session, receipt)
-    if row is None:
-        raise UnknownSuspense
-    if row.resolved:
-        raise AlreadyResolved
-    if row.of is not None and row.reason != WRONG_MEMBER:
-        raise GoesBack
-    payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
-    numbers = await identity.members_by_number(session, keys, [member])
-    found = await enrolment.in_their_products(session, numbers, product=payment.product)
-    if member not in found:  # whoever gives it to them knows better than the payer
-        found = await enrolment.in_their_products(session, numbers)
-    if member not in found:
-        raise NotFound
-    return await give_suspended(session, tenant, row, payment, found[member], actor=actor)
+    rules = rules_of(tenant, PoolRule, product=product, on=received_on, joined_on=joined_on or received_on)
+    by_pool = {one.rule.pool: one for one in rules}
+    wanted = (*(["transitional"] if reason == "unknown-member" else []), "suspense", "uncredited")
+    return next((by_pool[pool] for pool in wanted if pool in by_pool), None)
 
 
-async def give_suspended(
-    session: AsyncSession, tenant: Tenant, row: SuspenseRow, payment: Payment, ref: MemberRef, *, actor: str
-) -> Receipt:
-    """Give a suspended payment, which nobody else can decide on, to a member by the terms of the day it came.
+async def suspense_figures(session: AsyncSession, tenant: Tenant) -> SuspenseFigures:
+    """Return what lies in suspense today, as it may be published: how much, how old, and why."""
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    lying = await owning.what_lies(session)
+    product = tenant.pack.products[0].code
 
-    What was posted to a wrong member before is booked by that day too; the rest by today.
+    def told(code: str, chosen: Iterable[Lying]) -> SuspenseOf:
+        found = list(chosen)
+        return SuspenseOf(code, sum(one.count for one in found), fixed(tenant, sum(one.amount for one in found)))
 
-    Raises:
-        AlreadyResolved, and whatever the member's terms refuse, by which nothing is written.
-    """
-    receipt = row.event_id
-    await identity.hold_members(session, [ref.member_id])
-    asset = tenant.asset
-    figures = await figures_now(session, tenant)
-    terms = terms_for(tenant, figures, ref.product, row.received_on, ref.joined_on)
-    origin = origin_for(tenant, ref.product, row.received_on, ref.joined_on, payment.payer)
-    shared = share_payment(tenant, figures, ref, row.channel, row.received_on, Amount(row.amount, asset))
-    parts = split_contribution(shared.contribution, terms)
-    decided = await decide_contribution(session, tenant, figures, ref, row.received_on, shared.contribution)
-    now = await ledger.scheme_now(session)
-    today = business_date(now, tenant.time_zone)
-    came_on = await queries.suspended_on(session, row.of[1] if row.of else receipt, zone=tenant.time_zone)
-    counting = Counting(ref, row.received_on, came_on, shared.contribution)
-    (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
-    carried = whole_counts(cap)
-    (taken,) = await deduct_from(session, tenant, figures, [Deducting(ref, row.received_on, shared.contribution)])
-    if taken is not None:
-        if isinstance(taken.answer, EngineError):
-            raise taken.answer
-        parts = split_over_pots(taken.answer[1], terms) if taken.answer[1].units else ()
-    others = [*shared.others, *(taken.parts if taken else ())]
-    passed = {party: passed_account(asset.symbol, ref.product, party) for party, _ in others}
-    cash = {pot: Account("cash", asset.symbol, product=ref.product, pot=pot, origin=origin) for pot, _ in parts}
-    suspense = Account("suspense", asset.symbol, party=row.channel)
-    codes = await ledger.account_codes(session, {suspense, *cash.values(), *passed.values()})
-    entry = Entry(
-        member_id=ref.member_id,
-        kind=EventKind.SUSPENSE_RESOLVED,
-        business_date=row.received_on if row.reason == WRONG_MEMBER else today,
-        actor=await ledger.actor_id(session, actor),
-        pack=tenant.pack_id,
-        decision=await ledger.decision_id(
-            session,
-            tenancy.trace(
-                ref.product,
-                (
-                    *terms.rules,
-                    *shared.rules,
-                    *(payer_rules(tenant, ref, row.received_on) if payment.payer else ()),
-                    *(decided.rules if decided else ()),
-                    *(cap.rules if cap else ()),
-                    *(taken.rules if taken else ()),
-                ),
-            ),
+    def is_owed_back(one: Lying) -> bool:
+        pool = pool_of(tenant, product, one.reason, one.received_on)
+        return one.reason == ABOVE_CAP or (pool is not None and goes_back(pool.rule, one.received_on, today))
+
+    whole = told("", lying)
+    return SuspenseFigures(
+        as_of=today,
+        currency=tenant.asset.symbol,
+        count=whole.count,
+        amount=whole.amount,
+        oldest_on=min((one.received_on for one in lying), default=None),
+        owed_back=told("owed-back", filter(is_owed_back, lying)),
+        by_reason=tuple(
+            told(reason, (one for one in lying if one.reason == reason))
+            for reason in sorted({one.reason for one in lying})
         ),
-        body={
-            "amount": str(row.amount),
-            "channel": row.channel,
-            "resolves": str(receipt),
-            **shared.facts,
-            **(decided.facts if decided else {}),
-            **(taken.facts if taken else {}),
-            **({"carried": str(carried)} if carried else {}),
-        },
-        claims=(claim_digest(tenant.tenant_id, "resolve", str(receipt)),),
-        transfers=(
-            *(Transfer(part.units, codes[suspense], codes[cash[pot]]) for pot, part in parts),
-            *(Transfer(part.units, codes[suspense], codes[passed[party]]) for party, part in others),
+        by_age=tuple(
+            told(
+                f"{first}-{last if last < _OLDEST else ''}",
+                (one for one in lying if first <= max((today - one.received_on).days, 0) <= last),
+            )
+            for first, last in AGES
         ),
     )
-    (fate,) = await ledger.post(session, [entry])
-    if fate.outcome is not Outcome.POSTED:
-        raise AlreadyResolved
-    await end_in_suspense(session, tenant, receipt, event_id=fate.event_id, member_id=ref.member_id)
-    return receipt_of(
-        fate.event_id,
-        payment,
-        Amount(row.amount, asset),
-        entry.business_date,
-        parts,
-        None,
-        origin=origin,
-        others=others,
-    )
+
+
+def fixed(tenant: Tenant, minor: int) -> str:
+    """Return smallest units in major units, with all their decimals."""
+    return f"{Amount(minor, tenant.asset).decimal():.{tenant.asset.scale}f}"

@@ -15,8 +15,10 @@ from engine.funds.rules.examples import Given
 from engine.kernel.prices import Price
 from engine.kernel.rounding import Rounding, rounded
 from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
+from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.manifest import Code
+from engine.tenancy.rules.packs import Pack
 from engine.tenancy.rules.proving import ScenarioContext
 
 MoneyState = Literal["received", "matched", "reconciled", "ordered", "priced"]
@@ -35,6 +37,27 @@ class InvestingRule(Rule, tag="investing", frozen=True, kw_only=True):
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_EVENT
     invested_from: Literal["received", "matched", "reconciled"]
     reversal_difference_to: Code
+
+
+def dealing_problems(pack: Pack) -> list[PackProblem]:
+    """Return each product that deals in funds before a rule says who bears what a payment taken back lost or gained there."""
+    found = []
+    for code, book in pack.books.items():
+        dealt = [version for version in book.versions() if isinstance(version.rule, DealingRule)]
+        invested = [version for version in book.versions() if isinstance(version.rule, InvestingRule)]
+        if not dealt:
+            continue
+        first = min(dealt, key=lambda version: version.effective_from)
+        if not invested or min(version.effective_from for version in invested) > first.effective_from:
+            found.append(
+                PackProblem(
+                    f"{code}/rules/{first.page or first.effective_from.isoformat()}.toml",
+                    first.rule.id,
+                    f"needs a rule of the kind investing from {first.effective_from} on: without it no payment that was"
+                    " invested could be taken back",
+                )
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,13 +150,13 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "only-reconciled-cash-is-dealt",
-        "every allocation is of a matched receipt, of the resolution of a matched one, of state money that one brought, of opening balances, of a switch, or of money that moved from another product or came home from another scheme",
+        "every allocation is of a matched receipt, of the resolution of a matched one or what that earned, of state money that one brought, of opening balances, of a switch, or of money that moved from another product or came home from another scheme",
         """
         select format('allocation of event %s, member %s', a.event_id, to_hex(a.member_id)), 'a match', 'none'
           from allocations a
          where not exists (select from matches m where m.member_id = a.member_id and m.event_id = a.event_id)
            and not exists (select from suspense_resolutions r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
-                            where r.member_id = a.member_id and r.resolved_event = a.event_id)
+                            where r.member_id = a.member_id and a.event_id in (r.resolved_event, r.earned_event))
            and not exists (select from suspense_resolutions r join suspense s on s.tenant_id = r.tenant_id and s.event_id = r.event_id and s.of_event <> 0
                              join matches m on m.member_id = s.of_member and m.event_id = s.of_event
                             where r.member_id = a.member_id and r.resolved_event = a.event_id)

@@ -540,11 +540,15 @@ async def settle_lines(session: AsyncSession, rows: Sequence[tuple[int, int, int
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A waiting receipt that may be allocated now, with the receipt it was matched as: of the house while in suspense."""
+    """A waiting receipt that may be allocated now, with the receipt it was matched as: of the house while in suspense.
+
+    `earned` is what credited what it earned there, to be invested with it.
+    """
 
     member_id: int
     event_id: int
     receipt: ReconciledReceipt
+    earned: ReconciledReceipt | None
 
 
 async def ready_receipts(session: AsyncSession, *, after: tuple[int, int], most: int) -> list[Ready]:
@@ -554,7 +558,8 @@ async def ready_receipts(session: AsyncSession, *, after: tuple[int, int], most:
     """
     connection = await driver(session)
     cursor = await connection.execute(
-        """select u.member_id, u.event_id, coalesce(r.member_id, u.member_id), coalesce(r.resolved_event, u.event_id), u.collected
+        """select u.member_id, u.event_id, coalesce(r.member_id, u.member_id), coalesce(r.resolved_event, u.event_id), u.collected,
+                  coalesce(r.earned_event, 0)
              from unallocated u
              left join suspense_resolutions r on r.tenant_id = u.tenant_id and r.event_id = u.event_id and u.reason = 'suspended'
              left join suspense s on s.tenant_id = u.tenant_id and s.event_id = u.event_id and s.of_event <> 0 and u.reason = 'suspended'
@@ -566,8 +571,13 @@ async def ready_receipts(session: AsyncSession, *, after: tuple[int, int], most:
         (*after, most),
     )
     return [
-        Ready(member, event, ReconciledReceipt(owner, receipt, collected))
-        for member, event, owner, receipt, collected in await cursor.fetchall()
+        Ready(
+            member,
+            event,
+            ReconciledReceipt(owner, receipt, collected),
+            ReconciledReceipt(owner, earned, collected) if earned else None,
+        )
+        for member, event, owner, receipt, collected, earned in await cursor.fetchall()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from engine.reconciliation.rules import Counterpart
 from engine.reconciliation.service.grouping import GroupMatched
+from engine.reconciliation.service.layouts import layout_problems
 from engine.reconciliation.service.matching import (
     MatchReport,
     TrialReport,
@@ -31,7 +32,7 @@ from engine.reconciliation.service.resolving import (
     propose_resolution,
     reject_proposal,
 )
-from engine.reconciliation.service.taking import StatementReport, channel_of, import_statement
+from engine.reconciliation.service.taking import StatementReport, import_statement, source_of
 from engine.reconciliation.service.telling import (
     Break,
     UnshownReceipt,
@@ -61,12 +62,12 @@ __all__ = [
     "StatementReport",
     "TrialReport",
     "UnshownReceipt",
-    "channel_of",
     "confirm_proposal",
     "hold_lines",
     "import_holdings",
     "import_statement",
     "is_matched",
+    "layout_problems",
     "list_breaks",
     "list_proposals",
     "list_unshown",
@@ -77,5 +78,6 @@ __all__ = [
     "receipt_state",
     "reject_proposal",
     "settle_payout_lines",
+    "source_of",
     "try_matching",
 ]

@@ -254,9 +254,10 @@ async def _allocate_ready(
     await queries.hold_matching(session)
     ready = await queries.ready_receipts(session, after=after, most=CHUNK)
     last = (ready[-1].member_id, ready[-1].event_id) if len(ready) == CHUNK else None
-    allocated = await funds.allocate(session, tenant, [one.receipt for one in ready])
+    earned = [one.earned for one in ready if one.earned is not None]
+    allocated = await funds.allocate(session, tenant, [*(one.receipt for one in ready), *earned])
     left = set(allocated.without_choice)
     done = [(one.member_id, one.event_id) for one in ready if (one.receipt.member_id, one.receipt.event_id) not in left]
     if done:
         await queries.remove_unallocated(session, done)
-    return allocated.amount, len(left), last
+    return allocated.amount, len(ready) - len(done), last

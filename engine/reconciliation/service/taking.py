@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +17,7 @@ from engine.kernel.ids import claim_digest
 from engine.kernel.statements import Statement, StatementFile
 from engine.ledger import service as ledger
 from engine.reconciliation.errors import UnknownAccount, UnreadableStatement
-from engine.reconciliation.ports import StatementSource
+from engine.reconciliation.ports import StatementSource, TableSource
 from engine.reconciliation.queries import matching
 from engine.reconciliation.queries import statements as queries
 from engine.reconciliation.queries.statements import KeptStatement, NewLine
@@ -90,6 +91,24 @@ def channel_of(tenant: Tenant, account: str) -> Channel:
     if account not in channels:
         raise UnknownAccount(field="account", account=account, allowed=", ".join(sorted(channels)))
     return channels[account]
+
+
+def source_of(tenant: Tenant, account: str, adapters: Callable[[str, str], Any]) -> StatementSource:
+    """Return what reads the statements of a collection account: the adapter that its channel names, by the pack's layout if it has one.
+
+    Args:
+        tenant: whose account it is.
+        account: the collection channel.
+        adapters: returns the adapter of a port and a name.
+
+    Raises:
+        UnknownAccount: the scheme has no such channel.
+    """
+    channel = channel_of(tenant, account)
+    source: StatementSource = adapters("StatementSource", channel.statements)
+    if not channel.layout:
+        return source
+    return cast("TableSource", source).by(tenant.pack.layouts[channel.layout])
 
 
 async def import_statement(

@@ -443,6 +443,7 @@ FACTS: Mapping[str, Term] = {
     "deducted": Term(N_("Taken first"), "money"),
     "died_on": Term(N_("Died on")),
     "due_until": Term(N_("To be decided by")),
+    "earned": Term(N_("Earned while it waited"), "money"),
     "entitled": Term(N_("Right to"), "money"),
     "entry_age": Term(N_("Age at joining")),
     "expected": Term(N_("Expected"), "money"),

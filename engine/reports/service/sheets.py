@@ -1,6 +1,6 @@
 """What a paper of the scheme is made of: whose paper it is, figures with their labels, tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from babel.support import Translations
@@ -11,6 +11,8 @@ from engine.kernel.text import N_
 from engine.tenancy.service import Tenant
 
 ASSUMED = N_("The sources do not settle this. Assumed: {assumption}")
+ASSUMED_LEAD = N_("The sources do not settle this. Assumed:")
+ASSUMED_LEAD_QUOTED = N_("The sources do not settle this. Assumed, in the words of the rule book:")
 ASSUMED_QUOTED = N_("The sources do not settle this. Assumed, in the words of the rule book: “{assumption}”")
 
 
@@ -69,6 +71,25 @@ class Letterhead:
     def assumed(self, assumption: str) -> str:
         """Return the sentence that says what a figure rests on where the sources do not settle it."""
         return self.quoted(ASSUMED, ASSUMED_QUOTED, assumption=assumption)
+
+    def all_assumed(self, assumptions: Sequence[str]) -> "Assumed | None":
+        """Return what figures rest on where the sources do not settle it: one lead-in and a list; None where there is nothing.
+
+        Words of the pack that its catalogue does not translate are quoted as they stand.
+        """
+        if not assumptions:
+            return None
+        told = [(one, str(self.words.gettext(one))) for one in assumptions]
+        is_quoted = any(one == translated for one, translated in told)
+        items = tuple(f"“{one}”" if one == translated else translated for one, translated in told)
+        return Assumed(str(self.words.gettext(ASSUMED_LEAD_QUOTED if is_quoted else ASSUMED_LEAD)), items)
+
+
+class Assumed(Struct, frozen=True):
+    """What figures rest on where the sources do not settle it: a lead-in, and each thing in words."""
+
+    lead: str
+    items: tuple[str, ...]
 
 
 class Figure(Struct, frozen=True):

@@ -9,7 +9,7 @@ from engine.kernel.text import N_
 from engine.reports.rules import LABELS, Line, LineState, NoReturn, Statement
 from engine.reports.service.expected_words import Expected, expected_of
 from engine.reports.service.expecting import Expectation
-from engine.reports.service.sheets import Column, Figure, Letterhead, Table
+from engine.reports.service.sheets import Assumed, Column, Figure, Letterhead, Table
 from engine.runtime.locale import format_date, format_money, format_percent, format_price, format_units
 
 STATES: Mapping[LineState, str] = {
@@ -39,7 +39,8 @@ NONE = "–"
 class Sheet(Struct, frozen=True, kw_only=True):
     """A statement as it is read: everything is text in one language.
 
-    `year` holds the items of the scheme year, `expected` what the member may expect; either where there is any.
+    `year` holds the items of the scheme year, `expected` what the member may expect, `assumed` what the figures rest on where
+    the sources do not settle it; each where there is any.
     """
 
     language: str
@@ -54,6 +55,7 @@ class Sheet(Struct, frozen=True, kw_only=True):
     expected: Expected | None
     payments: Table
     notes: tuple[str, ...]
+    assumed: Assumed | None
     page: str
 
 
@@ -92,7 +94,8 @@ class _Writer:
             if expectation is None
             else expected_of(expectation, self._head, currency=statement.currency, scale=statement.scale),
             payments=self._payments(),
-            notes=(*self._notes(), *(self._head.assumed(one.assumed) for one in statement.assumptions)),
+            notes=tuple(self._notes()),
+            assumed=self._head.all_assumed([one.assumed for one in statement.assumptions]),
             page=_("Page {page} of {pages}"),
         )
 

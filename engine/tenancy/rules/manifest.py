@@ -120,13 +120,15 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `adapter` is the protocol by which payers are asked for money and payments in are confirmed; empty, payments are
     only reported to the engine. Where it is asked and what it is entered with are no part of a pack. `totals_declared`:
-    a file of its payments must end with their count and total.
+    a file of its payments must end with their count and total. `layout` is the pack's own of its statements, where they come
+    as a "table".
     """
 
     code: Code
     name: Name
     account: Name
     statements: Code = "table"
+    layout: Code | Literal[""] = ""
     adapter: Code | Literal[""] = ""
     matching: tuple[MatchingRule, ...] = ()
     totals_declared: bool = False

@@ -11,6 +11,7 @@ from engine.kernel.amounts import Asset
 from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figures, Series
+from engine.kernel.table_layouts import Layout
 from engine.kernel.tables import LookupTable
 from engine.tenancy.errors import PackProblem, UnknownProduct
 from engine.tenancy.rules.books import RuleBook, decode_book, opening_problems, read_toml
@@ -18,6 +19,7 @@ from engine.tenancy.rules.branding import Theme, contrast_problems, logo_problem
 from engine.tenancy.rules.consents import Consents, ConsentText, decode_consents
 from engine.tenancy.rules.decoding import decode
 from engine.tenancy.rules.figures import decode_series, decode_tables
+from engine.tenancy.rules.layouts import decode_layouts
 from engine.tenancy.rules.manifest import (
     Channel,
     LineCause,
@@ -39,6 +41,7 @@ _PLACES = (
     (re.compile(r"^content/[A-Za-z-]+/[a-z0-9-]+\.toml$"), "content/<language>/<name>.toml"),
     (re.compile(r"^locales/[A-Za-z_]+/LC_MESSAGES/engine\.po$"), "locales/<language>/LC_MESSAGES/engine.po"),
     (re.compile(r"^series/[a-z][a-z0-9-]*\.csv$"), "series/<code>.csv"),
+    (re.compile(r"^layouts/[a-z][a-z0-9-]*\.(toml|csv)$"), "layouts/<code>.toml, layouts/<code>.csv"),
     (re.compile(r"^tables/[a-z][a-z0-9-]*\.csv$"), "tables/<code>.csv"),
     (re.compile(r"^scenarios/[a-z0-9-]+\.toml$"), "scenarios/<name>.toml"),
     (re.compile(r"^[a-z][a-z0-9-]*/rules/[^/]+\.toml$"), "<product>/rules/<date>.toml"),
@@ -64,6 +67,7 @@ class Pack:
     scenarios: tuple[Scenario, ...] = field(compare=False, repr=False)
     survivors: tuple[Survivor, ...] = field(compare=False, repr=False)
     files: PackFiles = field(compare=False, repr=False)
+    layouts: Mapping[str, Layout] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -243,6 +247,9 @@ def decode_pack(code: str, files: PackFiles, kinds: Sequence[type[Rule]]) -> tup
     problems.extend(found)
     tables, found = decode_tables(_among(files, "tables/", ".csv"), manifest.tables if manifest else ())
     problems.extend(found)
+    of_layouts = {path: content for path, content in files.items() if path.startswith("layouts/")}
+    layouts, found = decode_layouts(of_layouts, manifest)
+    problems.extend(found)
     scenarios, survivors, found = decode_scenarios(_among(files, "scenarios/"), manifest)
     problems.extend(found)
     if manifest is not None:
@@ -250,7 +257,19 @@ def decode_pack(code: str, files: PackFiles, kinds: Sequence[type[Rule]]) -> tup
     if problems or manifest is None or theme is None:
         return None, problems
     return Pack(
-        code, content_hash(files), manifest, books, theme, logo, consents, series, tables, scenarios, survivors, files
+        code,
+        content_hash(files),
+        manifest,
+        books,
+        theme,
+        logo,
+        consents,
+        series,
+        tables,
+        scenarios,
+        survivors,
+        files,
+        layouts,
     ), []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from engine.kernel.rules import Rule
+from engine.kernel.table_layouts import Layout
 from engine.tenancy.rules.books import Change, Repeal, holds_many
 from engine.tenancy.rules.branding import Theme
 from engine.tenancy.rules.manifest import Manifest
@@ -16,6 +17,7 @@ PATTERNS: Mapping[str, str] = {
     "pack": "**/pack.toml",
     "rules": "**/rules/*.toml",
     "scenarios": "**/scenarios/*.toml",
+    "layouts": "**/layouts/*.toml",
     "theme": "**/branding/theme.toml",
 }
 """Which files of a pack each schema is of, as editors match paths."""
@@ -33,6 +35,7 @@ def schemas(kinds: Sequence[type[Rule]], decisions: Sequence[str]) -> dict[str, 
         "pack": _of(Manifest, "pack.toml: who a scheme is"),
         "rules": _rules(kinds),
         "scenarios": _scenarios(decisions),
+        "layouts": _of(Layout, "layouts/<code>.toml: how a channel's statements come as tables"),
         "theme": _of(Theme, "branding/theme.toml: a scheme's colours"),
     }
 

@@ -1,7 +1,8 @@
 """Banks' and wallet operators' tables, answering the engine's port for statements."""
 
 from engine.kernel.statements import StatementFile
-from integrations.banking.tabular.layouts import GENERIC, Layout
+from engine.kernel.table_layouts import Layout
+from integrations.banking.tabular.layouts import GENERIC
 from integrations.banking.tabular.operators import MPESA, MTN_MOMO
 from integrations.banking.tabular.wire import read_statement
 
@@ -12,6 +13,10 @@ class TabularStatements:
     def __init__(self, layout: Layout = GENERIC) -> None:
         """Read tables of `layout`; Akiba's own plain one if none is given."""
         self.layout = layout
+
+    def by(self, layout: Layout) -> "TabularStatements":
+        """Return what reads tables of another layout."""
+        return TabularStatements(layout)
 
     def read(self, raw: bytes, name: str) -> StatementFile:
         """Return the table's statement; FileRefused if it is refused."""

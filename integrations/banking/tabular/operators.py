@@ -1,9 +1,9 @@
-"""The layouts of wallet operators' own exports, in the terms of `layouts`.
+"""The layouts of wallet operators' own exports, in the terms of `engine.kernel.table_layouts`.
 
 Operators change titles between countries and versions of their portals: a pack that meets another layout brings its own.
 """
 
-from integrations.banking.tabular.layouts import Columns, Labels, Layout
+from engine.kernel.table_layouts import Columns, Labels, Layout
 
 MPESA = Layout(
     name="mpesa-organisation",

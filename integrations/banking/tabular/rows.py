@@ -16,7 +16,7 @@ from defusedxml import DefusedXmlException
 from openpyxl import load_workbook
 
 from engine.kernel.files import Wrong
-from integrations.banking.tabular.layouts import Layout
+from engine.kernel.table_layouts import Layout
 
 BYTES_MAX = 64_000_000
 UNPACKED_MAX = 256_000_000

@@ -10,7 +10,7 @@ from engine.kernel.amounts import Asset
 from engine.kernel.file_values import YEAR_MAX, YEAR_MIN, currency_of, minor_units, sha256_of
 from engine.kernel.files import Wrong
 from engine.kernel.statements import LARGEST_LINE, Side, Statement, StatementFile, StatementKind, StatementLine
-from integrations.banking.tabular.layouts import Layout
+from engine.kernel.table_layouts import Layout
 from integrations.banking.tabular.rows import Cell, Row, rows_of
 
 HEADER_WITHIN = 60  # rows
@@ -75,7 +75,7 @@ def _read(raw: bytes, layout: Layout) -> Statement:
     for number, cells in rows:
         if layout.trailer and _same(cells[0], layout.trailer):
             if not wrongs:
-                _check_trailer(table, cells, number, postings, currency)
+                _check_trailer(table, cells, number, postings, currency, len(postings) + not_booked)
             break
         try:
             currency = _currency(table, cells, number, currency)
@@ -95,6 +95,7 @@ def _read(raw: bytes, layout: Layout) -> Statement:
         raise wrongs[0]
     if currency is None:
         raise Wrong("table", "no-content")
+    _check_labels(table, postings, currency, len(postings) + not_booked)
     if layout.newest_first:
         postings.reverse()
     return _statement(table, postings, currency, not_booked)
@@ -112,6 +113,11 @@ def _find_table(rows: Iterator[Row], layout: Layout) -> _Table:
             if repeated is not None:
                 raise Wrong(repeated, "repeated", row=number)
             places = {name: found.index(title) for name, title in titles.items() if title in found}
+            if layout.trailer_count is not None:
+                counted = _plain(layout.trailer_count)
+                if counted not in found:
+                    raise Wrong("header", "unknown-layout", f"The layout {layout.name} needs: {layout.trailer_count}.")
+                places["trailer_count"] = found.index(counted)
             return _Table(layout, places, _labels(above, layout))
         above.append(cells)
         if len(above) > HEADER_WITHIN:
@@ -262,23 +268,64 @@ def _parsed_day(text: str, formats: Sequence[str]) -> date | None:
 
 
 def _check_trailer(
-    table: _Table, cells: Sequence[Cell], row: int, postings: Sequence[_Posting], currency: Asset | None
+    table: _Table,
+    cells: Sequence[Cell],
+    row: int,
+    postings: Sequence[_Posting],
+    currency: Asset | None,
+    rows: int,
 ) -> None:
+    """Refuse a table whose last row says other totals than its rows make, or another count than there are."""
+    counted = table.layout.trailer_count
+    if counted is not None:
+        _check_count(table.text(cells, "trailer_count"), rows, counted, row)
     if currency is None:
         return
-    movements = [line.movement for posting in postings for line in posting.lines if line.code != FEE]
-    totals = {
-        "amount": sum(movements) * (-1 if table.layout.signs == "inverted" else 1),
-        "credit": sum(one for one in movements if one > 0),
-        "debit": -sum(one for one in movements if one < 0),
+    totals = _totals(postings)
+    net = totals["credits"] - totals["debits"]
+    said_of = {
+        "amount": net * (-1 if table.layout.signs == "inverted" else 1),
+        "credit": totals["credits"],
+        "debit": totals["debits"],
     }
     if table.layout.signs == "by-side":
-        totals["amount"] = sum(map(abs, movements))
-    for name, total in totals.items():
+        said_of["amount"] = totals["credits"] + totals["debits"]
+    for name, total in said_of.items():
         if table.text(cells, name) and name in table.places:
             said = _amount(table, cells, name, row, currency)
             if (abs(said) if name == "debit" else said) != total:
                 raise Wrong(table.title(name), "total-differs", row=row)
+
+
+def _check_labels(table: _Table, postings: Sequence[_Posting], currency: Asset, rows: int) -> None:
+    """Refuse a table that says above itself another count or other totals than it has."""
+    for name in ("count", "credits", "debits"):
+        if (title := getattr(table.layout.labels, name)) is not None and not table.labels.get(name):
+            raise Wrong(title, "missing")
+    if "count" in table.labels:
+        _check_count(table.labels["count"], rows, str(table.layout.labels.count), None)
+    for name, total in _totals(postings).items():
+        if name in table.labels:
+            title = str(getattr(table.layout.labels, name))
+            if abs(_units(table.labels[name], table.layout, title, None, currency)) != total:
+                raise Wrong(title, "total-differs")
+
+
+def _check_count(said: str, rows: int, title: str, row: int | None) -> None:
+    plain = said.strip()
+    if not plain.isdecimal():
+        raise Wrong(title, "malformed", row=row)
+    if int(plain) != rows:
+        raise Wrong(title, "count-differs", f"It has {rows}.", row=row)
+
+
+def _totals(postings: Sequence[_Posting]) -> dict[str, int]:
+    """Return what came in and what went out, in smallest units, both positive; fees beside amounts are not among them."""
+    movements = [line.movement for posting in postings for line in posting.lines if line.code != FEE]
+    return {
+        "credits": sum(one for one in movements if one > 0),
+        "debits": -sum(one for one in movements if one < 0),
+    }
 
 
 def _statement(table: _Table, postings: Sequence[_Posting], currency: Asset, not_booked: int) -> Statement:

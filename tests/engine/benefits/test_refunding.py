@@ -22,6 +22,7 @@ from engine.runtime.exchanges.transport import HttpTransport
 from engine.runtime.key_file import FileKeyStore
 from tests.engine.benefits.test_sending import approved, decided, show, state
 from tests.factories.payouts import MAKER, in_transit
+from tests.factories.suspense import give
 from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
 
 
@@ -62,10 +63,7 @@ async def refund(wallets: Wallets, receipt: int, *, number: str = "", name: str 
 
 
 async def resolve(wallets: Wallets, receipt: int) -> Receipt:
-    async with wallets.db.unit_of_work(wallets.tenant.tenant_id) as session:
-        return await contributions.resolve_suspense(
-            session, wallets.keys, wallets.tenant, receipt, member=wallets.members[0].number, actor="staff:1"
-        )
+    return await give(wallets.db, wallets.keys, wallets.tenant, receipt, member=wallets.members[0].number)
 
 
 async def held(wallets: Wallets) -> list[str]:

@@ -32,6 +32,7 @@ from tests.engine.contributions import test_references as references
 from tests.factories import joining, schemes
 from tests.factories.payouts import MAKER
 from tests.factories.schemes import enrol, serve
+from tests.factories.suspense import give
 from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
 
 RULE = """
@@ -150,10 +151,7 @@ async def test_money_that_is_here_already_waits(db: Database, keys: FileKeyStore
     receipt = answers[1]
     assert isinstance(receipt, Receipt)
     with pytest.raises(errors.CapReached):
-        async with db.unit_of_work(tenant.tenant_id) as session:
-            await service.resolve_suspense(
-                session, keys, tenant, int(receipt.receipt), member=member.number, actor="staff:1"
-            )
+        await give(db, keys, tenant, int(receipt.receipt), member=member.number)
 
 
 async def test_rows_of_a_file_past_the_most_are_listed(db: Database, keys: FileKeyStore, tmp_path: Path) -> None:
@@ -191,10 +189,8 @@ async def test_a_part_that_goes_back_is_given_to_nobody_else(db: Database, keys:
 
     async with db.unit_of_work(tenant.tenant_id) as session:
         (part,) = await service.list_suspense(session, tenant)
-        with pytest.raises(errors.GoesBack):
-            await service.resolve_suspense(
-                session, keys, tenant, int(part.receipt), member=other.number, actor="staff:1"
-            )
+    with pytest.raises(errors.GoesBack):
+        await give(db, keys, tenant, int(part.receipt), member=other.number)
 
 
 async def test_a_payment_taken_back_leaves_its_year_with_what_was_over(

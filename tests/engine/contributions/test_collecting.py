@@ -12,7 +12,7 @@ import pytest_asyncio
 from engine.app import Deployment, adapter
 from engine.benefits.service import Payers
 from engine.contributions.ports import CollectionRequest
-from engine.contributions.service import Collectors, collecting, collection_operation, resolve_suspense
+from engine.contributions.service import Collectors, collecting, collection_operation
 from engine.kernel.outcomes import Answer, Hint, RequestState
 from engine.kernel.transport import Callback
 from engine.outside import Joined, OutsideWork, calling, open_untold, register
@@ -30,6 +30,7 @@ from integrations.mobile_money.mpesa_daraja.simulator import DarajaSimulator
 from integrations.mobile_money.mpesa_daraja.wire import short_reference
 from integrations.mobile_money.simulation import Misbehaviour
 from tests.api.site import one_process
+from tests.factories.suspense import give
 from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
 
 
@@ -173,15 +174,8 @@ async def test_what_nobody_knows_lies_in_suspense_and_what_is_forged_nowhere(pay
     assert await pay_bill.payments() == [("11", 250_00)]
     [held] = (await pay_bill.ask("GET", "/v1/suspense")).json()
     assert (held["reason"], held["channel"]) == ("bad-check-digit", "mpesa")
-    async with pay_bill.db.unit_of_work(pay_bill.tenant.tenant_id) as session:
-        resolved = await resolve_suspense(
-            session,
-            pay_bill.keys,
-            pay_bill.tenant,
-            int(held["receipt"]),
-            member=pay_bill.members[0].number,
-            actor="staff:1",
-        )
+    number = pay_bill.members[0].number
+    resolved = await give(pay_bill.db, pay_bill.keys, pay_bill.tenant, int(held["receipt"]), member=number)
     assert resolved.amount == "250.00"
     assert await pay_bill.offences() == []
 

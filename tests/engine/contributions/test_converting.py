@@ -21,6 +21,7 @@ from engine.runtime.key_file import FileKeyStore
 from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant
 from tests.factories.schemes import enrol, serve
+from tests.factories.suspense import give
 
 SERIES = """[[series]]
 code = "dollar-rate"
@@ -183,10 +184,7 @@ async def test_an_unknown_members_money_is_converted_as_it_comes(
     )
     assert await send(db, keys, tenant, payment) == [waits]
 
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        given = await service.resolve_suspense(
-            session, keys, tenant, int(waits.receipt), member=member.number, actor="staff:1"
-        )
+    given = await give(db, keys, tenant, int(waits.receipt), member=member.number)
 
     assert (given.amount, given.currency) == ("821.25", "INR")
 

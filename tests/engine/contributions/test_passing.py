@@ -20,6 +20,7 @@ from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, advance_clock
 from tests.factories.schemes import enrol, serve
+from tests.factories.suspense import give
 
 PREMIUM = """
 [[rule]]
@@ -220,10 +221,7 @@ async def test_money_out_of_suspense_pays_the_premium(db: Database, keys: FileKe
     (waits,) = await send(db, keys, tenant, replace(pays(member), member="100000000008"))
     assert isinstance(waits, Receipt)
 
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        given = await service.resolve_suspense(
-            session, keys, tenant, int(waits.receipt), member=member.number, actor="staff:1"
-        )
+    given = await give(db, keys, tenant, int(waits.receipt), member=member.number)
     (after,) = await send(db, keys, tenant, pays(member))
 
     assert got(given) == {"retirement": "345.00", "insurer": "150.00", "operator": "5.00"}

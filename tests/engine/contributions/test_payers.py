@@ -18,6 +18,7 @@ from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant
 from tests.factories.schemes import enrol, serve
+from tests.factories.suspense import give
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -108,10 +109,7 @@ async def test_a_payer_who_is_not_listed_is_refused_or_waits(db: Database, keys:
     assert isinstance(held, Receipt)
     assert held.reason == "not-taken"
     with pytest.raises(errors.PayerNotTaken):
-        async with db.unit_of_work(tenant.tenant_id) as session:
-            await service.resolve_suspense(
-                session, keys, tenant, int(held.receipt), member=member.number, actor="staff:1"
-            )
+        await give(db, keys, tenant, int(held.receipt), member=member.number)
 
 
 async def test_money_out_of_suspense_keeps_its_payers_origin(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
@@ -119,10 +117,7 @@ async def test_money_out_of_suspense_keeps_its_payers_origin(db: Database, keys:
     (held,) = await send(db, keys, tenant, replace(pays(member, payer="state"), member="100000000008"))
     assert isinstance(held, Receipt)
 
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        given = await service.resolve_suspense(
-            session, keys, tenant, int(held.receipt), member=member.number, actor="staff:1"
-        )
+    given = await give(db, keys, tenant, int(held.receipt), member=member.number)
 
     assert [part.origin for part in given.parts] == ["state-match"]
     assert await cash(db, tenant, member) == {"state-match": 50000}

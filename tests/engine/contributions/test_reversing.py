@@ -135,7 +135,7 @@ async def price(scheme: Scheme, day: int, at: str) -> None:
 
 
 async def resolve(scheme: Scheme, receipt: int, member: int) -> None:
-    """Give a suspended payment to a member, as `resolve_suspense` does once it has found them."""
+    """Give a suspended payment to a member, as `confirm_owner` does once it has found them."""
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
         cash = Account("cash", "INR", PRODUCT, "retirement", "own")
         suspense = Account("suspense", "INR", party="upi")

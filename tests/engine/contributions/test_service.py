@@ -25,6 +25,7 @@ from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, load_pack
 from tests.factories.schemes import PACKS, enrol, serve
+from tests.factories.suspense import give
 
 LAWS = (*ledger_queries.LAWS, *queries.LAWS)
 
@@ -274,17 +275,11 @@ async def test_an_unknown_reference_goes_to_suspense_and_is_given_to_its_owner_o
     assert [(item.receipt, item.age_days) for item in waiting] == [(receipt.receipt, 0), (typo.receipt, 0)]
     assert await lawful(db, tenant)
 
-    async with db.unit_of_work(tenant.tenant_id) as session:
-        resolved = await service.resolve_suspense(
-            session, keys, tenant, int(receipt.receipt), member=member.number, actor="staff:1"
-        )
+    resolved = await give(db, keys, tenant, int(receipt.receipt), member=member.number)
     assert resolved.state == "received"
     assert await cash_of(db, tenant, member.member_id) == 50000
     with pytest.raises(errors.AlreadyResolved):
-        async with db.unit_of_work(tenant.tenant_id) as session:
-            await service.resolve_suspense(
-                session, keys, tenant, int(receipt.receipt), member=member.number, actor="staff:1"
-            )
+        await give(db, keys, tenant, int(receipt.receipt), member=member.number)
     async with db.unit_of_work(tenant.tenant_id) as session:
         assert [item.receipt for item in await service.list_suspense(session, tenant)] == [typo.receipt]
     assert await lawful(db, tenant)

@@ -31,6 +31,7 @@ from engine.tenancy import service as tenancy
 from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.service import Tenant, Tenants, advance_clock
 from tests.factories import schemes
+from tests.factories.suspense import give
 
 SECOND = """
 [[products]]
@@ -210,10 +211,7 @@ async def test_money_found_after_a_move_goes_where_the_member_is_now(scheme: Sch
         await enrolment.move_members(
             session, scheme.tenant, [older.member_id], source="ltss", target="plus", actor="operator:test"
         )
-    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
-        await contributions.resolve_suspense(
-            session, scheme.keys, scheme.tenant, int(suspended.receipt), member=older.number, actor="staff:1"
-        )
+    await give(scheme.db, scheme.keys, scheme.tenant, int(suspended.receipt), member=older.number)
     assert await scheme.balances(older) == {"plus": 900}
     assert await scheme.broken() == []
 
@@ -269,11 +267,7 @@ async def test_a_payment_goes_to_the_product_that_it_names(scheme: Scheme) -> No
     assert isinstance(await paid(second, "minus"), UnknownProduct)
     assert await scheme.balances(second) == {}
 
-    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
-        receipt = int(held.receipt)
-        await contributions.resolve_suspense(
-            session, scheme.keys, scheme.tenant, receipt, member=first.number, actor="staff:1"
-        )
+    await give(scheme.db, scheme.keys, scheme.tenant, int(held.receipt), member=first.number)
     assert await scheme.balances(first) == {"ltss": 500, "plus": 1000}
     assert await scheme.broken() == []
 

@@ -1,10 +1,12 @@
 """The arithmetic and the choices of dealing, without a database."""
 
 import dataclasses
+import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from engine.funds.rules import (
     FundChoiceRule,
     business_days_between,
     dealing_day,
+    dealing_problems,
     is_doubtful,
     run_scenario,
     split_by_choice,
@@ -167,3 +170,16 @@ def test_a_packs_example_of_an_allotment() -> None:
 def test_an_example_is_refused_as_the_engine_would(given: dict[str, object], refusal: type[Exception]) -> None:
     with pytest.raises(refusal):
         run(given)
+
+
+@pytest.mark.parametrize("old", ['kind = "investing"', ""])
+def test_a_product_that_deals_says_who_bears_what_a_reversal_lost(tmp_path: Path, old: str) -> None:
+    copy = tmp_path / "in-nps-lite"
+    shutil.copytree(ROOT / "tenants/in-nps-lite", copy)
+    page = copy / "nps-lite/rules/2010-04-01.toml"
+    blocks = page.read_text().split("[[rule]]")
+    kept = [one for one in blocks if not old or old not in one]
+    assert len(kept) == len(blocks) - bool(old)
+    page.write_text("[[rule]]".join(kept))
+    problems = dealing_problems(load_pack(copy, KINDS))
+    assert [(one.file, one.key) for one in problems] == ([("nps-lite/rules/2010-04-01.toml", "dealing")] if old else [])

@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from engine.benefits import service as benefits
-from engine.contributions import service as contributions
 from engine.contributions.rules import Payment, Receipt
 from engine.contributions.service import Intake
 from engine.identity import service as identity
@@ -20,6 +19,7 @@ from engine.runtime.exchanges.transport import HttpTransport
 from engine.runtime.key_file import FileKeyStore
 from tests.engine.benefits import test_sending as sending
 from tests.factories import payouts
+from tests.factories.suspense import give
 from tests.factories.wallets import KINDS, Wallets, impatient, open_wallets
 
 OWN_KEY = {("heirs", "document"), ("verifications", "document"), ("sign_ins", "document")}
@@ -85,10 +85,7 @@ async def test_after_erasing_no_table_opens(mtn: Wallets, db: Database, keys: Fi
     )  # fmt: skip
     (receipt,) = await Intake(db, keys).receive_many(mtn.tenant, [stray])
     assert isinstance(receipt, Receipt)
-    async with db.unit_of_work(mtn.tenant.tenant_id) as session:
-        await contributions.resolve_suspense(
-            session, keys, mtn.tenant, int(receipt.receipt), member=member.number, actor="staff:1"
-        )
+    await give(db, keys, mtn.tenant, int(receipt.receipt), member=member.number)
     product, pot, origin = await payouts.owe(
         db, keys, mtn.tenant, member.number, member.member_id, 5_000, channel=mtn.kind.channel
     )

@@ -32,6 +32,7 @@ from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, Role
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, Tenants, advance_clock, load_pack
+from tests.factories.suspense import give
 
 TENANTS = Path(__file__).resolve().parents[3] / "tenants"
 _numbers = itertools.count(1)
@@ -180,10 +181,7 @@ class Scheme:
 
     async def resolve(self, receipt: Receipt, member: str) -> Receipt:
         """Give a suspended payment to its member."""
-        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
-            return await contributions.resolve_suspense(
-                session, self.keys, self.tenant, int(receipt.receipt), member=member, actor="staff:1"
-            )
+        return await give(self.db, self.keys, self.tenant, int(receipt.receipt), member=member)
 
     async def prices(self, day: date, prices: Mapping[str, str], *, actor: str = "staff:1") -> None:
         """Import a day's price file."""

@@ -57,7 +57,7 @@ def test_the_rules_in_force_say_it_and_by_a_day_nobody_knows_the_newest() -> Non
 @pytest.mark.parametrize(
     ("language", "begins"),
     [
-        ("en", "The sources do not settle this. Assumed, in the words of the rule book: “both"),
+        ("en", "The sources do not settle this. Assumed, in the words of the rule book:"),
         ("fr", "Les sources ne règlent pas ce point."),
         ("hi", "स्रोत इसे तय नहीं करते।"),
         ("rw", "Inkomoko ntizibisobanura."),
@@ -69,8 +69,13 @@ def test_a_statement_says_what_its_items_rest_on(language: str, begins: str) -> 
     told = replace(statement(1), assumptions=(ASSUMED,))
     sheet = sheet_of(told, letterhead(language))
 
-    (note,) = [note for note in sheet.notes if "both limits are included" in note]
-    assert note.startswith(begins)
+    assert sheet.assumed is not None
+    assert sheet.assumed.lead.startswith(begins)
+    assert sheet.assumed.items == ("“both limits are included”",)
+    twice = sheet_of(replace(told, assumptions=(ASSUMED, ASSUMED)), letterhead(language))
+    assert twice.assumed is not None
+    assert (twice.assumed.lead, len(twice.assumed.items)) == (sheet.assumed.lead, 2)
+    assert sheet_of(statement(1), letterhead(language)).assumed is None
     said = msgspec.json.decode(msgspec.json.encode(document_of(told)))
     assert said["assumptions"] == [
         {"rule": "match@2010-04-01", "assumed": "both limits are included", "source": "the law, page 3"}

@@ -40,7 +40,7 @@ SPOILT = [
       "products, regulator, roles, series, short_name, tables, time_zone, weekend"),
       "pack.toml: short_name: is missing: text of 1 to 120 characters"]),
     ("pack.toml", 'account = "TILL 1"', 'account = "TILL 1"\nacount = "x"',
-     ['pack.toml: channels[1].acount: "acount" is not a known key; did you mean account? allowed: account, adapter, code, matching, name, statements, totals_declared']),
+     ['pack.toml: channels[1].acount: "acount" is not a known key; did you mean account? allowed: account, adapter, code, layout, matching, name, statements, totals_declared']),
     ("pack.toml", "digits = 10", 'digits = "ten"',
      ['pack.toml: member_number.digits: "ten" is not a whole number at least 8, at most 20']),
     ("pack.toml", "digits = 10", "digits = 3",

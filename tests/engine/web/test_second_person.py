@@ -28,6 +28,7 @@ DAY = date(2023, 2, 1)
 CHECKERS = (Role.OPERATOR, Role.RECONCILIATION_OFFICER, Role.PAYOUT_CHECKER, Role.CLAIMS_CHECKER)
 MAKERS = (Role.OPERATOR, Role.CONTRIBUTIONS_OFFICER, Role.PAYOUT_MAKER, Role.CLAIMS_OFFICER)
 STATES = {
+    "suspense": "select state from suspense_proposals where proposal_id = cast(:id as bigint)",
     "reversals": "select state from reversals where event_id = cast(:id as bigint)",
     "claims": "select state from benefit_claims where claim_id = cast(:id as bigint)",
     "payouts": "select state from payouts where payout_id = cast(:id as uuid)",
@@ -37,6 +38,7 @@ STATES = {
     "merges": "select state from record_merges where merge_no = cast(:id as int)",
 }
 APPROVED = {
+    "suspense": "confirmed",
     "reversals": "reversed",
     "claims": "payable",
     "payouts": "approved",
@@ -86,7 +88,9 @@ async def desk(rwanda: Scheme) -> Desk:
     items: dict[str, str] = {}
     tenant, db, keys = rwanda.tenant, rwanda.db, rwanda.keys
 
-    receipt = await rwanda.pay(await rwanda.enrol(name="Keza Uwase", language="rw"), "1500")
+    number = await rwanda.enrol(name="Keza Uwase", language="rw")
+    receipt = await rwanda.pay(number, "1500")
+    nobodys = await rwanda.pay("4711", "900")
     held = Claims(db, tenant, keys, "ltss", "mtn-momo")
     member = await held.member(date(2021, 6, 1), date(1983, 1, 1))
     await held.pay(member, 125_001, pot="savings", on=date(2022, 1, 5))
@@ -128,6 +132,10 @@ async def desk(rwanda: Scheme) -> Desk:
         items["breaks"] = str(proposed.proposal)
         await contributions.propose_reversal(session, tenant, int(receipt.receipt), reason="paid-twice", actor=actor)
         items["reversals"] = receipt.receipt
+        found_owner = await contributions.propose_owner(
+            session, keys, tenant, int(nobodys.receipt), member=number, actor=actor
+        )
+        items["suspense"] = str(found_owner.proposal)
     await rwanda.advance(DAY + timedelta(days=3))
     return Desk(rwanda, maker, checker, items)
 
@@ -152,12 +160,13 @@ async def test_the_list_has_every_kind_with_its_age_and_owner(desk: Desk) -> Non
     assert rows["Claim of state money"][2:] == ["RF 15,000", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Payroll of pensions"][2:] == ["RF 8,333", "desk one", "1 Feb 2023", "3 days"]
     assert rows["Records to be merged"][1:] == [desk.items["merges"], "RF 0", "desk one", "1 Feb 2023", "3 days"]
-    assert len(rows) == 7
+    assert rows["Owner of a payment"][2:] == ["RF 900", "desk one", "1 Feb 2023", "3 days"]
+    assert len(rows) == 8
 
     mine = rows_of(tree((await desk.maker.get("/staff/waiting")).text), "waiting")
     assert {row[3] for row in mine if row[0] != "Claim of a benefit"} == {"desk one (you)"}
     today = (await desk.checker.get("/staff")).text
-    assert figures(today)["Waiting for a second person"] == ("7", "", "/staff/waiting")
+    assert figures(today)["Waiting for a second person"] == ("8", "", "/staff/waiting")
 
 
 async def test_what_the_figures_rest_on_is_shown_with_them(desk: Desk) -> None:

@@ -35,6 +35,7 @@ from integrations.messaging.simulating import Fault
 from integrations.messaging.standard_webhooks.adapter import StandardWebhooks
 from integrations.messaging.standard_webhooks.simulator import PartnerSimulator
 from tests.factories.schemes import enrol, serve
+from tests.factories.suspense import give
 
 
 @dataclass
@@ -125,10 +126,8 @@ async def test_a_partner_is_told_what_became_of_what_it_sent(told: Told) -> None
     received = await told.pay()
     suspended = await told.pay("500000000009")
     await told.pay(sent_by="staff:1")
+    await give(told.db, told.keys, told.tenant, int(suspended.receipt), member=told.member.number)
     async with told.db.unit_of_work(told.tenant.tenant_id) as session:
-        await contributions.resolve_suspense(
-            session, told.keys, told.tenant, int(suspended.receipt), member=told.member.number, actor="staff:1"
-        )
         proposed = await contributions.propose_reversal(
             session, told.tenant, int(received.receipt), reason="charged-back", actor="staff:1"
         )
@@ -162,10 +161,8 @@ async def test_a_partner_is_told_what_became_of_what_it_sent(told: Told) -> None
 
 async def test_the_reversal_of_what_was_in_suspense_is_told_by_its_receipt(told: Told) -> None:
     suspended = await told.pay("500000000009")
+    resolved = await give(told.db, told.keys, told.tenant, int(suspended.receipt), member=told.member.number)
     async with told.db.unit_of_work(told.tenant.tenant_id) as session:
-        resolved = await contributions.resolve_suspense(
-            session, told.keys, told.tenant, int(suspended.receipt), member=told.member.number, actor="staff:1"
-        )
         proposed = await contributions.propose_reversal(
             session, told.tenant, int(resolved.receipt), reason="charged-back", actor="staff:1"
         )

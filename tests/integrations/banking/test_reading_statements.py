@@ -19,13 +19,14 @@ from engine.kernel.statements import (
     correction_of,
     follows,
 )
+from engine.kernel.table_layouts import layout_of
 from integrations.banking.camt.adapter import CamtStatements
 from integrations.banking.camt.versions import MESSAGES
 from integrations.banking.mt940.adapter import MT940Statements
 from integrations.banking.simulation.camt_writing import write_camt
 from integrations.banking.simulation.table_writing import write_workbook
 from integrations.banking.tabular.adapter import MpesaStatements, TabularStatements
-from integrations.banking.tabular.layouts import GENERIC, layout_of
+from integrations.banking.tabular.layouts import GENERIC
 
 DAY = date(2026, 3, 27)
 KES = Asset.currency("KES")
