@@ -126,6 +126,20 @@ union all
 select 'price-correction' where exists (select from correction_lines l join price_corrections p on p.tenant_id = l.tenant_id and p.correction_no = l.correction_no
                                            where l.member_id = %(goes)s and p.state in ('proposed', 'approved'))
 union all
+select 'insurance' where exists (select from insured i where i.member_id = %(goes)s and i.until is null)
+                      or exists (select from premiums p where p.member_id = %(goes)s and p.state = 'due')
+                      or exists (select from premium_lines l join premium_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no
+                                  where l.member_id = %(goes)s and r.state in ('counting', 'proposed', 'approved'))
+union all
+select 'annuity-purchase' where exists (select from annuity_purchases a join two on two.id = a.member_id where a.state = 'due')
+union all
+select 'transfer' where exists (select from transfers_out o join two on two.id = o.member_id where o.state = 'open')
+                     or exists (select from transfers_in i join two on two.id = i.member_id where i.state in ('staged', 'approved'))
+union all
+select 'mandate' where exists (select from mandates m where m.tenant_id = %(t)s and m.member_id = %(goes)s and m.ended_event = 0)
+                    or exists (select from debits d where d.tenant_id = %(t)s and d.member_id = %(goes)s
+                                                      and d.state in ('prepared', 'asked', 'pending'))
+union all
 select 'money-on-its-way' where exists (
   select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code
    where b.member_id = %(goes)s and b.credits > b.debits and (c.kind not in ('cash', 'units') or c.kind = 'cash' and c.product = any(%(in_funds)s)))

@@ -377,6 +377,30 @@ async def test_what_comes_late_follows_once(known: Known) -> None:
     assert not await not_whole(known)
 
 
+RUNNING = {
+    "insurance": """insert into insured (member_id, tenant_id, since, begun_run, product, cover)
+                    values (:m, :t, '2023-01-01', 1, 'ltss', 'life')""",
+    "annuity-purchase": """insert into annuity_purchases (member_id, claim_id, amount, tenant_id, product, insurer)
+                           values (:m, 1, 100, :t, 'ltss', 'insurer')""",
+    "transfer": """insert into transfers_out (member_id, claim_id, amount, tenant_id, dated_on, joined_on, product, parts, payments)
+                   values (:m, 1, 100, :t, '2023-01-01', '2020-03-01', 'ltss', '[]', '[]')""",
+    "mandate": """insert into mandates (member_id, event_id, most, mandate_id, tenant_id, signed_on, product, rail, document)
+                  values (:m, 1, 100, gen_random_uuid(), :t, '2023-01-01', 'ltss', 'bank', '\\x00')""",
+}
+
+
+@pytest.mark.parametrize("what", RUNNING)
+async def test_what_runs_of_the_record_that_goes_must_end_first(
+    db: Database, tenant_id: int, tmp_path: Path, what: str
+) -> None:
+    scheme = await open_scheme(db, tenant_id, tmp_path, "rw-ejoheza", "2023-02-01T08:00:00")
+    born = date(1983, 1, 1)
+    goes, stays = await scheme.member(date(2020, 3, 1), born), await scheme.member(date(2022, 6, 1), born)
+    await scheme.run(RUNNING[what], m=goes.member_id)
+    with pytest.raises(CannotMerge, match=f": {what}"):
+        await propose(scheme, goes.member_id, stays.member_id)
+
+
 async def test_claims_count_what_both_paid_from_the_earlier_joining(
     db: Database, tenant_id: int, tmp_path: Path
 ) -> None:
