@@ -63,7 +63,10 @@ FEE_LAWS: tuple[Law, ...] = (
         f"""
         select format('member %s, year from %s, fee run %s', x.member_id, x.year_from, x.run_no), format('at most %s', x.most), x.minor::text
           from (select c.member_id, c.year_from, c.run_no, (k.cap ->> 'most')::bigint as most,
-                       (select sum(e.net + case when (k.cap ->> 'includes_vat')::boolean then e.vat else 0 end) from fee_charges e
+                       (select sum(e.net + case when (k.cap ->> 'includes_vat')::boolean then e.vat else 0 end)
+                          from fee_charges e join fee_runs o on o.tenant_id = e.tenant_id and o.run_no = e.run_no
+                           and (o.product = r.product or exists (select from memberships w where w.member_id = e.member_id
+                                                                    and w.product = o.product and w.moved_to = r.product))
                          where e.member_id = c.member_id and e.year_from = c.year_from and e.run_no <= c.run_no
                            and k.cap -> 'fees' ? e.fee)::bigint as minor
                   from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no and r.corrects = 0

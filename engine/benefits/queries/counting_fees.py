@@ -84,6 +84,10 @@ _SUM_OF_CHARGES = """
 select a.member_id, a.joined_on, c.net
   from fee_assets a left join (select member_id, sum(net)::bigint as net from ({charges}) k group by 1) c using (member_id)
 """
+# Runs of the product, and of one that the member moved from: another product may name a fee alike.
+_OF_PRODUCT = """(r.product = %(product)s or exists (select from memberships w where w.member_id = {member} and w.product = r.product
+                                                        and w.moved_to = %(product)s))"""
+_OF_LINE, _OF_CHARGE = _OF_PRODUCT.format(member="l.member_id"), _OF_PRODUCT.format(member="c.member_id")
 # A run charged a period on a day of it or later. Where no run left anything owing, no member's charges are read for it.
 _COUNTED = """
 insert into {lines} (member_id, net, vat, arrears, tenant_id, run_no, period_from, fee)
@@ -93,10 +97,13 @@ select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fe
       from ({charged}) m
       left join (select l.member_id, sum(l.net)::bigint as net from fee_lines l join fee_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no and r.state = 'done'
                   where l.fee = %(fee)s and l.period_from = %(since)s and r.charged_on >= %(since)s and l.member_id between %(first)s and %(last)s
+                    and {of_line}
                   group by 1) b using (member_id)
-      left join (select member_id, sum(net + vat - taken)::bigint as owed from fee_charges
-                  where fee = %(fee)s and %(collects)s and member_id between %(first)s and %(last)s and exists (select from fee_ranges where owed <> 0)
-                  group by 1 having sum(net + vat - taken) > 0) o using (member_id){years}{stretch}) x
+      left join (select c.member_id, sum(c.net + c.vat - c.taken)::bigint as owed from fee_charges c
+                   join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no
+                  where c.fee = %(fee)s and %(collects)s and c.member_id between %(first)s and %(last)s and {of_charge}
+                    and exists (select from fee_ranges where owed <> 0)
+                  group by 1 having sum(c.net + c.vat - c.taken) > 0) o using (member_id){years}{stretch}) x
  where net + arrears > 0
 """
 # Left away where all are charged alike, since the planner takes who joined between unknown days for few.
@@ -109,7 +116,7 @@ select m.member_id, d.decision_id, m.assets, d.tenant_id, %(fee)s,
        case when m.assets <= %(waived_up_to)s::bigint then 'small-balance'
             when %(on)s < m.joined_on + make_interval(months => %(waived_months)s) then 'new-member'
             when exists (select from fee_lines l join fee_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no and r.state = 'done'
-                          where l.member_id = m.member_id and l.fee = %(fee)s and l.period_from = %(since)s
+                          where l.member_id = m.member_id and l.fee = %(fee)s and l.period_from = %(since)s and {of_line}
                             and l.member_id between %(first)s and %(last)s) then 'charged-before'
             when least(1::numeric{rooms}) = 0 then 'limit-reached' when {days} = 0 then 'outside-period' else 'below-one-unit' end
   from run_decisions d join fee_assets m on true{years}
@@ -133,8 +140,8 @@ _ROUNDED: Mapping[Rounding, str] = {
 }
 _YEAR = """
       left join (select member_id, sum(net)::bigint as net, sum(vat)::bigint as vat
-                   from (select member_id, net, vat from fee_charges
-                          where year_from = %(year)s and fee = any(%(cap{n})s) and member_id between %(first)s and %(last)s
+                   from (select c.member_id, c.net, c.vat from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no
+                          where c.year_from = %(year)s and c.fee = any(%(cap{n})s) and c.member_id between %(first)s and %(last)s and {of_charge}
                          union all
                          select member_id, net, vat from {lines}
                           where run_no = %(run)s and fee = any(%(cap{n})s) and member_id between %(first)s and %(last)s) u
@@ -155,7 +162,7 @@ update fee_ranges r set state = 'counted', members = s.members, net = s.net, vat
  where r.run_no = %(run)s and r.range_no = %(range)s
 returning r.members
 """
-_GIVEN_BACK = """
+_GIVEN_BACK = f"""
 insert into fee_lines (member_id, net, vat, arrears, tenant_id, run_no, period_from, fee)
 select c.member_id, -c.net, -c.vat, 0, %(t)s, %(run)s, c.period_from, c.fee
   from fee_charges c
@@ -167,7 +174,8 @@ select c.member_id, -c.net, -c.vat, 0, %(t)s, %(run)s, c.period_from, c.fee
    and not exists (                                                   -- what was owed and is paid by now belongs to two runs
          select from fee_charges d where d.run_no = %(corrects)s and d.member_id = c.member_id
             and (d.arrears <> 0 or (d.owed > 0 and d.owed > (
-                  select sum(e.net + e.vat - e.taken) from fee_charges e where e.member_id = d.member_id and e.fee = d.fee))))
+                  select sum(c.net + c.vat - c.taken) from fee_charges c join fee_runs r on r.tenant_id = c.tenant_id and r.run_no = c.run_no
+                   where c.member_id = d.member_id and c.fee = d.fee and {_OF_CHARGE}))))
 """
 
 
@@ -283,7 +291,7 @@ async def _count(
     rooms = "".join(
         (_ROOM_WITH_VAT if cap.includes_vat else _ROOM).format(n=number) for number, cap in enumerate(one.year_caps)
     )
-    years = "".join(_YEAR.format(n=number, lines=lines) for number in range(len(one.year_caps)))
+    years = "".join(_YEAR.format(n=number, lines=lines, of_charge=_OF_CHARGE) for number in range(len(one.year_caps)))
     charges = _CHARGES.format(
         charge=charge,
         cases=cases,
@@ -292,6 +300,8 @@ async def _count(
     )
     statement = _COUNTED.format(
         lines=lines,
+        of_line=_OF_LINE,
+        of_charge=_OF_CHARGE,
         charged=charges if once_each else _SUM_OF_CHARGES.format(charges=charges),
         rooms=rooms,
         years=years,
@@ -303,5 +313,5 @@ async def _count(
         cursor = await connection.execute(_FREE, {**given, **own})
         free = [row[0] for row in await cursor.fetchall()]
         if free:
-            zeros = _ZEROS.format(cases=cases, days=days, rooms=rooms, years=years)
+            zeros = _ZEROS.format(of_line=_OF_LINE, cases=cases, days=days, rooms=rooms, years=years)
             await connection.execute(zeros, {**given, **own, "free": free})

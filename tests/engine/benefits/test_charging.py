@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
@@ -512,6 +513,49 @@ async def test_a_cap_holds_over_the_year_with_the_tax(scheme: Scheme) -> None:
     taken = [(await charge(scheme, date(2024, month, day))).taken for month, day in ((1, 31), (2, 29), (3, 31))]
 
     assert taken == [1_180, 1_180, 139]
+    assert not await broken(scheme)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_two_products_may_name_a_fee_alike(scheme: Scheme, *, moved: bool) -> None:
+    """Who is in both pays both; who moved from one into the other has paid this year's."""
+    rules = [fee("annual", 'amount = "100.00"'), cap("all-in", ["annual"], "150.00")]
+    scheme = with_rules(scheme, *rules)
+    book, problems = decode_book("micro", {"micro/rules/2010-04-01.toml": "\n".join(rules).encode()}, KINDS)
+    assert not problems, problems
+    pack = scheme.tenant.pack
+    both = (*pack.manifest.products, structs.replace(pack.manifest.products[0], code="micro"))
+    pack = dataclasses.replace(
+        pack, manifest=structs.replace(pack.manifest, products=both), books={**pack.books, "micro": book}
+    )
+    scheme = dataclasses.replace(scheme, tenant=dataclasses.replace(scheme.tenant, pack=pack))
+    (member,) = await scheme.members(["first"])
+    await pay_in(scheme, member, 50_000)
+    assert (await charge(scheme)).taken == 10_000
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        await session.execute(
+            text("""insert into memberships (member_id, since_event, tenant_id, joined_on, from_on, product, group_code)
+                    select member_id, 0, tenant_id, joined_on, from_on, 'micro', group_code from memberships where member_id = :m"""),
+            {"m": member},
+        )
+        if moved:
+            await session.execute(
+                text("update memberships set moved_to = 'micro' where member_id = :m and product = :p"),
+                {"m": member, "p": PRODUCT},
+            )
+        bank, cash = Account("collections", "INR", party="upi"), Account("cash", "INR", "micro", "retirement", "own")
+        codes = await ledger.account_codes(session, {bank, cash})
+        entry = Entry(
+            member_id=member, kind=EventKind.STATUS_RECORDED, business_date=YEAR[0],
+            actor=await ledger.actor_id(session, "partner:1"), transfers=[Transfer(50_000, codes[bank], codes[cash])],
+        )  # fmt: skip
+        await ledger.post(session, [entry])
+
+    run = await service.propose_fees(scheme.db, scheme.tenant, "micro", END, actor="staff:1")
+
+    assert (run.state, run.net) == (("empty", 0) if moved else ("proposed", 10_000))
+    if not moved:
+        assert (await approve(scheme, run)).taken == 10_000
     assert not await broken(scheme)
 
 
