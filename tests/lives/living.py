@@ -51,9 +51,14 @@ class Row:
 
 
 class Life:
-    """One member, and somebody else where the bank needs more money than theirs; `heirs` are who inherits, by their numbers."""
+    """One member, and somebody else where the bank needs more money than theirs; `heirs` are who inherits, by their numbers.
+
+    Interest is declared in a `series` for scheme years, which begin on the first of a month.
+    """
 
     heirs: Sequence[int] = (1, 2)
+    series = "declared-interest"
+    year_begins = 1
 
     def __init__(self, world: World, facts: Mapping[str, Any]) -> None:
         self.world, self.facts = world, facts
@@ -109,6 +114,10 @@ class Life:
         assert isinstance(answer, Enrolled)
         await self._pay_in(answer.number, minor)
 
+    async def strangers_pay(self, minor: int) -> None:
+        """A payment that is nobody's waits: where nobody may pay in much, it is what the bank holds beside the member's money."""
+        await self._pay_in(self.world.country.nobody, minor)
+
     async def save(self, minor: int) -> None:
         """A payment, which the bank's statement of the day shows."""
         await self._pay_in(self.number, minor)
@@ -122,15 +131,16 @@ class Life:
         await self.world.take_from_bank()
 
     async def earn(self, year: int, percent: str) -> None:
-        """Two people declare the year's rate; the year's interest is credited."""
-        await self.world.declare("declared-interest", date(year, 1, 1), percent, CHECKER)
-        report = done(await self.world.credit_interest(date(year, 1, 1)))
+        """Two people declare the rate of the year that begins in a year; its interest is credited."""
+        begins = date(year, self.year_begins, 1)
+        await self.world.declare(self.series, begins, percent, CHECKER)
+        report = done(await self.world.credit_interest(begins))
         assert isinstance(report, InterestReport)
         assert not report.waiting, report
 
-    async def match(self, year: int, month: int = 1) -> int:
-        """Claim the state money of the year that began in a month, have it come and share it; return what came."""
-        answer = await self.world.prepare_match(date(year, month, 1))
+    async def match(self, year: int) -> int:
+        """Claim the state money of the year that began in a year, have it come and share it; return what came."""
+        answer = await self.world.prepare_match(date(year, self.year_begins, 1))
         if isinstance(answer, NothingToClaim):
             return 0
         claim = done(answer)
@@ -140,7 +150,8 @@ class Life:
         done(await self.world.receive_match(claim.claim_no, claim.total, reference))
         self.world.bank.credit(claim.total, end_to_end_id=reference, text=reference)
         await self.world.take_from_bank()
-        assert isinstance(await self.world.share_match(claim.claim_no), ClaimShared)
+        shared = done(await self.world.share_match(claim.claim_no))
+        assert isinstance(shared, ClaimShared)
         return claim.total
 
     # -- money out

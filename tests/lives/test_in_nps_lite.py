@@ -54,8 +54,10 @@ confidence = "high"
 class NpsLite(UnitLife):
     """What happens in this life, each told as a row."""
 
+    year_begins = 4
+
     async def matched(self, year: int, on: date) -> None:
-        if came := await self.match(year, 4):
+        if came := await self.match(year):
             await self.tell(on, "co-contribution", claimed=self.world.major(came))
 
     async def charged(self, on: date) -> None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.app import LAWS
@@ -135,7 +136,7 @@ class World:
 
     def application(self, *, born_on: date, number: str, name: str) -> Application:
         texts = {one: self.tenant.pack.consent(one, "en") for one in self.country.consents}
-        return Application(
+        application = Application(
             product=self.country.product,
             full_name=name,
             born_on=born_on,
@@ -152,8 +153,8 @@ class World:
                 for one, text in texts.items()
                 if text is not None
             ),
-            **self.country.applied,
         )
+        return structs.replace(application, **self.country.applied)
 
     def new_number(self, born_on: date) -> str:
         """Return a document's number that nobody has; some say the year of birth."""
