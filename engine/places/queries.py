@@ -233,6 +233,7 @@ async def missing_files(session: AsyncSession, *, most: int) -> list[MissingFile
              select place, sender, number, lead(number) over (partition by place, sender order by number) as following from came)
            select place, sender, g.number from gaps
             cross join lateral generate_series(gaps.number + 1, least(following - 1, gaps.number + 100)) g(number)
+            where following is not null
             order by place, sender, g.number limit %s""",
         (session.info["tenant_id"], most),
     )

@@ -86,6 +86,24 @@ end $$;
 drop trigger append_only on exchange_messages;
 create trigger append_only before update or delete on exchange_messages for each row execute function only_emptied();
 
+-- What came from outside is kept as it came, and whom a payout pays stays as it was approved: their documents change as they are
+-- emptied, a payout's with its member.
+create function emptied_alone() returns trigger language plpgsql as $$ begin
+  if new.document = '' and (tg_table_name <> 'payouts' or exists (
+       select from members m where m.tenant_id = old.tenant_id and m.member_id = (to_jsonb(old) ->> 'member_id')::bigint and m.status = 'erased')) then
+    return new;
+  end if;
+  raise exception 'another document of % is refused', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+create trigger emptied_alone before update of document on payouts
+  for each row when (new.document is distinct from old.document) execute function emptied_alone();
+create trigger emptied_alone before update of document on callbacks
+  for each row when (new.document is distinct from old.document) execute function emptied_alone();
+create trigger emptied_alone before update of document on collected
+  for each row when (new.document is distinct from old.document) execute function emptied_alone();
+create trigger emptied_alone before update of document on suspense
+  for each row when (new.document is distinct from old.document) execute function emptied_alone();
+
 create function forget_sealed() returns trigger language plpgsql as $$
 declare asked uuid[]; called bigint[];
 begin

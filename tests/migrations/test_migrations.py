@@ -308,7 +308,7 @@ def test_the_application_deletes_no_money(fresh: Fresh, catalogue: Catalogue) ->
 
     assert {one for one in found if not one.startswith("procrastinate_")} == {
         "staff_links", "staff_sessions", "member_keys", "person_indexes", "ussd_sessions", "ussd_pins", "held_numbers",
-        "name_tokens", "named_members", "death_candidates",
+        "name_tokens", "named_members", "death_candidates", "payment_marks", "telephones",
     }  # fmt: skip
 
 

@@ -127,7 +127,8 @@ class SftpDrop:
             is_new = False
             if await client.lexists(staged):
                 if await client.lexists(own):
-                    await client.remove(staged)
+                    with suppress(asyncssh.SFTPNoSuchFile):  # somebody else was as quick
+                        await client.remove(staged)
                     await _is_there(client, own, file)
                 else:
                     is_new = await self._hand_over(client, staged, own)

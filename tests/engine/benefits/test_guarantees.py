@@ -135,6 +135,7 @@ async def test_what_units_bring_is_raised_once_they_are_sold(
     claim = await scheme.claim(member, "retirement", rule="savings-account")
     assert (claim.state, claim.amount, claim.top_up) == ("decided", 600_00, 0), claim
     await scheme.approve(claim)
+    await scheme.deal("2018-01-09")
     await scheme.clock("2018-01-10T09:00:00")
     await scheme.deal("2018-01-10", {"TIER3-FUND": price})
     await scheme.settle("2018-01-10")

@@ -366,6 +366,7 @@ async def test_pledged_units_are_sold_for_the_lender(db: Database, tenant_id: in
     row = await _say(scheme, claim.claim_id, 150_00, date(2017, 10, 10))
     assert (row.state, row.owed) == ("set-off", 150_00)
     assert await scheme.holds(member) == {"units:own": 380_0000, "selling:own": 100_0000}
+    await scheme.deal("2018-01-10")
     await scheme.clock("2018-01-11T09:00:00")
     await scheme.deal("2018-01-11", {"TIER3-FUND": "1.52"})
     await scheme.settle("2018-01-11")

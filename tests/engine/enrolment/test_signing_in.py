@@ -157,7 +157,7 @@ async def test_who_declines_is_refused_and_somebody_else_is_no_member(
         other = await at.decided(await at.come_back(await at.go()))
 
     assert declined.state is VerificationState.REFUSED
-    assert other.state is VerificationState.DOUBTFUL  # the pack has no thresholds: people look
+    assert other.state is VerificationState.MISMATCH
 
 
 @pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.DROPPED, Fault.HALF_A_BODY])

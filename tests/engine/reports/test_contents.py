@@ -253,7 +253,8 @@ async def test_the_statement_says_what_its_items_rest_on(db: Database, tmp_path:
     told = await _told(scheme, number)
     assert [one.rule for one in told.assumptions] == ["match-claim@2010-04-01"]
     sheet = reports.sheet_of(told, reports.Letterhead.of(scheme.tenant, "en"))
-    assert any(told.assumptions[0].assumed in note for note in sheet.notes)
+    assert sheet.assumed is not None
+    assert any(told.assumptions[0].assumed in one for one in sheet.assumed.items)
 
 
 async def test_the_statement_says_what_the_law_wants_beside(db: Database, tmp_path: Path) -> None:
