@@ -280,18 +280,17 @@ async def post_in(session: AsyncSession, row: InRow, *, event_id: int, receipt: 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A payment in suspense of exactly an amount that was advised; its document is sealed."""
+    """A payment in suspense of exactly an amount that was advised."""
 
     advice_id: int
     reference: str
     receipt: int
-    document: bytes
 
 
 async def candidates(session: AsyncSession) -> list[Candidate]:
     """Return the payments in suspense that may belong to savings that were advised, the oldest first."""
     rows = await session.execute(
-        text("""select i.advice_id, i.reference, s.event_id, s.document from transfers_in i
+        text("""select i.advice_id, i.reference, s.event_id from transfers_in i
                   join suspense s on s.tenant_id = i.tenant_id and s.amount = i.amount and s.of_event = 0
                  where i.state = 'approved'
                    and not exists (select from suspense_resolutions r where r.tenant_id = s.tenant_id and r.event_id = s.event_id)
@@ -299,7 +298,7 @@ async def candidates(session: AsyncSession) -> list[Candidate]:
                    and not exists (select from corrections x where x.tenant_id = s.tenant_id and x.corrects_event = s.event_id and x.corrects_member = -s.tenant_id)
                  order by s.event_id, i.advice_id""")
     )
-    return [Candidate(row.advice_id, row.reference, row.event_id, bytes(row.document)) for row in rows]
+    return [Candidate(row.advice_id, row.reference, row.event_id) for row in rows]
 
 
 def _in(row: RowMapping) -> InRow:

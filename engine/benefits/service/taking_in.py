@@ -204,8 +204,8 @@ async def take_in(
     """
     held = await contributions.hold_in_suspense(session, receipt)
     row = await _held(session, advice_id, {"approved"})
-    names = await contributions.references_in_suspense(session, keys, tenant, receipt)
-    if row.reference.casefold() not in names:
+    names = await contributions.references_in_suspense(session, keys, tenant, [receipt])
+    if row.reference.casefold() not in names.get(receipt, ()):
         raise PaymentDiffers(field="reference")
     if held.amount != row.amount:
         raise PaymentDiffers(field="amount")
@@ -247,9 +247,10 @@ async def take_transfers_in(db: Database, keys: FileKeyStore, tenant: Tenant) ->
     """Post the savings whose payment is there by now; return how many. Each in a transaction of its own; may be run twice at once."""
     async with db.unit_of_work(tenant.tenant_id) as session:
         found: dict[int, list[int]] = {}
-        for one in await queries.candidates(session):
-            names = await contributions.references_in_suspense(session, keys, tenant, one.receipt)
-            if one.reference.casefold() in names:
+        candidates = await queries.candidates(session)
+        names = await contributions.references_in_suspense(session, keys, tenant, [one.receipt for one in candidates])
+        for one in candidates:
+            if one.reference.casefold() in names[one.receipt]:
                 found.setdefault(one.advice_id, []).append(one.receipt)
 
     async def post(advice_id: int) -> bool:

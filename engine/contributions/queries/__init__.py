@@ -86,6 +86,12 @@ async def find_suspense(session: AsyncSession, event_id: int) -> SuspenseRow | N
     return None if row is None else _suspense(row)
 
 
+async def find_suspended(session: AsyncSession, event_ids: Sequence[int]) -> list[SuspenseRow]:
+    """Return suspended payments, resolved or not."""
+    rows = await session.execute(text(f"{_SUSPENSE} where s.event_id = any(:e)"), {"e": list(event_ids)})
+    return [_suspense(row) for row in rows]
+
+
 async def suspended_part(session: AsyncSession, receipt: int) -> SuspenseRow | None:
     """Return what of a receipt lies in suspense, or lay there; None where all of it was taken."""
     row = (

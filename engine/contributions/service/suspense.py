@@ -1,6 +1,6 @@
 """Payments that no member has been found for: what lies there, for how long, and what becomes of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -91,14 +91,16 @@ async def payments_to_loans(
 
 
 async def references_in_suspense(
-    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipt: int
-) -> frozenset[str]:
-    """Return what a suspended payment is called, in lower case: by its payer, and by who brought it. Nothing of none."""
-    row = await queries.find_suspense(session, receipt)
-    if row is None:
-        return frozenset()
-    payment = msgspec.json.decode(unseal(keys, tenant.tenant_id, "suspense", receipt, row.document), type=Payment)
-    return frozenset(name.strip().casefold() for name in (payment.member, payment.reference) if name.strip())
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipts: Sequence[int]
+) -> dict[int, frozenset[str]]:
+    """Return what suspended payments are called, in lower case: by their payer, and by who brought them."""
+    found = {}
+    for row in await queries.find_suspended(session, receipts):
+        raw = unseal(keys, tenant.tenant_id, "suspense", row.event_id, row.document)
+        payment = msgspec.json.decode(raw, type=Payment)
+        names = (name.strip().casefold() for name in (payment.member, payment.reference))
+        found[row.event_id] = frozenset(name for name in names if name)
+    return found
 
 
 async def end_in_suspense(
