@@ -13,7 +13,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from babel import negotiate_locale
 from litestar import Litestar, Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
@@ -133,7 +132,7 @@ from engine.runtime.embedded_postgres import EmbeddedServer, provision
 from engine.runtime.exchanges.engine import Exchanges
 from engine.runtime.http import StrictRequest, allow_every_method, document_refusals, exception_handlers
 from engine.runtime.key_file import FileKeyStore
-from engine.runtime.locale import ENGINE_LOCALES, translator
+from engine.runtime.locale import engine_languages, translator, wanted_language
 from engine.runtime.logging import get_logger
 from engine.runtime.settings import Settings
 from engine.tenancy.api import FigureController, PackVersionController
@@ -350,9 +349,7 @@ async def follow_tenants(deployment: Deployment) -> None:
 
 def translate(request: Request[Any, Any, Any], message: str) -> str:
     """Return an engine text in the language the request asks for, among those with a catalogue; else in English."""
-    wanted = [part.partition(";")[0].strip() for part in request.headers.get("accept-language", "").split(",")]
-    available = ["en", *(path.name for path in ENGINE_LOCALES.iterdir() if path.is_dir())]
-    language = negotiate_locale([tag for tag in wanted if tag], available, sep="-") or "en"
+    language = wanted_language(request.headers.get("accept-language", ""), engine_languages()) or "en"
     return str(translator(language).gettext(message))
 
 

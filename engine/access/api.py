@@ -38,7 +38,7 @@ from engine.access.service import Gate
 from engine.kernel.permissions import Permission
 from engine.kernel.text import N_
 from engine.runtime.http import refuses
-from engine.runtime.locale import find_locale, translator
+from engine.runtime.locale import engine_languages, find_locale, translator, wanted_language
 
 _Connection = ASGIConnection[Any, Any, Any, Any]
 _Request = Request[Any, Any, Any]
@@ -275,11 +275,8 @@ _FORM = '<form method="post"><button type="submit">{button}</button></form>'
 
 
 def _page(request: _Request, title: str, text: str, *, status: int = 200, button: str = "") -> Response[str]:
-    language = request.headers.get("accept-language", "en").partition(",")[0].partition(";")[0].strip() or "en"
-    try:
-        say = translator(language).gettext
-    except ValueError:
-        language, say = "en", translator("en").gettext
+    language = wanted_language(request.headers.get("accept-language", ""), engine_languages()) or "en"
+    say = translator(language).gettext
     shown = html.escape(say(text).format(minutes=int(rules.LINK_LIFE.total_seconds() // 60)))
     return Response(
         _PAGE.format(

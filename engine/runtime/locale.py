@@ -10,6 +10,7 @@ Standard 35, `nu`) writes 123 where `ar_EG` writes ١٢٣.
 import copy
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, localcontext
 from functools import lru_cache
@@ -17,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale, UnknownLocaleError, negotiate_locale
 from babel.dates import format_date as babel_format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -53,6 +54,25 @@ def translator(language: str, pack_locales: Path | None = None) -> Translations:
         (path, path.stat().st_mtime_ns) for folder in folders for name in names if (path := _catalogue(folder, name))
     ]
     return _chain(tuple(files))
+
+
+def engine_languages() -> tuple[str, ...]:
+    """Return the languages that the engine's own texts can be read in, English first."""
+    return ("en", *sorted(path.name for path in ENGINE_LOCALES.iterdir() if path.is_dir()))
+
+
+def wanted_language(accept: str, offered: Iterable[str]) -> str | None:
+    """Return which of the languages offered an Accept-Language header wants most (RFC 9110, 12.5.4); None if none."""
+    weighed: list[tuple[float, int, str]] = []
+    for place, part in enumerate(accept.split(",")[:20]):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            weight = float(quality) if quality else 1.0
+        except ValueError:
+            continue
+        if tag and weight > 0:
+            weighed.append((-weight, place, tag.strip()))
+    return negotiate_locale([tag for _, _, tag in sorted(weighed)], list(offered), sep="-")
 
 
 def find_locale(language: str) -> Locale:

@@ -9,7 +9,6 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
-from babel import negotiate_locale
 from babel.support import Translations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request, Response
@@ -22,13 +21,14 @@ from engine.kernel.permissions import Permission
 from engine.kernel.prices import Price
 from engine.kernel.text import N_
 from engine.runtime.locale import (
-    ENGINE_LOCALES,
+    engine_languages,
     find_locale,
     format_date,
     format_money,
     format_price,
     format_units,
     translator,
+    wanted_language,
 )
 from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant
@@ -134,7 +134,7 @@ class Frame:
         self._request = request
         self.tenant = tenant
         self.caller = caller
-        offered = tenant.pack.languages if tenant else _engine_languages()
+        offered = tenant.pack.languages if tenant else engine_languages()
         self.language, self._is_chosen = choose_language(request, offered)
         self.locale = tenant.pack.locale(self.language) if tenant else self.language
         self.words: Translations = tenant.translator(self.language) if tenant else translator(self.language)
@@ -236,28 +236,8 @@ def choose_language(request: HTTPRequest, offered: Iterable[str]) -> tuple[str, 
     remembered = request.cookies.get(LANGUAGE_COOKIE)
     if remembered in languages:
         return str(remembered), False
-    header = request.headers.get("accept-language", "")
-    found = negotiate_locale(_preferred(header), languages, sep="-")
+    found = wanted_language(request.headers.get("accept-language", ""), languages)
     return (found or languages[0]), False
-
-
-def _preferred(header: str) -> list[str]:
-    """Return the languages of an Accept-Language header, the most wanted first; those that cannot be read are left out."""
-    weighed: list[tuple[float, int, str]] = []
-    for place, part in enumerate(header.split(",")[:20]):
-        tag, _, quality = part.strip().partition(";q=")
-        try:
-            weight = float(quality) if quality else 1.0
-        except ValueError:
-            continue
-        if tag and weight > 0:
-            weighed.append((-weight, place, tag.strip()))
-    return [tag for _, _, tag in sorted(weighed)]
-
-
-@cache
-def _engine_languages() -> tuple[str, ...]:
-    return ("en", *sorted(path.name for path in ENGINE_LOCALES.iterdir() if path.is_dir()))
 
 
 @cache

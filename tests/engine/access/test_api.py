@@ -163,6 +163,24 @@ async def test_an_open_route_is_open(client: Client) -> None:
     assert (answer.status_code, answer.text) == (200, "public")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "language", "direction"),
+    [
+        ("", "en", "ltr"),
+        ("de, fr;q=0.5", "fr", "ltr"),
+        ("ar-EG", "ar", "rtl"),
+        ("fr;q=0, sw", "sw", "ltr"),
+        ("//", "en", "ltr"),
+    ],
+)
+async def test_the_page_of_a_link_is_in_a_language_that_has_a_catalogue(
+    client: Client, link: str, wanted: str, language: str, direction: str
+) -> None:
+    shown = await client.get(f"/staff/enter/{link}", headers={"Accept-Language": wanted})
+
+    assert f'<html lang="{language}" dir="{direction}">' in shown.text
+
+
 async def test_a_one_time_link_from_preview_to_leaving(client: Client, link: str, tenant_id: int) -> None:
     for _ in range(2):  # a preview, then the person
         shown = await client.get(f"/staff/enter/{link}")
