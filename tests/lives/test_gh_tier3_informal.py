@@ -12,7 +12,7 @@ import pytest
 from engine.benefits.queries.claiming import Request
 from engine.runtime.database import Database
 from tests.lives.living import DAY, Step, UnitLife, by_hand, days_of, facts_of, minor, weekday
-from tests.machine.test_unitised_scheme import GHANA
+from tests.machine.unitised import GHANA
 
 FACTS = facts_of("gh-tier3-informal")
 COUNTRY = replace(

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RULE_MARKER, RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from engine.access.errors import SamePerson
 from engine.benefits.errors import ClaimDiffers, PayoutChanged
@@ -29,11 +29,13 @@ from engine.contributions.errors import AmountNotPositive, BelowMinimum, KeyReus
 from engine.contributions.rules import Receipt
 from engine.contributions.service import Reversal
 from engine.enrolment.service import Enrolled
+from engine.kernel.errors import EngineError
 from engine.runtime.database import Database
 from tests.machine.world import CHECKER, MAKER, Country, World, sums
 
 CLOSED_ACCOUNT = "0666"
-HISTORIES = int(os.environ.get("AKIBA_HISTORIES", "6"))
+HISTORIES = int(os.environ.get("AKIBA_HISTORIES", "0"))
+FAMILY = 3  # histories of a family of operations, beside the two schemes that try all
 Found = TypeVar("Found")
 Fired = Counter[tuple[str, str]]
 which = st.integers(0, 10_000)
@@ -79,6 +81,14 @@ class AnyScheme(RuleBasedStateMachine):
     access: ClassVar[Request]
     retirement: ClassVar[Request]
     identity: ClassVar[str]
+
+    def __init_subclass__(cls, *, weight: int = 1, **more: Any) -> None:
+        """Have a family's own rules tried `weight` times as often as others."""
+        super().__init_subclass__(**more)
+        for name, own in list(vars(cls).items()):
+            if hasattr(own, RULE_MARKER):
+                for again in range(1, weight):
+                    setattr(cls, f"{name}_{again}", own)
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,12 +251,7 @@ class AnyScheme(RuleBasedStateMachine):
         claim = self.run(self.world.find_claim(saver.claims[0]))
         digest = claim.digest if is_exact else "0" * 64
 
-        async def together() -> list[Any]:
-            return list(
-                await asyncio.gather(*(self.world.approve_claim(claim.claim_id, digest, by) for _ in range(at_once)))
-            )
-
-        answers = self.run(together())
+        answers = self.at_once(at_once, lambda: self.world.approve_claim(claim.claim_id, digest, by))
         done = [one for one in answers if isinstance(one, ClaimRow)]
         if saver.is_dead:  # what was asked for in life falls with a death that is confirmed
             assert not done, answers
@@ -318,10 +323,7 @@ class AnyScheme(RuleBasedStateMachine):
         payout = self.payouts[index % len(self.payouts)]
         digest = payout.digest if is_exact else "0" * 64
 
-        async def together() -> list[Any]:
-            return list(await asyncio.gather(*(self.world.approve_payout(payout, digest, by) for _ in range(at_once))))
-
-        answers = self.run(together())
+        answers = self.at_once(at_once, lambda: self.world.approve_payout(payout, digest, by))
         if by == MAKER:
             assert not any(isinstance(one, Payout) for one in answers), answers
         elif not is_exact:
@@ -387,6 +389,22 @@ class AnyScheme(RuleBasedStateMachine):
                 self.payouts.append(answer)
 
     # -- what helps
+
+    def at_once(self, times: int, doing: Callable[[], Awaitable[Found]]) -> list[Found]:
+        """Do the same several times at one moment, each by a connection of its own."""
+
+        async def together() -> list[Found]:
+            return list(await asyncio.gather(*(doing() for _ in range(times))))
+
+        return self.run(together())
+
+    def second_person(self, answer: object, by: str, *, is_exact: bool, differs: type[EngineError]) -> bool:
+        """Check that who proposed a thing, or has not seen it, is refused; return whether the answer is of another matter."""
+        if not is_exact:
+            assert isinstance(answer, differs), answer
+        elif by == MAKER:
+            assert isinstance(answer, SamePerson), answer
+        return is_exact and by != MAKER
 
     def references(self) -> tuple[str, str]:
         self.serial += 1
@@ -479,6 +497,8 @@ def live(
     everything: Callable[[], None],
     must_happen: set[tuple[str, str]],
     capsys: pytest.CaptureFixture[str],
+    *,
+    histories: int = 6,
 ) -> None:
     """Run a history of everything and others at random; tell how often each operation ended how.
 
@@ -491,9 +511,9 @@ def live(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=HISTORIES,
+            max_examples=HISTORIES or histories,
             stateful_step_count=30,
-            derandomize="AKIBA_HISTORIES" not in os.environ,
+            derandomize=not HISTORIES,
             database=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),

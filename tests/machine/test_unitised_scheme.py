@@ -1,86 +1,10 @@
 """A unitised scheme, Ghana's third tier: bank, fund manager, prices that are looked at, savings taken out, deaths."""
 
-from datetime import time
-
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule
 
-from engine.access.errors import SamePerson
-from engine.benefits.queries.claiming import Request
-from engine.funds.service import PriceImport
-from tests.machine.machine import AnyScheme, live, under_hand
-from tests.machine.world import CHECKER, DONE, MAKER, Country
-
-FUND = "TIER3-FUND"
-GHANA = Country(
-    pack="gh-tier3-informal",
-    product="tier3",
-    channel="bank",
-    account="TIER3COLLECTIONS",
-    document="ghana-card",
-    number="GHA{serial:09d}0",
-    consents=("scheme-rules", "personal-data"),
-    funds=((FUND, "MANAGER"),),
-    rules="""
-[[rule]]
-kind = "price-tolerance"
-id = "price-tolerance"
-move_bp = 500
-source = "Invented: prices that move by more than a twentieth are looked at"
-confidence = "high"
-""",
-)
-_EVENING = time(16, 30)
-
-
-class UnitisedScheme(AnyScheme):
-    """One tenant a history."""
-
-    country = GHANA
-    least = 100
-    youngest = 15
-    access = Request(rule="personal-savings", purpose="education")
-    retirement = Request(rule="savings-account", ground="retirement")
-    identity = "identity"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world.prices = {FUND: 10_000}
-
-    @initialize(amounts=st.lists(st.integers(5_000, 90_000), min_size=3, max_size=3))
-    def begin(self, amounts: list[int]) -> None:
-        """Three people hold units: one young, one who may retire, one older than that."""
-        for age, minor in zip((30, 60, 72), amounts, strict=True):
-            self.join(age)
-            self.pay(len(self.savers) - 1, minor, 1)
-        self.a_dealing(0)
-
-    @rule(move_bp=st.integers(-1_500, 1_500))
-    def a_dealing(self, move_bp: int) -> None:
-        """Dealing closes at 16:00; the next day's price may have to be looked at by a second person."""
-        world = self.world
-        day = self.next_day()
-        self.run(world.to(day))
-        self.settle()
-        self.run(world.to(day, at=_EVENING))
-        self.run(world.deal())
-        self.run(world.to(self.next_day()))
-        before = world.prices[FUND]
-        world.prices[FUND] = max(before * (10_000 + move_bp) // 10_000, 1_000)
-        report = self.run(world.price())
-        assert isinstance(report, PriceImport), report
-        if report.held:
-            assert isinstance(self.run(world.approve_price(FUND, MAKER)), SamePerson)
-            self.run(world.approve_price(FUND, CHECKER))
-        self.run(world.deal())
-        self.run(world.managers_pay())
-        self.settle()
-
-    def turn_to_money(self) -> None:
-        """Sell at a price that moved by a thousandth."""
-        self.a_dealing(10)
-
+from tests.machine.machine import live, under_hand
+from tests.machine.unitised import UnitisedScheme
+from tests.machine.world import CHECKER, DONE, MAKER
 
 MUST_HAPPEN = {
     ("join", DONE),

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -131,6 +131,22 @@ class World:
             return answer
         self.counts[operation, DONE] += 1
         return answer
+
+    async def within(
+        self, operation: str, doing: Callable[[AsyncSession], Awaitable[Answered]]
+    ) -> Answered | EngineError:
+        """Do something in a transaction of its own, and count what came of it."""
+
+        async def one() -> Answered:
+            async with self.unit() as session:
+                return await doing(session)
+
+        return await self.attempt(operation, one())
+
+    async def read(self, reading: Callable[[AsyncSession], Awaitable[Answered]]) -> Answered:
+        """Return what a query finds."""
+        async with self.unit() as session:
+            return await reading(session)
 
     # -- people
 
@@ -311,6 +327,9 @@ class World:
         await benefits.carry_on_claims(self.db, self.tenant)
         await contributions.carry_on_reversals(self.db, self.keys, self.tenant)
         await benefits.follow_deaths(self.db, self.keys, self.tenant)
+        await benefits.carry_on_fees(self.db, self.tenant)
+        await funds.carry_on_switches(self.db, self.tenant)
+        await funds.carry_on_corrections(self.db, self.tenant)
 
     async def close(self) -> object:
         return await self.attempt(

@@ -168,6 +168,7 @@ class FeeRunController(Controller):
             errors.NoFeeDue,
             errors.FeeTooSoon,
             errors.FeeRunOpen,
+            errors.NoPriceYet,
             errors.FeeKeyMissing,
             SeriesValueMissing,
             TableValueMissing,

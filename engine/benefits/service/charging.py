@@ -85,6 +85,7 @@ async def propose_fees(
         UnknownProduct, NoFeeDue: there is no such product, or nothing whose period ends then.
         FeeTooSoon: the day is not over.
         FeeRunOpen: another run of the product waits for a second person, or has not ended.
+        NoPriceYet: there are units of a fund that had no price by then.
         FeeKeyMissing, SeriesValueMissing, TableValueMissing: a cap or a figure cannot be known.
     """
     year = tenant.product(product).scheme_year(on)
@@ -99,6 +100,8 @@ async def propose_fees(
             due = on if leaving else on + timedelta(days=1)
             if business_date(await ledger.scheme_now(session), tenant.time_zone) < due:
                 raise FeeTooSoon(day=due.isoformat())
+            # A run that cannot be counted is not begun: it would bar all others.
+            await _prices(session, tenant.pack, product, on)
             maker = await ledger.actor_id(session, actor)
             new = NewRun(product, on, year[0], terms, maker, member_id=leaving, left_on=on if leaving else None)
             run = await _found(session, await queries.begin_run(session, new))

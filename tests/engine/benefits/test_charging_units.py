@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from engine.app import KINDS
 from engine.benefits import service
+from engine.benefits.errors import NoPriceYet
 from engine.benefits.queries import LAWS
 from engine.benefits.queries.charging import FeeRun
 from engine.benefits.queries.paying import payable_left
@@ -133,6 +134,14 @@ async def test_units_worth_the_fee_are_sold_and_the_fee_is_taken_from_what_they_
     assert (found.state, found.taken, found.waived) == ("done", 2_360 + 999, 2_360 - 999)
     assert await holds(scheme, member) == {("units", "own", ""): 390_560, ("units", "state-match", ""): 200_000}
     assert not await broken(scheme)
+
+
+async def test_a_day_without_a_price_begins_no_run_that_bars_others(scheme: Scheme) -> None:
+    scheme = with_rules(scheme, monthly())
+    await invested(scheme, [100_000])
+    with pytest.raises(NoPriceYet):
+        await service.propose_fees(scheme.db, scheme.tenant, PRODUCT, date(2023, 3, 31), actor="staff:1")
+    assert (await approved(scheme)).state == "approved"
 
 
 async def test_what_a_better_price_brings_pays_the_next_fee_first(scheme: Scheme) -> None:
