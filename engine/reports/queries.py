@@ -22,7 +22,7 @@ _RECORDS = f"""(select cast(:member as bigint) union all
   select g.member_id from merged_records g where g.into_id = :member and {_KNOWN.format(event="g.into_event")})"""
 
 _MOVEMENTS = f"""
-select t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.pot, c.origin,
+select t.member_id as record, t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.pot, c.origin,
        case when c.kind = 'payable' and c.party <> '' then 'cash' else c.kind end as account,   -- raised for fees, and not due to the member
        coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing,
        e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves,
@@ -88,6 +88,7 @@ async def movements(
             resolves=int(row.resolves or 0),
             against=row.against,
             cost=row.cost,
+            record=row.record,
         )
         for row in rows
     ]
@@ -96,7 +97,7 @@ async def movements(
 async def allocations(session: AsyncSession, member_id: int, *, products: Sequence[str]) -> list[Allocation]:
     """Return what of the member's payments into the products went into which dealing."""
     rows = await session.execute(
-        text("""select a.event_id, a.code, a.amount, a.dealing_id, f.code as fund
+        text("""select a.event_id, a.code, a.amount, a.dealing_id, f.code as fund, a.member_id
                   from allocations a join funds f on f.tenant_id = a.tenant_id and f.fund_id = a.fund_id
                   join chart c on c.tenant_id = a.tenant_id and c.code = a.code and c.product = any(:products)
                  where a.member_id in (select record_id from records_of(:member)) order by a.event_id, a.code"""),

@@ -330,6 +330,8 @@ class World:
         await benefits.carry_on_fees(self.db, self.tenant)
         await funds.carry_on_switches(self.db, self.tenant)
         await funds.carry_on_corrections(self.db, self.tenant)
+        await benefits.take_transfers_in(self.db, self.keys, self.tenant)
+        await benefits.follow_merged(self.db, self.tenant)
 
     async def close(self) -> object:
         return await self.attempt(

@@ -136,6 +136,7 @@ class Movement:
     `is_payment` tells a payment (or its reversal) from a change of cash into units. `dealing`, `price`
     and `price_on` are set where cash bought units; `resolves` names the suspended payment that this one is. `against`
     is the kind of the account on the other side. `cost` is what units were bought for in a scheme that was taken over.
+    `record` is whose account it is: the member's own, or a record that was merged into it.
     """
 
     event_id: int
@@ -155,6 +156,7 @@ class Movement:
     resolves: int = 0
     against: str = ""
     cost: int = 0
+    record: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Allocation:
     amount: int
     dealing: int
     fund: str
+    record: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +250,16 @@ def _spent(account: Account) -> dict[tuple[int, int], list[Line]]:
         (m.event_id, m.code) for m in account.movements if m.account == "cash" and not m.is_payment and m.amount > 0
     }
     units = {(m.event_id, m.line): m for m in account.movements if m.account == "units"}
-    orders: dict[tuple[int, int, str], list[Movement]] = {}
+    orders: dict[tuple[int, int, str, int], list[Movement]] = {}
     for move in account.movements:
         if move.account == "cash" and not move.is_payment and move.dealing and move.amount < 0:
-            orders.setdefault((move.event_id, move.dealing, move.fund), []).append(move)
-    waiting: dict[tuple[int, str], list[Allocation]] = {}
+            orders.setdefault((move.event_id, move.dealing, move.fund, move.record), []).append(move)
+    waiting: dict[tuple[int, str, int], list[Allocation]] = {}
     for allocation in sorted(account.allocations, key=lambda a: (a.event_id, a.code)):
-        waiting.setdefault((allocation.dealing, allocation.fund), []).append(allocation)
+        waiting.setdefault((allocation.dealing, allocation.fund, allocation.record), []).append(allocation)
     found: dict[tuple[int, int], list[Line]] = {}
-    for (_, dealing, fund), moves in orders.items():
-        allocations = waiting.get((dealing, fund), [])
+    for (_, dealing, fund, record), moves in orders.items():
+        allocations = waiting.get((dealing, fund, record), [])
         if [(-m.amount, m.code) for m in moves] != [(a.amount, a.code) for a in allocations]:
             raise ValueError(f"the allotment of dealing {dealing}, fund {fund} is not what was allocated to it")
         for move, allocation in zip(moves, allocations, strict=True):

@@ -1,6 +1,7 @@
 """The yearly return against a bisection, and the small rules of a statement."""
 
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 
@@ -151,6 +152,17 @@ def test_a_part_that_bought_nothing_is_invested_all_the_same() -> None:
         (1, 0, LineState.INVESTED),
         (2, 2000, LineState.INVESTED),
     ]
+
+
+def test_records_that_were_merged_bought_each_for_itself() -> None:
+    """A dealing books by members, whose order says nothing of whose payment came first."""
+    ours = [replace(one, record=2) for one in (paid(1, 300), *spent(9, 3, 300, 1200))]
+    theirs = [replace(one, record=1) for one in (paid(2, 500), *spent(9, 1, 500, 2000))]
+    allocations = [Allocation(1, CASH, 300, 7, "F", 2), Allocation(2, CASH, 500, 7, "F", 1)]
+
+    lines = lines_of(account(sorted([*ours, *theirs], key=lambda one: (one.event_id, one.line)), allocations))
+
+    assert [(line.receipt, line.amount_minor, line.units) for line in lines] == [(1, 300, 1200), (2, 500, 2000)]
 
 
 def test_a_payment_invested_in_part_has_a_line_for_the_rest() -> None:
