@@ -486,6 +486,16 @@ class AnyScheme(RuleBasedStateMachine):
         assert report.is_ok, report
 
 
+class Months(AnyScheme, weight=3):
+    """Time that passes faster."""
+
+    @rule()
+    def a_month_ends(self) -> None:
+        self.run(self.world.to((self.world.now.date().replace(day=1) + timedelta(days=31)).replace(day=1)))
+        self.run(self.world.to(self.next_day()))
+        self.settle()
+
+
 @contextmanager
 def under_hand(machine: type[AnyScheme], app_url: str) -> Iterator[type[AnyScheme]]:
     """Give a machine a database and an event loop of its own."""

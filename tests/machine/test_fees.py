@@ -18,7 +18,7 @@ from engine.benefits.errors import (
     UnknownFeeRun,
 )
 from engine.benefits.service import FeeRun
-from tests.machine.machine import FAMILY, AnyScheme, Saver, live, mostly, people, under_hand, which
+from tests.machine.machine import FAMILY, Months, Saver, live, mostly, people, under_hand, which
 from tests.machine.unitised import GHANA, UnitisedScheme
 from tests.machine.world import CHECKER, DONE, MAKER
 
@@ -64,14 +64,8 @@ RULES = "".join(
 OPEN = ("counting", "proposed", "approved")
 
 
-class Fees(AnyScheme, weight=3):
+class Fees(Months, weight=3):
     """What members are charged."""
-
-    @rule()
-    def a_month_ends(self) -> None:
-        self.run(self.world.to((self.world.now.date().replace(day=1) + timedelta(days=31)).replace(day=1)))
-        self.run(self.world.to(self.next_day()))
-        self.settle()
 
     @rule(is_over=mostly, is_due=mostly)
     def propose_fees(self, is_over: bool, is_due: bool) -> None:

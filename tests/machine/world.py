@@ -332,6 +332,8 @@ class World:
         await funds.carry_on_corrections(self.db, self.tenant)
         await benefits.take_transfers_in(self.db, self.keys, self.tenant)
         await benefits.follow_merged(self.db, self.tenant)
+        await benefits.take_repayments(self.db, self.keys, self.tenant)
+        await benefits.follow_loans(self.db, self.tenant)
 
     async def close(self) -> object:
         return await self.attempt(
