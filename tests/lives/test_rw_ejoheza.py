@@ -11,7 +11,7 @@ from engine.benefits.queries.claiming import Request
 from engine.kernel.months import months_after
 from engine.runtime.database import Database
 from tests.lives.living import Life, Step, by_hand, days_of, facts_of, rate_of
-from tests.machine.test_saving_scheme import RWANDA
+from tests.machine.saving import RWANDA
 
 FACTS = facts_of("rw-ejoheza")
 COUNTRY = replace(

@@ -334,6 +334,7 @@ class World:
         await benefits.follow_merged(self.db, self.tenant)
         await benefits.take_repayments(self.db, self.keys, self.tenant)
         await benefits.follow_loans(self.db, self.tenant)
+        await benefits.lapse_covers(self.db, self.tenant)
 
     async def close(self) -> object:
         return await self.attempt(
