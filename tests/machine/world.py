@@ -334,7 +334,9 @@ class World:
         await benefits.follow_merged(self.db, self.tenant)
         await benefits.take_repayments(self.db, self.keys, self.tenant)
         await benefits.follow_loans(self.db, self.tenant)
+        await benefits.carry_on_moves(self.db, self.tenant)
         await benefits.lapse_covers(self.db, self.tenant)
+        await benefits.carry_on_payrolls(self.db, self.keys, self.tenant, self.payers)
 
     async def close(self) -> object:
         return await self.attempt(
