@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.claiming import BenefitClaim, shown
 from engine.benefits.rules import ClaimState
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 
 claims = typer.Typer(no_args_is_help=True, help="Benefits that members claim.")
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from engine.app import DatabaseURLs, Deployment, is_at_head, open_deployment, running_database
 from engine.cli_frame import ACTOR, PARTLY, TenantOption, console, fail, run, show
 from engine.closing import service as closing
 from engine.closing.errors import NotInQuarantine
 from engine.closing.rules import Step
+from engine.deployment import DatabaseURLs, Deployment, is_at_head, open_deployment, running_database
 from engine.runtime import quarantine
 from engine.runtime.database import connect_owner
 from engine.runtime.quarantine import Quarantined

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.covering import CoverFileItem, cover_file_shown
 from engine.benefits.api.insuring import PremiumFileItem, PremiumRunItem, premium_file_shown, premiums_shown
 from engine.benefits.service import Answered
 from engine.benefits.service.covering import CoverAnswered
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 from engine.runtime.private_files import write_private
 
 cover = typer.Typer(no_args_is_help=True, help="Insurance cover: claims and premiums.")

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment, adapter
 from engine.benefits.errors import RailNotJoined
 from engine.cli_frame import ACTOR, TenantOption, run, show
 from engine.debits import service as direct
 from engine.debits.api import DebitFileItem, debit_file_shown
 from engine.debits.service import Creditor, DebitReportRead
+from engine.deployment import Deployment, adapter
 from engine.kernel.files import NamedFile
 from engine.outside import NoTransport, Outside
 from engine.reconciliation.ports import PaymentFiles

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.cli_frame import ACTOR, USAGE, TenantOption, fail, run, show
+from engine.deployment import Deployment
 from engine.reports import service as reports
 from engine.reports.api import ZeroResultDocument, decision_document
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.charging import FeeRunItem, shown
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 from engine.identity import service as identity
 from engine.identity.errors import UnknownMember
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.cli_frame import TenantOption, run, show
+from engine.deployment import Deployment
 from engine.places import service as places
 from engine.places.service import IncomingFile, MissingFile, OutgoingFile
 

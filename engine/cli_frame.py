@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.app import DatabaseURLs, Deployment, is_at_head, open_deployment, running_database
 from engine.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.deployment import DatabaseURLs, Deployment
 
 OK, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 ACTOR = "operator:command-line"
@@ -43,10 +45,11 @@ def show(context: typer.Context, result: object, lines: Callable[[], None] | Non
         lines()
 
 
-def run(context: typer.Context, use: Callable[[Deployment], Awaitable[Result]]) -> Result:
+def run(context: typer.Context, use: Callable[["Deployment"], Awaitable[Result]]) -> Result:
     """Open the deployment and run `use` in it."""
+    from engine.deployment import is_at_head, open_deployment, running_database  # noqa: PLC0415 - help needs none of it
 
-    async def inside(urls: DatabaseURLs) -> Result:
+    async def inside(urls: "DatabaseURLs") -> Result:
         async with open_deployment(context.obj.settings, urls) as deployment:
             return await use(deployment)
 

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.claiming import BenefitClaim, shown
 from engine.benefits.api.heirs import HeirsShown, heirs_shown
 from engine.cli_claims import ClaimNumber
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 
 heirs = typer.Typer(no_args_is_help=True, help="Claims after a death, and who inherits by them.")
 

@@ -1,4 +1,4 @@
-"""The commands `akiba identity`: numbers of documents over time, signed files of members, files to an agency without an API."""
+"""The commands `akiba identity`: what a person must decide, numbers of documents over time, signed files of members, files to an agency without an API."""
 
 import asyncio
 from datetime import datetime
@@ -7,9 +7,10 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from msgspec import Struct
 
-from engine.app import Deployment, adapter
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment, adapter
 from engine.enrolment import service as enrolment
 from engine.enrolment.queries.batches import BatchRow
 from engine.enrolment.rules import DocumentGiven
@@ -20,8 +21,11 @@ from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.private_files import write_private
 from engine.tenancy.service import Tenant
 
+identity = typer.Typer(no_args_is_help=True, help="Who members are, where a person must look.")
 numbers = typer.Typer(no_args_is_help=True, help="Numbers of members' documents over time.")
 batches = typer.Typer(no_args_is_help=True, help="Files to and from an identity agency that has no API.")
+identity.add_typer(numbers, name="numbers")
+identity.add_typer(batches, name="batch")
 
 MemberArgument = Annotated[str, typer.Argument(help="The member's number.")]
 ChangeArgument = Annotated[UUID, typer.Argument(help="The change, as `identity numbers waiting` shows it.")]
@@ -171,6 +175,7 @@ def numbers_reject(context: typer.Context, change: ChangeArgument, tenant: Tenan
     show(context, found, lambda: typer.echo(_line(found)))
 
 
+@identity.command("offline")
 def identity_offline(
     context: typer.Context,
     member: MemberArgument,
@@ -296,3 +301,41 @@ def _written(context: typer.Context, file: NamedFile | None, out: Path) -> None:
     path = out / file.name
     write_private(path, file.raw)
     show(context, {"file": str(path), "sha256": file.sha256}, lambda: typer.echo(str(path)))
+
+
+class Doubts(Struct, frozen=True, kw_only=True):
+    """What people must look at: checks of identities, and notices of deaths."""
+
+    identities: list[enrolment.Doubt]
+    deaths: list[enrolment.Death]
+
+
+@identity.command("doubts")
+def identity_doubts(context: typer.Context, tenant: TenantOption) -> None:
+    """List the checks of identities and the notices of deaths that a person must decide, the oldest first."""
+
+    async def use(deployment: Deployment) -> Doubts:
+        served, keys = deployment.tenants.by_code(tenant), deployment.keys
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return Doubts(
+                identities=await enrolment.list_doubts(session, keys, most=100, actor=ACTOR),
+                deaths=await enrolment.list_deaths(session, keys, served, most=100, actor=ACTOR),
+            )
+
+    found = run(context, use)
+
+    def lines() -> None:
+        for one in found.identities:
+            score = "" if one.score_bp is None else f", alike by {one.score_bp}"
+            typer.echo(
+                f"{one.reference} member {one.member}, {one.document}: {one.why}{score}, since {one.since:%Y-%m-%d}"
+            )
+        for death in found.deaths:
+            whose = f"member {death.member}" if death.member else "nobody known"
+            typer.echo(f"{death.notice} death, {whose}: {death.state} {death.why}, since {death.since:%Y-%m-%d}")
+            for candidate in death.candidates:
+                typer.echo(f"  perhaps member {candidate.member}, alike by {candidate.score_bp}")
+        if not found.identities and not found.deaths:
+            typer.echo("nothing waits for a person")
+
+    show(context, found, lines)

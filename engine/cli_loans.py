@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.lending import LoanDetail, LoanItem, LoanState, detail_shown, loan_shown
 from engine.cli_frame import TenantOption, run, show
+from engine.deployment import Deployment
 
 loans = typer.Typer(no_args_is_help=True, help="Loans from savings, and savings pledged to lenders.")
 

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.merging import MergeItem, shown
 from engine.benefits.api.splitting import RecordSplitItem
 from engine.benefits.api.splitting import shown as split_shown
 from engine.cli_frame import ACTOR, TenantOption, run, show
 from engine.contributions import service as contributions
+from engine.deployment import Deployment
 from engine.enrolment import service as enrolment
 
 members = typer.Typer(

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import typer
 
-from engine.app import Deployment
 from engine.channels.ussd import desk
 from engine.channels.ussd.desk import MenuRequest
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 from engine.enrolment.rules import Application, ConsentGiven, terms_of
 from engine.enrolment.service import Enrolled
 from engine.kernel.clock import business_date

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from engine.app import Deployment, adapter
 from engine.cli_frame import ACTOR, PARTLY, TenantOption, fail, run, show
+from engine.deployment import Deployment, adapter
 from engine.kernel.clock import SystemClock
 from engine.notices import service as notices
 from engine.notices.service import CostRow, MessageRow, MessageState

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.cli_frame import ACTOR, FAILED, TenantOption, progress_bar, run, show
+from engine.deployment import Deployment
 from engine.opening import service as opening
 from engine.opening.api import OpeningItem, shown
 

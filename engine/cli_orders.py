@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment, adapter
 from engine.cli_frame import ACTOR, FAILED, PARTLY, TenantOption, run, show
+from engine.deployment import Deployment, adapter
 from engine.funds import service as funds
 from engine.funds.queries.ordering import OrderFileRow
 from engine.funds.rules.confirming import ConfirmationState

@@ -12,8 +12,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from engine.app import CHECKS, KINDS, RUNNERS, Deployment
 from engine.cli_frame import ACTOR, FAILED, PARTLY, TenantOption, console, fail, run, show
+from engine.deployment import CHECKS, KINDS, RUNNERS, Deployment
 from engine.kernel.clock import SystemClock, business_date
 from engine.ledger import service as ledger
 from engine.reports import service as reports

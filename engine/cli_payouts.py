@@ -7,12 +7,12 @@ from uuid import UUID
 
 import typer
 
-from engine.app import Deployment, adapter
 from engine.benefits import service as benefits
 from engine.benefits.errors import RailNotJoined
 from engine.benefits.rules.paying import Payout, PayoutState
 from engine.benefits.service import Payers, PayoutFile
 from engine.cli_frame import ACTOR, TenantOption, fail, run, show
+from engine.deployment import Deployment, adapter
 from engine.outside import NoTransport, Outside
 from engine.reconciliation.ports import PaymentFiles
 from engine.runtime.counterparty_file import CounterpartyFile

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.payroll import LAST_PAYROLL, PayrollTold, told
 from engine.benefits.api.pensions import Pension, shown
 from engine.cli_frame import ACTOR, TenantOption, run, show
 from engine.cli_payouts import payers_of
+from engine.deployment import Deployment
 
 payroll = typer.Typer(no_args_is_help=True, help="The payroll of pensions.")
 pensions = typer.Typer(no_args_is_help=True, help="Benefits that are paid over time.")

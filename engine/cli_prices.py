@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 from engine.funds import service as funds
 from engine.funds.api.correcting import CorrectionItem, shown
 

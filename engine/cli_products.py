@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.moving import MoveItem
 from engine.benefits.api.moving import shown as move_shown
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 from engine.enrolment import service as enrolment
 from engine.enrolment.api.products import JoiningRequest, MembershipItem, answers_of, shown
 from engine.enrolment.rules import Frequency, UndertakingGiven

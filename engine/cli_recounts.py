@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.service import Recount
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 
 recounts = typer.Typer(no_args_is_help=True, help="What changed rules and figures change of what was posted.")
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.cli_frame import ACTOR, TenantOption, run, show
 from engine.contributions import service as contributions
 from engine.contributions.rules import Sought, SuspenseFigures
 from engine.contributions.service import OwnerProposal
+from engine.deployment import Deployment
 
 suspense = typer.Typer(no_args_is_help=True, help="Money without an owner.")
 

@@ -6,12 +6,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.claiming import member_of
 from engine.benefits.api.transferring import TransferInItem, TransferOutItem, in_shown, out_shown
 from engine.benefits.rules.advices import TransferAdvice
 from engine.cli_frame import ACTOR, TenantOption, fail, run, show
+from engine.deployment import Deployment
 from engine.runtime.private_files import write_private
 
 transfers = typer.Typer(no_args_is_help=True, help="Savings to and from other schemes.")

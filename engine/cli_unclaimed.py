@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from engine.app import Deployment
 from engine.benefits import service as benefits
 from engine.benefits.api.unclaimed import HandOver, hand_over_shown
 from engine.benefits.service.unclaimed import Means, SearchOutcome
 from engine.cli_frame import ACTOR, TenantOption, run, show
+from engine.deployment import Deployment
 from engine.runtime.private_files import write_private
 
 unclaimed = typer.Typer(no_args_is_help=True, help="Money that nobody claims.")

@@ -6,17 +6,19 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
-import holidays
 import phonenumbers
 from babel.core import Locale, UnknownLocaleError
 from babel.messages.catalog import Message
 from babel.messages.pofile import PoFileError, read_po
+from holidays.registry import EntityLoader
 
 from engine.kernel.rules import Rule
 from engine.tenancy.errors import PackErrors, PackProblem
 from engine.tenancy.rules.decoding import shown
 from engine.tenancy.rules.packs import MANIFEST, Pack, PackFiles, decode_pack, is_demo
 
+_CALENDARS = frozenset(EntityLoader.get_country_codes(include_aliases=False))
+"""Countries whose public holidays are known: by the list alone, since asking the library of each loads all their calendars."""
 LARGEST_PACK = 16 * 1024 * 1024
 """Bytes a pack may hold in all, the demo's files left out: it is held in memory and stored with each version."""
 
@@ -103,7 +105,7 @@ def _read_folder(path: Path) -> tuple[PackFiles, list[PackProblem]]:
 def _outside_problems(pack: Pack) -> list[PackProblem]:
     manifest = pack.manifest
     found = []
-    if manifest.calendar not in holidays.list_supported_countries(include_aliases=False):
+    if manifest.calendar not in _CALENDARS:
         reason = f"{shown(manifest.calendar)} is not a country whose public holidays are known"
         found.append(PackProblem(MANIFEST, "calendar", reason))
     if manifest.phone_country not in phonenumbers.SUPPORTED_REGIONS:
