@@ -190,13 +190,14 @@ async def hold_money(session: AsyncSession, member_ids: Sequence[int], product: 
 async def bound_members(
     session: AsyncSession, member_ids: Sequence[int], product: str, pots: Sequence[str]
 ) -> set[int]:
-    """Return those who cannot move yet: a claim, a pension or a loan is not over, units are being sold, or money is in a pot without a place."""
+    """Return those who cannot move yet: a claim, a pension or a loan is not over, units are being sold, a payment is taken back, or money is in a pot without a place."""
     connection = await driver(session)
     cursor = await connection.execute(
         """select w.member_id from unnest(%(m)s::bigint[]) w(member_id)
             where exists (select from benefit_claims b where b.member_id = w.member_id and b.product = %(p)s and b.closed_event = 0
                              and b.state in ('open', 'decided', 'selling'))
                or exists (select from pension_schedules s where s.member_id = w.member_id and s.product = %(p)s and s.is_running)
+               or exists (select from reversals r where r.member_id = w.member_id and r.state = 'selling')
                or exists (select from loans l where l.member_id = w.member_id and l.product = %(p)s and l.ended_event = 0)
                or exists (select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.product = %(p)s
                            where b.member_id = w.member_id and b.credits > b.debits

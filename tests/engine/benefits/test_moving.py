@@ -29,6 +29,8 @@ from engine.benefits.queries.moving import MoveRun
 from engine.benefits.rules.carried import Came, paid_before
 from engine.benefits.rules.claiming import PaidIn
 from engine.benefits.service import moving
+from engine.contributions import service as contributions
+from engine.contributions.service import Reversal
 from engine.enrolment import service as enrolment
 from engine.identity.rules import MemberRef
 from engine.kernel.errors import EngineError
@@ -399,6 +401,99 @@ async def test_money_without_a_payment_is_invested_out_of_the_fullest_account(
 
     assert await held(scheme, member) == {"units:ppp:retirement": 500_000}
     assert await scheme.control("collections") == 7_500
+
+
+async def taken_back(scheme: Claims, receipt: int) -> Reversal:
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        found = await contributions.propose_reversal(
+            session, scheme.tenant, receipt, reason="paid-by-mistake", actor=MAKER
+        )
+    return await contributions.confirm_reversal(
+        scheme.db, scheme.keys, scheme.tenant, receipt, digest=found.digest, actor=CHECKER
+    )
+
+
+async def reversed_at(scheme: Claims, receipt: int, cut_off: str, priced: str, price: str) -> Reversal:
+    """Take a payment back whose units are sold by the dealing of a day; return how it ended."""
+    assert (await taken_back(scheme, receipt)).state == "selling"
+    await deal(scheme, cut_off, priced, price)
+    assert await contributions.carry_on_reversals(scheme.db, scheme.keys, scheme.tenant) == 1
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        return await contributions.find_reversal(session, scheme.tenant, receipt)
+
+
+async def test_a_payment_taken_back_after_a_move_leaves_the_product_that_it_is_in_now(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch)
+    member = await saver(scheme)
+    wrong = await scheme.pay(member, 200_000, pot="retirement", on=date(2025, 6, 2))
+    await scheme.allocate([(member.member_id, wrong)])
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    await approve(scheme, await propose(scheme))
+    before = await held(scheme, member)
+
+    ended = await reversed_at(scheme, wrong, "2025-09-05", "2025-09-08", "1.5000")
+
+    assert (ended.state, ended.owed, ended.difference) == ("reversed", "0.00", "-1000.00")
+    after = await held(scheme, member)
+    assert before["units:ppp:retirement"] - after["units:ppp:retirement"] == 20_000_000
+    assert {one for one in after if ":mpp:" in one} == set()
+    assert await broken(scheme) == []
+
+
+async def test_a_payment_that_a_move_has_invested_is_taken_out_of_what_it_bought(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await cash_of_mpp(db, tenant_id, tmp_path, monkeypatch)
+    member = await scheme.member(date(2025, 6, 1), date(1985, 1, 1))
+    receipts = [await scheme.pay(member, minor, pot="retirement", on=date(2025, 6, 2)) for minor in (600_000, 200_000)]
+    for one in receipts:
+        await shown(scheme, one, member)
+    await scheme.clock(AFTER)
+    await approve(scheme, await propose(scheme))
+
+    assert (await taken_back(scheme, receipts[1])).state == "waiting"
+    await deal(scheme, "2025-09-05", "2025-09-08", "2.0000")
+    assert await held(scheme, member) == {"units:ppp:retirement": 40_000_000}
+    await contributions.carry_on_reversals(db, scheme.keys, scheme.tenant)
+    assert await held(scheme, member) == {"units:ppp:retirement": 30_000_000, "selling:ppp:retirement": 10_000_000}
+    await deal(scheme, "2025-09-08", "2025-09-09", "1.0000")
+    assert await contributions.carry_on_reversals(db, scheme.keys, scheme.tenant) == 1
+
+    assert await held(scheme, member) == {"units:ppp:retirement": 30_000_000}
+    async with db.unit_of_work(tenant_id) as session:
+        ended = await contributions.find_reversal(session, scheme.tenant, receipts[1])
+    assert (ended.state, ended.owed, ended.difference, ended.difference_to) == ("reversed", "0.00", "1000.00", "scheme")
+    assert await broken(scheme) == []
+
+
+async def test_a_payment_whose_units_were_sold_for_a_move_is_taken_out_of_what_their_money_bought(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = await nigerian(db, tenant_id, tmp_path, monkeypatch, MONEY)
+    member = await scheme.member(date(2025, 6, 1), date(1985, 1, 1))
+    receipts = [await scheme.pay(member, minor, pot="retirement", on=date(2025, 6, 2)) for minor in (600_000, 200_000)]
+    await scheme.allocate([(member.member_id, one) for one in receipts])
+    await deal(scheme, "2025-06-02", "2025-06-03", "1.0000")
+    await scheme.clock(AFTER)
+    await approve(scheme, await propose(scheme))
+    assert (await taken_back(scheme, receipts[1])).state == "waiting"
+    await deal(scheme, "2025-09-05", "2025-09-08", "1.5000")
+    assert await contributions.carry_on_reversals(db, scheme.keys, scheme.tenant) == 0
+    await scheme.settle("2025-09-08")
+    await benefits.carry_on_moves(db, scheme.tenant)
+    await deal(scheme, "2025-09-09", "2025-09-10", "1.5000")
+    await contributions.carry_on_reversals(db, scheme.keys, scheme.tenant)
+    assert await held(scheme, member) == {"units:ppp:retirement": 60_000_000, "selling:ppp:retirement": 20_000_000}
+    await deal(scheme, "2025-09-10", "2025-09-11", "1.5000")
+    assert await contributions.carry_on_reversals(db, scheme.keys, scheme.tenant) == 1
+
+    async with db.unit_of_work(tenant_id) as session:
+        ended = await contributions.find_reversal(session, scheme.tenant, receipts[1])
+    assert (ended.state, ended.owed, ended.difference) == ("reversed", "0.00", "-1000.00")
+    assert await broken(scheme) == []
 
 
 class Carrier:
