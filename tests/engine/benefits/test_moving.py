@@ -40,6 +40,7 @@ from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.notices import service as notices
 from engine.notices.ports import MessageAnswer
 from engine.notices.rules.messages import OutgoingMessage
+from engine.reports import queries as report_queries
 from engine.reports import service as reports
 from engine.reports.api import StatementMove, document_of
 from engine.reports.service import Letterhead
@@ -294,7 +295,13 @@ async def test_what_the_rule_leaves_behind_begins_anew(
     assert moved.joined_on == date(2025, 9, 5)
     async with db.unit_of_work(tenant_id) as session:
         stands = await benefits.standing_of(session, scheme.keys, scheme.tenant, moved, actor=MAKER)
+        (facts,) = await report_queries.member_facts(session, on=date(2025, 9, 5), members=[member.member_id])
     days = (date(2025, 6, 2), date(2025, 9, 5))
+    wanted: dict[date, int] = {}
+    for _, day, hundreds in contributed:
+        wanted[days[day]] = wanted.get(days[day], 0) + hundreds * 100_000
+    assert dict((*facts.paid, *facts.came)) == {k: v for k, v in wanted.items() if v}
+    assert bool(facts.came) == ("cost-basis" not in kept)
     assert stands.claimant.first_paid_on == first_paid_on
     assert [(one.pot[0], days.index(one.on), one.minor // 100_000) for one in stands.claimant.paid] == contributed
 
