@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -144,6 +145,14 @@ class Scheme:
         )
         return int(found)
 
+    async def by_pot(self, member: int) -> dict[str, int]:
+        found = await self.rows(
+            """select c.pot, sum(b.credits - b.debits)::bigint from balances b
+                 join chart c on c.code = b.code and c.origin = 'state-match' where b.member_id = :m group by 1""",
+            m=member,
+        )
+        return dict(found)
+
     async def broken(self) -> list[Any]:
         wanted = [law for law in (*LAWS, *ledger_queries.LAWS) if law.name != "contributions-claim-once"]
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -155,8 +164,8 @@ async def scheme(db: Database, tenant_id: int, tmp_path: Path) -> Scheme:
     return await scheme_of(db, tenant_id, tmp_path)
 
 
-async def scheme_of(db: Database, tenant_id: int, folder: Path) -> Scheme:
-    pack = load_pack(ROOT / "tenants/rw-ejoheza", KINDS)
+async def scheme_of(db: Database, tenant_id: int, folder: Path, source: Path = ROOT / "tenants/rw-ejoheza") -> Scheme:
+    pack = load_pack(source, KINDS)
     async with db.unit_of_work(tenant_id) as session:
         code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
         await ledger.open_asset(session, "RWF", 0, kind="money")
@@ -206,6 +215,39 @@ async def test_a_year_is_claimed_by_class_sent_by_two_paid_and_shared(scheme: Sc
         await scheme.share(sent, matched=False)
     with pytest.raises(NothingToClaim):
         await scheme.prepare()
+    assert not await scheme.broken()
+
+
+async def test_each_member_gets_their_part_by_the_split_of_the_day_they_joined(
+    db: Database, tenant_id: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rw-ejoheza"
+    shutil.copytree(ROOT / "tenants/rw-ejoheza", folder)
+    manifest = folder / "pack.toml"
+    one = '{ code = "savings", name = "Long-term savings" }'
+    manifest.write_text(manifest.read_text().replace(one, one + ', { code = "insurance", name = "Insurance" }'))
+    book = min((folder / PRODUCT / "rules").iterdir())
+    at = book.read_text().index('kind = "contribution-split"')
+    book.write_text(book.read_text()[:at] + 'applies_by = "joining"\n' + book.read_text()[at:])
+    (folder / PRODUCT / "rules" / "2022-02-01.toml").write_text(
+        """[[rule]]
+kind = "contribution-split"
+id = "contribution-split"
+applies_by = "joining"
+parts = [{ pot = "savings", share_bp = 5000 }, { pot = "insurance", share_bp = 5000 }]
+odd_unit_to = "savings"
+source = "test"
+confidence = "high"
+"""
+    )
+    scheme = await scheme_of(db, tenant_id, tmp_path, folder)
+    old, new = await scheme.member("ubudehe-1", [15_000]), await scheme.member("ubudehe-1", [15_001], date(2022, 3, 1))
+    claim = await scheme.send(await scheme.prepare())
+    await scheme.receive(claim, claim.total)
+    await scheme.share(claim)
+
+    assert await scheme.by_pot(old) == {"savings": 15_000}
+    assert await scheme.by_pot(new) == {"savings": 7_501, "insurance": 7_500}
     assert not await scheme.broken()
 
 
