@@ -1,4 +1,4 @@
-"""What moves between products left open: payments are taken back where their money is now; the function of the release before goes.
+"""Payments are taken back where their money is now, a claim of state money without a line stays on record, and an old function goes.
 
 Step: contract.
 """
@@ -20,3 +20,7 @@ def upgrade() -> None:
     op.execute("set local lock_timeout = '5s'")
     op.execute("drop function move_members(int, timestamptz, date, int, int, int, bigint[], int[], int[], text, text)")
     grant("product_moves", jobs="select")
+    op.execute(
+        """alter table match_claims drop constraint match_claims_state_check,
+             add constraint match_claims_state_check check (state in ('prepared', 'sent', 'rejected', 'settled', 'empty'))"""
+    )

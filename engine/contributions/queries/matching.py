@@ -167,6 +167,11 @@ select member_id, due - before, entitled, saved, %(t)s, %(claim)s, %(since)s, cl
 """
 
 
+async def end_empty(session: AsyncSession, claim_no: int) -> None:
+    """End a claim that has no line: nobody decides on it."""
+    await session.execute(text("update match_claims set state = 'empty' where claim_no = :n"), {"n": claim_no})
+
+
 async def begin_claim(
     session: AsyncSession,
     *,

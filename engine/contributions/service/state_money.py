@@ -67,17 +67,21 @@ class ClaimShared:
     owed_back: Decimal
 
 
-async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on: date, *, actor: str) -> MatchClaim:
+async def prepare_claim(
+    session: AsyncSession, tenant: Tenant, product: str, on: date, *, actor: str
+) -> MatchClaim | NothingToClaim:
     """Prepare the claim of the scheme year that `on` lies in: what it earned, less what was claimed for it before.
 
     A claim that was sent is never edited: payments that came late, reversals and classes that changed are lines of the next.
+
+    Returns:
+        The claim; or NothingToClaim, as all was claimed before, which is on record with why each member has nothing.
 
     Raises:
         NoMatch: nothing is claimed for pension accounts by the rules of that year. Matches that ask for years without
             arrears, or for a later choice, or that go to a bank account, are none.
         MatchNotDue: it is not the day yet.
         ClaimPrepared: another claim of the product waits for a second person.
-        NothingToClaim: all was claimed before.
     """
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
@@ -132,7 +136,8 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
         scale = one.within(match_scale(one.match.rule, figures, since=year[0], until=ends))
         lines += await queries.add_lines(session, number, product, scale, claims_again=again, decision=decision)
     if not lines:
-        raise NothingToClaim
+        await queries.end_empty(session, number)
+        return NothingToClaim(decision=str(decision))
     await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))
     return await find_claim(session, number)
 
@@ -155,10 +160,11 @@ async def years_to_claim_again(db: Database, tenant: Tenant) -> list[tuple[str, 
         ]
     found = []
     for product, day in years:
-        with suppress(ClaimPrepared, MatchNotDue, NoMatch, NothingToClaim, _TakenBackError):
+        with suppress(ClaimPrepared, MatchNotDue, NoMatch, _TakenBackError):
             async with db.unit_of_work(tenant.tenant_id) as session:
-                await prepare_claim(session, tenant, product, day, actor="system:rules")
-                found.append((product, day))
+                claim = await prepare_claim(session, tenant, product, day, actor="system:rules")
+                if isinstance(claim, MatchClaim):
+                    found.append((product, day))
                 raise _TakenBackError
     return found
 

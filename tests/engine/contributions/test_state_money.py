@@ -110,7 +110,10 @@ class Scheme:
 
     async def prepare(self, on: date = YEAR, actor: str = "staff:1") -> MatchClaim:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
-            return await service.prepare_claim(session, self.tenant, PRODUCT, on, actor=actor)
+            found = await service.prepare_claim(session, self.tenant, PRODUCT, on, actor=actor)
+        if isinstance(found, NothingToClaim):
+            raise found
+        return found
 
     async def send(self, claim: MatchClaim, *, actor: str = "staff:2", digest: str = "") -> MatchClaim:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -215,6 +218,25 @@ async def test_a_year_is_claimed_by_class_sent_by_two_paid_and_shared(scheme: Sc
         await scheme.share(sent, matched=False)
     with pytest.raises(NothingToClaim):
         await scheme.prepare()
+    assert not await scheme.broken()
+
+
+async def test_a_claim_without_a_line_says_why_each_has_nothing(scheme: Scheme) -> None:
+    poor = await scheme.member("ubudehe-1", [14_999])
+    rich = await scheme.member("ubudehe-4", [90_000])
+
+    with pytest.raises(NothingToClaim) as refused:
+        await scheme.prepare()
+
+    kept = await scheme.rows(
+        "select member_id, reason, basis from zero_results where decision_id = :d order by basis",
+        d=int(str(refused.value.details["decision"])),
+    )
+    assert kept == [(poor, "below-threshold", 14_999), (rich, "no-class", 90_000)]
+    assert await scheme.rows("select state, lines from match_claims") == [("empty", 0)]
+    await scheme.save(poor, [1])
+    claim = await scheme.prepare()
+    assert (claim.claim_no, claim.lines) == (2, 1)
     assert not await scheme.broken()
 
 
@@ -495,6 +517,7 @@ async def test_who_joined_before_a_match_ended_keeps_it_and_who_joined_later_has
     for year in (date(2015, 4, 1), date(2016, 4, 1)):
         async with db.unit_of_work(tenant_id) as session:
             claim = await service.prepare_claim(session, scheme.tenant, "nps-lite", year, actor="staff:1")
+            assert isinstance(claim, MatchClaim)
             lines = [one async for one in contribution_queries.matching.claim_lines(session, claim.claim_no)]
         assert {one.member_id: one.minor for one in lines} == {
             members[date(2014, 5, 5)]: 1000_00,
