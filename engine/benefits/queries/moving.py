@@ -24,6 +24,7 @@ class MoveRunTerms(Struct, frozen=True, kw_only=True):
     pots: Mapping[str, str]
     both_dates: str
     rules: tuple[str, ...]
+    undertaking: str = "ends"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,7 @@ async def propose_move(
             pots=dict(found.rule.pots),
             both_dates=found.rule.both_dates,
             rules=(found.ref,),
+            undertaking=found.rule.undertaking,
         ),
     )
     run = replace(run, digest=_digest(run))
@@ -238,6 +239,10 @@ async def _move_range(session: AsyncSession, tenant: Tenant, run: MoveRun, membe
         ),
         actor=run.checker,
     )
+    if run.terms.undertaking == "carried":
+        await enrolment.carry_undertakings(
+            session, tenant, sorted(moved.events), source=run.source, target=run.target, actor=run.checker
+        )
     if buys:
         find = queries.collected_by if is_in_funds else queries.accounts_paid_by
         await _invest(session, tenant, run.target, moved.events, await find(session, sorted(moved.events), run.source))

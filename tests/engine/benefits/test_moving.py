@@ -32,6 +32,8 @@ from engine.benefits.service import moving
 from engine.contributions import service as contributions
 from engine.contributions.service import Reversal
 from engine.enrolment import service as enrolment
+from engine.enrolment.rules import UndertakingGiven
+from engine.enrolment.service import Undertaking
 from engine.identity.rules import MemberRef
 from engine.kernel.errors import EngineError
 from engine.kernel.outcomes import ExchangeState
@@ -500,6 +502,65 @@ async def test_a_payment_whose_units_were_sold_for_a_move_is_taken_out_of_what_t
     async with db.unit_of_work(tenant_id) as session:
         ended = await contributions.find_reversal(session, scheme.tenant, receipts[1])
     assert (ended.state, ended.owed, ended.difference) == ("reversed", "0.00", "-1000.00")
+    assert await broken(scheme) == []
+
+
+INTO_PLUS = """
+[[rule]]
+kind = "product-move"
+id = "from-apy"
+from_product = "apy"
+act = "re-designation"
+keeps = ["joining-date", "first-contribution", "last-withdrawal", "cost-basis", "nominees", "consents"]
+pots = { pension = "pension" }
+moves_as = "units"
+both_dates = "earlier"
+both_choices = "moved"
+needs_consent = false
+undertaking = "carried"
+source = "test"
+confidence = "high"
+"""
+
+
+async def test_an_undertaking_is_carried_where_the_rule_says_so_and_the_new_product_takes_it(
+    db: Database, tenant_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "tenants" / "in-apy"
+    shutil.copytree(ROOT / "tenants/in-apy", copy)
+    manifest = (copy / "pack.toml").read_text()
+    block = manifest[manifest.index("[[products]]") :].split("\n\n", 1)[0]
+    plus = block.replace('code = "apy"', 'code = "apy-plus"')
+    (copy / "pack.toml").write_text(manifest.replace(block, f"{block}\n\n{plus}"))
+    shutil.copytree(copy / "apy", copy / "apy-plus")
+    book = min((copy / "apy-plus/rules").iterdir())
+    only = book.read_text().replace(
+        'frequencies = ["monthly", "quarterly", "half-yearly"]', 'frequencies = ["monthly"]'
+    )
+    book.write_text(only + INTO_PLUS)
+    monkeypatch.setattr("tests.factories.claims.ROOT", tmp_path)
+    scheme = await open_scheme(db, tenant_id, tmp_path, "in-apy", "2023-04-10 08:00")
+    members = [await scheme.member(date(2022, 5, 2), date(1992, 5, 1)) for _ in range(3)]
+    await scheme.run("update memberships set entry_age = 30")
+    async with db.unit_of_work(tenant_id) as session:
+        for member, frequency in zip(members, ("monthly", "quarterly"), strict=False):
+            given = UndertakingGiven(slab="1000", frequency=frequency)  # type: ignore[arg-type]
+            assert isinstance(
+                await enrolment.undertake(session, scheme.tenant, member, given, actor=MAKER), Undertaking
+            )
+
+    run = await approve(scheme, await propose(scheme, source="apy", target="apy-plus"))
+
+    assert run.moved == 3
+    async with db.unit_of_work(tenant_id) as session:
+        found = await enrolment.undertakings_of(session, [(one.member_id, "apy-plus") for one in members])
+    assert [[(one.slab, one.from_on) for one in given] for given in found.values()] == [
+        [("1000", date(2023, 5, 1))],
+        [],
+        [],
+    ]
+    refused = await scheme.rows("select code, member_id from determinations where kind = 'undertaking'")
+    assert refused == [("enrolment.unknown-frequency", members[1].member_id)]
     assert await broken(scheme) == []
 
 
