@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from engine.benefits import service as benefits
-from engine.benefits.api.claiming import BenefitClaim, shown
+from engine.benefits.api.claiming import BenefitClaim, told, told_one
 from engine.benefits.rules import ClaimState
 from engine.cli_frame import ACTOR, TenantOption, run, show
 from engine.deployment import Deployment
@@ -35,7 +35,7 @@ def claims_list(
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
             rows = await benefits.list_claims(session, state=state or "", after=after, most=most)
-        return [shown(row, served) for row in rows]
+            return await told(session, served, rows)
 
     found = run(context, use)
 
@@ -53,7 +53,7 @@ def claims_show(context: typer.Context, claim: ClaimNumber, tenant: TenantOption
     async def use(deployment: Deployment) -> BenefitClaim:
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
-            return shown(await benefits.find_claim(session, claim), served)
+            return await told_one(session, served, await benefits.find_claim(session, claim))
 
     found = run(context, use)
 
@@ -78,7 +78,9 @@ def claims_approve(
 
     async def use(deployment: Deployment) -> BenefitClaim:
         served = deployment.tenants.by_code(tenant)
-        return shown(await benefits.approve_claim(deployment.db, served, claim, digest=digest, actor=ACTOR), served)
+        row = await benefits.approve_claim(deployment.db, served, claim, digest=digest, actor=ACTOR)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await told_one(session, served, row)
 
     found = run(context, use)
     show(context, found, lambda: typer.echo(_line(found)))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from engine.benefits import service as benefits
-from engine.benefits.api.claiming import BenefitClaim, shown
+from engine.benefits.api.claiming import BenefitClaim, told_one
 from engine.benefits.api.heirs import HeirsShown, heirs_shown
 from engine.cli_claims import ClaimNumber
 from engine.cli_frame import ACTOR, TenantOption, run, show
@@ -65,7 +65,8 @@ def heirs_approve(
     async def use(deployment: Deployment) -> BenefitClaim:
         served = deployment.tenants.by_code(tenant)
         async with deployment.db.unit_of_work(served.tenant_id) as session:
-            return shown(await benefits.share_anew(session, served, claim, digest=digest, actor=ACTOR), served)
+            row = await benefits.share_anew(session, served, claim, digest=digest, actor=ACTOR)
+            return await told_one(session, served, row)
 
     found = run(context, use)
     show(context, found, lambda: typer.echo(f"{found.claim}  {found.state}"))

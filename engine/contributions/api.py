@@ -722,6 +722,8 @@ class StateMoneyController(Controller):
         """Prepare the claim of a scheme year: what it earned, less what was claimed for it before."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             claim = await service.prepare_claim(session, tenant, data.product, data.date, actor=caller.actor)
+        if isinstance(claim, errors.NothingToClaim):
+            raise claim
         return _claim_item(claim, tenant)
 
     @get(

@@ -224,7 +224,8 @@ class MemberFacts:
     """What the books say of a member in a product on a day: money in smallest units, nothing that tells a person.
 
     `paid` are own payments by day, net of what was taken back; `holdings` what is held by pot and origin, units at
-    their fund's last price, each rounded down. `matched_years` are earlier scheme years that earned state money.
+    their fund's last price, each rounded down. `matched_years` are earlier scheme years that earned state money. What was
+    paid in products they moved out of counts as the moves' rules say; `came` is what moved in by day where that counts as paid in.
     """
 
     member_id: int
@@ -235,6 +236,7 @@ class MemberFacts:
     paid: tuple[tuple[date, int], ...]
     holdings: tuple[tuple[str, str, int], ...]
     matched_years: int = 0
+    came: tuple[tuple[date, int], ...] = ()
 
 
 _FACTS = """
@@ -243,28 +245,53 @@ with who as materialized (
    where s.tenant_id = %(t)s and s.moved_to = '' and (%(product)s = '' or s.product = %(product)s)
      and (%(members)s::bigint[] is null or s.member_id = any(%(members)s)) and (s.member_id, s.product) > (%(after)s, %(past)s) and s.joined_on <= %(on)s
    order by s.member_id, s.product limit %(most)s),
-behind as (                                                           -- the history of products they moved out of is their own
-  select w.member_id, w.product, w.product as past from who w
-  union select w.member_id, w.product, s.product from who w join memberships s on s.member_id = w.member_id and s.moved_to = w.product),
+behind as (
+  with recursive b(member_id, product, past, path, counts_from, is_paid, move) as (   -- as the rules of the moves let what was paid there count
+    select w.member_id, w.product, w.product, array[w.product], null::date, true, 0::bigint from who w
+    union all
+    select b.member_id, b.product, p.source, b.path || p.source, coalesce(b.counts_from, case when 'first-contribution' <> all(p.keeps) then p.moved_on end),
+           b.is_paid and 'cost-basis' = any(p.keeps), case when b.is_paid and 'cost-basis' <> all(p.keeps) then p.event_id else 0 end
+      from b cross join lateral (
+        select distinct on (p.source) p.source, p.keeps, p.moved_on, p.event_id from records_of(b.member_id) r
+          join product_moves p on p.member_id = r.record_id and p.target = b.past and p.source <> all(b.path)
+         where p.moved_on <= %(on)s order by p.source, p.event_id desc) p)
+  select distinct on (member_id, product, past) member_id, product, past, counts_from, is_paid, move from b order by member_id, product, past, cardinality(path)),
 paid as (
-  select b.member_id, b.product, e.business_date as day, sum(t.amount * x.sign)::bigint as minor
-    from behind b cross join lateral records_of(b.member_id) r join events e on e.member_id = r.record_id and e.kind in (10, 12, 13) and e.business_date <= %(on)s
+  select b.member_id, b.product, coalesce(b.counts_from, e.business_date) as day, sum(t.amount * x.sign)::bigint as minor
+    from (select * from behind where is_paid) b cross join lateral records_of(b.member_id) r join events e on e.member_id = r.record_id and e.kind in (10, 12, 13) and e.business_date <= %(on)s
     join transfers t on t.member_id = e.member_id and t.event_id = e.event_id
     cross join lateral (values (t.credit, 1), (t.debit, -1)) x(code, sign)
     join chart c on c.tenant_id = t.tenant_id and c.code = x.code and c.kind = 'cash' and c.product = b.past and c.origin = 'own'
    group by 1, 2, 3
   union all
-  select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b cross join lateral records_of(b.member_id) r
+  select b.member_id, b.product, coalesce(b.counts_from, h.paid_on), sum(h.minor)::bigint
+    from (select * from behind where is_paid) b cross join lateral records_of(b.member_id) r
     join opening_history h on h.member_id = r.record_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
    group by 1, 2, 3
   union all
-  select b.member_id, b.product, h.paid_on, sum(h.minor)::bigint from behind b cross join lateral records_of(b.member_id) r
+  select b.member_id, b.product, coalesce(b.counts_from, h.paid_on), sum(h.minor)::bigint
+    from (select * from behind where is_paid) b cross join lateral records_of(b.member_id) r
     join transfer_history h on h.member_id = r.record_id and h.product = b.past and h.origin = 'own' and h.paid_on <= %(on)s
    group by 1, 2, 3),
 prices_on as materialized (
   select f.code, p.digits, p.scale, f.unit_scale from funds f cross join lateral (
     select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted'
        and p.price_on <= %(on)s order by p.price_on desc, p.file_id desc limit 1) p where f.tenant_id = %(t)s),
+came as (                                             -- units at the price that was the last by the day they came
+  select b.member_id, b.product, coalesce(b.counts_from, v.moved_on) as day,
+         sum(case when c.kind = 'cash' then t.amount
+                  else div(t.amount::numeric * p.digits * 10::numeric ^ greatest(m.scale - f.unit_scale - p.scale, 0),
+                           10::numeric ^ greatest(f.unit_scale + p.scale - m.scale, 0)) end)::bigint as minor
+    from behind b cross join lateral records_of(b.member_id) r
+    join product_moves v on v.member_id = r.record_id and v.event_id = b.move
+    join transfers t on t.member_id = v.member_id and t.event_id = v.event_id
+    join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind in ('cash', 'units') and c.origin = 'own'
+    join assets m on m.tenant_id = t.tenant_id and m.asset_id = 1
+    left join funds f on f.tenant_id = t.tenant_id and f.code = c.fund and c.kind = 'units'
+    left join lateral (
+      select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted'
+         and p.price_on <= v.moved_on order by p.price_on desc, p.file_id desc limit 1) p on true
+   where b.move <> 0 group by 1, 2, 3),
 held as (
   select w.member_id, w.product, c.pot, c.origin,
          sum(case when c.kind = 'cash' then n.net
@@ -282,6 +309,8 @@ held as (
    where n.net > 0 group by 1, 2, 3, 4),
 paid_of as (
   select member_id, product, jsonb_agg(jsonb_build_array(day, minor) order by day) as days from paid where minor <> 0 group by 1, 2),
+came_of as (
+  select member_id, product, jsonb_agg(jsonb_build_array(day, minor) order by day) as days from came where minor <> 0 group by 1, 2),
 held_of as (
   select member_id, product, jsonb_agg(jsonb_build_array(pot, origin, minor) order by pot, origin) as parts from held group by 1, 2)
 select w.member_id, w.product, w.joined_on, w.group_code,
@@ -290,8 +319,9 @@ select w.member_id, w.product, w.joined_on, w.group_code,
                 w.person_class),
        coalesce(p.days, '[]'), coalesce(h.parts, '[]'),
        (select count(distinct l.year_from) from match_claim_lines l join match_claims c using (tenant_id, claim_no)
-         where l.member_id in (select record_id from records_of(w.member_id)) and c.product = w.product and c.state <> 'rejected' and l.entitled > 0 and l.year_from + interval '1 year' <= %(on)s)
-  from who w left join paid_of p using (member_id, product) left join held_of h using (member_id, product)
+         where l.member_id in (select record_id from records_of(w.member_id)) and c.product = w.product and c.state <> 'rejected' and l.entitled > 0 and l.year_from + interval '1 year' <= %(on)s),
+       coalesce(a.days, '[]')
+  from who w left join paid_of p using (member_id, product) left join came_of a using (member_id, product) left join held_of h using (member_id, product)
  order by w.member_id, w.product
 """
 
@@ -331,6 +361,7 @@ async def member_facts(
             tuple((date.fromisoformat(day), minor) for day, minor in row[5]),
             tuple((pot, origin, minor) for pot, origin, minor in row[6]),
             row[7],
+            tuple((date.fromisoformat(day), minor) for day, minor in row[8]),
         )
         for row in await cursor.fetchall()
     ]

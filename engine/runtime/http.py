@@ -71,6 +71,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     """A refusal (RFC 9457). `code` is stable; `title` and `detail` are for people; `decision` can be asked to be explained.
 
     `assumptions` are what its rules assume, in the words of the rule book, where their sources do not settle it.
+    `allowed` are the amounts that would be taken instead, in major units.
     """
 
     type: str
@@ -81,6 +82,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     errors: tuple[FieldProblem, ...] = ()
     decision: str = ""
     assumptions: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
 
 
 _NO_BODY = FieldProblem("data", "'data'")
@@ -141,6 +143,7 @@ def problem_of(error: EngineError, translate: Callable[[str], str] = str) -> Pro
     """Return the refusal as a problem, its texts through `translate`."""
     detail = translate(error.message).format_map(_Shown(error.details))
     assumed = error.details.get("assumptions")
+    amounts = error.details.get("amounts")
     field = error.details.get("field")
     return Problem(
         type=f"urn:akiba:problem:{error.code}",
@@ -151,6 +154,7 @@ def problem_of(error: EngineError, translate: Callable[[str], str] = str) -> Pro
         errors=(FieldProblem(str(field), detail),) if field else (),
         decision=str(error.details.get("decision", "")),
         assumptions=tuple(translate(str(one)) for one in assumed) if isinstance(assumed, list) else (),
+        allowed=tuple(str(one) for one in amounts) if isinstance(amounts, list) else (),
     )
 
 

@@ -188,6 +188,16 @@ async def determination(session: AsyncSession, decision_id: int) -> Determinatio
     return None if row is None else DeterminationRow(*row)
 
 
+async def rules_behind(session: AsyncSession, decision_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Return the rules that made decisions that are no events, by their number; one statement, however many."""
+    rows = await session.execute(
+        text("""select d.decision_id, t.trace -> 'rules' as rules from determinations d join decisions t on t.tenant_id = d.tenant_id and t.decision_id = d.decision
+                 where d.tenant_id = :t and d.decision_id = any(:ids)"""),
+        {"t": session.info["tenant_id"], "ids": list(decision_ids)},
+    )
+    return {row.decision_id: tuple(row.rules or ()) for row in rows}
+
+
 async def add_run_decision(
     session: AsyncSession, run: RunDecided, *, recorded_at: datetime, pack: int, trace: int
 ) -> int:

@@ -1026,6 +1026,21 @@ ASKED: dict[str, Ask] = {
         404,
         request=lambda _ids, _site: {"json": {"answers": [{"line": 1, "answer": "accepted"}]}},
     ),
+    "ListPassedOn": Ask("GET", lambda _: "/v1/passed-on", Permission.PAYOUTS_READ, 200),
+    "PayPassedOn": Ask(
+        "POST",
+        lambda _: "/v1/passed-on/payouts",
+        Permission.PAYOUTS_INSTRUCT,
+        409,
+        request=lambda _ids, _site: {
+            "json": {
+                "product": "ltss",
+                "party": "insurer",
+                "reference": "r",
+                "account": {"rail": "bank", "number": "1"},
+            }
+        },
+    ),
     "GetAnnuity": Ask("GET", lambda ids: f"/v1/annuities/{ids.claim}", Permission.CLAIMS_READ),
     "GetAnnuityDocument": Ask("GET", lambda ids: f"/v1/annuities/{ids.claim}/document", Permission.CLAIMS_APPROVE),
     "PayAnnuity": Ask(

@@ -62,10 +62,12 @@ class Claims:
         when = datetime.fromisoformat(instant).replace(tzinfo=UTC)
         await self.run("update tenants set clock_at = :at where tenant_id = :t", at=when)
 
-    async def member(self, joined_on: date, born_on: date, nominees: Sequence[NomineePerson] = ()) -> MemberRef:
+    async def member(
+        self, joined_on: date, born_on: date, nominees: Sequence[NomineePerson] = (), phones: tuple[str, ...] = ()
+    ) -> MemberRef:
         """A member who joined the product on a day."""
         member_id = new_member_id()
-        person = Person(full_name="Asha Example", born_on=born_on, sex="female")
+        person = Person(full_name="Asha Example", born_on=born_on, sex="female", phones=phones)
         document = VaultDocument(member_number=new_member_number(12), person=person, nominees=tuple(nominees))
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
             await identity.admit(session, self.keys, [NewMember(member_id, 0, self.product, joined_on, "", document)])

@@ -182,9 +182,10 @@ async def open_wallets(
     members: int = 2,
     others: Mapping[str, Mapping[str, object]] | None = None,
     rules: Mapping[str, str] | None = None,
+    scenarios: bool = True,
 ) -> AsyncIterator[Wallets]:
-    """Serve a scheme, with `rules` added to its products' books, join it to its operator and to `others` by table of the secrets file, and enrol members."""
-    tenant = await serve(db, folder / "packs", kind.pack, changes=kind.changes, rules=rules)
+    """Serve a scheme, with `rules` added to its products' books and with its own `scenarios` or without, join it to its operator and to `others` by table of the secrets file, and enrol members."""
+    tenant = await serve(db, folder / "packs", kind.pack, changes=kind.changes, rules=rules, scenarios=scenarios)
     sandbox = adapter_class(kind.adapter)(transport, country=kind.country, currency=kind.currency, settle_seconds=0.05)
     async with serving(sandbox.simulator) as url:
         table = {**sandbox.credentials(url), "pace": PACE}

@@ -392,7 +392,10 @@ class World:
     async def prepare_match(self, on: date) -> MatchClaim | EngineError:
         async def one() -> MatchClaim:
             async with self.unit() as session:
-                return await contributions.prepare_claim(session, self.tenant, self.country.product, on, actor=MAKER)
+                found = await contributions.prepare_claim(session, self.tenant, self.country.product, on, actor=MAKER)
+            if isinstance(found, EngineError):
+                raise found
+            return found
 
         return await self.attempt("prepare match claim", one())
 

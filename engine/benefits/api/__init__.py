@@ -9,6 +9,7 @@ from engine.benefits.api.insuring import MemberPremiumController, PremiumFileCon
 from engine.benefits.api.lending import LoanController
 from engine.benefits.api.merging import MemberMergeController, MergeController
 from engine.benefits.api.moving import MemberMoveController, MoveController
+from engine.benefits.api.passing_on import PassedOnController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
@@ -33,6 +34,7 @@ __all__ = [
     "MemberSplitController",
     "MergeController",
     "MoveController",
+    "PassedOnController",
     "PayoutController",
     "PayrollController",
     "PensionController",

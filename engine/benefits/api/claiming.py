@@ -1,6 +1,6 @@
 """Claims over HTTP: what is open to a member, a claim with its documents, its approval by another person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Literal
 
@@ -27,7 +27,8 @@ from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
 from engine.runtime.key_file import FileKeyStore
-from engine.tenancy.service import Tenant
+from engine.tenancy.rules.assuming import Assumption
+from engine.tenancy.service import Tenant, rules_behind
 
 LAST_CLAIM = 2**63 - 1024
 """The largest number below 2^63 that is the same to readers of JSON who keep numbers as doubles."""
@@ -105,7 +106,8 @@ class ClaimPart(Struct, frozen=True):
 class BenefitClaim(Struct, frozen=True):
     """A claim; amounts in major units. `amount` less `tax` is payable; `decision` can be asked for by its number.
 
-    `reason` says why it is refused. `due_on` is the last day on which it is paid in time, by the law's clock.
+    `reason` says why it is refused. `due_on` is the last day on which it is paid in time, by the law's clock. `assumptions`
+    are what the rules behind its figures assume.
     """
 
     claim: str
@@ -126,6 +128,7 @@ class BenefitClaim(Struct, frozen=True):
     parts: list[ClaimPart]
     digest: str
     decision: str
+    assumptions: tuple[Assumption, ...]
 
 
 class BenefitItem(Struct, frozen=True):
@@ -259,7 +262,7 @@ class ClaimController(Controller):
                     key=key,
                     actor=caller.actor,
                 )
-                return shown(row, tenant)
+                return await told_one(session, tenant, row)
             row = await service.open_claim(
                 session,
                 keys,
@@ -271,7 +274,7 @@ class ClaimController(Controller):
                 key=key,
                 actor=caller.actor,
             )
-            return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @get(operation_id="ListClaims", opt={"permission": Permission.CLAIMS_READ})
     async def list_claims(
@@ -291,7 +294,7 @@ class ClaimController(Controller):
         """Return up to 100 claims, the oldest first."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             rows = await service.list_claims(session, state=in_state or "", after=after or 0, most=PAGE)
-        return [shown(row, tenant) for row in rows]
+            return await told(session, tenant, rows)
 
     @get(
         "/{claim:int}",
@@ -304,7 +307,8 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Return a claim."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return shown(await service.find_claim(session, claim_number(claim)), tenant)
+            row = await service.find_claim(session, claim_number(claim))
+            return await told_one(session, tenant, row)
 
     @post(
         "/{claim:int}/documents",
@@ -327,7 +331,7 @@ class ClaimController(Controller):
             row = await service.add_documents(
                 session, keys, tenant, claim_number(claim), data.documents, actor=caller.actor
             )
-            return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @post(
         "/{claim:int}/approval",
@@ -355,7 +359,8 @@ class ClaimController(Controller):
     ) -> BenefitClaim:
         """Let a claim be paid, as a second person: cash becomes payable at once, units are put up for sale."""
         row = await service.approve_claim(db, tenant, claim_number(claim), digest=data.digest, actor=caller.actor)
-        return shown(row, tenant)
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            return await told_one(session, tenant, row)
 
     @post(
         "/{claim:int}/rejection",
@@ -377,7 +382,7 @@ class ClaimController(Controller):
             row = await service.reject_claim(
                 session, tenant, claim_number(claim), digest=data.digest, actor=caller.actor
             )
-        return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @post(
         "/{claim:int}/withdrawal",
@@ -396,7 +401,7 @@ class ClaimController(Controller):
         """Give up a claim that is not approved."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await service.withdraw_claim(session, tenant, claim_number(claim), actor=caller.actor)
-        return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
 
 async def member_of(session: AsyncSession, keys: FileKeyStore, number: str, product: str) -> MemberRef:
@@ -445,8 +450,20 @@ def _way(one: Available, asset: Asset) -> BenefitItem:
     )
 
 
-def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
-    """Return a claim as it is told, in major units."""
+async def told(session: AsyncSession, tenant: Tenant, rows: Sequence[ClaimRow]) -> list[BenefitClaim]:
+    """Return claims as they are told, in major units, with what the rules behind them assume; one statement, however many."""
+    behind = await rules_behind(session, [one.decision for one in rows if one.decision])
+    return [shown(one, tenant, behind.get(one.decision, ())) for one in rows]
+
+
+async def told_one(session: AsyncSession, tenant: Tenant, row: ClaimRow) -> BenefitClaim:
+    """Return a claim as `told`."""
+    (found,) = await told(session, tenant, [row])
+    return found
+
+
+def shown(row: ClaimRow, tenant: Tenant, rules: Sequence[str]) -> BenefitClaim:
+    """Return a claim as it is told, with what some rules assume."""
     asset = tenant.asset
     charge = row.facts.charge if row.facts else 0
     net = row.amount - row.tax - charge + (sum(one.minor for one in row.estate.waiting) if row.estate else 0)
@@ -483,4 +500,5 @@ def shown(row: ClaimRow, tenant: Tenant) -> BenefitClaim:
         ],
         digest=row.digest,
         decision=str(row.decision) if row.decision else "",
+        assumptions=tenant.assumptions(row.product, rules),
     )

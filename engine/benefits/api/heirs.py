@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from engine.access.errors import SamePerson
 from engine.access.rules import Caller
 from engine.benefits import errors, service
-from engine.benefits.api.claiming import BenefitClaim, Digest, Word, claim_number, shown
+from engine.benefits.api.claiming import BenefitClaim, Digest, Word, claim_number, shown, told_one
 from engine.benefits.api.paying import AccountAsked, Line, given
 from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.rules.paying import Payee, Payout
@@ -188,7 +188,7 @@ class HeirController(Controller):
                 choice=data.choice or "",
                 actor=caller.actor,
             )
-            return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @post(
         "/approval",
@@ -215,7 +215,7 @@ class HeirController(Controller):
         """Share what is not paid yet by new shares, as a second person."""
         async with db.unit_of_work(tenant.tenant_id) as session:
             row = await service.share_anew(session, tenant, claim_number(claim), digest=data.digest, actor=caller.actor)
-            return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @post(
         "/{heir:int}/documents",
@@ -238,7 +238,7 @@ class HeirController(Controller):
             row = await service.document_heir(
                 session, tenant, claim_number(claim), heir, data.documents, actor=caller.actor
             )
-            return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @post(
         "/{heir:int}/exclusion",
@@ -275,7 +275,7 @@ class HeirController(Controller):
                 documents=data.documents,
                 actor=caller.actor,
             )
-            return shown(row, tenant)
+            return await told_one(session, tenant, row)
 
     @post(
         "/{heir:int}/payouts",
@@ -333,7 +333,7 @@ def heirs_shown(row: ClaimRow, found: Sequence[KnownHeir], tenant: Tenant) -> He
     assert row.estate is not None, row
     return HeirsShown(
         claim=str(row.claim_id),
-        state=shown(row, tenant).state,
+        state=shown(row, tenant, ()).state,
         died_on=row.estate.died_on,
         basis=row.estate.basis,
         missing=list(row.estate.missing),

@@ -24,6 +24,7 @@ class MoveRunTerms(Struct, frozen=True, kw_only=True):
     pots: Mapping[str, str]
     both_dates: str
     rules: tuple[str, ...]
+    undertaking: str = "ends"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +191,14 @@ async def hold_money(session: AsyncSession, member_ids: Sequence[int], product: 
 async def bound_members(
     session: AsyncSession, member_ids: Sequence[int], product: str, pots: Sequence[str]
 ) -> set[int]:
-    """Return those who cannot move yet: a claim, a pension or a loan is not over, units are being sold, or money is in a pot without a place."""
+    """Return those who cannot move yet: a claim, a pension or a loan is not over, units are being sold, a payment is taken back, or money is in a pot without a place."""
     connection = await driver(session)
     cursor = await connection.execute(
         """select w.member_id from unnest(%(m)s::bigint[]) w(member_id)
             where exists (select from benefit_claims b where b.member_id = w.member_id and b.product = %(p)s and b.closed_event = 0
                              and b.state in ('open', 'decided', 'selling'))
                or exists (select from pension_schedules s where s.member_id = w.member_id and s.product = %(p)s and s.is_running)
+               or exists (select from reversals r where r.member_id = w.member_id and r.state = 'selling')
                or exists (select from loans l where l.member_id = w.member_id and l.product = %(p)s and l.ended_event = 0)
                or exists (select from balances b join chart c on c.tenant_id = b.tenant_id and c.code = b.code and c.product = %(p)s
                            where b.member_id = w.member_id and b.credits > b.debits
@@ -204,6 +206,20 @@ async def bound_members(
         {"m": list(member_ids), "p": product, "pots": list(pots), "party": MOVES},
     )
     return {row[0] for row in await cursor.fetchall()}
+
+
+# Payments of members into a product, their records merged into them too, and the receipt by which the money of each came.
+_PAID_IN = """
+with paid_in as (
+  select w.member_id, e.member_id as payer, e.event_id,
+         case e.kind when 10 then e.member_id else coalesce(nullif(s.of_member, 0), -e.tenant_id) end as first_member,
+         case e.kind when 10 then e.event_id else coalesce(nullif(s.of_event, 0), (e.body ->> 'resolves')::bigint) end as first_event
+    from unnest(%(m)s::bigint[]) w(member_id) cross join lateral records_of(w.member_id) r
+    join events e on e.member_id = r.record_id and e.kind in (10, 12)
+    left join suspense s on e.kind = 12 and s.tenant_id = e.tenant_id and s.event_id = (e.body ->> 'resolves')::bigint
+   where exists (select from transfers t join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash' and c.product = %(p)s
+                  where t.member_id = e.member_id and t.event_id = e.event_id))
+"""
 
 
 async def unsettled_members(session: AsyncSession, member_ids: Sequence[int], product: str) -> set[int]:
@@ -270,6 +286,40 @@ async def collected_by(session: AsyncSession, member_ids: Sequence[int], product
              join transfers t on t.member_id = -s.tenant_id and t.event_id = o.settled_event
             order by s.member_id, s.event_id desc, s.fund_id""",
         (list(member_ids), product, MOVES),
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+async def unshown_members(session: AsyncSession, member_ids: Sequence[int], product: str) -> set[int]:
+    """Return those of whose payments into a product in cash one stands that no statement has shown yet."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""{_PAID_IN}
+           select distinct member_id from paid_in p
+            where not exists (select from matches m where m.member_id = p.first_member and m.event_id = p.first_event)
+              and not exists (select from corrections x where x.corrects_member = p.payer and x.corrects_event = p.event_id)""",
+        {"m": list(member_ids), "p": product},
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def accounts_paid_by(session: AsyncSession, member_ids: Sequence[int], product: str) -> dict[int, int]:
+    """Return, by member, the code of the collection account that their last payment into a product in cash came by.
+
+    Who has none, whose money is interest or was taken over, gets the account that holds most.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""{_PAID_IN},
+        last as (
+          select distinct on (p.member_id) p.member_id, t.debit as code from paid_in p
+            join transfers t on t.member_id = p.first_member and t.event_id = p.first_event
+            join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections' order by p.member_id, p.event_id desc),
+        fullest as (
+          select c.code from chart c join (select code, debits - credits as held from control_totals union all select code, debits - credits from control_deltas) s
+              on s.code = c.code where c.kind = 'collections' group by c.code order by sum(s.held) desc, c.code limit 1)
+        select w.member_id, coalesce(last.code, fullest.code) from unnest(%(m)s::bigint[]) w(member_id) left join last using (member_id) cross join fullest""",
+        {"m": list(member_ids), "p": product},
     )
     return {row[0]: row[1] for row in await cursor.fetchall()}
 

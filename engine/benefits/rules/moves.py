@@ -27,7 +27,8 @@ class ProductMoveRule(Rule, tag="product-move", frozen=True, kw_only=True):
     move. Where the member has both products, dates are the earlier or the later of the two, or this product's
     (`both_dates`), and nominees and consents are this product's or the moved ones (`both_choices`). `pots` say which pot
     each old one becomes; every pot with money must be there. Money moves `moves_as` units of the same fund, or units are
-    sold and what they bring is invested anew. Nominees and consents are the person's in the engine, one and the same in
+    sold and what they bring is invested anew. An `undertaking` to pay ends with the product left, or is carried into this
+    one where its rules take it and the member has none here. Nominees and consents are the person's in the engine, one and the same in
     every product: a rule that leaves them behind is refused when somebody moves.
     """
 
@@ -41,6 +42,7 @@ class ProductMoveRule(Rule, tag="product-move", frozen=True, kw_only=True):
     both_dates: Literal["earlier", "later", "this-products"]
     both_choices: Literal["this-products", "moved"]
     needs_consent: bool
+    undertaking: Literal["ends", "carried"] = "ends"
 
     def __post_init__(self) -> None:
         """Check that a re-designation asks nobody, and each fact stands once."""

@@ -18,6 +18,7 @@ LEAST_MATCH_BP = 9_000
 LONGEST_SOURCE = 80
 SUSPENSE = "suspense"
 ANNUITIES = "annuity-purchases"
+PASSED_ON = "passed-on"
 """The kind of account that holds what buys annuities; in a payout to an insurer, instead of an origin of the member's money."""
 """What sources of payouts begin with, and their parts are of, by which money in suspense goes back."""
 
@@ -89,7 +90,7 @@ class Part(Struct, frozen=True, array_like=True):
 
 
 class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Exactly what is paid to whom; what two people agree on is its digest. `member` is their number, "" for money in suspense.
+    """Exactly what is paid to whom; what two people agree on is its digest. `member` is their number, "" for money in suspense or for others than members.
 
     An heir is paid what they inherited by a `claim`, out of what is due to the member's heirs. Another scheme is paid what
     the claim `transfer` put in transit to it.

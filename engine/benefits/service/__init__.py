@@ -97,6 +97,7 @@ from engine.benefits.service.moving import (
     propose_move,
     reject_move,
 )
+from engine.benefits.service.passing_on import held_for_others, pay_passed_on
 from engine.benefits.service.paying import (
     BANK,
     PAYEE_CHECKS,
@@ -275,6 +276,7 @@ __all__ = [
     "follow_standings",
     "foreseen_fees",
     "hand_over_file",
+    "held_for_others",
     "instruct",
     "instructing",
     "lapse_covers",
@@ -306,6 +308,7 @@ __all__ = [
     "open_death_claim",
     "pay_annuity",
     "pay_heir",
+    "pay_passed_on",
     "pay_transfer",
     "paying_heir",
     "payout_of",

@@ -67,6 +67,7 @@ from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
 from engine.enrolment.rules import in_force_on
 from engine.funds import service as funds
+from engine.funds.errors import NotEnoughUnits
 from engine.funds.rules import FundsRule
 from engine.funds.service import SaleState, Units
 from engine.identity import service as identity
@@ -355,7 +356,7 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
         UnknownClaim, ClaimDecided: there is none, or it is not waiting for approval.
         ClaimDiffers: `digest` is not that of the decided claim.
         SamePerson: `actor` opened it.
-        ClaimMoneyGone: the account no longer holds it.
+        ClaimMoneyGone: the account no longer holds it, as cash or as units.
         PaymentsSuspended: the member has died since.
         ChoiceCoolingOff: the member may still choose otherwise.
         DeathNotConfirmed: the claim is of their death, and it is taken back.
@@ -378,16 +379,19 @@ async def approve_claim(db: Database, tenant: Tenant, claim_id: int, *, digest: 
             if not wanted:
                 return await _make_payable(session, tenant, row, actor, EventKind.BENEFIT_APPROVED, checker=checker)
             event_id = await note(session, tenant, EventKind.BENEFIT_APPROVED, row.member_id, actor, _facts(row))
-            sale = await funds.sell(
-                session,
-                tenant,
-                row.member_id,
-                row.product,
-                wanted,
-                day=await _today(session, tenant),
-                actor=actor,
-                reference=f"claim:{row.claim_id}",
-            )
+            try:
+                sale = await funds.sell(
+                    session,
+                    tenant,
+                    row.member_id,
+                    row.product,
+                    wanted,
+                    day=await _today(session, tenant),
+                    actor=actor,
+                    reference=f"claim:{row.claim_id}",
+                )
+            except NotEnoughUnits as taken:
+                raise ClaimMoneyGone from taken
             row = replace(row, state="selling", checker=actor, approved_event=event_id or 0, sale_event=sale.event_id)
             await queries.save_claim(session, row, checker=checker)
             return row

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.access.rules import checked_by_other
 from engine.benefits.errors import (
     CannotMove,
+    LoanRunning,
     MoveChanged,
     MoveDecided,
     MoveNotServed,
@@ -22,8 +23,8 @@ from engine.benefits.errors import (
     PaymentsSuspended,
     UnknownMove,
 )
+from engine.benefits.queries import lending, rounds
 from engine.benefits.queries import moving as queries
-from engine.benefits.queries import rounds
 from engine.benefits.queries.moving import Left, MoveRun, MoveRunTerms
 from engine.benefits.rules.moves import ProductMoveRule, Standing, move_member
 from engine.enrolment import service as enrolment
@@ -72,7 +73,7 @@ async def propose_move(
         has_consent: whether the member agreed.
 
     Returns:
-        The proposed run, or why the rule refuses, which is on record: CannotMove, ConsentNeeded, MoveNotServed,
+        The proposed run, or why the rule refuses, which is on record: CannotMove, ConsentNeeded, LoanRunning, MoveNotServed,
         ProductsDoNotFit, PaymentsSuspended.
 
     Raises:
@@ -117,6 +118,7 @@ async def propose_move(
             pots=dict(found.rule.pots),
             both_dates=found.rule.both_dates,
             rules=(found.ref,),
+            undertaking=found.rule.undertaking,
         ),
     )
     run = replace(run, digest=_digest(run))
@@ -218,6 +220,10 @@ async def _move_range(session: AsyncSession, tenant: Tenant, run: MoveRun, membe
     if is_in_funds:
         unsettled = await queries.unsettled_members(session, ready, run.source)
         ready = [one for one in ready if one not in unsettled]
+    buys = run.terms.moves_as == "money" and _deals_in(tenant, run.target, today) is not None
+    if buys and not is_in_funds:
+        unshown = await queries.unshown_members(session, ready, run.source)
+        ready = [one for one in ready if one not in unshown]
     moved = await enrolment.move_members(
         session,
         tenant,
@@ -233,14 +239,13 @@ async def _move_range(session: AsyncSession, tenant: Tenant, run: MoveRun, membe
         ),
         actor=run.checker,
     )
-    if is_in_funds and run.terms.moves_as == "money" and _deals_in(tenant, run.target, today) is not None:
-        collected = await queries.collected_by(session, sorted(moved.events), run.source)
-        await _invest(
-            session,
-            tenant,
-            run.target,
-            [funds.ReconciledReceipt(one, moved.events[one], code) for one, code in sorted(collected.items())],
+    if run.terms.undertaking == "carried":
+        await enrolment.carry_undertakings(
+            session, tenant, sorted(moved.events), source=run.source, target=run.target, actor=run.checker
         )
+    if buys:
+        find = queries.collected_by if is_in_funds else queries.accounts_paid_by
+        await _invest(session, tenant, run.target, moved.events, await find(session, sorted(moved.events), run.source))
     return len(moved.events)
 
 
@@ -276,8 +281,11 @@ async def _put_up(
     return up
 
 
-async def _invest(session: AsyncSession, tenant: Tenant, product: str, receipts: list[funds.ReconciledReceipt]) -> None:
-    """Put what sold units brought into the open dealing of the product moved into."""
+async def _invest(
+    session: AsyncSession, tenant: Tenant, product: str, events: Mapping[int, int], collected: Mapping[int, int]
+) -> None:
+    """Put the cash that moved, by the event of each member, into the open dealing of the product moved into."""
+    receipts = [funds.ReconciledReceipt(one, events[one], code) for one, code in sorted(collected.items())]
     allocated = await funds.allocate(session, tenant, receipts)
     if allocated.without_choice:
         raise MoveNotServed(reason=f"no-fund-choice in {product}")
@@ -321,8 +329,11 @@ async def _follow(session: AsyncSession, tenant: Tenant, way: Left, after: int, 
     await queries.hold_money(session, members, way.source)
     waits = await queries.bound_members(session, members, way.source, list(way.pots))
     waits |= await enrolment.suspended(session, members)
-    if _deals_in(tenant, way.source, today) is not None:
+    is_in_funds = _deals_in(tenant, way.source, today) is not None
+    if is_in_funds:
         waits |= await queries.unsettled_members(session, members, way.source)
+    elif dealt:
+        waits |= await queries.unshown_members(session, members, way.source)
     moved = await enrolment.move_members(
         session,
         tenant,
@@ -333,6 +344,9 @@ async def _follow(session: AsyncSession, tenant: Tenant, way: Left, after: int, 
         actor=_ACTOR,
         is_late=True,
     )
+    if dealt and not is_in_funds:
+        paid_by = await queries.accounts_paid_by(session, sorted(moved.events), way.source)
+        await _invest(session, tenant, way.target, moved.events, paid_by)
     return len(moved.events), members[-1]
 
 
@@ -372,6 +386,8 @@ async def _decide(
     if member is not None:
         if await enrolment.suspended(session, [member_id]):
             raise PaymentsSuspended
+        if await lending.running_loans(session, member_id, [source]):
+            raise LoanRunning
         held = (await enrolment.memberships_of(session, [member_id])).get(member_id, ())
         new = next((one for one in held if one.product == target), None)
         if rule.act == "merge" and new is None:
@@ -381,8 +397,8 @@ async def _decide(
         move_member(found, old, into, on=today, has_consent=has_consent)
     await enrolment.codes_to_move(session, tenant, source, target, rule.pots)
     here, there = _deals_in(tenant, source, today), _deals_in(tenant, target, today)
-    if here is None and there is not None:
-        raise MoveNotServed(reason=f"{target} is in funds and {source} is not")
+    if here is None and there is not None and rule.moves_as == "units":
+        raise MoveNotServed(reason=f"{source} has no units, and its money does not move as money")
     if here is not None and rule.moves_as == "units":
         strange = await queries.funds_held(session, source, member_id) - (there or frozenset())
         if strange or there is None:

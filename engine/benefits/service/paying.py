@@ -35,11 +35,13 @@ from engine.benefits.errors import (
 from engine.benefits.ports import PayoutRequest
 from engine.benefits.queries import claiming as claims
 from engine.benefits.queries import paying as queries
+from engine.benefits.queries.passed_on import held_for_others
 from engine.benefits.queries.paying import AccountHistory, PayoutRow
 from engine.benefits.rules import PayoutRouteRule, Route, route_payout
 from engine.benefits.rules.paying import (
     ANNUITIES,
     LEAST_MATCH_BP,
+    PASSED_ON,
     SUSPENSE,
     TRANSFER_SOURCE,
     AccountGiven,
@@ -424,6 +426,7 @@ async def approve(
         await _check_heir(session, payload)
     if payload.transfer:
         await transits.hold_open(session, payload.transfer)
+    await _check_passed_on(session, payload)
     if row.not_before is not None and today < row.not_before:
         raise CoolingOff(day=row.not_before.isoformat())
     if row.name_state is NameState.WAITING and not name_seen:
@@ -489,6 +492,16 @@ async def _check_heir(session: AsyncSession, payload: Payload) -> None:
         raise DeathNotConfirmed
     if claim is None or claim.closed_event:
         raise ClaimDecided(state="closed")
+
+
+async def _check_passed_on(session: AsyncSession, payload: Payload) -> None:
+    """Refuse a payout of more than lies for a party by now: payments that brought it were taken back."""
+    parts = {(payload.product, part.pot): part.amount for part in payload.parts if part.origin == PASSED_ON}
+    if parts:
+        found = await held_for_others(session)
+        there = {(one.product, one.party): one.amount - one.unshown for one in found}
+        if any(there.get(key, 0) < amount for key, amount in parts.items()):
+            raise NotPayable
 
 
 async def _waiting(session: AsyncSession, payout_id: UUID, actor: str) -> PayoutRow:
@@ -604,8 +617,8 @@ def transit_of(tenant: Tenant, rail: str) -> Account:
 def _owed(tenant: Tenant, payload: Payload, part: Part) -> Account:
     if not payload.product:
         return Account(SUSPENSE, tenant.asset.symbol, party=part.pot)
-    if part.origin == ANNUITIES:
-        return Account(ANNUITIES, tenant.asset.symbol, product=payload.product, party=part.pot)
+    if part.origin in (ANNUITIES, PASSED_ON):
+        return Account(part.origin, tenant.asset.symbol, product=payload.product, party=part.pot)
     if payload.transfer:
         return transits.transit_of(tenant, payload.product)
     return Account(payload.owed_from, tenant.asset.symbol, product=payload.product, pot=part.pot, origin=part.origin)

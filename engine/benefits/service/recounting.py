@@ -18,7 +18,7 @@ from engine.benefits.queries import recounting as queries
 from engine.benefits.queries.recounting import Recount, RecountItem
 from engine.benefits.service.charging import propose_fees, propose_refund, runs_to_charge_again
 from engine.contributions import service as contributions
-from engine.contributions.errors import ClaimPrepared, MatchNotDue, NoMatch, NothingToClaim
+from engine.contributions.errors import ClaimPrepared, MatchNotDue, NoMatch
 from engine.funds import service as funds
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
@@ -143,7 +143,7 @@ async def _claimed_again(db: Database, tenant: Tenant, item: RecountItem) -> boo
             await contributions.prepare_claim(session, tenant, item.product, date.fromisoformat(item.day), actor=_ACTOR)
         except ClaimPrepared:
             return False
-        except (MatchNotDue, NoMatch, NothingToClaim):
+        except (MatchNotDue, NoMatch):
             return True
     return True
 

@@ -772,17 +772,20 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "what-is-passed-on-is-held",
-        "what lies apart for others than members is what receipts that stand brought for them",
+        "what lies apart for others than members is what receipts that stand brought for them, less what was paid to them",
         """
         with told as (
           select coalesce(sum(coalesce((e.body ->> 'others')::bigint, 0)
                               + coalesce((select sum(d.value::bigint) from jsonb_each_text(e.body) d where d.key like 'deducted.%'), 0)), 0) as amount
             from events e where e.kind in (10, 12)
              and not exists (select from corrections x where x.corrects_member = e.member_id and x.corrects_event = e.event_id)),
+        paid as (
+          select coalesce(sum((x ->> 2)::bigint), 0) as amount from payouts p cross join lateral jsonb_array_elements(p.parts) x
+           where x ->> 1 = 'passed-on' and p.approved_event <> 0 and p.home_event = 0),
         booked as (
           select coalesce(sum(case when t.credit = c.code then t.amount else -t.amount end), 0) as amount
             from chart c join transfers t on c.code in (t.debit, t.credit) where c.kind = 'passed-on')
-        select 'money for others', told.amount::text, booked.amount::text from told, booked where told.amount <> booked.amount
+        select 'money for others', (told.amount - paid.amount)::text, booked.amount::text from told, paid, booked where told.amount - paid.amount <> booked.amount
         """,
     ),
     Law(

@@ -1,6 +1,6 @@
 """SQL of state money: who is entitled to what, claims and their lines, receipts, and how they are shared."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -167,6 +167,11 @@ select member_id, due - before, entitled, saved, %(t)s, %(claim)s, %(since)s, cl
 """
 
 
+async def end_empty(session: AsyncSession, claim_no: int) -> None:
+    """End a claim that has no line: nobody decides on it."""
+    await session.execute(text("update match_claims set state = 'empty' where claim_no = :n"), {"n": claim_no})
+
+
 async def begin_claim(
     session: AsyncSession,
     *,
@@ -320,14 +325,17 @@ select member_id, year_from, minor from match_open where minor < 0
 """
 _BOOK = """
 with pots as (
-  select code, bp, is_odd, n from unnest(%(codes)s::int[], %(bps)s::int[], %(odd)s::boolean[]) with ordinality p(code, bp, is_odd, n)),
+  select split, code, bp, is_odd, n from unnest(%(splits)s::int[], %(codes)s::int[], %(bps)s::int[], %(odd)s::boolean[]) with ordinality p(split, code, bp, is_odd, n)),
 given as (
   select m.member_id, p.code, p.n, p.is_odd, m.minor, div(m.minor::numeric * p.bp, 10000)::bigint as part,
          mod(m.minor::numeric * p.bp, 10000) as rest
-    from (select member_id, sum(minor)::bigint as minor from match_parts where minor > 0 group by 1) m cross join pots p),
+    from (select member_id, sum(minor)::bigint as minor from match_parts where minor > 0 group by 1) m
+    left join memberships s on s.member_id = m.member_id and s.product = %(product)s
+    left join unnest(%(days)s::date[], %(split_of)s::int[]) d(joined_on, split) on d.joined_on = s.joined_on
+    join pots p on p.split = coalesce(d.split, 0)),
 credited as materialized (
   select member_id, code, part + case
-           when %(has_odd)s then case when is_odd then minor - sum(part) over w else 0 end
+           when bool_or(is_odd) over w then case when is_odd then minor - sum(part) over w else 0 end
            when row_number() over (partition by member_id order by rest desc, n) <= minor - sum(part) over w then 1 else 0 end as minor
     from given window w as (partition by member_id)),
 wanted as (
@@ -374,15 +382,24 @@ select members, given, taken, uncovered from sums
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
-    """How a receipt is shared: among pots by basis points, `odd_pot` taking what rounding leaves; and how it is booked.
-
-    `codes` are the members' accounts of state money, one a pot.
-    """
+class Split:
+    """How state money is split among pots: the members' accounts, one a pot, its basis points, and whether it takes what rounding leaves."""
 
     codes: tuple[int, ...]
     share_bps: tuple[int, ...]
     odd: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a receipt is shared: by each member's split among pots, `odd_pot` taking what rounding leaves; and how it is booked.
+
+    `splits` are the ways to split, by number from 0; `split_of` says which is whose, by the day of joining `product`.
+    """
+
+    product: str
+    splits: tuple[Split, ...]
+    split_of: Mapping[date, int]
     is_pro_rata: bool
     receivable: int
     overpaid: int
@@ -407,7 +424,10 @@ async def share_receipt(
     assert row is not None
     given = {
         "t": tenant, "house": -tenant, "event": int(row[0]), "claim": claim.claim_no, "amount": amount, "pro_rata": how.is_pro_rata,
-        "codes": list(how.codes), "bps": list(how.share_bps), "odd": list(how.odd), "has_odd": any(how.odd),
+        "splits": [number for number, one in enumerate(how.splits) for _ in one.codes],
+        "codes": [code for one in how.splits for code in one.codes],
+        "bps": [bp for one in how.splits for bp in one.share_bps], "odd": [is_odd for one in how.splits for is_odd in one.odd],
+        "product": how.product, "days": list(how.split_of), "split_of": list(how.split_of.values()),
         "receivable": how.receivable, "overpaid": how.overpaid,
     }  # fmt: skip
     await connection.execute(_OPEN, given)
@@ -442,6 +462,16 @@ async def share_receipt(
         (shared.given, claim.claim_no),
     )
     return int(row[0]), shared
+
+
+async def joining_days(session: AsyncSession, claim_no: int, product: str) -> list[date]:
+    """Return the days on which the members of a claim's lines joined its product."""
+    rows = await session.execute(
+        text("""select distinct s.joined_on from match_claim_lines l join memberships s on s.member_id = l.member_id and s.product = :p
+                 where l.claim_no = :n order by 1"""),
+        {"n": claim_no, "p": product},
+    )
+    return [row.joined_on for row in rows]
 
 
 async def members_shared_with(session: AsyncSession, event_id: int) -> Sequence[int]:

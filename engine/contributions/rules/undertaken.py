@@ -157,8 +157,10 @@ class Instalments:
         rest = amount.units - costs[whole]
         is_beyond = amount.units > costs[-1]
         if rest and not (keeps if is_beyond else self._takes == "any-part"):
-            told = ", ".join(str(Amount(one, amount.asset).decimal()) for one in costs[1 : MOST_TOLD + 1])
-            raise NotWhatIsDue(field="amount", instalment=str(payable[0].instalment.decimal()), allowed=told)
+            told = [str(Amount(one, amount.asset).decimal()) for one in costs[1 : MOST_TOLD + 1]]
+            raise NotWhatIsDue(
+                field="amount", instalment=str(payable[0].instalment.decimal()), allowed=", ".join(told), amounts=told
+            )
         return Towards(
             instalment=payable[0].instalment if payable else self._instalment(held),
             slab=held.slab,

@@ -32,6 +32,7 @@ from engine.contributions.queries.passing import passed_on
 from engine.contributions.queries.suspense import earned_by
 from engine.contributions.rules import Owed, parts_left
 from engine.contributions.service.misdirected import Misdirected
+from engine.contributions.service.moved import Place, place_of
 from engine.contributions.service.suspense import WRONG_MEMBER
 from engine.funds import service as funds
 from engine.funds.errors import NoDealingRule
@@ -361,11 +362,6 @@ async def _go_on(
     return row
 
 
-def _summed(many: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """Return the sums of amounts by their names."""
-    return {name: sum(one.get(name, 0) for one in many) for name in sorted({name for one in many for name in one})}
-
-
 class _Step:
     """What is done to a receipt in one transaction."""
 
@@ -373,7 +369,7 @@ class _Step:
         self._session, self._tenant, self._came, self._actor = session, tenant, came, actor
         self._today = today
         self._rules: tuple[str, ...] = ()
-        self._earned = 0
+        self._at: Place
 
     async def out_of_suspense(self, row: ReversalRow) -> ReversalRow:
         """Dr suspense / Cr collections; the claim is that of a resolution, so that there is either."""
@@ -393,48 +389,33 @@ class _Step:
         """Go on with a receipt, as (member_id, event_id), that is a member's, or is theirs since its record was merged into theirs."""
         member_id = self._came.bearer
         row = replace(row, member_id=member_id)
-        self._earned = await earned_by(self._session, self._came.event_id)
-        stage = await funds.hold_allocation(self._session, *key)
-        if stage is AllocationState.ORDERED:
-            return replace(row, state="waiting", difference_to=self._borne_by(stage))
-        if stage is not AllocationState.PRICED:
-            if stage is not None:
-                await funds.release(self._session, self._events(key))
-            pots, _ = await self._standing(key)
-            return await self._out_of_cash(row, pots)
-        row = replace(row, difference_to=self._borne_by(stage))
+        earned = await earned_by(self._session, self._came.event_id)
+        events = [key, *([(key[0], earned)] if earned else [])]
+        self._at = at = await place_of(self._session, self._came, events)
+        if row.sale_event == 0 and (
+            at.is_moving
+            or at.stage is AllocationState.ORDERED
+            or (at.stage is AllocationState.ALLOCATED and at.is_anew)
+        ):
+            return replace(row, state="waiting", difference_to=self._borne_by(AllocationState.ORDERED))
+        if at.stage is not AllocationState.PRICED:
+            if at.stage is not None:
+                await funds.release(self._session, events)
+            return await self._out_of_cash(row, at.pots)
+        row = replace(row, difference_to=self._borne_by(at.stage))
         if row.sale_event == 0:
-            row = await self._sell(row, key)
+            row = await self._sell(row)
             if row.sale_event:
                 return row
-        return await self._out_of_proceeds(row, key)
+        return await self._out_of_proceeds(row)
 
     def _borne_by(self, stage: AllocationState) -> str:
-        product = self._came.product
+        product = self._at.product
         found = self._tenant.rule(InvestingRule, product=product, dates=Dates(on=self._today))
         if found is None:
             raise NoDealingRule(product=product, day=self._today.isoformat())
         self._rules = (found.ref,)
         return on_reversal(_MONEY_STATES[stage], found).difference_to
-
-    def _events(self, key: tuple[int, int]) -> list[tuple[int, int]]:
-        """Return what credited a payment, whose receipt is `key`, to its member: that, and what it earned in suspense."""
-        return [key, *([(key[0], self._earned)] if self._earned else [])]
-
-    async def _standing(self, key: tuple[int, int]) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-        """Return what the pots got of the payment and what it earned, and the units that bought, by pot and fund."""
-        found = [await queries.standing_receipt(self._session, *one, self._came.product) for one in self._events(key)]
-        units = {
-            pot: _summed([one.units.get(pot, {}) for one in found])
-            for pot in {pot for one in found for pot in one.units}
-        }
-        return _summed([one.pots for one in found]), units
-
-    async def _earned_pots(self, member_id: int) -> Mapping[str, int]:
-        if not self._earned:
-            return {}
-        found = await queries.standing_receipt(self._session, member_id, self._earned, self._came.product)
-        return found.pots
 
     async def _out_of_cash(self, row: ReversalRow, pots: Mapping[str, int]) -> ReversalRow:
         """Take what the pots got out of their cash; what is not there any more, the member owes."""
@@ -443,21 +424,19 @@ class _Step:
         owed = {pot: amount - min(amount, held.get(cash[pot], 0)) for pot, amount in pots.items()}
         return await self._give_back(row, pots, owed, [])
 
-    async def _sell(self, row: ReversalRow, key: tuple[int, int]) -> ReversalRow:
+    async def _sell(self, row: ReversalRow) -> ReversalRow:
         """Put up what the member still holds of the units that the receipt bought; keep what they owe for the rest."""
-        pots, standing = await self._standing(key)
         bought = [
             Units(pot, self._came.origin, fund, units)
-            for pot, per_fund in sorted(standing.items())
+            for pot, per_fund in sorted(self._at.units.items())
             for fund, units in sorted(per_fund.items())
             if units
         ]
-        held = await funds.held_of(self._session, row.member_id, self._came.product, bought) if bought else ()
+        held = await funds.held_of(self._session, row.member_id, self._at.product, bought) if bought else ()
         left = {(one.pot, one.fund): one.units or 0 for one in held}
-        allocated = [await queries.allocated_by_fund(self._session, *one) for one in self._events(key)]
         owed = parts_left(
-            pots,
-            _summed(allocated),
+            self._at.pots,
+            self._at.by_fund,
             [Owed(one.pot, one.fund, one.units or 0, left[one.pot, one.fund]) for one in bought],
         )
         row = replace(row, owed=owed)
@@ -468,7 +447,7 @@ class _Step:
             self._session,
             self._tenant,
             row.member_id,
-            self._came.product,
+            self._at.product,
             wanted,
             day=self._today,
             actor=self._actor,
@@ -476,7 +455,7 @@ class _Step:
         )
         return replace(row, state="selling", sale_event=sale.event_id)
 
-    async def _out_of_proceeds(self, row: ReversalRow, key: tuple[int, int]) -> ReversalRow:
+    async def _out_of_proceeds(self, row: ReversalRow) -> ReversalRow:
         """Make the pots whole out of what the units brought, the role that bears the difference, and take them back."""
         brought: dict[str, int] = {}
         if row.sale_event:
@@ -485,7 +464,7 @@ class _Step:
             if progress.state not in {SaleState.PRICED, SaleState.SETTLED}:
                 return row
             brought = {pot: amount for (pot, _), amount in progress.proceeds.items()}
-        (pots, _), owed = await self._standing(key), dict(row.owed)
+        pots, owed = self._at.pots, dict(row.owed)
         cash, payable = await self._codes("cash", pots), await self._codes("payable", pots)
         held = await ledger.hold_balances(self._session, row.member_id, list(payable.values()))
         party = Account("reversal-difference", self._tenant.asset.symbol, party=row.difference_to)
@@ -525,10 +504,10 @@ class _Step:
             suspense = Account("suspense", money, party=came.channel)
             into = (await ledger.account_codes(self._session, [suspense]))[suspense]
         cash = await self._codes("cash", pots)
-        recoverable = Account("recoverable", money, came.product)
+        recoverable = Account("recoverable", money, self._at.product)
         debt = (await ledger.account_codes(self._session, [recoverable]))[recoverable]
-        earned = await self._earned_pots(came.holder)
-        reserve = Account("interest-reserve", money, came.product)
+        earned = self._at.earned
+        reserve = Account("interest-reserve", money, self._at.product)
         reserves = (await ledger.account_codes(self._session, [reserve]))[reserve] if earned else 0
         back = []
         for pot, amount in sorted(pots.items()):
@@ -607,7 +586,7 @@ class _Step:
         return fates[-1].event_id
 
     async def _codes(self, kind: str, pots: Mapping[str, int]) -> dict[str, int]:
-        money, product = self._tenant.asset.symbol, self._came.product
+        money, product = self._tenant.asset.symbol, self._at.product
         accounts = {pot: Account(kind, money, product, pot, self._came.origin) for pot in pots}
         codes = await ledger.account_codes(self._session, accounts.values())
         return {pot: codes[account] for pot, account in accounts.items()}

@@ -27,9 +27,10 @@ from engine.contributions.errors import (
     UnknownClaim,
 )
 from engine.contributions.queries import matching as queries
-from engine.contributions.queries.matching import ClaimLine, MatchClaim, Shared, Sharing
+from engine.contributions.queries.matching import ClaimLine, MatchClaim, Shared, Sharing, Split
 from engine.contributions.rules import SplitRule
 from engine.contributions.rules.matching import MatchClaimRule, MatchRule, MatchScale, match_scale
+from engine.contributions.service.rules_of import rule_of
 from engine.funds import service as funds
 from engine.funds.rules import FundsRule
 from engine.identity import service as identity
@@ -66,17 +67,21 @@ class ClaimShared:
     owed_back: Decimal
 
 
-async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on: date, *, actor: str) -> MatchClaim:
+async def prepare_claim(
+    session: AsyncSession, tenant: Tenant, product: str, on: date, *, actor: str
+) -> MatchClaim | NothingToClaim:
     """Prepare the claim of the scheme year that `on` lies in: what it earned, less what was claimed for it before.
 
     A claim that was sent is never edited: payments that came late, reversals and classes that changed are lines of the next.
+
+    Returns:
+        The claim; or NothingToClaim, as all was claimed before, which is on record with why each member has nothing.
 
     Raises:
         NoMatch: nothing is claimed for pension accounts by the rules of that year. Matches that ask for years without
             arrears, or for a later choice, or that go to a bank account, are none.
         MatchNotDue: it is not the day yet.
         ClaimPrepared: another claim of the product waits for a second person.
-        NothingToClaim: all was claimed before.
     """
     now = await ledger.scheme_now(session)
     today = business_date(now, tenant.time_zone)
@@ -131,7 +136,8 @@ async def prepare_claim(session: AsyncSession, tenant: Tenant, product: str, on:
         scale = one.within(match_scale(one.match.rule, figures, since=year[0], until=ends))
         lines += await queries.add_lines(session, number, product, scale, claims_again=again, decision=decision)
     if not lines:
-        raise NothingToClaim
+        await queries.end_empty(session, number)
+        return NothingToClaim(decision=str(decision))
     await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))
     return await find_claim(session, number)
 
@@ -154,10 +160,11 @@ async def years_to_claim_again(db: Database, tenant: Tenant) -> list[tuple[str, 
         ]
     found = []
     for product, day in years:
-        with suppress(ClaimPrepared, MatchNotDue, NoMatch, NothingToClaim, _TakenBackError):
+        with suppress(ClaimPrepared, MatchNotDue, NoMatch, _TakenBackError):
             async with db.unit_of_work(tenant.tenant_id) as session:
-                await prepare_claim(session, tenant, product, day, actor="system:rules")
-                found.append((product, day))
+                claim = await prepare_claim(session, tenant, product, day, actor="system:rules")
+                if isinstance(claim, MatchClaim):
+                    found.append((product, day))
                 raise _TakenBackError
     return found
 
@@ -290,13 +297,14 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
     """Share what was received for a claim among its members, once a statement shows the money.
 
     Short money is shared as the pack says, never more to a line than it asks. What the claim gives back is taken from the
-    members' state money first, as far as there is any; the rest is owed. Where the product has funds, it is invested.
+    members' state money first, as far as there is any; the rest is owed. Each member's part is split by the rule of the day
+    they joined. Where the product has funds, it is invested.
 
     Raises:
         UnknownClaim: there is none of that number.
         ClaimDecided: nothing was received for it, or it was shared before.
         NotOnStatement: no statement shows the money yet.
-        NoTerms: no rule says which pots it goes to.
+        NoTerms: no rule says which pots it goes to, of one of them.
     """
     claim = await queries.hold_claim(session, claim_no)
     if claim is None:
@@ -309,23 +317,41 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
         raise NotOnStatement
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     claiming = _claiming(tenant, claim.product, claim.year_from)
-    split = tenant.rule(SplitRule, product=claim.product, dates=Dates(on=today, joined_on=today, tranche_on=today))
-    if split is None:
+    symbol = tenant.asset.symbol
+    by_day = {
+        day: rule_of(tenant, SplitRule, product=claim.product, on=today, joined_on=day)
+        for day in [today, *await queries.joining_days(session, claim_no, claim.product)]
+    }
+    rules = list(dict.fromkeys(by_day.values()))
+    found = [one for one in rules if one is not None]
+    if len(found) < len(rules):
         raise NoTerms(day=today.isoformat())
-    symbol, parts = tenant.asset.symbol, split.rule.parts
-    own = [Account("cash", symbol, claim.product, part.pot, STATE_MATCH) for part in parts]
+    own = {
+        (one.ref, part.pot): Account("cash", symbol, claim.product, part.pot, STATE_MATCH)
+        for one in found
+        for part in one.rule.parts
+    }
     due = Account("state-match-receivable", symbol, claim.product, party=claim.funder)
     overpaid = Account("overpayment-receivable", symbol, claim.product, origin=STATE_MATCH)
-    codes = await ledger.account_codes(session, {*own, due, overpaid})
+    codes = await ledger.account_codes(session, {*own.values(), due, overpaid})
     event_id, shared = await queries.share_receipt(
         session,
         claim,
         receipt,
         amount,
         Sharing(
-            codes=tuple(codes[one] for one in own),
-            share_bps=tuple(part.share_bp for part in parts),
-            odd=tuple(bool(split.rule.odd_unit_to) and part.pot == split.rule.odd_unit_to for part in parts),
+            product=claim.product,
+            splits=tuple(
+                Split(
+                    codes=tuple(codes[own[one.ref, part.pot]] for part in one.rule.parts),
+                    share_bps=tuple(part.share_bp for part in one.rule.parts),
+                    odd=tuple(
+                        bool(one.rule.odd_unit_to) and part.pot == one.rule.odd_unit_to for part in one.rule.parts
+                    ),
+                )
+                for one in found
+            ),
+            split_of={day: found.index(one) for day, one in by_day.items() if one is not None},
             is_pro_rata=claiming.rule.short_receipt == "pro-rata",
             receivable=codes[due],
             overpaid=codes[overpaid],
@@ -333,7 +359,10 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
             actor=await ledger.actor_id(session, actor),
             pack=tenant.pack_id,
             decision=await ledger.decision_id(
-                session, tenancy.trace(claim.product, [*claim.rule.split(_SEPARATOR), claiming.ref, split.ref])
+                session,
+                tenancy.trace(
+                    claim.product, [*claim.rule.split(_SEPARATOR), claiming.ref, *(one.ref for one in found)]
+                ),
             ),
             facts={"product": claim.product, "year_from": claim.year_from.isoformat()},
         ),

@@ -84,7 +84,13 @@ from engine.enrolment.service.registers import (
     sweep_operation,
 )
 from engine.enrolment.service.statuses import CLASS, StatusWord, known_again, record_statuses
-from engine.enrolment.service.undertakings import Undertaking, show_undertaking, undertake, undertakings_of
+from engine.enrolment.service.undertakings import (
+    Undertaking,
+    carry_undertakings,
+    show_undertaking,
+    undertake,
+    undertakings_of,
+)
 from engine.enrolment.service.verifying import (
     AGENCY,
     SIGN_IN,
@@ -155,6 +161,7 @@ __all__ = [
     "ask_about_joiners",
     "ask_agency",
     "batch_again",
+    "carry_undertakings",
     "check_legacy",
     "class_operation",
     "codes_to_move",

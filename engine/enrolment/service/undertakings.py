@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -126,15 +127,27 @@ async def show_undertaking(session: AsyncSession, tenant: Tenant, member: Member
 
 
 async def undertake_at_joining(
-    session: AsyncSession, tenant: Tenant, joined: Mapping[int, FirstUndertaking], *, today: date, actor: str
+    session: AsyncSession,
+    tenant: Tenant,
+    joined: Mapping[int, FirstUndertaking],
+    *,
+    today: date,
+    actor: str,
+    begins: Mapping[int, date] = MappingProxyType({}),
 ) -> None:
-    """Record what people undertake as they join, by member: at most MAX_BATCH of them, by the same statements for one as for all."""
+    """Record what people undertake as they join, by member: at most MAX_BATCH of them, by the same statements for one as for all.
+
+    It counts from today on, or from the day on which it `begins` for a member.
+    """
     if not joined:
         return
     actor_id = await ledger.actor_id(session, actor)
     traces = {(one.terms.product, one.terms.refs) for one in joined.values()}
     decisions = {key: await ledger.decision_id(session, tenancy.trace(*key)) for key in sorted(traces)}
-    new = {member: Undertaken(one.given.slab, one.given.frequency, today, today) for member, one in joined.items()}
+    new = {
+        member: Undertaken(one.given.slab, one.given.frequency, begins.get(member, today), today)
+        for member, one in joined.items()
+    }
     entries = [
         Entry(
             member_id=member,
@@ -155,6 +168,63 @@ async def undertake_at_joining(
             for member, fate in zip(joined, fates, strict=True)
         ],
     )
+
+
+async def carry_undertakings(
+    session: AsyncSession, tenant: Tenant, member_ids: Sequence[int], *, source: str, target: str, actor: str
+) -> None:
+    """Carry what members undertook into the product they moved into, from the first period on that has not begun.
+
+    Who undertook something there keeps that. What the product's rules do not take ends, which is on record with why.
+    By the same statements for one as for all.
+
+    Args:
+        session: the tenant's.
+        tenant: the scheme.
+        member_ids: at most MAX_BATCH members, who moved in this transaction.
+        source: the product they left.
+        target: the product they are in.
+        actor: on whose behalf; nothing personal.
+
+    """
+    today = business_date(await ledger.scheme_now(session), tenant.time_zone)
+    before = await queries.undertakings(session, [(one, source) for one in member_ids])
+    there = await queries.undertakings(session, [(one, target) for one in member_ids])
+    held = await memberships(session, member_ids)
+    figures = await tenancy.figures_for(session, tenant)
+    carried: dict[int, FirstUndertaking] = {}
+    begins: dict[int, date] = {}
+    refused: list[Determination] = []
+    for member_id, own, has in zip(member_ids, before, there, strict=True):
+        if not own or has:
+            continue
+        last = own[-1]
+        place = next(one for one in held[member_id] if one.product == target)
+        given = UndertakingGiven(slab=last.slab, frequency=last.frequency)
+        found = undertaking_terms_of(tenant.pack, target, today, place.joined_on)
+        try:
+            terms, instalment = check_undertaking(
+                found, given, tenant.pack.tables, product=target, entry_age=place.entry_age, figures=figures, on=today
+            )
+        except EngineError as refusal:
+            refused.append(
+                Determination(
+                    kind="undertaking",
+                    product=target,
+                    decided_on=today,
+                    rules=found.refs if found else (),
+                    member_id=member_id,
+                    code=refusal.code,
+                    inputs={"slab": given.slab, "frequency": given.frequency},
+                    outcome=refusal.details,
+                )
+            )
+            continue
+        carried[member_id] = FirstUndertaking(terms=terms, given=given, instalment=instalment)
+        begins[member_id] = next_period(in_force_on(own, today) or last, today)
+    if refused:
+        await tenancy.record(session, tenant, refused)
+    await undertake_at_joining(session, tenant, carried, today=today, actor=actor, begins=begins)
 
 
 async def _keep_refusal(

@@ -38,6 +38,7 @@ OCCASIONS: Occasions = {
     "payout-account-changed": frozenset({"scheme", "account", "until"}),
     "interest-credited": frozenset({"scheme", "amount", "total"}),
     "units-bought": frozenset({"scheme", "amount", "total"}),
+    "product-moved": frozenset({"scheme", "product", "total"}),
     "lesson": frozenset({"scheme", "title", "text"}),
 }
 """What the engine tells people, and the values it then has."""

@@ -24,6 +24,7 @@ MESSAGES = "messages"
 TOLD: Mapping[int, str] = {
     EventKind.MEMBER_ENROLLED: "welcome",
     EventKind.MENU_PIN_SET: "welcome",
+    EventKind.PRODUCT_MOVED: "product-moved",
     EventKind.CONTRIBUTION_RECEIVED: "contribution-received",
     EventKind.SUSPENSE_RESOLVED: "contribution-received",
     EventKind.BENEFIT_APPROVED: "claim-approved",

@@ -161,6 +161,7 @@ def _written(
     known = templates.get(language, {})
     if occasion not in known:
         return refused(Reason.INVALID_REQUEST, "no-template")
+    moved_to = next((one for one in tenant.pack.products if one.code == said.body.get("to")), None)
     lesson = next((one for one in lessons_of(tenant.pack, language) if one.id == said.body.get("lesson")), None)
     values = {
         "scheme": tenant.pack.manifest.short_name,
@@ -170,6 +171,7 @@ def _written(
         "total": money(Amount(said.total, tenant.asset)),
         "receipt": str(said.event_id),
         "account": paid.account,
+        "product": tenant.translator(language).gettext(moved_to.name) if moved_to else "",
         "until": f"{paid.until:%d/%m/%Y}" if paid.until else "",
         "day": f"{said.day:%d/%m/%Y}",
         "title": lesson.title if lesson else "",

@@ -163,7 +163,7 @@ LAWS: tuple[Law, ...] = (
            and not exists (select from match_receipts r join matches m on m.member_id = -r.tenant_id and m.event_id = r.event_id
                             where r.shared_event = a.event_id)
            and not exists (select from opening_ranges o where o.tenant_id = a.tenant_id and o.event_id = a.event_id)
-           and not exists (select from product_moves p where p.member_id = a.member_id and p.event_id = a.event_id)
+           and not exists (select from events e where e.member_id = a.member_id and e.event_id = a.event_id and e.kind in (6, 218))
            and not exists (select from transfers_out o where o.member_id = a.member_id and o.ended_event = a.event_id)
            and not exists (select from switch_legs l where l.member_id = a.member_id and l.funded_event = a.event_id)
         """,

@@ -404,6 +404,7 @@ PARAMETERS: Mapping[str, Term] = {
     "until_age": Term(N_("Until age")),
     "until_declared": Term(N_("Until it is declared")),
     "until_years": Term(N_("Until years")),
+    "undertaking": Term(N_("Undertaking to pay")),
     "up_to": Term(N_("Up to"), "money"),
     "validator": Term(N_("Check of the number")),
     "values": Term(N_("Values")),

@@ -114,7 +114,8 @@ class Question:
 
     @property
     def paid(self) -> tuple[Paid, ...]:
-        return tuple(Paid(day, minor, is_reversed=False) for day, minor in self.facts.paid)
+        paid = sorted((*self.facts.paid, *self.facts.came))
+        return tuple(Paid(day, minor, is_reversed=False) for day, minor in paid)
 
     @property
     def holdings(self) -> tuple[Holding, ...]:

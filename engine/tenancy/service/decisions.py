@@ -95,6 +95,11 @@ def trace(product: str, rules: Sequence[str]) -> dict[str, object]:
     return {"product": product, "rules": list(rules)}
 
 
+async def rules_behind(session: AsyncSession, decision_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Return the rules that made decisions that are no events, by their number: what a claim's, say, rests on."""
+    return await queries.rules_behind(session, decision_ids)
+
+
 async def explain_decision(session: AsyncSession, decision_id: int, *, member_id: int = 0) -> DecisionExplained:
     """Return a decision with the rules that made it, in the words of the pack version that was in force.
 

@@ -58,6 +58,9 @@ async def test_a_claim_is_read_and_approved_by_commands(
     akiba = commands(keys, database_urls[0], tmp_path, tenant.code)
 
     listed = await akiba("list")
+    for each in listed:
+        assert [one["rule"].partition("@")[0] for one in each["assumptions"]] == ["early-access"]
+        assert each["assumptions"][0]["assumed"]
     assert [(one["claim"], one["state"], one["reason"]) for one in listed] == [
         (str(made.claim_id), "decided", ""),
         (str(refused.claim_id), "refused", "benefits.purpose-needed"),

@@ -234,6 +234,16 @@ async def test_ghana_withholds_tax_of_what_the_units_brought(db: Database, tenan
     assert (claim.state, claim.amount, claim.tax) == ("decided", 360_00, 54_00)
     other = await scheme.claim(member, "access", key="k2", rule="personal-savings", purpose="business")
     assert other.state == "refused", "half of what was held is taken"
+    await scheme.run(
+        "update balances set debits = debits + 2400001 where member_id = :m and code in (select code from chart where kind = 'units')",
+        m=member.member_id,
+    )
+    with pytest.raises(ClaimMoneyGone):
+        await scheme.approve(claim)
+    await scheme.run(
+        "update balances set debits = debits - 2400001 where member_id = :m and code in (select code from chart where kind = 'units')",
+        m=member.member_id,
+    )
     sold = await scheme.approve(claim)
     assert sold.state == "selling"
     assert await scheme.holds(member) == {"units:own": 240_0000, "selling:own": 240_0000}

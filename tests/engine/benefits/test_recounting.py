@@ -16,6 +16,7 @@ from engine.benefits import service
 from engine.benefits.errors import RecountChanged
 from engine.benefits.queries.recounting import Recount
 from engine.contributions import service as contributions
+from engine.contributions.queries.matching import MatchClaim
 from engine.funds.rules.interest import Movement
 from engine.funds.service import credit_interest
 from engine.ledger import service as ledger
@@ -134,6 +135,7 @@ async def test_state_money_is_claimed_again_by_its_difference(rwandan: Rwandan) 
     await at(rwandan, date(2024, 1, 2))
     async with rwandan.db.unit_of_work(rwandan.tenant.tenant_id) as session:
         claim = await contributions.prepare_claim(session, rwandan.tenant, "ltss", date(2023, 6, 1), actor="staff:1")
+        assert isinstance(claim, MatchClaim)
         await contributions.send_claim(session, rwandan.tenant, claim.claim_no, claim.digest, actor="staff:2")
     assert await service.find_recount(rwandan.db, rwandan.tenant) is None
     law = "[change]\nenacted_on = 2024-01-02\n" + RULES.format(threshold="9000")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -109,7 +110,10 @@ class Scheme:
 
     async def prepare(self, on: date = YEAR, actor: str = "staff:1") -> MatchClaim:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
-            return await service.prepare_claim(session, self.tenant, PRODUCT, on, actor=actor)
+            found = await service.prepare_claim(session, self.tenant, PRODUCT, on, actor=actor)
+        if isinstance(found, NothingToClaim):
+            raise found
+        return found
 
     async def send(self, claim: MatchClaim, *, actor: str = "staff:2", digest: str = "") -> MatchClaim:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -144,6 +148,14 @@ class Scheme:
         )
         return int(found)
 
+    async def by_pot(self, member: int) -> dict[str, int]:
+        found = await self.rows(
+            """select c.pot, sum(b.credits - b.debits)::bigint from balances b
+                 join chart c on c.code = b.code and c.origin = 'state-match' where b.member_id = :m group by 1""",
+            m=member,
+        )
+        return dict(found)
+
     async def broken(self) -> list[Any]:
         wanted = [law for law in (*LAWS, *ledger_queries.LAWS) if law.name != "contributions-claim-once"]
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -155,8 +167,8 @@ async def scheme(db: Database, tenant_id: int, tmp_path: Path) -> Scheme:
     return await scheme_of(db, tenant_id, tmp_path)
 
 
-async def scheme_of(db: Database, tenant_id: int, folder: Path) -> Scheme:
-    pack = load_pack(ROOT / "tenants/rw-ejoheza", KINDS)
+async def scheme_of(db: Database, tenant_id: int, folder: Path, source: Path = ROOT / "tenants/rw-ejoheza") -> Scheme:
+    pack = load_pack(source, KINDS)
     async with db.unit_of_work(tenant_id) as session:
         code = await session.scalar(text("select code from tenants where tenant_id = :t"), {"t": tenant_id})
         await ledger.open_asset(session, "RWF", 0, kind="money")
@@ -206,6 +218,58 @@ async def test_a_year_is_claimed_by_class_sent_by_two_paid_and_shared(scheme: Sc
         await scheme.share(sent, matched=False)
     with pytest.raises(NothingToClaim):
         await scheme.prepare()
+    assert not await scheme.broken()
+
+
+async def test_a_claim_without_a_line_says_why_each_has_nothing(scheme: Scheme) -> None:
+    poor = await scheme.member("ubudehe-1", [14_999])
+    rich = await scheme.member("ubudehe-4", [90_000])
+
+    with pytest.raises(NothingToClaim) as refused:
+        await scheme.prepare()
+
+    kept = await scheme.rows(
+        "select member_id, reason, basis from zero_results where decision_id = :d order by basis",
+        d=int(str(refused.value.details["decision"])),
+    )
+    assert kept == [(poor, "below-threshold", 14_999), (rich, "no-class", 90_000)]
+    assert await scheme.rows("select state, lines from match_claims") == [("empty", 0)]
+    await scheme.save(poor, [1])
+    claim = await scheme.prepare()
+    assert (claim.claim_no, claim.lines) == (2, 1)
+    assert not await scheme.broken()
+
+
+async def test_each_member_gets_their_part_by_the_split_of_the_day_they_joined(
+    db: Database, tenant_id: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rw-ejoheza"
+    shutil.copytree(ROOT / "tenants/rw-ejoheza", folder)
+    manifest = folder / "pack.toml"
+    one = '{ code = "savings", name = "Long-term savings" }'
+    manifest.write_text(manifest.read_text().replace(one, one + ', { code = "insurance", name = "Insurance" }'))
+    book = min((folder / PRODUCT / "rules").iterdir())
+    at = book.read_text().index('kind = "contribution-split"')
+    book.write_text(book.read_text()[:at] + 'applies_by = "joining"\n' + book.read_text()[at:])
+    (folder / PRODUCT / "rules" / "2022-02-01.toml").write_text(
+        """[[rule]]
+kind = "contribution-split"
+id = "contribution-split"
+applies_by = "joining"
+parts = [{ pot = "savings", share_bp = 5000 }, { pot = "insurance", share_bp = 5000 }]
+odd_unit_to = "savings"
+source = "test"
+confidence = "high"
+"""
+    )
+    scheme = await scheme_of(db, tenant_id, tmp_path, folder)
+    old, new = await scheme.member("ubudehe-1", [15_000]), await scheme.member("ubudehe-1", [15_001], date(2022, 3, 1))
+    claim = await scheme.send(await scheme.prepare())
+    await scheme.receive(claim, claim.total)
+    await scheme.share(claim)
+
+    assert await scheme.by_pot(old) == {"savings": 15_000}
+    assert await scheme.by_pot(new) == {"savings": 7_501, "insurance": 7_500}
     assert not await scheme.broken()
 
 
@@ -453,6 +517,7 @@ async def test_who_joined_before_a_match_ended_keeps_it_and_who_joined_later_has
     for year in (date(2015, 4, 1), date(2016, 4, 1)):
         async with db.unit_of_work(tenant_id) as session:
             claim = await service.prepare_claim(session, scheme.tenant, "nps-lite", year, actor="staff:1")
+            assert isinstance(claim, MatchClaim)
             lines = [one async for one in contribution_queries.matching.claim_lines(session, claim.claim_no)]
         assert {one.member_id: one.minor for one in lines} == {
             members[date(2014, 5, 5)]: 1000_00,

@@ -182,6 +182,7 @@ async def test_the_instalment_is_taken_once_a_period_and_nothing_else(
     assert told(wrong) == ["not-what-is-due", "not-what-is-due"]
     assert isinstance(wrong[0], errors.NotWhatIsDue)
     assert (wrong[0].details["instalment"], wrong[0].details["allowed"]) == ("116.00", "116.00")
+    assert problem_of(wrong[0]).allowed == ("116.00",)
     assert isinstance(receipt, Receipt)
     assert again == receipt
     assert isinstance(second, errors.NothingDue)
@@ -230,6 +231,7 @@ async def test_what_was_missed_is_paid_with_its_charge_and_owed_until_then(
     assert told(without) == ["not-what-is-due"]
     assert isinstance(without[0], errors.NotWhatIsDue)
     assert without[0].details["allowed"] == "120.00, 238.00, 354.00"
+    assert problem_of(without[0]).allowed == ("120.00", "238.00", "354.00")
     assert told([one, two]) == ["received", "received"]  # April's; May's and June's
     assert await owed(db, keys, tenant, member, date(2023, 5, 31)) == 23_200
     assert await owed(db, keys, tenant, member, date(2023, 4, 30)) == 11_600
