@@ -244,6 +244,8 @@ class EventKind(IntEnum):
     NUMBER_ENDED = 322
     SAME_PERSON_FOUND = 323
     NUMBER_CHANGE_REJECTED = 324
+    PROMISE_KEPT = 325
+    PROMISE_LAPSED = 326
 
     @property
     def label(self) -> str:

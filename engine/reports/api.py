@@ -100,12 +100,21 @@ class StatementMove(Struct, frozen=True):
     source: str
 
 
+class StatementPromise(Struct, frozen=True):
+    """Money that `payer` promises for the retirement option `choice`: the member's once they retire by it, no part of the value."""
+
+    rule: str
+    choice: str
+    payer: str
+    amount: str
+
+
 class StatementDocument(Struct, frozen=True):
     """A member's account at the end of a business day; `items` are what the scheme's statement says of its year.
 
     An item is null where it is not counted yet: it is not known to be zero. `assumptions` are what the rules behind the items
     assume, where their sources do not settle it. `merged_into` is the number of the record that the one of this number was
-    merged into, and that this is of.
+    merged into, and that this is of. `conditional` is what a later choice gives, and is in no total.
     """
 
     member: str
@@ -122,6 +131,7 @@ class StatementDocument(Struct, frozen=True):
     assumptions: tuple[Assumption, ...] | UnsetType = UNSET
     moves: tuple[StatementMove, ...] | UnsetType = UNSET
     merged_into: str | UnsetType = UNSET
+    conditional: tuple[StatementPromise, ...] | UnsetType = UNSET
 
 
 def document_of(statement: Statement) -> StatementDocument:
@@ -165,6 +175,10 @@ def document_of(statement: Statement) -> StatementDocument:
         assumptions=statement.assumptions or UNSET,
         moves=tuple(StatementMove(one.moved_on, one.source) for one in statement.moves) or UNSET,
         merged_into=statement.merged_into or UNSET,
+        conditional=tuple(
+            StatementPromise(one.rule, one.choice, one.payer, money(one.minor)) for one in statement.conditional
+        )
+        or UNSET,
         lines=tuple(
             StatementLine(
                 receipt=str(line.receipt),

@@ -47,6 +47,7 @@ _PAYMENTS = frozenset(
         EventKind.MATCH_SHARED,
         EventKind.OPENING_POSTED,
         EventKind.TRANSFER_TAKEN_IN,
+        EventKind.PROMISE_KEPT,
     }
 )
 
@@ -117,6 +118,23 @@ async def moves_into(
         {**_parameters(session, log_size), "member": member_id, "products": list(products), "as_of": as_of},
     )
     return [MovedHere(row.moved_on, row.source) for row in rows]
+
+
+async def settled_promises(
+    session: AsyncSession, member_id: int, *, product: str, as_of: date, log_size: int | None
+) -> frozenset[str]:
+    """Return the rules whose promises in a product were kept, or lapsed by a claim that stood, by `as_of`."""
+    rows = await session.scalars(
+        text(f"""select p.rule from promises_settled p
+                   join events e on e.member_id = p.member_id and e.event_id = p.event_id and e.business_date <= :as_of
+                   join benefit_claims b on b.member_id = p.member_id and b.claim_id = p.claim_id
+                  where p.member_id in {_RECORDS} and p.product = :product and {_KNOWN.format(event="p.event_id")}
+                    and (p.outcome = 'kept' or not exists (
+                      select from events v where v.member_id = b.member_id and v.event_id = b.closed_event
+                         and v.business_date <= :as_of and {_KNOWN.format(event="v.event_id")}))"""),
+        {**_parameters(session, log_size), "member": member_id, "product": product, "as_of": as_of},
+    )
+    return frozenset(rows)
 
 
 async def last_prices(

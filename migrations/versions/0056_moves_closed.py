@@ -10,7 +10,7 @@ from alembic import op
 from migrations.walls import grant
 
 revision: str = "0056_moves_closed"
-down_revision: str | None = "0054_members"
+down_revision: str | None = "0055_kinds"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -7,6 +7,7 @@ from engine.benefits.queries.lending_laws import LOAN_LAWS
 from engine.benefits.queries.merging import LAWS as MERGE_LAWS
 from engine.benefits.queries.payroll_laws import PAYROLL_LAWS
 from engine.benefits.queries.premium_laws import PREMIUM_LAWS
+from engine.benefits.queries.promises import LAWS as PROMISE_LAWS
 from engine.benefits.queries.splitting import LAWS as SPLIT_LAWS
 from engine.benefits.queries.standing_laws import STANDING_LAWS
 from engine.benefits.queries.transferring_laws import TRANSFER_LAWS
@@ -25,6 +26,7 @@ LAWS: tuple[Law, ...] = (
     *PREMIUM_LAWS,
     *ANNUITY_LAWS,
     *TRANSFER_LAWS,
+    *PROMISE_LAWS,
 )
 
 __all__ = ["FEE_LAWS", "LAWS"]

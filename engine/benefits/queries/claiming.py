@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.benefits.rules import Holding, PaidIn
+from engine.benefits.rules import Holding, PaidIn, Promised
 from engine.benefits.rules.claiming import Guaranteeing
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.ledger.rules import EventKind
@@ -37,7 +37,8 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
 
     `charge` smallest units, for the role `charge_to`, are taken of what goes to another scheme. `schedule` is what is paid later, `not_before` the first day on which the choice may be approved, `guarantee` what units
     that are sold are raised to. Of what is added, `from_pool` smallest units are the pension pool's of `pool_role`, as far as
-    it had money as it was booked. What is pooled buys an annuity from the `insurer`, where one is named.
+    it had money as it was booked. What is pooled buys an annuity from the `insurer`, where one is named. What was `promised` becomes
+    the member's as the claim becomes payable.
     """
 
     ground: str
@@ -56,6 +57,7 @@ class TaxFacts(Struct, frozen=True, kw_only=True):
     insurer: str = ""
     charge: int = 0
     charge_to: str = ""
+    promised: tuple[Promised, ...] = ()
 
 
 class Receiving(Struct, frozen=True, kw_only=True):

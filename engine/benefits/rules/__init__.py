@@ -38,6 +38,7 @@ from engine.benefits.rules.claiming import (
     claim_due,
     decide_claim,
     missing_documents,
+    promised_to,
     rules_named,
     tax_of,
     tranches_of,
@@ -150,7 +151,10 @@ from engine.benefits.rules.projection import Illustration
 from engine.benefits.rules.promises import (
     ConditionalEntitlement,
     ConditionalEntitlementRule,
+    Promised,
     conditional_entitlement,
+    promise_problems,
+    promised,
     run_conditional_entitlement,
 )
 from engine.benefits.rules.proofs import Proof, ProofRule, ProofSet, proof_of, run_proof
@@ -327,6 +331,7 @@ __all__ = [
     "PensionRule",
     "ProductMoveRule",
     "ProjectionRule",
+    "Promised",
     "Proof",
     "ProofOfLifeRule",
     "ProofRule",
@@ -418,6 +423,9 @@ __all__ = [
     "pension_payment",
     "plan_retirement",
     "plan_schedule",
+    "promise_problems",
+    "promised",
+    "promised_to",
     "proof_of",
     "rate_for",
     "reachable",

@@ -36,6 +36,7 @@ from engine.benefits.rules.history import Paid, SchemeYear
 from engine.benefits.rules.loans import LoanCase, LoanRule, check_loan, loan_ceiling
 from engine.benefits.rules.pensions import PensionRule
 from engine.benefits.rules.premiums import UNINSURED, Insurance
+from engine.benefits.rules.promises import ConditionalEntitlementRule, Promised, promised
 from engine.benefits.rules.retirement import RetirementOptionRule, plan_retirement
 from engine.benefits.rules.schedules import SchedulePlan, plan_schedule
 from engine.benefits.rules.survivors import GuaranteePeriodRule
@@ -108,6 +109,7 @@ class ClaimTerms:
     guarantee: InForce[GuaranteePeriodRule] | None = None
     waits: Sequence[InForce[WaitingPeriodRule]] = ()
     transfer: InForce[TransferOutRule] | None = None
+    promises: Sequence[InForce[ConditionalEntitlementRule]] = ()
     tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
@@ -168,7 +170,7 @@ class Claimant:
     `returned` are the pots of each and how much of it were contributions. `loans` are those that run; what they pledge is
     not among `holdings`. `keys` are what tables of guarantees may be kept by: the slab that was undertaken. Who
     `holds_units` is paid what these bring. `class_code` is the class on the day that a cover is claimed of,
-    and `insurance` what premiums insure them.
+    and `insurance` what premiums insure them. `settled` are the rules whose promises became money or lapsed before.
     """
 
     on: date
@@ -186,6 +188,16 @@ class Claimant:
     holds_units: bool = False
     class_code: str = ""
     insurance: Insurance = UNINSURED
+    settled: frozenset[str] = frozenset()
+
+    @property
+    def contributed(self) -> dict[str, int]:
+        """Return what was paid in by origin, less what was taken back, smallest units."""
+        found: dict[str, int] = {}
+        for one in self.paid:
+            if not one.is_reversed:
+                found[one.origin] = found.get(one.origin, 0) + one.minor
+        return found
 
     def returned_from(self, pots: Collection[str]) -> int:
         """Return how many contributions to some pots earlier claims have returned."""
@@ -211,7 +223,8 @@ class Granted:
 
     `top_up` is what a role adds, to the first part. `pooled` goes to the pool that pays the `schedule`, which is what is paid
     later, or buys an annuity from the role `insurer`; `not_before` is the first day on which the choice may be approved. `guarantee` is what a guarantee says, where one does.
-    Of what goes to another scheme `charge_minor` is for the role `charge_to`.
+    Of what goes to another scheme `charge_minor` is for the role `charge_to`. `promised` becomes the member's by this choice
+    before the rest is taken, and counts as held.
     """
 
     rule: str
@@ -228,6 +241,7 @@ class Granted:
     guarantee: Guaranteeing | None = None
     charge_minor: int = 0
     charge_to: str = ""
+    promised: tuple[Promised, ...] = ()
 
     @property
     def minor(self) -> int:
@@ -314,7 +328,27 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
         loans=book.all_in_force(LoanRule, dates),
         guarantees=book.all_in_force(GuaranteeRule, begins),
         transfer=book.in_force(TransferOutRule, dates),
+        promises=book.all_in_force(ConditionalEntitlementRule, dates),
     )
+
+
+def promised_to(terms: ClaimTerms, member: Claimant, figures: Figures) -> tuple[Promised, ...]:
+    """Return what is promised to a member who has not made the choice it waits for; SeriesValueMissing as a rule's most is."""
+    return promised(terms.promises, member.contributed, figures, on=member.on, settled=member.settled)
+
+
+def _chosen(terms: ClaimTerms, asked: Asked, member: Claimant, figures: Figures) -> tuple[Promised, ...]:
+    if asked.kind != "retirement":
+        return ()
+    return tuple(one for one in promised_to(terms, member, figures) if one.choice == asked.rule)
+
+
+def _with(member: Claimant, given: Sequence[Promised]) -> Claimant:
+    """Return a member who has what was promised besides what they held."""
+    held = {(one.pot, one.origin): one.minor for one in member.holdings}
+    for one in given:
+        held[one.pot, one.origin] = held.get((one.pot, one.origin), 0) + one.minor
+    return replace(member, holdings=tuple(Holding(*place, minor) for place, minor in sorted(held.items())))
 
 
 def begins_on(age: InForce[BenefitAgeRule], claimant: Claimant, ground: str = "") -> BenefitStart:
@@ -355,7 +389,8 @@ def decide_claim(
 ) -> Granted:
     """Return what a claim takes.
 
-    A retirement option pays its lump sum; the rest stays for its later payments, by a schedule. An exit takes the whole account: what is
+    A retirement option pays its lump sum; the rest stays for its later payments, by a schedule. What was promised to whoever
+    chooses it is held by then. An exit takes the whole account: what is
     paid, and what is forfeited.
 
     Raises:
@@ -376,6 +411,9 @@ def decide_claim(
         return _loan(terms, asked, member, figures, asset)
     if asked.kind != "access" and any(one.pledged for one in member.loans):
         raise SavingsPledged
+    given = _chosen(terms, asked, member, figures)
+    if given:
+        member = _with(member, given)
     if asked.kind == TRANSFER:
         granted = _transfer(terms, member, figures)
     elif asked.kind == "access":
@@ -390,7 +428,8 @@ def decide_claim(
         if granted.rule in found.rule.benefits:
             waited = months_waited(found, paid, joined_on=member.joined_on, on=member.on, figures=figures)
             check_waited(found, waited)
-    return replace(granted, rules=(*granted.rules, *_waits_of(terms, granted.rule)))
+    rules = (*granted.rules, *_waits_of(terms, granted.rule), *(one.ref for one in given))
+    return replace(granted, rules=rules, promised=given)
 
 
 def as_guaranteed(
@@ -567,9 +606,10 @@ def pots_of(granted: Granted) -> list[str]:
 
 
 def held_for(granted: Granted, member: Claimant) -> int:
-    """Return what is held in those pots, with what a role adds, smallest units."""
+    """Return what is held in those pots, with what a role adds and what was promised, smallest units."""
     pots = pots_of(granted)
-    return sum(one.minor for one in member.holdings if one.pot in pots) + granted.top_up_minor
+    held = sum(one.minor for one in member.holdings if one.pot in pots)
+    return held + granted.top_up_minor + sum(one.minor for one in granted.promised if one.pot in pots)
 
 
 def tranches_of(member: Claimant, pots: Sequence[str], minor_held: int, *, is_pre_tax: bool) -> tuple[Tranche, ...]:

@@ -61,7 +61,7 @@ from engine.benefits.rules.claiming import COVER, LOAN, TRANSFER, claim_terms, g
 from engine.benefits.rules.cover import CoverRule
 from engine.benefits.rules.schedules import SchedulePlan
 from engine.benefits.rules.topping import topped
-from engine.benefits.service import annuities, inheriting, lending, surviving, transits
+from engine.benefits.service import annuities, inheriting, lending, promises, surviving, transits
 from engine.benefits.service.histories import counts, moves_behind, paid_into, pot_now
 from engine.benefits.service.scheduling import begin_schedule
 from engine.enrolment import service as enrolment
@@ -170,6 +170,7 @@ async def standing_of(
         loans=await lending.loans_of(session, member.member_id, products, granted),
         keys={"slab": slab} if slab else {},
         holds_units=is_unitised,
+        settled=await promises.settled_of(session, member.member_id, member.product),
     )
     return Standing(
         claim_terms(tenant.pack, member.product, claimant),
@@ -708,6 +709,7 @@ async def grant(
         insurer=granted.insurer,
         charge=granted.charge_minor,
         charge_to=granted.charge_to,
+        promised=granted.promised,
     )
     tranches = tranches_of(claimant, pots, facts.held, is_pre_tax=facts.is_pre_tax)
 
@@ -759,6 +761,7 @@ async def grant(
             "due_on": "" if due_on is None else due_on.isoformat(),
             **({} if row.estate is None else told_of(row.estate)),
             **{f"parts.{one.pot}.{one.origin}": str(one.minor) for one in granted.parts},
+            **{f"promised.{one.rule}": str(one.minor) for one in granted.promised},
             **_told_later(facts),
         },
     )
@@ -820,6 +823,7 @@ async def _make_payable(
         returned=taxed[2],
         forfeited=sum(one.minor for one in row.parts if one.is_forfeited),
     )
+    await promises.settle(session, tenant, row, actor=actor)
     schedule = facts.schedule
     moves: list[tuple[int, Account, Account]] = []
     nets: dict[tuple[str, str], int] = {}
@@ -1021,6 +1025,8 @@ def _digest(row: ClaimRow) -> str:
     }
     if row.facts is not None and row.facts.schedule is not None:
         said["schedule"] = msgspec.to_builtins(row.facts.schedule)
+    if row.facts is not None and row.facts.promised:
+        said["promised"] = msgspec.to_builtins(row.facts.promised)
     if row.estate is not None:
         said["estate"] = msgspec.to_builtins(row.estate)
     if row.kind == COVER:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.benefits.errors import NoPriceYet
 from engine.benefits.queries import claiming as claiming_queries
+from engine.benefits.queries import promises as promise_queries
 from engine.benefits.queries import standing as queries
 from engine.benefits.queries.standing import Key
 from engine.benefits.rules import Claimant
@@ -31,6 +32,7 @@ async def claimants(
     stands = await queries.stands(session, list(joined), on=on, unitised=unitised)
     funds = sorted({fund for one in stands.values() for _, _, fund in one.held if fund})
     prices = await claiming_queries.last_prices(session, funds, on) if funds else {}
+    settled = await promise_queries.settled(session, list(joined))
     found: dict[Key, Claimant | NoPriceYet] = {}
     for key, stand in stands.items():
         reserved = [one for one in stand.claims if one.state in ("decided", "pledged")]
@@ -41,6 +43,7 @@ async def claimants(
                 joined_on=joined[key],
                 holdings=holdings_of(tenant, left, prices),
                 paid=tuple(stand.paid),
+                settled=settled.get(key, frozenset()),
                 **claimed_before(stand.claims),
             )
         except NoPriceYet as refusal:

@@ -209,6 +209,8 @@ class Flow:
 
 
 TRANSIT = "transfers-in-transit"
+PROMISED = "promises-receivable"
+"""The kind of account against which a promise becomes the member's money."""
 _TRANSFERS = (TRANSIT, "opening")
 """Kinds of accounts against which savings come from other schemes, and go there."""
 
@@ -239,8 +241,8 @@ def items_of(
         went is taken off.
 
     """
-    paid = _sum(flows, ("collections", "suspense"), but="state-match")
-    match = _sum(flows, ("state-match-receivable", "collections", "suspense"), only="state-match")
+    paid = _sum(flows, ("collections", "suspense", PROMISED), but="state-match")
+    match = _sum(flows, ("state-match-receivable", "collections", "suspense", PROMISED), only="state-match")
     fees, surcharge = -_sum(flows, FEES), -_sum(flows, ("late-charges",))
     benefits = -_sum(flows, PAID_OUT)
     moved = _sum(flows, _TRANSFERS)

@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from engine.benefits.rules import Promised
 from engine.kernel.prices import Price, value_of
-from engine.reports.rules.contents import FEES, PAID_OUT, TRANSIT
+from engine.reports.rules.contents import FEES, PAID_OUT, PROMISED, TRANSIT
 from engine.tenancy.rules.assuming import Assumption
 
 SHORTEST_RETURN_DAYS = 30
@@ -108,6 +109,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     None is what is not counted yet. `assumptions` are what the rules behind the items assume.
     `uninvested_minor` is cash that has bought no units yet; of a product without units, the whole balance.
     `merged_into` is the number of the record that the one of the number `member` was merged into, and that this is of.
+    `conditional` is what becomes the member's by a later choice alone, and is in no other figure.
     """
 
     member: str
@@ -127,6 +129,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     assumptions: tuple[Assumption, ...] = ()
     moves: tuple[MovedHere, ...] = ()
     merged_into: str = ""
+    conditional: tuple[Promised, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +335,15 @@ def cash_of(account: Account) -> int:
 def payable_of(account: Account) -> int:
     """Return what is payable to the member and not on its way: what sold units and benefits out of cash brought."""
     return sum(move.amount for move in account.movements if move.account == "payable")
+
+
+def contributed_by_origin(account: Account) -> dict[str, int]:
+    """Return what was paid in by origin, less what was taken back; a promise that was kept is no contribution."""
+    found: dict[str, int] = {}
+    for move in _payments(account):
+        if move.against != PROMISED:
+            found[move.origin] = found.get(move.origin, 0) + move.amount
+    return found
 
 
 def paid_out_of(account: Account) -> int:

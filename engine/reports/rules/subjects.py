@@ -166,6 +166,8 @@ WHAT: Mapping[str, str] = {
     "price-file-imported": N_("Prices read"),
     "price-held": N_("Price held"),
     "price-rejected": N_("Price rejected"),
+    "promise-kept": N_("Promise kept"),
+    "promise-lapsed": N_("Promise lapsed"),
     "proceeds-received": N_("Proceeds received"),
     "product-joined": N_("Joining a product"),
     "product-move": N_("Move between products"),

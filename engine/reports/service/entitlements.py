@@ -9,10 +9,12 @@ from datetime import date, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.benefits import service as benefits
 from engine.benefits.rules import (
     AccessCase,
     AccessRule,
     Claimant,
+    ConditionalEntitlementRule,
     CoverCase,
     CoverRule,
     Holding,
@@ -21,6 +23,7 @@ from engine.benefits.rules import (
     accessible,
     cover_on,
     plan_retirement,
+    promised,
     reachable,
 )
 from engine.contributions.rules import (
@@ -88,7 +91,7 @@ def entitlements(
     Returns:
         By name: "terms.minimum" and "terms.split.<pot>" of the next contribution; "match" of the scheme year so far;
         "vested.<origin>"; "access.<rule>" now; "retirement.<rule>.lump" and ".instalment" at the option's most;
-        "cover.<rule>.<peril>". Where the rules say no, the refusal's code or the reason stands instead of money.
+        "cover.<rule>.<peril>"; "promised.<rule>", which waits for a choice. Where the rules say no, the refusal's code or the reason stands instead of money.
 
     """
     year_from, _ = pack.product(facts.product).scheme_year(on)
@@ -216,6 +219,16 @@ def _cover(asked: Question, found: dict[str, str], rules: list[str]) -> None:
         rules.append(rule.ref)
 
 
+def _promises(asked: Question, found: dict[str, str], rules: list[str]) -> None:
+    if not isinstance(asked.claimant, Claimant):
+        return
+    promising = asked.pack.books[asked.facts.product].all_in_force(ConditionalEntitlementRule, asked.dates)
+    on, settled = asked.dates.on, asked.claimant.settled
+    for one in promised(promising, asked.claimant.contributed, asked.figures, on=on, settled=settled):
+        found[f"promised.{one.rule}"] = str(one.minor)
+        rules.append(one.ref)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Some of a member's entitlements, and the kinds of the rules that decide them: besides the product, nothing else does."""
@@ -233,6 +246,7 @@ PARTS = (
     Part(_access, (AccessRule,)),
     Part(_retirement, (RetirementOptionRule,)),
     Part(_cover, (CoverRule,)),
+    Part(_promises, (ConditionalEntitlementRule,), asks_claimant=True),
 )
 
 
@@ -242,7 +256,13 @@ async def entitlements_of(
     """Return what the rules in force give one member on a day; None where they are not in the product."""
     figures = await figures_for(session, tenant)
     facts = await queries.member_facts(session, on=on, members=[member_id], product=product)
-    return entitlements(tenant.pack, facts[0], figures, on) if facts else None
+    if not facts:
+        return None
+    claimant = None
+    if tenant.rules(ConditionalEntitlementRule, product=product, dates=Dates(on=on, joined_on=facts[0].joined_on)):
+        key = (member_id, product)
+        claimant = (await benefits.claimants(session, tenant, {key: facts[0].joined_on}, on=on))[key]
+    return entitlements(tenant.pack, facts[0], figures, on, claimant=claimant)
 
 
 async def tell_entitlements(

@@ -16,6 +16,7 @@ from engine.benefits.rules import (
     AccessRule,
     BenefitAgeRule,
     Claimant,
+    ConditionalEntitlementRule,
     EarlyExitRule,
     ExitTaxRule,
     FeeCapRule,
@@ -179,7 +180,14 @@ def _dues(asked: Question, found: dict[str, str], rules: list[str]) -> None:
     rules.extend(terms.refs)
 
 
-_CHOSEN_BY = (AccessRule, BenefitAgeRule, RetirementOptionRule, PensionRule, GuaranteePeriodRule)
+_CHOSEN_BY = (
+    AccessRule,
+    BenefitAgeRule,
+    RetirementOptionRule,
+    PensionRule,
+    GuaranteePeriodRule,
+    ConditionalEntitlementRule,
+)
 ALL_PARTS = (
     *PARTS,
     Part(_claims, (EarlyExitRule, ExitTaxRule, *_CHOSEN_BY), asks_claimant=True),

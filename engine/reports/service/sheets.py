@@ -27,6 +27,7 @@ class Letterhead:
     product_names: Mapping[str, str]
     pot_names: Mapping[tuple[str, str], str]
     fund_names: Mapping[str, str]
+    role_names: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     brand: str
     muted: str
     line: str
@@ -55,6 +56,7 @@ class Letterhead:
                 if isinstance(version.rule, FundsRule)
                 for fund in version.rule.funds
             },
+            role_names={role: words.gettext(name) for role, name in pack.manifest.roles.items()},
             brand=colours.brand,
             muted=colours.muted,
             line=colours.line,

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pyxirr
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.benefits.rules import ConditionalEntitlementRule, Promised, promised
 from engine.contributions import service as contributions
 from engine.enrolment import service as enrolment
 from engine.funds.rules import FundsRule
@@ -31,6 +32,7 @@ from engine.reports.rules import (
     basis_points,
     cash_of,
     charges_of,
+    contributed_by_origin,
     flows_of,
     holdings_of,
     items_of,
@@ -43,7 +45,7 @@ from engine.reports.rules import (
 from engine.reports.rules.contents import COUNTED_BY
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.rules.assuming import Assumption, assumptions_on
-from engine.tenancy.service import Tenant
+from engine.tenancy.service import Tenant, figures_for
 
 
 async def find_member(session: AsyncSession, keys: FileKeyStore, number: str, *, product: str = "") -> MemberRef:
@@ -150,7 +152,23 @@ async def statement(
         items=items,
         assumptions=_assumed(tenant, member, items, year_from, as_of),
         moves=tuple(moves),
+        conditional=await _conditional(session, tenant, member, account, as_of, known_size),
     )
+
+
+async def _conditional(
+    session: AsyncSession, tenant: Tenant, member: MemberRef, account: Account, as_of: date, known_size: int | None
+) -> tuple[Promised, ...]:
+    """Return what the member is promised for a choice that they had not made by that day."""
+    dates = Dates(on=as_of, joined_on=member.joined_on)
+    rules = tenant.rules(ConditionalEntitlementRule, product=member.product, dates=dates)
+    if not rules:
+        return ()
+    settled = await queries.settled_promises(
+        session, member.member_id, product=member.product, as_of=as_of, log_size=known_size
+    )
+    figures = await figures_for(session, tenant)
+    return promised(rules, contributed_by_origin(account), figures, on=as_of, settled=settled)
 
 
 def _assumed(

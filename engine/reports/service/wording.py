@@ -5,6 +5,7 @@ from datetime import date
 
 from msgspec import Struct
 
+from engine.benefits.rules import Promised
 from engine.kernel.text import N_
 from engine.reports.rules import LABELS, Line, LineState, NoReturn, Statement
 from engine.reports.service.expected_words import Expected, expected_of
@@ -39,7 +40,7 @@ NONE = "–"
 class Sheet(Struct, frozen=True, kw_only=True):
     """A statement as it is read: everything is text in one language.
 
-    `year` holds the items of the scheme year, `expected` what the member may expect, `assumed` what the figures rest on where
+    `year` holds the items of the scheme year, `conditional` what a later choice gives, `expected` what the member may expect, `assumed` what the figures rest on where
     the sources do not settle it; each where there is any.
     """
 
@@ -52,6 +53,7 @@ class Sheet(Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     year: Table | None
     holdings: Table | None
+    conditional: Table | None
     expected: Expected | None
     payments: Table
     notes: tuple[str, ...]
@@ -90,6 +92,7 @@ class _Writer:
             figures=self._figures(),
             year=self._year(),
             holdings=self._holdings(),
+            conditional=self._conditional(),
             expected=None
             if expectation is None
             else expected_of(expectation, self._head, currency=statement.currency, scale=statement.scale),
@@ -163,6 +166,23 @@ class _Writer:
             ),
             rows=tuple(rows),
         )
+
+    def _conditional(self) -> Table | None:
+        statement, _ = self._statement, self._say
+        if not statement.conditional:
+            return None
+        return Table(
+            caption=_("Yours only if you choose so"),
+            columns=(Column(_("Choice")), Column(_("Payer")), Column(_("Amount"), is_figure=True)),
+            rows=tuple(self._promise(one) for one in statement.conditional),
+            note=_(
+                "This is no part of your savings. It becomes yours as you retire by this choice, and lapses if you "
+                "leave otherwise."
+            ),
+        )
+
+    def _promise(self, one: Promised) -> tuple[str, ...]:
+        return self._say(one.choice), self._head.role_names.get(one.payer, one.payer), self._money(one.minor)
 
     def _payments(self) -> Table:
         """Columns that would say the same in every row (one pot, one origin) are left to the note above the table."""
