@@ -59,6 +59,7 @@ from engine.cli_orders import import_confirmations, orders
 from engine.cli_packs import packs
 from engine.cli_payouts import payouts
 from engine.cli_payroll import payroll, pensions
+from engine.cli_pools import pools
 from engine.cli_prices import prices
 from engine.cli_products import products
 from engine.cli_recounts import recounts
@@ -145,6 +146,7 @@ _groups["identity"].command("offline")(identity_offline)
 app.add_typer(fees, name="fees")
 app.add_typer(recounts, name="recounts")
 app.add_typer(suspense, name="suspense")
+app.add_typer(pools, name="pools")
 app.add_typer(prices, name="prices")
 app.add_typer(loans, name="loans")
 app.add_typer(transfers, name="transfers")

@@ -20,6 +20,7 @@ CREDIT_KINDS = (
             "reversal-difference",
             "due-to-party",
             "forfeitures",
+            "pool-income",
             "pension-pool",
             "fees-payable",
             "vat-payable",
@@ -244,6 +245,10 @@ class EventKind(IntEnum):
     NUMBER_ENDED = 322
     SAME_PERSON_FOUND = 323
     NUMBER_CHANGE_REJECTED = 324
+    INTEREST_AT_EXIT = 346
+    POOL_INCOME_PROPOSED = 347
+    POOL_INCOME_APPROVED = 348
+    POOL_INCOME_REJECTED = 349
 
     @property
     def label(self) -> str:
