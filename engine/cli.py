@@ -61,6 +61,7 @@ COMMANDS = {
     "break": ("cli_breaks:breaks", "What does not agree between statements and receipts."),
     "dealing": ("cli_dealing:dealing", "Dealing days."),
     "interest": ("cli_dealing:interest", "Interest that is declared for a scheme year."),
+    "pools": ("cli_pools:pools", "What the pools of declared interest earned."),
     "orders": ("cli_orders:orders", "Orders to fund managers."),
     "prices": ("cli_prices:prices", "Prices that were wrong."),
     "identity": ("cli_identity:identity", "Who members are, where a person must look."),

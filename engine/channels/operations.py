@@ -11,7 +11,14 @@ from msgspec import Meta, Struct
 
 from engine.access.rules import Caller
 from engine.funds import service as funds
-from engine.funds.errors import LaterYearCredited, NoDeclaredReturn, ReturnNotDeclared, UnknownManager
+from engine.funds.errors import (
+    LaterYearCredited,
+    NoDeclaredReturn,
+    PoolIncomeMissing,
+    PoolIncomeShort,
+    ReturnNotDeclared,
+    UnknownManager,
+)
 from engine.funds.service import OrderDesk
 from engine.kernel.errors import Invalid, Malformed
 from engine.kernel.permissions import Permission
@@ -207,7 +214,15 @@ class OperationsController(Controller):
         operation_id="CreditInterest",
         status_code=200,
         opt={"permission": Permission.DEALING_RUN},
-        responses=refuses(UnknownProduct, NoDeclaredReturn, LaterYearCredited, ReturnNotDeclared, SeriesValueMissing),
+        responses=refuses(
+            UnknownProduct,
+            NoDeclaredReturn,
+            LaterYearCredited,
+            ReturnNotDeclared,
+            SeriesValueMissing,
+            PoolIncomeMissing,
+            PoolIncomeShort,
+        ),
     )
     async def interest(
         self,

@@ -67,6 +67,55 @@ class ReturnNotDeclared(Refused):
     message = N_("No return is declared yet for the scheme year from {day}.")
 
 
+class NoPool(Refused):
+    """An income of a pool is told, but no rule of the product says that a pool pays its interest."""
+
+    code = "funds.no-pool"
+    message = N_("No rule of {product} says for the year from {day} that interest is paid from the income of a pool.")
+
+
+class UnknownPoolIncome(NotFound):
+    """No income of a pool has the number."""
+
+    code = "funds.unknown-pool-income"
+    message = N_("There is no such income of a pool.")
+
+
+class PoolReferenceUsed(Refused):
+    """Another income was told by the reference."""
+
+    code = "funds.pool-reference-used"
+    message = N_("Another income was told by the reference {reference}.")
+
+
+class PoolIncomeDecided(Refused):
+    """The income of a pool waits for nobody."""
+
+    code = "funds.pool-income-decided"
+    message = N_("This income of a pool waits for nobody: it is {state}.")
+
+
+class PoolIncomeChanged(Refused):
+    """The digest is not of the income that was proposed."""
+
+    code = "funds.pool-income-changed"
+    message = N_("This is not the income that was proposed; read it again.")
+
+
+class PoolIncomeMissing(Refused):
+    """A declared year is to be credited, but nothing was told of what its pool earned."""
+
+    code = "funds.pool-income-missing"
+    message = N_("What the pool earned in the year from {year} is not told and approved yet.")
+
+
+class PoolIncomeShort(Refused):
+    """A declared year would be credited more than its pool earned and the reserve holds, and nobody tops it up."""
+
+    code = "funds.pool-income-short"
+    message = N_("The year from {year} credits {lacks} more than the pool earned and the reserve holds.")
+
+
 class NoGuarantee(Refused):
     """Nothing is guaranteed on this occasion."""
 

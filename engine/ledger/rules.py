@@ -20,6 +20,7 @@ CREDIT_KINDS = (
             "reversal-difference",
             "due-to-party",
             "forfeitures",
+            "pool-income",
             "pension-pool",
             "fees-payable",
             "vat-payable",
@@ -246,6 +247,10 @@ class EventKind(IntEnum):
     NUMBER_CHANGE_REJECTED = 324
     PROMISE_KEPT = 325
     PROMISE_LAPSED = 326
+    INTEREST_AT_EXIT = 346
+    POOL_INCOME_PROPOSED = 347
+    POOL_INCOME_APPROVED = 348
+    POOL_INCOME_REJECTED = 349
 
     @property
     def label(self) -> str:

@@ -133,6 +133,7 @@ def filled(path: str) -> str:
         correction="1",
         change="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
         action="1",
+        income="1",
         transfer="1",
     )
 

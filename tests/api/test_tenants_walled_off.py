@@ -1115,6 +1115,35 @@ ASKED: dict[str, Ask] = {
             }
         },
     ),
+    "ListPoolIncomes": Ask("GET", lambda _: "/v1/operations/pool-incomes", Permission.OPERATIONS_READ, 200),
+    "ProposePoolIncome": Ask(
+        "POST",
+        lambda _: "/v1/operations/pool-incomes",
+        Permission.DEALING_RUN,
+        409,
+        request=lambda _ids, site: {
+            "json": {
+                "product": site.tenant.pack.products[0].code,
+                "on": "2023-04-03",
+                "amount": "10.00",
+                "reference": "POOL-1",
+            }
+        },
+    ),
+    "ApprovePoolIncome": Ask(
+        "POST",
+        lambda _: "/v1/operations/pool-incomes/1/approval",
+        Permission.PRICES_APPROVE,
+        404,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectPoolIncome": Ask(
+        "POST",
+        lambda _: "/v1/operations/pool-incomes/1/rejection",
+        Permission.PRICES_APPROVE,
+        404,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
     "GetFundAction": Ask("GET", lambda _: "/v1/operations/fund-actions/1", Permission.OPERATIONS_READ, 404),
     "ApproveFundAction": Ask(
         "POST",

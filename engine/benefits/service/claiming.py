@@ -613,6 +613,8 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
             stands = await _as_covered(session, tenant, row, stands)
         else:
             await _check_living(session, row)
+        if row.kind in ("exit", "retirement", TRANSFER):
+            stands = await with_interest(session, tenant, row, stands, actor)
         if row.kind == TRANSFER:
             await transits.check_free(session, row, is_unitised=stands.is_unitised)
         granted = decide_claim(stands.terms, asked, stands.claimant, stands.figures, year_of, tenant.asset)
@@ -635,6 +637,20 @@ async def _complete(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands
     except EngineError as error:
         return await refuse(session, tenant, row, error, rules_named(stands.terms, asked), actor)
     return await grant(session, tenant, row, granted, stands, actor, now)
+
+
+async def with_interest(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands: Standing, actor: str) -> Standing:
+    """Return a member who leaves with what years that are not declared are credited now, where a rule says so."""
+    claimant = stands.claimant
+    credited = await funds.credit_at_exit(
+        session, tenant, row.member_id, row.product, claimant.joined_on, claimant.on, actor=actor
+    )
+    worth = {(one.pot, one.origin): one.minor for one in claimant.holdings}
+    for account, minor in credited.items():
+        place = (account.pot, account.origin)
+        worth[place] = worth.get(place, 0) + minor
+    holdings = tuple(Holding(*place, minor) for place, minor in sorted(worth.items()))
+    return replace(stands, claimant=replace(claimant, holdings=holdings))
 
 
 async def _as_covered(session: AsyncSession, tenant: Tenant, row: ClaimRow, stands: Standing) -> Standing:

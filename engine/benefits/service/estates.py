@@ -540,6 +540,7 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
     death = await check_confirmed(session, row.member_id)
     pension = await surviving.end_at_death(session, tenant, row.member_id, row.product, estate.died_on)
     stands = await claiming.standing_of(session, keys, tenant, member, actor=actor)
+    stands = await claiming.with_interest(session, tenant, row, stands, actor)
     on = stands.claimant.on
     terms = death_terms(
         tenant, row.product, on=on, joined_on=member.joined_on, born_on=stands.claimant.born_on, died_on=estate.died_on

@@ -4,6 +4,7 @@ from engine.funds.api.acting import FundActionController
 from engine.funds.api.choosing import FundChoiceController
 from engine.funds.api.correcting import CorrectionController
 from engine.funds.api.dealing import DealingController, OrderFileController, PriceController
+from engine.funds.api.pooling import PoolIncomeController
 from engine.funds.api.setting_aside import SettingAsideController
 from engine.funds.api.switching import SwitchController
 
@@ -13,6 +14,7 @@ __all__ = [
     "FundActionController",
     "FundChoiceController",
     "OrderFileController",
+    "PoolIncomeController",
     "PriceController",
     "SettingAsideController",
     "SwitchController",

@@ -153,23 +153,30 @@ async def hold_range(session: AsyncSession, run_no: int, range_no: int) -> tuple
 
 
 # What moved on each account, by the first day whose balance holds it; what moved before the year, on its first day. Interest
-# is in the balance from its day on; that of this year and of later ones is none of the year's. Between two records that are merged no day is lost.
+# is in the balance from its day on; that of this year and of later ones is none of the year's, but what a member got on leaving and took along. Between two records that are merged no day is lost.
 _COHORT = """(%(all_joined)s or exists (select from memberships joined where joined.member_id = {member} and joined.product = %(product)s
   and joined.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
 _MOVES = f"""
 create temporary table interest_moves on commit drop as
 select x.member_id, s.code, greatest(%(since)s::date, e.business_date + case
-         when r.run_no is not null or e.kind in (269, 270) then 0 when s.sign < 0 then %(out)s else %(in)s end) as effective,
+         when r.is_exit then %(out)s
+         when r.year_from is not null or e.kind in (269, 270) then 0 when s.sign < 0 then %(out)s else %(in)s end) as effective,
        sum(s.sign * x.amount)::bigint as minor
   from transfers x
   join events e on e.event_id = x.event_id and e.member_id in (x.member_id, %(house)s)
   cross join lateral (values (x.credit, 1), (x.debit, -1)) s(code, sign)
   join chart c on c.tenant_id = x.tenant_id and c.code = s.code and c.kind = 'cash' and c.product = %(product)s
-  left join (select g.event_id, g.run_no, u.year_from from interest_ranges g
-               join interest_runs u on u.tenant_id = g.tenant_id and u.run_no = g.run_no where g.event_id <> 0) r
+  left join (select g.event_id, u.year_from, false as is_exit from interest_ranges g
+               join interest_runs u on u.tenant_id = g.tenant_id and u.run_no = g.run_no where g.event_id <> 0
+              union all select distinct l.event_id, l.year_from, true from interest_exits l
+               where l.member_id between %(first)s and %(last)s) r
     on r.event_id = x.event_id
  where x.member_id between %(first)s and %(last)s and e.business_date < %(until)s
-   and (r.run_no is null or (%(compound)s and r.year_from < %(since)s)) and {_COHORT.format(member="x.member_id")}
+   and (r.year_from is null or (%(compound)s and r.year_from < %(since)s)
+        or (r.is_exit and r.year_from = %(since)s
+            and (select sum(w.amount) from transfers w where w.member_id = x.member_id and w.debit = s.code and w.event_id > x.event_id)
+                > (select coalesce(sum(case when w.credit = s.code then w.amount else -w.amount end), 0) from transfers w
+                    where w.member_id = x.member_id and s.code in (w.debit, w.credit) and w.event_id < x.event_id))) and {_COHORT.format(member="x.member_id")}
  group by 1, 2, 3
 """
 _EARNED = """
@@ -202,6 +209,13 @@ select member_id, code, %(candidate)s, %(period)s,
          group by 1, 2, 3, 4) a
  group by member_id, code
 """
+# What accounts were credited for the year: by runs, and as their members left. Whose year was settled as they left is told by a row, of nothing too.
+_BEFORE = """(select i.member_id, i.code, i.minor - i.uncovered as minor from interest_credits i
+                join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
+               where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s
+              union all select i.member_id, i.code, i.minor from interest_exits i
+                join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
+               where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s)"""
 # What is owed is the best of what the year may earn by, less what it was credited before.
 _OWED = f"""
 create temporary table interest_owed on commit drop as
@@ -213,16 +227,19 @@ select o.member_id, o.code, o.owed, least(greatest(-o.owed, 0), b.credits - b.de
                   from (select member_id, code, max(minor) as minor
                           from (select member_id, code, candidate, sum(minor)::bigint as minor from interest_earned group by 1, 2, 3) s
                          group by 1, 2) w
-                  full join (select i.member_id, i.code, sum(i.minor - i.uncovered)::bigint as minor from interest_credits i
-                               join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
-                              where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s
-                                 and {_COHORT.format(member="i.member_id")} group by 1, 2) p
+                  full join (select i.member_id, i.code, sum(i.minor)::bigint as minor from {_BEFORE} i
+                              where {_COHORT.format(member="i.member_id")} group by 1, 2) p
                     on p.member_id = w.member_id and p.code = w.code) k) o
   join balances b on b.member_id = o.member_id and b.code = o.code
  where o.owed <> 0
    and (%(trues_up_leavers)s or o.before = 0 or exists (
           select from balances h join chart c on c.tenant_id = h.tenant_id and c.code = h.code and c.product = %(product)s
            where h.member_id = o.member_id and h.credits > h.debits))
+   and (%(trues_up_leavers)s
+        or not exists (select from interest_exits l join chart c on c.tenant_id = l.tenant_id and c.code = l.code and c.product = %(product)s
+                        where l.member_id = o.member_id and l.year_from = %(since)s)
+        or exists (select from balances h join chart c on c.tenant_id = h.tenant_id and c.code = h.code and c.product = %(product)s and c.kind = 'cash'
+                    where h.member_id = o.member_id and h.credits > h.debits))
 """
 # Whom it owes nothing, and why: nothing lay there, it earned less than a unit, or it is credited or left as it is.
 _ZEROS = f"""
@@ -240,9 +257,7 @@ select m.member_id, d.decision_id, coalesce(h.minor, 0), d.tenant_id, '',
                from (select member_id, code, max(minor) as minor
                        from (select member_id, code, candidate, sum(minor) as minor from interest_earned group by 1, 2, 3) s group by 1, 2) b
               group by 1) w using (member_id)
-  left join (select i.member_id, sum(i.minor - i.uncovered)::bigint as minor from interest_credits i
-               join chart c on c.tenant_id = i.tenant_id and c.code = i.code and c.product = %(product)s
-              where i.member_id between %(first)s and %(last)s and i.year_from = %(since)s group by 1) p using (member_id)
+  left join (select i.member_id, sum(i.minor)::bigint as minor from {_BEFORE} i group by 1) p using (member_id)
  where d.kind = 'interest' and d.run_no = %(run)s and not exists (select from interest_owed o where o.member_id = m.member_id)
    and {_COHORT.format(member="m.member_id")}
 """
@@ -291,6 +306,73 @@ async def count_interest(
     )
     await connection.execute(_OWED, given)
     await connection.execute(_ZEROS, {**given, "run": run.run_no})
+
+
+async def foreseen_owed(
+    session: AsyncSession, run: Run, members: tuple[int, int], weighed: Sequence[Sequence[Weights]]
+) -> int:
+    """Return what a run would credit a range of members, less what it would take back, smallest units; nothing is written."""
+    connection = await driver(session)
+    async with connection.transaction(force_rollback=True):
+        _, given = await _count_earned(session, run, members, weighed)
+        await connection.execute(_OWED, given)
+        cursor = await connection.execute("select coalesce(sum(owed), 0)::bigint from interest_owed")
+        row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def earned_by(
+    session: AsyncSession, run: Run, member_id: int, weighed: Sequence[Sequence[Weights]]
+) -> dict[int, int]:
+    """Return by account code what a member's year earned in all less what it was credited, smallest units; nothing is written."""
+    connection = await driver(session)
+    async with connection.transaction(force_rollback=True):
+        _, given = await _count_earned(session, run, (member_id, member_id), weighed)
+        cursor = await connection.execute(
+            f"""select w.code, (w.minor - coalesce((select sum(b.minor) from {_BEFORE} b where b.code = w.code), 0))::bigint
+                  from (select code, max(minor) as minor from (
+                          select code, candidate, sum(minor)::bigint as minor from interest_earned group by 1, 2) s group by 1) w""",
+            given,
+        )
+        return dict(await cursor.fetchall())
+
+
+async def add_exit(
+    session: AsyncSession, member_id: int, event_id: int, year_from: date, left_on: date, credited: Mapping[int, int]
+) -> None:
+    """Note what a member's accounts were credited of a year as they left, by code; of nothing too."""
+    await session.execute(
+        text("""insert into interest_exits (member_id, event_id, minor, tenant_id, code, year_from, left_on)
+                select :m, :e, minor, :t, code, :y, :on from unnest(cast(:codes as int[]), cast(:minors as bigint[])) k(code, minor)"""),
+        {
+            "m": member_id, "e": event_id, "t": session.info["tenant_id"], "y": year_from, "on": left_on,
+            "codes": list(credited), "minors": list(credited.values()),
+        },
+    )  # fmt: skip
+
+
+async def first_day_to_settle(session: AsyncSession, member_id: int, product: str) -> date | None:
+    """Return the first day after the last year that was credited for good, or the day of the member's first transfer; None if they had none."""
+    found: date | None = await session.scalar(
+        text("""select coalesce(
+                  (select max(year_until) from interest_runs where product = :p and is_final and is_done),
+                  (select min(e.business_date) from transfers x
+                     join events e on e.event_id = x.event_id and e.member_id in (x.member_id, -x.tenant_id)
+                     join chart c on c.tenant_id = x.tenant_id and c.code in (x.debit, x.credit) and c.kind = 'cash' and c.product = :p
+                    where x.member_id = :m))"""),
+        {"m": member_id, "p": product},
+    )
+    return found
+
+
+async def ranges_of(session: AsyncSession, run_no: int) -> list[tuple[int, int]]:
+    """Return the first and last member of every range of a run."""
+    rows = await session.execute(
+        text("select first_member, last_member from interest_ranges where run_no = :run order by range_no"),
+        {"run": run_no},
+    )
+    return [(row.first_member, row.last_member) for row in rows]
 
 
 async def foreseen_interest(
@@ -389,21 +471,26 @@ async def book_interest(session: AsyncSession, run: Run, range_no: int, posting:
     return came
 
 
-async def finish_run(session: AsyncSession, run_no: int, event_id: int) -> Came | None:
-    """Note a run as done once all its ranges are; return what it came to, None if it is not or was done before."""
+async def finish_run(
+    session: AsyncSession, run_no: int, event_id: int, *, distributed: int = 0, topped_up: int = 0, reserved: int = 0
+) -> Came | None:
+    """Note a run as done once all its ranges are, and what paid for it; return what it came to, None if it is not or was done before."""
     row = (
         await session.execute(
             text("""update interest_runs r set is_done = true, event_id = :event,
-                           credited = s.credited, recovered = s.recovered, uncovered = s.uncovered
+                           credited = s.credited, recovered = s.recovered, uncovered = s.uncovered,
+                           distributed = :distributed, topped_up = :topped_up, reserved = :reserved
                       from (select coalesce(sum(members), 0)::int as members, coalesce(sum(credited), 0)::bigint as credited,
                                    coalesce(sum(recovered), 0)::bigint as recovered, coalesce(sum(uncovered), 0)::bigint as uncovered,
                                    coalesce(bool_and(is_done), true) as is_done
                               from interest_ranges where run_no = :run) s
                      where r.run_no = :run and not r.is_done and s.is_done
                     returning s.members, s.credited, s.recovered, s.uncovered"""),
-            {"run": run_no, "event": event_id},
+            {
+                "run": run_no, "event": event_id, "distributed": distributed, "topped_up": topped_up, "reserved": reserved,
+            },
         )
-    ).one_or_none()
+    ).one_or_none()  # fmt: skip
     return None if row is None else Came(*row)
 
 

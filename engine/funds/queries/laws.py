@@ -315,10 +315,48 @@ LAWS: tuple[Law, ...] = (
             join transfers t on t.event_id = r.event_id and t.member_id > 0
             join chart c on c.tenant_id = t.tenant_id and c.kind = 'interest-reserve' and c.code in (t.debit, t.credit)
            cross join lateral (values (case when t.debit = c.code then t.credit else t.debit end)) x(code)
-           where r.event_id <> 0 group by 1, 2, 3),
-        noted as (select member_id, run_no, code, minor from interest_credits where minor <> 0)
+           where r.event_id <> 0 group by 1, 2, 3
+          union all
+          select t.member_id, 0, t.credit, sum(t.amount)
+            from transfers t join events e on e.member_id = t.member_id and e.event_id = t.event_id and e.kind = 346 group by 1, 3),
+        noted as (
+          select member_id, run_no, code, minor from interest_credits where minor <> 0
+          union all select member_id, 0, code, sum(minor)::bigint from interest_exits group by 1, 3 having sum(minor) <> 0)
         select format('member %s, account %s, run %s', to_hex(member_id), code, run_no), coalesce(n.minor, 0)::text, coalesce(b.minor, 0)::text
           from noted n full join booked b using (member_id, run_no, code) where coalesce(n.minor, 0) <> coalesce(b.minor, 0)
+        """,
+    ),
+    Law(
+        "pool-income-waits-to-be-shared-out",
+        "what is in a product's pool-income account is what was approved of its pool's income, less what final runs shared out",
+        """
+        with booked as (
+          select c.product, sum(case when t.credit = c.code then t.amount else -t.amount end) as minor
+            from chart c join transfers t on c.code in (t.debit, t.credit) where c.kind = 'pool-income' group by 1),
+        told as (select product, sum(amount) as minor from pool_incomes where state = 'approved' group by 1),
+        shared as (select product, sum(distributed) as minor from interest_runs group by 1 having sum(distributed) <> 0)
+        select format('pool of %s', product), (coalesce(o.minor, 0) - coalesce(s.minor, 0))::text, coalesce(b.minor, 0)::text
+          from booked b full join told o using (product) full join shared s using (product)
+         where coalesce(b.minor, 0) <> coalesce(o.minor, 0) - coalesce(s.minor, 0)
+        """,
+    ),
+    Law(
+        "interest-is-paid-for",
+        "what a final run of a product with a pool credited, net, is the income that it shared out with what its sponsor gave, less what went into the reserve",
+        """
+        with booked as (
+          select r.run_no, sum(case when t.credit = c.code then t.amount else -t.amount end) as minor,
+                 coalesce(sum(case when t.credit = c.code then t.amount else -t.amount end)
+                            filter (where exists (select from chart g where g.kind = 'guarantee-receivable' and g.code in (t.debit, t.credit))), 0) as given
+            from (select run_no, event_id from interest_ranges where event_id <> 0 union all select run_no, event_id from interest_runs) r
+            join transfers t on t.event_id = r.event_id
+            join chart c on c.kind = 'interest-reserve' and c.code in (t.debit, t.credit) group by 1)
+        select format('run %s', r.run_no), format('reserved %s, sponsor %s', r.distributed + r.topped_up - (r.credited - r.recovered - r.uncovered), r.topped_up),
+               format('reserved %s, noted %s, sponsor %s', coalesce(b.minor, 0), r.reserved, coalesce(b.given, 0))
+          from interest_runs r left join booked b using (run_no)
+         where r.is_done and r.is_final and r.terms ->> 'pool' is not null
+           and (r.distributed + r.topped_up - (r.credited - r.recovered - r.uncovered), r.topped_up::numeric, r.reserved)
+               is distinct from (coalesce(b.minor, 0), coalesce(b.given, 0), coalesce(b.minor, 0)::bigint)
         """,
     ),
     Law(

@@ -14,8 +14,16 @@ from math import lcm
 
 from msgspec import Struct
 
-from engine.funds.rules.declaring import DeclaredReturnRule, YearAccount, candidates_of, declared_for
-from engine.funds.rules.interest import DAY, WHOLE_BP, InterestTerms, RateStep, year_fraction
+from engine.funds.rules.declaring import (
+    Candidate,
+    DeclaredReturnRule,
+    PoolTerms,
+    YearAccount,
+    candidates_of,
+    declared_for,
+    exit_candidates,
+)
+from engine.funds.rules.interest import DAY, WHOLE_BP, InterestTerms, RateStep, earning_until, year_fraction
 from engine.kernel.months import months_after
 from engine.kernel.series import Figures
 
@@ -29,6 +37,10 @@ class Rates(Struct, frozen=True, kw_only=True):
     def rate_steps(self) -> tuple[RateStep, ...]:
         """Return the steps as the arithmetic takes them."""
         return tuple(RateStep(day, Decimal(percent)) for day, percent in self.steps)
+
+    def told(self) -> str:
+        """Return the basis and its rates in words of the field: "declared 12 %"."""
+        return f"{self.basis} {' '.join(percent for _, percent in self.steps)} %"
 
 
 class YearTerms(Struct, frozen=True, kw_only=True):
@@ -47,6 +59,7 @@ class YearTerms(Struct, frozen=True, kw_only=True):
     rule: str = ""
     joined_from: date | None = None
     joined_until: date | None = None
+    pool: PoolTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,33 @@ def year_terms(
     credited_on = (
         ends[-1] if rule.credited != "declaration" or declared is None else max(declared.published_on, ends[-1])
     )
-    terms = YearTerms(
+    return _terms(rule, since, ends, candidates), credited_on, declared is not None
+
+
+def exit_terms(
+    rule: DeclaredReturnRule, year: tuple[date, date], figures: Figures, *, left_on: date
+) -> YearTerms | None:
+    """Return what a scheme year earns who leaves on a day, until then; None where nothing of the year has passed.
+
+    Raises as `year_terms` does.
+    """
+    since, until = year[0], min(earning_until(left_on, rule.interest), year[1])
+    if until <= since:
+        return None
+    account = YearAccount(opening_minor=0, movements=(), year_from=since, year_until=year[1], left_on=left_on)
+    declared = declared_for(rule.series, account, figures)
+    candidates = (
+        exit_candidates(rule, account, figures)
+        if declared is None or declared.published_on > left_on
+        else candidates_of(rule, declared, account, figures)
+    )
+    every = rule.interest.posted_every_months
+    ends = [min(months_after(since, number * every), until) for number in range(1, 12 // every + 1)]
+    return _terms(rule, since, sorted(set(ends)), candidates)
+
+
+def _terms(rule: DeclaredReturnRule, since: date, ends: Sequence[date], candidates: Sequence[Candidate]) -> YearTerms:
+    return YearTerms(
         rates=tuple(
             Rates(basis=basis, steps=tuple((step.rate_from, str(step.percent)) for step in steps))
             for basis, steps in candidates
@@ -113,8 +152,19 @@ def year_terms(
         interest=rule.interest,
         keeps_overpaid=rule.overpaid == "left",
         trues_up_leavers=rule.leavers_trued_up,
+        pool=rule.pool,
     )
-    return terms, credited_on, declared is not None
+
+
+def weighed(terms: YearTerms) -> list[list[Weights]]:
+    """Return for each of the rates that a year may earn by what each posting period pays."""
+    return [
+        [
+            weights(terms.interest, rates.rate_steps(), start, end)
+            for start, end in zip(terms.starts, terms.ends, strict=True)
+        ]
+        for rates in terms.rates
+    ]
 
 
 def weights(terms: InterestTerms, rates: Sequence[RateStep], start: date, end: date) -> Weights:

@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from typing import ClassVar, Literal
 
+from msgspec import Struct
+
 from engine.funds.errors import ReturnNotDeclared
 from engine.funds.rules.examples import Given, in_major
 from engine.funds.rules.interest import (
@@ -21,9 +23,27 @@ from engine.funds.rules.interest import (
 from engine.kernel.rules import BY_COHORT, AppliesBy, Rule
 from engine.kernel.series import Factor, Figures, SeriesCode, SeriesPoint
 from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.manifest import Code
 from engine.tenancy.rules.proving import ScenarioContext
 
 Basis = Literal["declared", "provisional", "last-declared", "floor", "nothing"]
+
+
+class PoolTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose income interest is paid from: what the role `held_by` tells that it earned with the pool, two people agreeing.
+
+    A year that is credited more than was earned draws on the reserve of the years before. What that lacks, too, the role
+    `tops_up` gives where the year is `short = "topped-up"`; else the year is refused until more is told.
+    """
+
+    held_by: Code
+    short: Literal["topped-up", "refused"]
+    tops_up: Code | None = None
+
+    def __post_init__(self) -> None:
+        """Check that whoever gives what lacks is known."""
+        if (self.short == "topped-up") != (self.tops_up is not None):
+            raise ValueError('short = "topped-up" needs tops_up, and that needs it')
 
 
 class DeclaredReturnRule(Rule, tag="declared-return", frozen=True, kw_only=True):
@@ -37,6 +57,10 @@ class DeclaredReturnRule(Rule, tag="declared-return", frozen=True, kw_only=True)
     trued up when the year is declared; what had been too much is "recovered" or "left" with the member, and members who
     have left are trued up only where `leavers_trued_up`. `credited` is the day that interest is posted for: each posting
     day of the interest's terms, the first day after the year (or after the exit), or the day of the declaration.
+
+    Who leaves before a year is declared is credited it "when-declared", or as they leave, for the days until then: at the
+    `interim` rate of the `provisional` series, at that of the last declared year, or nothing. That is final unless
+    `leavers_trued_up`. `pool` says what the interest is paid from.
     """
 
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_COHORT
@@ -49,11 +73,19 @@ class DeclaredReturnRule(Rule, tag="declared-return", frozen=True, kw_only=True)
     leavers_trued_up: bool
     overpaid: Literal["recovered", "left"]
     credited: Literal["posting-day", "year-end", "declaration"]
+    exits: Literal["when-declared", "interim", "last-declared", "nothing"] = "when-declared"
+    pool: PoolTerms | None = None
 
     def __post_init__(self) -> None:
         """Check that what is earned until the declaration can be known."""
-        if (self.until_declared == "provisional") != (self.provisional is not None):
-            raise ValueError('until_declared = "provisional" needs a provisional series, and that needs it')
+        if (self.until_declared == "provisional" or self.exits == "interim") != (self.provisional is not None):
+            raise ValueError(
+                'until_declared = "provisional" and exits = "interim" need a provisional series, and that needs one of them'
+            )
+        if self.exits == "nothing" and self.leavers_trued_up:
+            raise ValueError(
+                'exits = "nothing" and leavers_trued_up say the opposite; "when-declared" credits them later'
+            )
         if self.until_declared == "floor" and not self.floors and self.least_percent is None:
             raise ValueError('until_declared = "floor" needs floors or least_percent')
 
@@ -100,7 +132,12 @@ def credit_year(found: InForce[DeclaredReturnRule], account: YearAccount, figure
     """
     rule = found.rule
     declared = declared_for(rule.series, account, figures)
-    candidates = candidates_of(rule, declared, account, figures)
+    left_before = _left_before(rule, declared, account)
+    is_settled = left_before and not (rule.leavers_trued_up and declared is not None)
+    if is_settled:
+        candidates = exit_candidates(rule, account, figures)
+    else:
+        candidates = candidates_of(rule, declared, account, figures)
     until = account.year_until if account.left_on is None else earning_until(account.left_on, rule.interest)
     best: Candidate | None = None
     postings = interest_postings((), (), rule.interest, since=account.year_from, until=account.year_from)
@@ -118,11 +155,13 @@ def credit_year(found: InForce[DeclaredReturnRule], account: YearAccount, figure
     total = interest_total(postings)
     return YearCredit(
         interest_minor=total,
-        adjustment_minor=_adjustment(rule, total, account),
+        adjustment_minor=0 if is_settled and account.credited_minor else _adjustment(rule, total, account),
         basis=best[0] if best else "nothing",
         percent=best[1][0].percent if best and len({step.percent for step in best[1]}) == 1 else None,
-        is_final=declared is not None,
-        credited_on=_credited(rule, [(one.on, one.minor) for one in postings], total, declared),
+        is_final=not rule.leavers_trued_up if is_settled else declared is not None,
+        credited_on=((postings[-1].on, total),)
+        if is_settled and postings
+        else _credited(rule, [(one.on, one.minor) for one in postings], total, declared),
         rules=(found.ref,),
     )
 
@@ -140,6 +179,24 @@ def candidates_of(
 ) -> list[Candidate]:
     """Return what a year may earn by: the rate declared or what stands in, and the floors. Raises as `credit_year` does."""
     return [*_first_choice(rule, declared, account, figures), *_floors(rule, account, figures)]
+
+
+def exit_candidates(rule: DeclaredReturnRule, account: YearAccount, figures: Figures) -> list[Candidate]:
+    """Return what the money of who leaves before the declaration may earn by; raises as `credit_year` does."""
+    start = account.year_from
+    if rule.exits == "nothing":
+        return []
+    if rule.exits == "interim" and rule.provisional is not None:
+        rates = rates_of(figures, rule.provisional, start, account.year_until)
+        return [("provisional", rates), *_floors(rule, account, figures)]
+    return [("last-declared", (RateStep(start, figures.value(rule.series, start)),)), *_floors(rule, account, figures)]
+
+
+def _left_before(rule: DeclaredReturnRule, declared: SeriesPoint | None, account: YearAccount) -> bool:
+    """Return whether somebody left before the year was declared, and the rule has an answer of its own for that."""
+    if account.left_on is None or rule.exits == "when-declared":
+        return False
+    return declared is None or declared.published_on > account.left_on
 
 
 def _first_choice(

@@ -3,6 +3,7 @@
 from engine.funds.queries.acting import ActionLine, FundAction
 from engine.funds.queries.choosing import FundChoice
 from engine.funds.queries.correcting import Correction, CorrectionLine
+from engine.funds.queries.pooling import PoolIncome
 from engine.funds.queries.sales import UnsettledSale
 from engine.funds.rules import ReconciledReceipt
 from engine.funds.service.acting import (
@@ -46,6 +47,7 @@ from engine.funds.service.correcting import (
 )
 from engine.funds.service.crediting import InterestReport, credit_interest, foreseen_interest, years_to_credit_again
 from engine.funds.service.dealing import DealingReport, OrderReport, SaleReport, WaitingCash, price_orders, run_dealing
+from engine.funds.service.leaving import credit_at_exit
 from engine.funds.service.looking import list_dealings, list_prices, list_sale_orders
 from engine.funds.service.ordering import (
     FUND_ORDERS,
@@ -56,6 +58,7 @@ from engine.funds.service.ordering import (
     list_order_files,
     order_operation,
 )
+from engine.funds.service.pooling import approve_income, find_income, list_incomes, propose_income, reject_income
 from engine.funds.service.pricing import PriceImport, approve_price, import_prices, open_funds, reject_price
 from engine.funds.service.selling import (
     OpenForSale,
@@ -103,6 +106,7 @@ __all__ = [
     "OpenForSale",
     "OrderDesk",
     "OrderReport",
+    "PoolIncome",
     "PriceImport",
     "Proceeds",
     "ReconciledReceipt",
@@ -120,6 +124,7 @@ __all__ = [
     "allocation_state",
     "approve_action",
     "approve_correction",
+    "approve_income",
     "approve_price",
     "approve_setting_aside",
     "carry_on_actions",
@@ -129,10 +134,12 @@ __all__ = [
     "choose_funds",
     "correction_file",
     "correction_lines",
+    "credit_at_exit",
     "credit_interest",
     "file_orders",
     "find_action",
     "find_correction",
+    "find_income",
     "foreseen_interest",
     "fund_numbers",
     "held_of",
@@ -145,6 +152,7 @@ __all__ = [
     "list_confirmations",
     "list_corrections",
     "list_dealings",
+    "list_incomes",
     "list_order_files",
     "list_prices",
     "list_sale_orders",
@@ -155,12 +163,14 @@ __all__ = [
     "price_orders",
     "propose_correction",
     "propose_distribution",
+    "propose_income",
     "propose_setting_aside",
     "propose_split",
     "put_up_gathered",
     "rebalance",
     "reject_action",
     "reject_correction",
+    "reject_income",
     "reject_price",
     "reject_setting_aside",
     "release",

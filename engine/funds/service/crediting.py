@@ -11,7 +11,8 @@ from engine.funds.errors import LaterYearCredited, NoDeclaredReturn
 from engine.funds.queries import interest as queries
 from engine.funds.queries.interest import Came, Posting, Run
 from engine.funds.rules import DeclaredReturnRule
-from engine.funds.rules.crediting import Weights, YearTerms, weights, year_terms
+from engine.funds.rules.crediting import YearTerms, weighed, year_terms
+from engine.funds.service import pooling
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
 from engine.kernel.ids import house_member
@@ -80,6 +81,8 @@ async def credit_interest(
         NoDeclaredReturn: no rule of the product says how returns are declared.
         LaterYearCredited: a later year was credited; its opening balance would change.
         ReturnNotDeclared, SeriesValueMissing: a rate is not known, and the rule gives none in its place.
+        PoolIncomeMissing, PoolIncomeShort: the pool's income of a declared year is not told, or pays less than the year credits,
+            and nobody tops it up; nothing is credited.
     """
     year = tenant.pack.product(product).scheme_year(on)
     cohorts = tenant.book(product).in_force_by_joining(DeclaredReturnRule, year)
@@ -122,6 +125,7 @@ async def _open_or_begun(
             terms[0], rule=found.ref, joined_from=stretch.joined_from, joined_until=stretch.joined_until
         )
         run = await queries.begin_run(session, product, year, own, terms[1], is_final=terms[2])
+        await pooling.check_covered(session, tenant, run, weighed(own))
         await record_run(
             session,
             tenant,
@@ -155,14 +159,14 @@ async def _go_on(db: Database, tenant: Tenant, run: Run, actor: str, progress: C
 
 
 async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, actor: str) -> Came:
-    weighed = _weighed(run.terms)
+    weights = weighed(run.terms)
 
     async def once() -> Came:
         async with db.unit_of_work(tenant.tenant_id) as session:
             members = await queries.hold_range(session, run.run_no, number)
             if members is None:
                 return Came()
-            await queries.count_interest(session, run, members, weighed)
+            await queries.count_interest(session, run, members, weights)
             reserve = Account("interest-reserve", tenant.asset.symbol, run.product)
             owed = Account("overpayment-receivable", tenant.asset.symbol, run.product)
             codes = await ledger.account_codes(session, {reserve, owed})
@@ -177,7 +181,13 @@ async def _credit_range(db: Database, tenant: Tenant, run: Run, number: int, act
                 owed=codes[owed],
                 facts=_facts(run),
             )
-            return await queries.book_interest(session, run, number, posting)
+            if run.terms.pool is None:
+                return await queries.book_interest(session, run, number, posting)
+            # Others' payments may have come into the year since it was counted; nobody else books of the reserve meanwhile.
+            await queries.hold_product(session, run.product)
+            came = await queries.book_interest(session, run, number, posting)
+            await pooling.check_covered(session, tenant, run, None)
+            return came
 
     return await retry_transaction(once)
 
@@ -208,21 +218,13 @@ def _differs(tenant: Tenant, product: str, year_from: date, runs: Sequence[YearT
         now = year_terms(found.rule, year, figures, today=last.ends[-1])
         if (
             now is not None
-            and structs.replace(now[0], rule=last.rule, joined_from=last.joined_from, joined_until=last.joined_until)
+            and structs.replace(
+                now[0], rule=last.rule, joined_from=last.joined_from, joined_until=last.joined_until, pool=last.pool
+            )
             != last
         ):
             return True
     return False
-
-
-def _weighed(terms: YearTerms) -> list[list[Weights]]:
-    return [
-        [
-            weights(terms.interest, rates.rate_steps(), start, end)
-            for start, end in zip(terms.starts, terms.ends, strict=True)
-        ]
-        for rates in terms.rates
-    ]
 
 
 async def foreseen_interest(
@@ -243,7 +245,7 @@ async def foreseen_interest(
             continue
         own = structs.replace(terms[0], joined_from=stretch.joined_from, joined_until=stretch.joined_until)
         run = Run(0, product, *year, terms[1], terms[2], own)
-        found |= dict(await queries.foreseen_interest(session, run, members, _weighed(own)))
+        found |= dict(await queries.foreseen_interest(session, run, members, weighed(own)))
     return found
 
 
@@ -253,6 +255,7 @@ async def _finish(db: Database, tenant: Tenant, run: Run, actor: str) -> Came:
         came = await queries.came_to(session, run.run_no)
         open_run = await queries.open_run(session, run.product)
         if open_run is not None and open_run.run_no == run.run_no:
+            paid = await pooling.pay_for_run(session, tenant, run, came.credited - came.recovered - came.uncovered)
             (posted,) = await ledger.post(
                 session,
                 [
@@ -266,11 +269,21 @@ async def _finish(db: Database, tenant: Tenant, run: Run, actor: str) -> Came:
                         body={
                             **_facts(run), "members": came.members, "credited": str(came.credited),
                             "recovered": str(came.recovered), "uncovered": str(came.uncovered),
+                            **({"distributed": str(paid.distributed), "topped_up": str(paid.settled.topped_up),
+                                "reserved": str(paid.settled.reserved)} if run.terms.pool and run.is_final else {}),
                         },
+                        transfers=paid.transfers,
                     )
                 ],
             )  # fmt: skip
-            await queries.finish_run(session, run.run_no, posted.event_id)
+            await queries.finish_run(
+                session,
+                run.run_no,
+                posted.event_id,
+                distributed=paid.distributed,
+                topped_up=paid.settled.topped_up,
+                reserved=paid.settled.reserved,
+            )
 
     return came
 
@@ -299,7 +312,7 @@ def _report(tenant: Tenant, product: str, year_from: date, done: Sequence[tuple[
 
 
 def _basis(run: Run) -> list[str]:
-    return [f"{one.basis} {' '.join(percent for _, percent in one.steps)} %" for one in run.terms.rates]
+    return [one.told() for one in run.terms.rates]
 
 
 def _facts(run: Run) -> dict[str, object]:

@@ -37,6 +37,9 @@ DAMAGE = {
     "proceeds-are-due": "update sale_orders set settled_event = 0",
     "interest-is-what-was-credited": "update interest_credits set minor = minor + 1",
     "interest-runs-are-their-credits": "update interest_ranges set credited = credited + 1",
+    "pool-income-waits-to-be-shared-out": """insert into pool_incomes (amount, tenant_id, income_no, maker, checker, year_from, product, held_by, reference, digest, state)
+        values (5, {t}, 1, 1, 2, '2023-04-01', 'nps-lite', 'custodian', 'R', '', 'approved')""",
+    "interest-is-paid-for": """update interest_runs set is_done = true, is_final = true, terms = terms || '{{"pool": {{"held_by": "custodian"}}}}', distributed = distributed + 7""",
     "what-members-owe-back-is-receivable": "update interest_credits set uncovered = uncovered + 1",
     "corrections-follow-the-formula": "update correction_lines set bought = bought + 1",
     "corrected-switches-buy-at-their-prices": "update correction_switches set units = units + 3",
