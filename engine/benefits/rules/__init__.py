@@ -177,7 +177,14 @@ from engine.benefits.rules.retirement import (
     plan_retirement,
     run_retirement,
 )
-from engine.benefits.rules.schedules import PensionDue, SchedulePlan, ScheduleTerms, pension_dues, plan_schedule
+from engine.benefits.rules.schedules import (
+    PensionDue,
+    SchedulePlan,
+    ScheduleTerms,
+    pension_dues,
+    pension_problems,
+    plan_schedule,
+)
 from engine.benefits.rules.survivors import (
     GuaranteePeriodRule,
     SpouseEntitlement,
@@ -421,6 +428,7 @@ __all__ = [
     "payment_days",
     "pension_dues",
     "pension_payment",
+    "pension_problems",
     "plan_retirement",
     "plan_schedule",
     "promise_problems",

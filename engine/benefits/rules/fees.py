@@ -63,13 +63,14 @@ class FeeRule(Rule, tag="fee", frozen=True, kw_only=True):
     `most`; nothing is due on a balance of `waived_up_to` or less, nor in the first `waived_months` after joining. A first
     period that is not whole is charged whole, by its days, or not. The fee is kept back from the `contribution`, taken
     from `cash`, raised by cancelling `units`, or `billed`; `order` says which pot and origin it consumes first. When
-    several fees meet too little money, the lower `rank` goes first, and this one takes what is there, is waived, is owed
+    several fees meet too little money, the lower `rank` goes first, which is no other fee's, and this one takes what is there, is waived, is owed
     whole until there is enough, or stops the act (`when_short`). `assets_on` "each-day" charges what was there at the end
     of each day of the period, a day's part each, rounded once. `vat` is percent of the fee, and comes on top of it.
     Unless it `may_empty` what it is taken from, the last smallest unit of that stays.
     """
 
     many: ClassVar[bool] = True
+    one_for: ClassVar[tuple[str, ...]] = ("rank",)
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_COHORT
     charged: Charged
     payee: Code

@@ -25,14 +25,43 @@ from engine.benefits.rules.retirement import (
 from engine.benefits.rules.survivors import GuaranteePeriodRule, guaranteed_until
 from engine.kernel.months import age_on, month_end, months_after
 from engine.kernel.rounding import Rounding, rounded
+from engine.kernel.rules import Dates
 from engine.kernel.series import Figures, SeriesValueMissing
 from engine.kernel.tables import LookupTable
+from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import InForce
+from engine.tenancy.rules.packs import Pack
 
 Form = Literal["fixed", "unpaid-over-left", "drawdown", "pension"]
 """An amount fixed at the start; what is unpaid over what is left; a yearly share of the pot; what a pension's rule says."""
 
 _KEYS = frozenset({"age", "sex", "slab"})
+_FORMS = {"programmed-withdrawal": ("programmed-withdrawal",), "fixed-pension": ("fixed", "by-table")}
+"""The forms of pensions that an option pays whose rest is taken so; an annuity is paid by whoever sold it."""
+
+
+def pension_problems(pack: Pack) -> list[PackProblem]:
+    """Return each pension that a retirement option could pay as well as another of its product: nothing says which it does."""
+    found: dict[tuple[str, str], PackProblem] = {}
+    for product, book in pack.books.items():
+        for on in sorted({one.effective_from for one in book.versions()}):
+            dates = Dates(
+                on=on, joined_on=on, born_on=on, tranche_on=on, scheme_year_from=on, benefit_from=on, died_on=on
+            )
+            pensions = book.all_in_force(PensionRule, dates)
+            for option in book.all_in_force(RetirementOptionRule, dates):
+                fits = [one for one in pensions if one.rule.form in _FORMS.get(option.rule.rest, ())]
+                fits.sort(key=lambda one: one.effective_from)
+                for other in fits[1:]:
+                    page = other.page or other.effective_from.isoformat()
+                    reason = (
+                        f"{option.rule.id} could pay {other.rule.id} as well as {fits[0].ref} from {on} on; let one end where "
+                        "the other begins, repeal one, or put them into products of their own"
+                    )
+                    found.setdefault(
+                        (page, other.rule.id), PackProblem(f"{product}/rules/{page}.toml", other.rule.id, reason)
+                    )
+    return list(found.values())
 
 
 class ScheduleTerms(Struct, frozen=True, kw_only=True):
@@ -180,8 +209,7 @@ def plan_schedule(
             amount=plan.instalment_minor if terms.amount == "fixed" else 0,
             rest=plan.rest_minor,
         )
-    forms = {"programmed-withdrawal": ("programmed-withdrawal",), "fixed-pension": ("fixed", "by-table")}
-    found = next((one for one in pensions if one.rule.form in forms.get(option.rule.rest, ())), None)
+    found = next((one for one in pensions if one.rule.form in _FORMS.get(option.rule.rest, ())), None)
     if found is None:
         return None
     rule = found.rule

@@ -218,17 +218,18 @@ class RuleBook:
                 found.append((stretch, rule))
         return tuple(found)
 
-    def overlapping(self) -> tuple[tuple[str, int, str, str, date], ...]:
+    def overlapping(self) -> tuple[tuple[str, int, str, str, str, date], ...]:
         """Return which versions could decide a case that another rule of their kind decides too.
 
         A version is picked by comparing dates with the days on which versions take effect, so that those days, and one
         before them all, stand for every date: each is tried as the event's day and as each date that versions apply by.
 
         Returns:
-            The page, row and id of the later version, the other's name in traces, and the first day they are both in force.
+            The page, row and id of the later version, the other's name in traces, by which figures cases are told apart
+            ("" where they are not), and the first day they are both in force.
 
         """
-        found: dict[tuple[str, int, str, str], date] = {}
+        found: dict[tuple[str, int, str, str, str], date] = {}
         for kind, by_id in self._by_kind.items():
             shares = kind.overlaps is not Rule.overlaps or kind.one_for
             if len(by_id) == 1 or (holds_many(kind) and not shares):
@@ -242,7 +243,10 @@ class RuleBook:
                     if one.rule is None or other.rule is None:
                         continue
                     if not holds_many(kind) or one.rule.overlaps(other.rule):
-                        found.setdefault((other.page, other.row, other.rule_id, f"{one.rule_id}@{one.page}"), on)
+                        told_by = " or ".join(kind.one_for)
+                        found.setdefault(
+                            (other.page, other.row, other.rule_id, f"{one.rule_id}@{one.page}", told_by), on
+                        )
         return tuple((*key, on) for key, on in found.items())
 
     def versions(self) -> tuple[InForce[Rule], ...]:
@@ -321,10 +325,13 @@ def decode_book(
             changes.append(DatedChange(file, day, page.change.title, page.change.enacted_on or day))
     book = RuleBook(product, turns, changes)
     told = {(one.file, one.key) for one in problems}
-    for name, row, own, other, on in book.overlapping():
+    for name, row, own, other, told_by, on in book.overlapping():
         if (f"{product}/rules/{name}.toml", f"rule[{row}].kind") in told:
             continue
-        reason = f"{own} could decide the same case as {other} from {on} on; let one end where the other begins, or repeal one"
+        ways = f"give one another {told_by}, let one end" if told_by else "let one end"
+        reason = (
+            f"{own} could decide the same case as {other} from {on} on; {ways} where the other begins, or repeal one"
+        )
         problems.append(PackProblem(f"{product}/rules/{name}.toml", f"rule[{row}]", reason))
     return book, problems
 

@@ -195,7 +195,7 @@ async def test_whom_a_fee_takes_nothing_of_is_on_record_with_the_reason(scheme: 
     """The run's decision counts them; of each it says which fee, on what, and why; it is explained in words."""
     rules = (
         fee("annual", 'percent = "1"', 'percent_of = "assets"', 'waived_up_to = "10.00"'),
-        fee("paper", 'amount = "5.00"', "waived_months = 12"),
+        fee("paper", 'amount = "5.00"', "waived_months = 12", rank="2"),
         cap("most", ["annual"], "3.00"),
     )
     scheme = with_rules(scheme, *rules)
@@ -234,7 +234,7 @@ async def test_whom_a_fee_takes_nothing_of_is_on_record_with_the_reason(scheme: 
 
 async def test_a_run_says_what_its_rules_assume(scheme: Scheme) -> None:
     rule = fee("annual", 'amount = "5.00"', 'assumption = "by the operator alone"').replace('"high"', '"low"')
-    scheme = with_rules(scheme, rule, fee("paper", 'amount = "1.00"'))
+    scheme = with_rules(scheme, rule, fee("paper", 'amount = "1.00"', rank="2"))
     await scheme.members(["first"])
 
     told = shown(await propose(scheme), scheme.tenant)
@@ -320,7 +320,7 @@ def fee_rules(draw: st.DrawFn, number: int) -> str:
         charged=f'"{charged}"',
         part_period=f'"{draw(st.sampled_from(["whole", "days", "nothing"]))}"',
         taken_from=draw(st.sampled_from(['"cash"', '"cash"', '"cash"', '"billed"'])),
-        rank=str(draw(st.integers(1, 3))),
+        rank=str(10 * draw(st.integers(1, 3)) + number),
         may_empty=draw(st.sampled_from(["true", "false"])),
         when_short=f'"{draw(st.sampled_from(["take-what-is-there", "waive", "owe"]))}"',
         rounding=f'"{draw(st.sampled_from(["down", "up", "half-up", "half-even", "nearest-down"]))}"',
@@ -593,7 +593,7 @@ async def test_a_fee_wrongly_taken_is_given_back_once_where_it_came_from(scheme:
             'vat = "18"',
             order=OWN_FIRST.replace('pots_by = "in-order"', 'pots_by = "pro-rata"'),
         ),
-        fee("billed", 'amount = "5.00"', taken_from='"billed"', when_short='"owe"', payee='"scheme"'),
+        fee("billed", 'amount = "5.00"', taken_from='"billed"', when_short='"owe"', payee='"scheme"', rank="2"),
     )
     members = await scheme.members(["first"] * 3)
     for member in members:

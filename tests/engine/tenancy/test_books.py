@@ -387,7 +387,7 @@ def test_two_rules_for_one_case_are_refused(second: str, meets: bool) -> None:
     _, problems = decode_book("main", files, (Named,))
     wanted = (
         "main/rules/2021-01-01.toml: rule[1]: two could decide the same case as one@2020-01-01 from 2021-01-01 on; "
-        "let one end where the other begins, or repeal one"
+        "give one another for_ or pots, let one end where the other begins, or repeal one"
     )
     assert [str(one) for one in problems] == [wanted] * meets
 
