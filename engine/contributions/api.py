@@ -18,6 +18,7 @@ from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.queries.matching import MatchClaim
 from engine.contributions.rules import (
+    AgentCollected,
     Ask,
     Collection,
     Envelope,
@@ -99,6 +100,16 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    collected: (
+        Annotated[
+            AgentCollected,
+            Meta(
+                description="What an agent took for the member, where this is the deposit of it: cash or goods, on which day, "
+                "under which receipt. The receipt posts once, for ever."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -156,6 +167,7 @@ def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> P
         product=request.product or "",
         payer=request.payer or "",
         paid_from=request.paid_from or "",
+        collected=request.collected,
     )
 
 
@@ -216,6 +228,13 @@ class ContributionController(Controller):
             errors.CapReached,
             errors.PayerNotTaken,
             errors.PaymentTooShort,
+            errors.CollectionNotTaken,
+            errors.CollectionReceiptNeeded,
+            errors.CollectedLater,
+            errors.QuantityWanted,
+            errors.GoodsWorthOtherwise,
+            errors.MemberNotActive,
+            UnknownMember,
             SeriesValueMissing,
         ),
     )

@@ -263,6 +263,41 @@ class CurrencyNotTaken(Refused):
     message = N_("Contributions in {currency} are not taken.")
 
 
+class CollectionNotTaken(Refused):
+    """The product takes nothing that agents collect in this way."""
+
+    code = "contributions.collection-not-taken"
+    message = N_("Agents do not collect {takes} for this product.")
+
+
+class CollectionReceiptNeeded(Refused):
+    """The agent must give a receipt for what they collect, and none is named."""
+
+    code = "contributions.collection-receipt-needed"
+    message = N_("Name the receipt that the agent gave.")
+
+
+class CollectedLater(Invalid):
+    """A collection is of a day after its deposit, or of goods without a quantity, or of cash with one."""
+
+    code = "contributions.collected-later"
+    message = N_("The agent collected on {collected_on}, after the deposit of {deposited_on}.")
+
+
+class QuantityWanted(Invalid):
+    """Goods are collected by quantity, cash is not."""
+
+    code = "contributions.quantity-wanted"
+    message = N_("Give a quantity above zero for goods, and none for cash.")
+
+
+class GoodsWorthOtherwise(Refused):
+    """What was deposited for goods is not what they were worth on the day they were taken."""
+
+    code = "contributions.goods-worth-otherwise"
+    message = N_("The goods were worth {amount} on {collected_on}.")
+
+
 class NotEligible(Refused):
     """Eligibility is tested again at each contribution, and the member is not eligible any more."""
 

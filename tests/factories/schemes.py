@@ -42,12 +42,13 @@ async def serve(
     changes: Mapping[str, str] | None = None,
     rules: Mapping[str, str] | None = None,
     scenarios: bool = True,
+    files: Mapping[str, str] | None = None,
 ) -> Tenant:
     """Create a tenant on a copy of a real pack, with a code and hosts of its own, its clock at `start`.
 
     `changes` are of the manifest's text; `rules` are added to the first file of a product's book, or are a later file of
     it ("product/2040-01-01"); of the kinds in REPLACED they stand in the place of the pack's own. Rules under which the
-    pack's own `scenarios` end otherwise leave those out.
+    pack's own `scenarios` end otherwise leave those out. `files` are others of the pack, by their path in it.
     """
     code = f"{pack[:2]}-t{secrets.token_hex(5)}"
     copy = folder / code
@@ -66,6 +67,9 @@ async def serve(
             own.write_text(without(own.read_text(), stated))
         book = books / f"{day}.toml" if day else min(books.iterdir())
         book.write_text((book.read_text() if book.exists() else "") + added)
+    for name, written in (files or {}).items():
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text(written)
     tenants = Tenants.load([copy], KINDS, RUNNERS)
     tenant = await tenants.create_tenant(db, code, actor="operator:test")
     if start is not None:

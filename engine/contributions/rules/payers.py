@@ -1,16 +1,25 @@
 """Who pays, under which reference, in which money, and how cash or goods that an agent takes become a contribution."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from engine.contributions.errors import CurrencyNotTaken, PayerNotTaken
+from engine.contributions.errors import (
+    CollectedLater,
+    CollectionNotTaken,
+    CollectionReceiptNeeded,
+    CurrencyNotTaken,
+    GoodsWorthOtherwise,
+    PayerNotTaken,
+    QuantityWanted,
+)
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.rounding import Rounding, rounded
-from engine.kernel.rules import Rule
+from engine.kernel.rules import AppliesBy, Rule
 from engine.kernel.series import Figures, SeriesCode
 
 Origin = Literal["own", "employer", "state-match", "gift", "insurer", "operator"]
@@ -59,13 +68,14 @@ class ForeignMoneyRule(Rule, tag="foreign-money", frozen=True, kw_only=True):
 class AgentCollectionRule(Rule, tag="agent-collection", frozen=True, kw_only=True):
     """Cash or goods that an agent takes for a member (C13): the receipt given, and from when the money counts.
 
-    `counts_from` is the day of the receipt or that of the deposit; a deposit is due within so many days. Goods count at
-    the price of `price_series` on the day they are taken. AgroCenta's agents collect cash or commodities.
+    `counts_from` is the day of the receipt or that of the deposit, which is the day of the payment; a deposit is due within
+    so many days, and one that comes later is taken and said to be late. Goods count at the price of `price_series` on the
+    day they are taken, and so much must be deposited for them. AgroCenta's agents collect cash or commodities.
     """
 
     many: ClassVar[bool] = True
     one_for: ClassVar[tuple[str, ...]] = ("takes",)
-    is_carried_out: ClassVar[bool] = False
+    may_apply_by: ClassVar[tuple[AppliesBy, ...]] = ("event", "joining")
     takes: Literal["cash", "goods"]
     receipt: Literal["required", "none"]
     counts_from: Literal["receipt", "deposit"]
@@ -77,6 +87,24 @@ class AgentCollectionRule(Rule, tag="agent-collection", frozen=True, kw_only=Tru
         """Check that goods have a price."""
         if (self.takes == "goods") != (self.price_series is not None):
             raise ValueError("goods need a price_series, and a price_series needs goods")
+
+
+class AgentCollected(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an agent took for a member: cash or goods of some quantity, on which day, under the number of which receipt."""
+
+    takes: Literal["cash", "goods"]
+    collected_on: date
+    receipt: Annotated[str, Meta(max_length=64, pattern=r"^[\x21-\x7e]*$")] = ""
+    quantity: Annotated[str, Meta(pattern=r"^([0-9]{1,9}(\.[0-9]{1,6})?)?$", examples=["12.5"])] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionCounted:
+    """From when what an agent took counts, until when it was to be deposited, and by how many days that was missed."""
+
+    counts_on: date
+    deposit_due: date
+    days_late: int
 
 
 def origin_of(rule: ContributorsRule | None, payer: str) -> str:
@@ -135,6 +163,44 @@ def counts_on(rule: AgentCollectionRule, received_on: date, deposited_on: date |
 def deposit_due(rule: AgentCollectionRule, received_on: date) -> date:
     """Return the last day on which the agent may deposit what was taken."""
     return received_on + timedelta(days=rule.deposit_within_days)
+
+
+def count_collection(
+    rule: AgentCollectionRule | None, collected: AgentCollected, amount: Amount, deposited_on: date, figures: Figures
+) -> CollectionCounted:
+    """Return how a deposit of an agent counts for the member it was collected for.
+
+    Args:
+        rule: the product's for what was taken, in force on the day it was; None: it has none.
+        collected: what the agent says of it.
+        amount: what was deposited.
+        deposited_on: when.
+        figures: give the price of goods on the day they were taken.
+
+    Raises:
+        CollectionNotTaken, CollectionReceiptNeeded, CollectedLater, QuantityWanted, GoodsWorthOtherwise: see there.
+        SeriesValueMissing: the goods have no price for the day.
+    """
+    if rule is None:
+        raise CollectionNotTaken(field="collected.takes", takes=collected.takes)
+    if rule.receipt == "required" and not collected.receipt:
+        raise CollectionReceiptNeeded(field="collected.receipt")
+    taken_on = collected.collected_on
+    if taken_on > deposited_on:
+        raise CollectedLater(
+            field="collected.collected_on", collected_on=taken_on.isoformat(), deposited_on=deposited_on.isoformat()
+        )
+    if (collected.takes == "goods") != bool(Fraction(collected.quantity or "0")):
+        raise QuantityWanted(field="collected.quantity")
+    if collected.takes == "goods":
+        worth = goods_value(rule, collected.quantity, taken_on, figures)
+        if worth != amount:
+            told = f"{worth.decimal():.{worth.asset.scale}f}"
+            raise GoodsWorthOtherwise(field="amount", amount=told, collected_on=taken_on.isoformat())
+    counted = counts_on(rule, taken_on, deposited_on)
+    assert counted is not None, "what was deposited counts"
+    due = deposit_due(rule, taken_on)
+    return CollectionCounted(counted, due, max((deposited_on - due).days, 0))
 
 
 def goods_value(rule: AgentCollectionRule, quantity: str, on: date, figures: Figures) -> Amount:

@@ -18,7 +18,7 @@ from engine.contributions.errors import (
     UnknownChannel,
     WrongCurrency,
 )
-from engine.contributions.rules.payers import PayerKind
+from engine.contributions.rules.payers import AgentCollected, PayerKind
 from engine.identity.rules import compact_reference
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.kernel.ids import body_digest, claim_digest
@@ -41,7 +41,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
     `product` is what it is for; "" is the first that the member joined. `collection` is the reference of the request that
     it answers, "" where nobody asked for it. `payer` is the kind of who pays; "" is the member. `paid_from` is whom the channel
-    had it from, a telephone number or an account; it is no part of what tells a retry from another payment.
+    had it from, a telephone number or an account; it is no part of what tells a retry from another payment. `collected` is
+    what an agent took for the member, of which this is the deposit.
     """
 
     member: str
@@ -57,11 +58,16 @@ class Payment(Struct, frozen=True, kw_only=True):
     collection: str = ""
     payer: PayerKind | Literal[""] = ""
     paid_from: str = ""
+    collected: AgentCollected | None = None
 
     def digest(self) -> int:
         """Return what tells a retry from another payment: what was paid to whom, when and by which transaction."""
         named = (self.product,) if self.product else ()
         payer = (f"payer:{self.payer}",) if self.payer else ()
+        agent: tuple[str | date, ...] = ()
+        if self.collected is not None:
+            one = self.collected
+            agent = (f"agent:{one.takes}", one.collected_on, one.receipt, _plain(one.quantity))
         return body_digest(
             self.member,
             _plain(self.amount),
@@ -71,14 +77,17 @@ class Payment(Struct, frozen=True, kw_only=True):
             self.paid_on or "",
             *named,
             *payer,
+            *agent,
         )
 
     def claims(self, tenant_id: int) -> tuple[UUID, ...]:
-        """Return what this payment claims for ever: its provider's transaction, and its sender's key."""
-        provider = claim_digest(tenant_id, f"provider:{self.channel}", self.reference)
-        if self.key is None or self.key == self.reference:
-            return (provider,)
-        return (provider, claim_digest(tenant_id, f"key:{self.sent_by}", self.key))
+        """Return what this payment claims for ever: its provider's transaction, its sender's key, and the agent's receipt."""
+        claims = [claim_digest(tenant_id, f"provider:{self.channel}", self.reference)]
+        if self.key is not None and self.key != self.reference:
+            claims.append(claim_digest(tenant_id, f"key:{self.sent_by}", self.key))
+        if self.collected is not None and self.collected.receipt:
+            claims.append(claim_digest(tenant_id, f"collected:{self.sent_by}", self.collected.receipt))
+        return tuple(claims)
 
 
 def loan_number(reference: str) -> int | None:

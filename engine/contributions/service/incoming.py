@@ -8,6 +8,7 @@ from uuid import UUID
 from engine.contributions.rules import (
     OWN,
     Capped,
+    CollectionCounted,
     ContributionTerms,
     PaidAs,
     PassedPart,
@@ -45,6 +46,7 @@ class Incoming:
     over: Amount | None = None
     origin: str = OWN
     payers: tuple[str, ...] = ()
+    collected: tuple[CollectionCounted, str] | None = None
     taken: Taken | None = None
     foreign: Converted | None = None
 
@@ -62,6 +64,7 @@ class Incoming:
             *self.terms.rules,
             *rate,
             *self.payers,
+            *(() if self.collected is None else self.collected[1:]),
             *(rule for rules in further for rule in rules),
         )
 
@@ -81,6 +84,11 @@ class Incoming:
         found: dict[str, object] = dict(self.shared.facts)
         for one in (self.undertaken, self.taken):
             found |= one.facts if one is not None else {}
+        if self.collected is not None:
+            counted, _ = self.collected
+            found["deposit_due"] = counted.deposit_due.isoformat()
+            if counted.days_late:
+                found["days_late"] = str(counted.days_late)
         if self.over is not None:
             found["over"] = str(self.over.units)
         if self.cap is not None and isinstance(self.cap.answer, Capped) and self.cap.answer.carried.units:

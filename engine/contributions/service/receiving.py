@@ -12,7 +12,7 @@ from msgspec.structs import replace as struct_replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions import queries
-from engine.contributions.errors import KeyReused, PayerNotTaken
+from engine.contributions.errors import KeyReused, MemberNotActive, PayerNotTaken
 from engine.contributions.queries import ToSuspend
 from engine.contributions.queries.suspense import Mark, add_marks
 from engine.contributions.rules import (
@@ -41,9 +41,19 @@ from engine.contributions.service.passing import (
     share_payment,
 )
 from engine.contributions.service.references import Referred, members_referred
-from engine.contributions.service.terms import figures_now, origin_for, payer_rules, rules_for, terms_for, tests_for
+from engine.contributions.service.terms import (
+    collection_rule,
+    counted_collection,
+    figures_now,
+    origin_for,
+    payer_rules,
+    rules_for,
+    terms_for,
+    tests_for,
+)
 from engine.contributions.service.undertaken import Paying, charted_products, decide_instalments, undertook_by
 from engine.identity import service as identity
+from engine.identity.errors import UnknownMember
 from engine.identity.rules import MemberRef
 from engine.kernel.amounts import Amount
 from engine.kernel.clock import business_date
@@ -148,7 +158,7 @@ class _Batch:
             except EngineError as refusal:
                 self._answers[index] = refusal
                 if member is not None:
-                    rules = self._refused_by(refusal, figures, member, payment.paid_on or today)
+                    rules = self._refused_by(refusal, figures, member, payment.paid_on or today, payment)
                     self._refused.append((index, member, refusal, rules))
         return decided
 
@@ -386,6 +396,14 @@ class _Batch:
             index, amount, payment.digest(), payment.claims(self._tenant.tenant_id), day, member, Shared(amount)
         )
         item.foreign = foreign
+        if payment.collected is not None:
+            # The agent has the money still, and asks whose it is: nothing of it is held for somebody unknown.
+            if member is None:
+                raise UnknownMember(field="member")
+            if member.status != "active":
+                raise MemberNotActive(field="member")
+            item.collected = counted_collection(self._tenant, figures, member, payment.collected, amount, day)
+            day = item.business_date = item.collected[0].counts_on
         if member is None and loan_number(payment.member) is not None:
             item.reason = LOAN_REPAYMENT
         elif member is None:
@@ -404,15 +422,18 @@ class _Batch:
                 if not payment.is_held:
                     raise
                 # The money is here, and cannot be turned away any more.
-                self._refused.append((index, member, refusal, self._refused_by(refusal, figures, member, day)))
+                self._refused.append((index, member, refusal, self._refused_by(refusal, figures, member, day, payment)))
                 item.member, item.terms, item.reason = None, None, "not-taken"
                 item.shared = Shared(amount)
         return item
 
-    def _refused_by(self, refusal: EngineError, figures: Figures, member: MemberRef, on: date) -> tuple[str, ...]:
+    def _refused_by(
+        self, refusal: EngineError, figures: Figures, member: MemberRef, on: date, payment: Payment
+    ) -> tuple[str, ...]:
         """Return the rules by which a payment of a member is refused before what they did so far is asked."""
         further = payer_rules(self._tenant, member, on) if isinstance(refusal, PayerNotTaken) else ()
-        return (*rules_for(self._tenant, figures, member, on), *further)
+        collecting = collection_rule(self._tenant, member, payment.collected) if payment.collected else None
+        return (*rules_for(self._tenant, figures, member, on), *further, *([collecting.ref] if collecting else ()))
 
     def _fold(self, decided: list[Incoming]) -> tuple[list[Incoming], list[tuple[int, int]]]:
         """Take copies of one payment out of the batch: same claim and same digest, same answer; other digest, refused."""
@@ -455,6 +476,10 @@ class _Batch:
                 body["collection"] = payment.collection
             if payment.payer:
                 body["payer"] = payment.payer
+            if payment.collected is not None:
+                body["takes"] = payment.collected.takes
+                body["collected_on"] = payment.collected.collected_on.isoformat()
+                body |= {"quantity": payment.collected.quantity} if payment.collected.quantity else {}
             if item.foreign is not None:
                 body |= item.foreign.facts
             if item.member is None:

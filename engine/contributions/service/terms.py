@@ -7,22 +7,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.contributions.errors import NoTerms
 from engine.contributions.rules import (
+    AgentCollected,
+    AgentCollectionRule,
     AmountRule,
     AnnualCapRule,
+    CollectionCounted,
     ContributionTerms,
     ContributorsRule,
     DeductionRule,
     ForeignMoneyRule,
     PayeesRule,
     SplitRule,
+    count_collection,
     origin_of,
 )
-from engine.contributions.service.rules_of import rule_of
+from engine.contributions.service.rules_of import rule_of, rules_of
 from engine.enrolment.rules import RULE_KINDS, ContributionTests, asks_again, contribution_tests
 from engine.identity.rules import MemberRef
+from engine.kernel.amounts import Amount
 from engine.kernel.rules import Dates, Rule
 from engine.kernel.series import Figures
 from engine.tenancy import service as tenancy
+from engine.tenancy.rules.books import InForce
 from engine.tenancy.service import Tenant
 
 _follows: dict[str, bool] = {}
@@ -45,7 +51,8 @@ async def figures_now(session: AsyncSession, tenant: Tenant) -> Figures:
     if pack.sha256 not in _follows:
         versions = (version for book in pack.books.values() for version in book.versions())
         _follows[pack.sha256] = any(
-            isinstance(version.rule, _DECIDE) and b'"series":' in msgspec.json.encode(version.rule)
+            (isinstance(version.rule, _DECIDE) and b'"series":' in msgspec.json.encode(version.rule))
+            or (isinstance(version.rule, AgentCollectionRule) and version.rule.price_series is not None)
             for version in versions
         )
     return await tenancy.figures_for(session, tenant) if _follows[pack.sha256] else pack.figures()
@@ -81,6 +88,26 @@ def origin_for(tenant: Tenant, product: str, on: date, joined_on: date, payer: s
     """
     rule = rule_of(tenant, ContributorsRule, product=product, on=on, joined_on=joined_on)
     return origin_of(rule.rule if rule else None, payer or MEMBER)
+
+
+def counted_collection(
+    tenant: Tenant, figures: Figures, member: MemberRef, collected: AgentCollected, amount: Amount, deposited_on: date
+) -> tuple[CollectionCounted, str]:
+    """Return how a deposit of what an agent took for a member counts, and the rule that says so; raises as `count_collection`."""
+    found = collection_rule(tenant, member, collected)
+    counted = count_collection(found.rule if found else None, collected, amount, deposited_on, figures)
+    assert found is not None, "without a rule nothing is taken"
+    return counted, found.ref
+
+
+def collection_rule(
+    tenant: Tenant, member: MemberRef, collected: AgentCollected
+) -> InForce[AgentCollectionRule] | None:
+    """Return the rule by which agents take cash or goods for a member, on the day it was taken; None: there is none."""
+    found = rules_of(
+        tenant, AgentCollectionRule, product=member.product, on=collected.collected_on, joined_on=member.joined_on
+    )
+    return next((one for one in found if one.rule.takes == collected.takes), None)
 
 
 def payer_rules(tenant: Tenant, member: MemberRef, on: date) -> tuple[str, ...]:
