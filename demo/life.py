@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import sys
 import tempfile
 import tomllib
@@ -35,7 +34,6 @@ OK, FAILED, USAGE = 0, 1, 2
 _PARTNER = "life-bank"
 _NONE = Decimal(0)
 _MORNING, _EVENING = time(10), time(14, 30)  # dealing closes at 15:00
-_AMOUNT = re.compile(r"\d+\.\d\d")
 _PHONE = "+919111100001"
 _DOCUMENT = "999900000016"  # an identity number that is right in form and nobody's
 
@@ -218,8 +216,7 @@ class _Life:
                 problem = answers[at]["problem"]
                 if problem["code"] != "contributions.not-what-is-due":
                     raise DemoFailed(f"the payment of {payments[at].paid_on} was refused: {problem}")
-                _, *allowed = _AMOUNT.findall(problem["detail"])
-                items[at] = self._payment(payments[at], Decimal(allowed[payments[at].months - 1]))
+                items[at] = self._payment(payments[at], Decimal(problem["allowed"][payments[at].months - 1]))
                 answers[at:] = self._batch(items[at:])
             self._show(day, [(one["reference"], Decimal(one["amount"])) for one in items])
             self._tell_payments(payments, [Decimal(one["amount"]) for one in items], answers)

@@ -53,6 +53,7 @@ REASONS: Mapping[str, str] = {
     "not-eligible": N_("the member may no longer contribute"),
     "above-level": N_("more than the member's level allows"),
     "above-cap": N_("more than a scheme year takes"),
+    "above-due": N_("more than is due"),
     "loan-repayment": N_("it names a loan that is not running"),
 }
 PAYMENT_STATES: Mapping[bool, str] = {False: N_("received"), True: N_("without an owner")}

@@ -60,6 +60,11 @@ class FeeRun:
         """Return the rules that decide it."""
         return sorted({rule for one in self.terms for rule in one.rules})
 
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Return which rows of the pack's tables its caps stood in."""
+        return {key: value for one in self.terms for key, value in one.keys.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class NewRun:

@@ -46,6 +46,7 @@ class FeeTerms(Struct, frozen=True, kw_only=True):
     The charge on a base is that of the last step it reaches, or where `slices` the sum of what each step's slice is charged.
     `charge_most` is the cap of each charge before tax; tax is `vat_numerator` ÷ `vat_denominator` of the fee. It is of those
     alone who joined from `joined_from` to `joined_until`, where these are there; others may be charged by another version.
+    `keys` say in which rows of the pack's tables its caps stood, where it was asked with any.
     """
 
     fee: str
@@ -78,6 +79,7 @@ class FeeTerms(Struct, frozen=True, kw_only=True):
     when_short: Literal["take-what-is-there", "waive", "owe"]
     joined_from: date | None = None
     joined_until: date | None = None
+    keys: Mapping[str, str] = {}
 
     @property
     def needs_assets(self) -> bool:
@@ -133,6 +135,7 @@ def fee_terms(
         fee=rule.id,
         payee=rule.payee,
         rules=(found.ref, *(one.ref for one in own)),
+        keys=dict(keys),
         charged=rule.charged,
         rank=rule.rank,
         since=period[0],

@@ -150,7 +150,7 @@ async def foreseen_fees(
 async def runs_to_charge_again(session: AsyncSession, tenant: Tenant) -> list[FeeRun]:
     """Return the runs that the rules, figures and prices in force would have charged otherwise, the oldest first.
 
-    Fees by what members have would be, where a price that they were counted at was corrected since. A run whose caps stand in a table by keys is told by the names of its rules alone.
+    Fees by what members have would be, where a price that they were counted at was corrected since. A run from before keys were kept with it is told by the names of its rules alone, where its caps stand in a table by keys.
     """
     figures = await figures_for(session, tenant)
     mispriced = await queries.runs_mispriced(session)
@@ -161,7 +161,7 @@ async def runs_to_charge_again(session: AsyncSession, tenant: Tenant) -> list[Fe
             continue
         year = tenant.product(run.product).scheme_year(run.charged_on)
         try:
-            now = _terms(tenant.pack, run.product, run.charged_on, year, figures, {}, leaving=False)
+            now = _terms(tenant.pack, run.product, run.charged_on, year, figures, run.keys, leaving=False)
             if [structs.replace(one, rules=()) for one in now] != [structs.replace(one, rules=()) for one in run.terms]:
                 found.append(run)
         except FeeKeyMissing:

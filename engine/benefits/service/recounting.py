@@ -171,11 +171,13 @@ async def _charged_again(db: Database, tenant: Tenant, one: Recount) -> list[boo
         day = date.fromisoformat(item.day)
         async with db.unit_of_work(tenant.tenant_id) as session:
             refund = await fee_queries.refund_of(session, item.run)
+            run = await fee_queries.find_run(session, item.run)
             assert refund is not None, item
+            assert run is not None, item
             is_done = await fee_queries.charged_since(session, item.product, day, refund.run_no)
         if not is_done:
             try:
-                await propose_fees(db, tenant, item.product, day, actor=_ACTOR)
+                await propose_fees(db, tenant, item.product, day, keys=run.keys, actor=_ACTOR)
                 is_done = True
             except NoFeeDue:
                 is_done = True

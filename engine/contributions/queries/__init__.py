@@ -97,7 +97,7 @@ async def suspended_part(session: AsyncSession, receipt: int) -> SuspenseRow | N
     row = (
         await session.execute(
             text(
-                f"{_SUSPENSE} where s.tenant_id = :t and s.of_event = :e and s.of_event <> 0 and s.reason = 'above-cap'"
+                f"{_SUSPENSE} where s.tenant_id = :t and s.of_event = :e and s.of_event <> 0 and s.reason in ('above-cap', 'above-due')"
             ),
             {"t": session.info["tenant_id"], "e": receipt},
         )
@@ -760,10 +760,10 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "what-is-over-lies-apart",
-        "what a receipt brought beyond the most of its year was put into suspense, all of it and once",
+        "what a receipt brought beyond the most of its year, or all that was due, was put into suspense, all of it and once",
         """
         with apart as (
-          select of_member, of_event, sum(amount)::bigint as amount from suspense where of_event <> 0 and reason = 'above-cap' group by 1, 2)
+          select of_member, of_event, sum(amount)::bigint as amount from suspense where of_event <> 0 and reason in ('above-cap', 'above-due') group by 1, 2)
         select format('event %s', coalesce(e.event_id, a.of_event)), coalesce(e.body ->> 'over', '0'), coalesce(a.amount, 0)::text
           from (select member_id, event_id, body from events where kind = 10 and body ? 'over') e
           full join apart a on a.of_member = e.member_id and a.of_event = e.event_id

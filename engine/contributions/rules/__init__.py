@@ -45,7 +45,9 @@ from engine.contributions.rules.payers import (
 )
 from engine.contributions.rules.payments import (
     ABOVE_CAP,
+    ABOVE_DUE,
     COLUMNS,
+    GO_BACK,
     LANES,
     LOAN_REPAYMENT,
     MOST_UNITS,
@@ -153,7 +155,9 @@ def run_scenario(context: ScenarioContext) -> Mapping[str, str]:
 
 __all__ = [
     "ABOVE_CAP",
+    "ABOVE_DUE",
     "COLUMNS",
+    "GO_BACK",
     "LANES",
     "LOAN_REPAYMENT",
     "MOST_UNITS",

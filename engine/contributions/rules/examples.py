@@ -98,15 +98,16 @@ def run_contribution(context: ScenarioContext) -> Outcome:
     rules = [(one.ref, one.rule) for one in context.rules(DeductionRule)]
     parts, left = deduct(paid, rules, context.figures, context.on, taken=taken)
     found = {f"deducted.{one.party}": _fixed(one.amount) for one in parts}
+    undertaken = _as_undertaken(context, paid) if "frequency" in context.given else {}
+    if "over" in undertaken:
+        left -= Amount.parse(undertaken["over"], context.asset)
     if left.units:
         split_parts = split_over_pots(left, terms, redirect=context.text("redirect"))
         found |= {f"pots.{pot}": _fixed(part) for pot, part in split_parts}
     if "payer" in context.given:
         payers = context.rule(ContributorsRule)
         found["origin"] = origin_of(payers.rule if payers else None, context.text("payer"))
-    if "frequency" in context.given:
-        found |= _as_undertaken(context, paid)
-    return found
+    return {**found, **undertaken}
 
 
 def _as_undertaken(context: ScenarioContext, amount: Amount) -> Outcome:
@@ -124,6 +125,7 @@ def _as_undertaken(context: ScenarioContext, amount: Amount) -> Outcome:
         "instalments": str(found.instalments),
         "charge": _fixed(found.charge),
         "owed": _fixed(case.owed()),
+        **({"over": _fixed(found.returned)} if found.returned.units else {}),
     }
 
 

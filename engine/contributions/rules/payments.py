@@ -32,6 +32,9 @@ LOAN_REPAYMENT = "loan-repayment"
 """Why a payment that names a loan lies in suspense, until it is given to the loan."""
 ABOVE_CAP = "above-cap"
 """Why a part of a payment lies in suspense that is beyond the most of its scheme year: it goes back to the payer."""
+ABOVE_DUE = "above-due"
+"""Likewise of a part that is beyond every instalment that may be paid."""
+GO_BACK = (ABOVE_CAP, ABOVE_DUE)
 LANES = 2  # posting lanes a tenant: batches of one member never overlap, since a member is always in one lane
 
 
@@ -294,6 +297,7 @@ class Suspended(Struct, frozen=True):
         "not-eligible",
         "above-level",
         ABOVE_CAP,
+        ABOVE_DUE,
         LOAN_REPAYMENT,
     )
 

@@ -81,7 +81,8 @@ class Due:
 class Towards:
     """What a payment pays: how many instalments whole, and which charge for lateness goes with them.
 
-    `instalment`, `slab` and `frequency` are those of the oldest it pays; `kept` is beyond all that may be paid now.
+    `instalment`, `slab` and `frequency` are those of the oldest it pays; `kept` is beyond all that may be paid now, and so is
+    what is `returned` to the payer.
     """
 
     instalment: Amount
@@ -90,6 +91,7 @@ class Towards:
     instalments: int
     charge: Amount
     kept: Amount
+    returned: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,8 @@ class Instalments:
 
         Taken is one instalment, several whole ones, or any part, as the chart's rule says, each late one with its charge.
         Payable are those due up to the day of the payment, or to the end of its month where the schedule says so, and as
-        many ahead as the arrears' rule lets one pay. What is beyond them is kept or, as no part of a payment goes back,
-        refuses it whole.
+        many ahead as the arrears' rule lets one pay. What is beyond them all is kept, goes back to the payer, or refuses the
+        payment whole, as the rule says; a payment that pays nothing is refused whole.
 
         Raises:
             NotWhatIsDue: the payment is none of the amounts that are taken; the refusal names them.
@@ -156,7 +158,8 @@ class Instalments:
         whole = sum(one <= amount.units for one in costs) - 1
         rest = amount.units - costs[whole]
         is_beyond = amount.units > costs[-1]
-        if rest and not (keeps if is_beyond else self._takes == "any-part"):
+        returns = self.terms.arrears.rule.beyond == "refund" and whole > 0 and whole == len(payable)
+        if rest and not (keeps or returns if is_beyond else self._takes == "any-part"):
             told = [str(Amount(one, amount.asset).decimal()) for one in costs[1 : MOST_TOLD + 1]]
             raise NotWhatIsDue(
                 field="amount", instalment=str(payable[0].instalment.decimal()), allowed=", ".join(told), amounts=told
@@ -167,7 +170,8 @@ class Instalments:
             frequency=held.frequency,
             instalments=whole,
             charge=Amount(charges[whole], amount.asset),
-            kept=Amount(rest if is_beyond else 0, amount.asset),
+            kept=Amount(rest if is_beyond and keeps else 0, amount.asset),
+            returned=Amount(rest if is_beyond and returns else 0, amount.asset),
         )
 
     @property

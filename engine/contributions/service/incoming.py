@@ -6,6 +6,7 @@ from datetime import date
 from uuid import UUID
 
 from engine.contributions.rules import (
+    ABOVE_CAP,
     OWN,
     Capped,
     CollectionCounted,
@@ -44,6 +45,7 @@ class Incoming:
     undertaken: AsUndertaken | None = None
     cap: CappedNow | None = None
     over: Amount | None = None
+    over_for: str = ABOVE_CAP
     origin: str = OWN
     payers: tuple[str, ...] = ()
     collected: tuple[CollectionCounted, str] | None = None

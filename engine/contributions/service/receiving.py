@@ -17,11 +17,13 @@ from engine.contributions.queries import ToSuspend
 from engine.contributions.queries.suspense import Mark, add_marks
 from engine.contributions.rules import (
     ABOVE_CAP,
+    ABOVE_DUE,
     LOAN_REPAYMENT,
     OWN,
     Payment,
     Receipt,
     Scheme,
+    Towards,
     check_payment,
     loan_number,
     split_contribution,
@@ -253,8 +255,13 @@ class _Batch:
         )
         for (item, member), one in zip(bound, found, strict=True):
             item.undertaken = one
-            if one is not None and isinstance(one.answer, EngineError):
-                self._turn_away(item, member, one.answer, (*(item.terms.rules if item.terms else ()), *one.rules))
+            answer = None if one is None else one.answer
+            if one is not None and isinstance(answer, EngineError):
+                self._turn_away(item, member, answer, (*(item.terms.rules if item.terms else ()), *one.rules))
+            elif isinstance(answer, Towards) and answer.returned.units:
+                assert item.terms is not None
+                item.over, item.over_for = answer.returned, ABOVE_DUE
+                item.parts = split_over_pots(item.counted, item.terms)
         return self._not_answered(decided)
 
     async def _as_capped(self, decided: list[Incoming], figures: Figures, today: date) -> list[Incoming]:
@@ -269,7 +276,7 @@ class _Batch:
             self._session,
             self._tenant,
             figures,
-            [Counting(member, item.business_date, today, item.shared.contribution) for item, member in bound],
+            [Counting(member, item.business_date, today, item.counted) for item, member in bound],
             today=today,
         )
         for (item, member), one in zip(bound, found, strict=True):
@@ -546,7 +553,7 @@ class _Batch:
             await queries.add_suspense(self._session, rows)
 
     async def _keep_over(self, decided: Sequence[Incoming], fates: Sequence[Posted], today: date) -> None:
-        """Put what payments bring beyond the most of their year into suspense, each by an event that names its receipt."""
+        """Put what payments bring beyond the most of their year, or all that is due, into suspense, each by an event that names its receipt."""
         posted = [
             (item, fate, item.member, item.over)
             for item, fate in zip(decided, fates, strict=True)
@@ -569,7 +576,7 @@ class _Batch:
                     "receipt": str(fate.event_id),
                     "amount": str(over.units),
                     "channel": self._payments[item.index].channel,
-                    "reason": ABOVE_CAP,
+                    "reason": item.over_for,
                 },
             )
             for item, fate, _, over in posted
@@ -578,7 +585,7 @@ class _Batch:
         await queries.add_suspense(
             self._session,
             [
-                replace(self._to_suspend(item, own.event_id, over, ABOVE_CAP), of=(member.member_id, fate.event_id))
+                replace(self._to_suspend(item, own.event_id, over, item.over_for), of=(member.member_id, fate.event_id))
                 for (item, fate, member, over), own in zip(posted, held, strict=True)
             ],
         )

@@ -12,7 +12,7 @@ from engine.contributions.errors import AlreadyResolved, UnknownSuspense
 from engine.contributions.queries import suspense as owning
 from engine.contributions.queries.suspense import Lying
 from engine.contributions.rules import (
-    ABOVE_CAP,
+    GO_BACK,
     LOAN_REPAYMENT,
     Payment,
     PoolRule,
@@ -173,7 +173,7 @@ async def suspense_figures(session: AsyncSession, tenant: Tenant) -> SuspenseFig
 
     def is_owed_back(one: Lying) -> bool:
         pool = pool_of(tenant, product, one.reason, one.received_on)
-        return one.reason == ABOVE_CAP or (pool is not None and goes_back(pool.rule, one.received_on, today))
+        return one.reason in GO_BACK or (pool is not None and goes_back(pool.rule, one.received_on, today))
 
     whole = told("", lying)
     return SuspenseFigures(

@@ -6,6 +6,7 @@ from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.contributions.errors import NotWhatIsDue
 from engine.contributions.queries import undertaken as queries
 from engine.contributions.rules import Instalments, InstalmentTerms, Towards, Undertook, instalment_terms
 from engine.contributions.service.rules_of import products_with
@@ -86,7 +87,7 @@ def decide_instalments(
             else:
                 if answer is not None:
                     decided = Decided(answer, terms.refs)
-                    paid = one.amount - answer.charge - answer.kept
+                    paid = one.amount - answer.charge - answer.kept - answer.returned
                     standing[key] = replace(standing[key], paid=standing[key].paid + paid.units)
         found.append(decided)
     return found
@@ -95,15 +96,21 @@ def decide_instalments(
 async def decide_contribution(
     session: AsyncSession, tenant: Tenant, figures: Figures, member: MemberRef, on: date, amount: Amount
 ) -> Decided | None:
-    """Return what one contribution would pay of what its member undertook; None where nothing is undertaken.
+    """Return what one contribution that is taken whole would pay of what its member undertook; None where nothing is undertaken.
 
     Raises:
-        EngineError: what the instalments' rules refuse.
+        EngineError: what the instalments' rules refuse; NotWhatIsDue too where a part would go back.
     """
     known = await undertook_by(session, tenant, [member])
     (decided,) = decide_instalments(tenant, figures, known, [Paying(member, on, amount)])
-    if decided is not None and isinstance(decided.answer, EngineError):
-        raise decided.answer
+    if decided is None:
+        return None
+    answer = decided.answer
+    if isinstance(answer, EngineError):
+        raise answer
+    if answer.returned.units:
+        told = str((amount - answer.returned).decimal())
+        raise NotWhatIsDue(field="amount", instalment=str(answer.instalment.decimal()), allowed=told, amounts=[told])
     return decided
 
 

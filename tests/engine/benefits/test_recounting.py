@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from engine.access.errors import SamePerson
+from engine.app import KINDS
 from engine.benefits import service
 from engine.benefits.errors import RecountChanged
 from engine.benefits.queries.recounting import Recount
@@ -20,8 +21,8 @@ from engine.contributions.queries.matching import MatchClaim
 from engine.funds.rules.interest import Movement
 from engine.funds.service import credit_interest
 from engine.ledger import service as ledger
-from engine.tenancy.service import accept_figure, propose_figures
-from tests.engine.benefits.test_charging import END, approve, broken, charge, fee, holds, pay_in, with_rules
+from engine.tenancy.service import accept_figure, load_pack, propose_figures
+from tests.engine.benefits.test_charging import END, ROOT, approve, broken, cap, charge, fee, holds, pay_in, with_rules
 from tests.engine.benefits.test_charging import scheme as charged
 from tests.engine.funds.conftest import PRODUCT, Scheme
 from tests.engine.funds.test_crediting import by_rule, credited, day, move, series, with_rule
@@ -110,6 +111,39 @@ async def test_fees_are_given_back_and_charged_anew_each_by_two_people(charged: 
         await approve(new, run)
         await service.carry_on_recounts(new.db, new.tenant)
     assert await holds(new, member) == {("retirement", "own"): 47_000}
+    assert (await new.rows("select state from recounts where recount_no = :n", n=one.recount_no)) == [("done",)]
+    assert not await broken(new)
+    assert await service.find_recount(new.db, (await another_pack(new)).tenant) is None, "what stands is right now"
+
+
+async def test_fees_capped_by_a_table_are_charged_anew_by_the_row_that_they_were_charged_by(charged: Scheme) -> None:
+    rule = cap("agency", ["annual"], "1.00", per="charge").replace(
+        'most = "1.00"', 'table = "recordkeeping"\ncolumn = "annual"'
+    )
+    tables = load_pack(ROOT / "tenants/in-apy", KINDS).tables
+
+    def capped(amount: str) -> Scheme:
+        made = with_rules(charged, fee("annual", f'amount = "{amount}"'), rule)
+        return dataclasses.replace(
+            made, tenant=dataclasses.replace(made.tenant, pack=dataclasses.replace(made.tenant.pack, tables=tables))
+        )
+
+    old = capped("20.00")
+    (member,) = await old.members(["first"])
+    await pay_in(old, member, 50_000)
+    assert (await charge(old, keys={"agency": "kfintech"})).taken == 1_440
+    new = await another_pack(capped("12.00"))
+
+    one = await found(new)
+    assert items(one) == [("fees", END.isoformat())]
+    await let(new, one)
+    for _ in range(2):
+        async with new.db.unit_of_work(new.tenant.tenant_id) as session:
+            (run, *_) = await service.list_fee_runs(session)
+        await approve(new, run)
+        await service.carry_on_recounts(new.db, new.tenant)
+
+    assert await holds(new, member) == {("retirement", "own"): 50_000 - 1_200}
     assert (await new.rows("select state from recounts where recount_no = :n", n=one.recount_no)) == [("done",)]
     assert not await broken(new)
     assert await service.find_recount(new.db, (await another_pack(new)).tenant) is None, "what stands is right now"

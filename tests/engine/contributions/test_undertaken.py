@@ -174,7 +174,7 @@ async def test_the_instalment_is_taken_once_a_period_and_nothing_else(
     db: Database, keys: FileKeyStore, tenant: Tenant
 ) -> None:
     (member,) = await joined(db, keys, tenant)
-    wrong = await send(db, keys, tenant, pays(member, "117.00"), pays(member, "232.00"))
+    wrong = await send(db, keys, tenant, pays(member, "115.00"), pays(member, "100.00"))
     first = pays(member)
     (receipt,) = await send(db, keys, tenant, first)
     (again, second) = await send(db, keys, tenant, first, pays(member))
@@ -196,6 +196,27 @@ async def test_the_instalment_is_taken_once_a_period_and_nothing_else(
     assert problem_of(second).assumptions == tuple(assumed)
     refused = await explained(db, keys, tenant, str(second.details["decision"]))
     assert "“chart” (Chart of instalments)" in refused
+
+
+async def test_what_is_beyond_all_that_is_due_goes_back_to_the_payer(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    (member,) = await joined(db, keys, tenant)
+    paid = pays(member, "232.00")
+
+    (receipt,) = await send(db, keys, tenant, paid)
+    (again, nothing) = await send(db, keys, tenant, paid, pays(member, "116.00"))
+
+    assert isinstance(receipt, Receipt)
+    assert (receipt.over, [one.amount for one in receipt.parts]) == ("116.00", ["116.00"])
+    assert again == receipt
+    assert isinstance(nothing, errors.NothingDue)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        (part,) = await service.list_suspense(session, tenant)
+        figures = await service.suspense_figures(session, tenant)
+    assert (part.reason, str(part.amount)) == ("above-due", "116.00")
+    assert figures.owed_back.amount == "116.00"
+    assert await owed(db, keys, tenant, member, date(2023, 4, 30)) == 0
 
 
 async def test_in_one_batch_a_payment_counts_for_those_after_it(
@@ -262,7 +283,7 @@ async def test_a_change_counts_from_the_next_period_and_is_made_once_a_year(
     same = await change(db, keys, tenant, member, "1000")
     higher = await change(db, keys, tenant, member, "2000")
     again = await change(db, keys, tenant, member, "3000")
-    payments = await send(db, keys, tenant, pays(member, "231.00"), pays(member))
+    payments = await send(db, keys, tenant, pays(member, "115.00"), pays(member))
     await until(db, tenant, date(2023, 5, 2))
     later = await send(db, keys, tenant, pays(member), pays(member, "231.00"))
     await until(db, tenant, date(2024, 4, 1))
