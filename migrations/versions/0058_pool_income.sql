@@ -29,3 +29,6 @@ alter table match_claims add constraint match_claims_check check (total = asked 
 -- squawk-ignore ban-drop-constraint
 alter table match_claims drop constraint match_claims_check1;
 alter table match_claims add constraint match_claims_check1 check (shared <= received + given_back + forfeited) not valid;
+
+-- What was kept of heirs' shares for what went out of a pension after the death.
+alter table pension_schedules add column if not exists kept bigint not null default 0 check (kept >= 0);
