@@ -139,9 +139,11 @@ async def laws_hold(scheme: Claims) -> None:
 
 async def prepare(scheme: Claims) -> MatchClaim:
     async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
-        return await state_money.prepare_claim(
+        found = await state_money.prepare_claim(
             session, scheme.tenant, scheme.product, date(2022, 6, 1), actor="staff:1"
         )
+    assert isinstance(found, MatchClaim)
+    return found
 
 
 async def send(scheme: Claims, claim: MatchClaim) -> MatchClaim:
