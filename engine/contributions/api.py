@@ -663,7 +663,7 @@ class ClaimReceipt(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StateClaim(Struct, frozen=True):
-    """A claim of state money; amounts in major units. `total` is what is asked less what is given back.
+    """A claim of state money; amounts in major units. `total` is what is asked less what is given back and was `forfeited`.
 
     `assumptions` are what the rules that entitle to it assume.
     """
@@ -679,6 +679,7 @@ class StateClaim(Struct, frozen=True):
     lines: int
     asked: str
     given_back: str
+    forfeited: str
     total: str
     received: str
     shared: str
@@ -703,6 +704,7 @@ def _claim_item(claim: MatchClaim, tenant: Tenant) -> StateClaim:
         lines=claim.lines,
         asked=major(claim.asked),
         given_back=major(claim.given_back),
+        forfeited=major(claim.forfeited),
         total=major(claim.total),
         received=major(claim.received),
         shared=major(claim.shared),

@@ -251,6 +251,8 @@ class EventKind(IntEnum):
     POOL_INCOME_PROPOSED = 347
     POOL_INCOME_APPROVED = 348
     POOL_INCOME_REJECTED = 349
+    OVERPAYMENT_KEPT = 350
+    OVERPAYMENT_OWED_AGAIN = 351
 
     @property
     def label(self) -> str:

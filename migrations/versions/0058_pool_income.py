@@ -25,3 +25,4 @@ def upgrade() -> None:
     append_only("interest_exits")
     grant("pool_incomes", app="select, insert, update (state, checker, proposed_event, decided_event)")
     grant("interest_exits", app="select, insert")
+    grant("pension_schedules", app="update (kept)")

@@ -20,3 +20,15 @@ create table interest_exits (
   tenant_id int not null, code int not null, year_from date not null, left_on date not null,
   primary key (member_id, event_id, code)
 );
+
+-- What was forfeited to whoever pays a claim of state money, and pays part of it.
+alter table match_claims add column if not exists forfeited bigint not null default 0 check (forfeited >= 0);
+-- squawk-ignore ban-drop-constraint
+alter table match_claims drop constraint match_claims_check;
+alter table match_claims add constraint match_claims_check check (total = asked - given_back - forfeited) not valid;
+-- squawk-ignore ban-drop-constraint
+alter table match_claims drop constraint match_claims_check1;
+alter table match_claims add constraint match_claims_check1 check (shared <= received + given_back + forfeited) not valid;
+
+-- What was kept of heirs' shares for what went out of a pension after the death.
+alter table pension_schedules add column if not exists kept bigint not null default 0 check (kept >= 0);

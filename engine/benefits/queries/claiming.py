@@ -98,6 +98,7 @@ class Estate(Struct, frozen=True, kw_only=True):
     `waiting` is what was payable to the member already. `children` are the heirs whose money is held in trust. `prepared_by` are those who had a
     part in it, who may not approve.
     `corpus` says that the account is paid up to a table's corpus, which happens once. `anew` are shares that wait for approval after the money was shared, which happened `rounds` times.
+    `keeps_bp` of it may be kept for what went out of a pension after the death, of the pension `kept_for`; `kept` was.
     """
 
     died_on: date
@@ -113,6 +114,9 @@ class Estate(Struct, frozen=True, kw_only=True):
     children: tuple[int, ...] = ()
     rounds: int = 0
     corpus: bool = False
+    keeps_bp: int = 0
+    kept: tuple[Holding, ...] = ()
+    kept_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ PAYROLL_LAWS: tuple[Law, ...] = (
           from (
             select b.*, (select coalesce(sum(x), 0) from unnest(b.brought) x)
                         + (select coalesce(sum(i.recovered), 0) from pension_schedules n join pension_instalments i using (member_id, claim_id)
-                            where n.member_id = b.member_id and n.after_claim = b.claim_id and i.state = 'posted') as passed
+                            where n.member_id = b.member_id and n.after_claim = b.claim_id and i.state = 'posted') + b.kept as passed
               from pension_schedules b) s join paid p using (member_id, claim_id) left join due d using (member_id, claim_id)
          cross join lateral (select sum(x) as minor from unnest(s.overpaid) x) o
          where p.minor > coalesce(d.minor, 0) + o.minor + s.passed
@@ -108,7 +108,7 @@ PAYROLL_LAWS: tuple[Law, ...] = (
           select t.member_id, c.product, sum(case when c.code = t.debit then t.amount else -t.amount end)::bigint as minor
             from events e join transfers t on t.event_id = e.event_id
             join chart c on c.kind = 'overpayment-receivable' and c.party = '' and c.code in (t.debit, t.credit)
-           where e.kind in (205, 207, 209) group by 1, 2),
+           where e.kind in (205, 207, 209, 350, 351) group by 1, 2),
         owed as (
           select member_id, product, sum((select sum(x) from unnest(overpaid) x))::bigint as minor from pension_schedules group by 1, 2)
         select format('pensions of member %s', to_hex(o.member_id)), o.minor::text, coalesce(b.minor, 0)::text

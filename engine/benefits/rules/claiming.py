@@ -43,10 +43,13 @@ from engine.benefits.rules.survivors import GuaranteePeriodRule
 from engine.benefits.rules.taxes import ExitTaxRule, Tranche, attribute, withhold
 from engine.benefits.rules.topping import guarantee_for, least_of, movements_of, topped
 from engine.benefits.rules.transfers import TransferOutRule, transfer_of
+from engine.benefits.rules.vesting import Leaving, as_vested
+from engine.contributions.rules import VestingRule
 from engine.funds.rules import GuaranteeCase, GuaranteeRule, Movement, guaranteed_minor
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.errors import EngineError
+from engine.kernel.months import whole_months
 from engine.kernel.rules import Dates, Rule
 from engine.kernel.series import Figures
 from engine.kernel.tables import LookupTable
@@ -110,6 +113,7 @@ class ClaimTerms:
     waits: Sequence[InForce[WaitingPeriodRule]] = ()
     transfer: InForce[TransferOutRule] | None = None
     promises: Sequence[InForce[ConditionalEntitlementRule]] = ()
+    vesting: Sequence[InForce[VestingRule]] = ()
     tables: Mapping[str, LookupTable] = field(default_factory=dict)
 
 
@@ -329,6 +333,7 @@ def claim_terms(pack: Pack, product: str, claimant: Claimant) -> ClaimTerms:
         guarantees=book.all_in_force(GuaranteeRule, begins),
         transfer=book.in_force(TransferOutRule, dates),
         promises=book.all_in_force(ConditionalEntitlementRule, dates),
+        vesting=book.all_in_force(VestingRule, dates),
     )
 
 
@@ -422,7 +427,10 @@ def decide_claim(
         granted = _retirement(terms, asked, member, figures)
         granted = as_guaranteed(terms, granted, member, figures, [asked.ground or "retirement"])
     else:
-        granted = as_guaranteed(terms, _exit(terms, asked, member, figures), member, figures, [asked.ground, "exit"])
+        left = vested_only(terms, _exit(terms, asked, member, figures), member, asked.ground)
+        if not left.minor:
+            raise NothingAtOnce(option=left.rule)
+        granted = as_guaranteed(terms, left, member, figures, [asked.ground, "exit"])
     paid = tuple(Paid(one.on, one.minor, one.is_reversed) for one in member.paid if one.origin != STATE_MATCH)
     for found in terms.waits:
         if granted.rule in found.rule.benefits:
@@ -430,6 +438,34 @@ def decide_claim(
             check_waited(found, waited)
     rules = (*granted.rules, *_waits_of(terms, granted.rule), *(one.ref for one in given))
     return replace(granted, rules=rules, promised=given)
+
+
+def vested_only(terms: ClaimTerms, granted: Granted, member: Claimant, ground: str) -> Granted:
+    """Return what is granted to who leaves on a ground, without what has not vested, which is forfeited with its income.
+
+    Raises:
+        NoExit: as `as_vested`.
+    """
+    contributed: dict[str, int] = {}
+    for one in member.paid:
+        contributed[one.origin] = contributed.get(one.origin, 0) + (0 if one.is_reversed else one.minor)
+    for _, _, origin, minor in member.taken:
+        contributed[origin] = contributed.get(origin, 0) - minor
+    case = Leaving(
+        ground=ground,
+        months=whole_months(member.joined_on, member.on),
+        age=None if member.born_on is None else whole_months(member.born_on, member.on) // 12,
+        contributed=contributed,
+        holds_units=member.holds_units,
+    )
+    found = as_vested(terms.vesting, granted.parts, granted.forfeited, granted.forfeited_to, case)
+    return replace(
+        granted,
+        parts=found.parts,
+        forfeited=found.forfeited,
+        forfeited_to=found.forfeited_to,
+        rules=(*granted.rules, *found.rules),
+    )
 
 
 def as_guaranteed(

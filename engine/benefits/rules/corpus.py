@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.benefits.errors import NoSuchRule
-from engine.benefits.rules.parameters import WHOLE_BP
+from engine.benefits.rules.parameters import WHOLE_BP, Bp
 from engine.funds.rules import Given, in_major
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.rules import BY_EVENT, AppliesBy, Rule
@@ -23,7 +23,8 @@ class CorpusRule(Rule, tag="corpus", frozen=True, kw_only=True):
     NPS-Lite (all to the nominees). It applies after the deaths that `after` says, or before the benefit began. `to` the
     nominees by their shares; without any, or in the first place, to the heirs, the fund or the state. The amount is the
     balance, or the `column` of a `table` by the case's keys; `above_table` says whose the rest of the balance is, and
-    `tops_up` pays what the balance lacks.
+    `tops_up` pays what the balance lacks. Of what heirs get `set_off_bp` at most is kept for what went out of a pension
+    after the death and was not set off against the survivor's.
     """
 
     many: ClassVar[bool] = True
@@ -35,6 +36,7 @@ class CorpusRule(Rule, tag="corpus", frozen=True, kw_only=True):
     column: str | None = None
     above_table: Literal["same", "fund"] | None = None
     tops_up: Code | None = None
+    set_off_bp: Bp = 0
 
     def __post_init__(self) -> None:
         """Check that a table has its column, its rest and who tops up."""

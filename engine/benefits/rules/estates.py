@@ -6,11 +6,20 @@ from datetime import date
 from typing import Literal
 
 from engine.benefits.errors import NoSuchRule, NotProven
-from engine.benefits.rules.claiming import Asked, Claimant, ClaimTerms, Granted, as_guaranteed, decide_claim
+from engine.benefits.rules.claiming import (
+    Asked,
+    Claimant,
+    ClaimTerms,
+    Granted,
+    as_guaranteed,
+    decide_claim,
+    vested_only,
+)
 from engine.benefits.rules.consuming import Holding
 from engine.benefits.rules.corpus import CorpusRule, corpus_due
 from engine.benefits.rules.history import SchemeYear
 from engine.benefits.rules.minors import MinorTrustRule
+from engine.benefits.rules.parameters import share_of
 from engine.benefits.rules.proofs import ProofRule, proof_of
 from engine.benefits.rules.survivors import SpouseRule, spouse_entitlement
 from engine.kernel.amounts import Amount, Asset
@@ -281,7 +290,13 @@ def estate_of(
     rule = found.corpus.rule.id if found.corpus is not None else found.rules[0].partition("@")[0]
     if found.basis in ("fund", "state"):
         return Granted(rule=rule, parts=(), rules=(), forfeited=held, forfeited_to=found.basis)
-    return as_guaranteed(terms, Granted(rule=rule, parts=held, rules=()), member, figures, [DEATH])
+    left = vested_only(terms, Granted(rule=rule, parts=held, rules=()), member, DEATH)
+    return as_guaranteed(terms, left, member, figures, [DEATH])
+
+
+def kept_of(owing: int, shared: int, keeps_bp: int) -> int:
+    """Return what of heirs' money is kept for what is owed back, smallest units: a part of all that they share, rounded down."""
+    return min(owing, share_of(shared, keeps_bp, "down"))
 
 
 def share_parts(parts: Split, weights: Mapping[int, int]) -> dict[int, dict[tuple[str, str], int]]:

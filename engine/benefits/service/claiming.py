@@ -902,7 +902,7 @@ async def _make_payable(
     if row.kind == TRANSFER:
         await transits.booked(session, tenant, row, nets)
     if row.estate is not None:
-        await inheriting.share(session, tenant, row, nets, actor)
+        row = await inheriting.share(session, tenant, row, nets, actor)
         await surviving.begin_guaranteed(session, tenant, row, actor=actor)
     if schedule is not None:
         await begin_schedule(session, tenant, row, schedule, actor=actor)

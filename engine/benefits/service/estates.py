@@ -582,6 +582,7 @@ async def consider(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, ro
             missing=found.missing,
             rules=found.rules,
             until=found.until,
+            keeps_bp=0 if found.corpus is None else found.corpus.rule.set_off_bp,
             children=await _children(session, keys, row, terms, heirs, found.weights, on),
         )
         if any(one.pledged for one in stands.claimant.loans):

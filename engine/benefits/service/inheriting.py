@@ -29,7 +29,7 @@ from engine.benefits.rules.estates import MAJORITY, DeathTerms, Split, majority_
 from engine.benefits.rules.minors import Inheritance as TrustMoney
 from engine.benefits.rules.minors import released as released_on
 from engine.benefits.rules.paying import Part, Payee, Payout, cut
-from engine.benefits.service import paying
+from engine.benefits.service import keeping, paying
 from engine.enrolment import service as enrolment
 from engine.funds.rules import Benchmark, Movement, benchmark_interest
 from engine.funds.rules.interest import InterestTerms
@@ -110,10 +110,11 @@ async def check_approval(session: AsyncSession, row: ClaimRow, actor: str) -> No
     await check_confirmed(session, row.member_id)
 
 
-async def share(session: AsyncSession, tenant: Tenant, row: ClaimRow, nets: Split, actor: str) -> None:
+async def share(session: AsyncSession, tenant: Tenant, row: ClaimRow, nets: Split, actor: str) -> ClaimRow:
     """Give each heir their share of what a claim pays after tax, and of what waited for the member: Dr payable / Cr heirs.
 
-    Children's shares are held in trust: Cr minors-trust. In the transaction that makes the claim payable.
+    Children's shares are held in trust: Cr minors-trust. First what went out of a pension after the death is kept, as far as the rule
+    says. In the transaction that makes the claim payable.
 
     Raises:
         ClaimMoneyGone: what waited for the member is no longer there.
@@ -124,7 +125,12 @@ async def share(session: AsyncSession, tenant: Tenant, row: ClaimRow, nets: Spli
         parts[one.pot, one.origin] = parts.get((one.pot, one.origin), 0) + one.minor
     weights = {int(heir): weight for heir, weight in row.estate.shares.items()}
     if not weights or not sum(parts.values()):
-        return
+        return row
+    row, rest = await keeping.keep_overpaid(session, tenant, row, parts, actor)
+    parts = {place: minor for place, minor in rest.items() if minor}
+    assert row.estate is not None, row
+    if not parts:
+        return row
     split = share_parts(parts, weights)
     moves: list[tuple[int, Account, Account]] = []
     for place in sorted(parts):
@@ -147,6 +153,7 @@ async def share(session: AsyncSession, tenant: Tenant, row: ClaimRow, nets: Spli
         ],
         maker=await ledger.actor_id(session, actor),
     )  # fmt: skip
+    return row
 
 
 async def pay_heir(

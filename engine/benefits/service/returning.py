@@ -11,7 +11,7 @@ from engine.benefits.queries import lending as lending_queries
 from engine.benefits.queries.claiming import ClaimRow
 from engine.benefits.queries.estates import Inheritance
 from engine.benefits.rules.estates import Split
-from engine.benefits.service import lending
+from engine.benefits.service import keeping, lending
 from engine.benefits.service.inheriting import as_parts, by_place, less, post
 from engine.enrolment import service as enrolment
 from engine.funds import service as funds
@@ -66,11 +66,14 @@ async def close_claim(session: AsyncSession, tenant: Tenant, claim_id: int, *, a
         await post(
             session, tenant, row, EventKind.DEATH_CLAIM_CLOSED, owed, actor=actor, body=body, once=("owed-back", "")
         )
+    kept = await keeping.give_kept_back(session, tenant, row, actor)
     for one in given.values():
         await queries.save_inheritance(session, row.member_id, row.claim_id, _owed_back(one))
     state = row.state if row.state == "payable" else "withdrawn"
     await claims.save_claim(session, replace(row, state=state, closed_event=event))
     await _invest(session, tenant, row, event)
+    if kept:
+        await _invest(session, tenant, row, kept)
     return True
 
 

@@ -857,6 +857,19 @@ LAWS: tuple[Law, ...] = (
         """,
     ),
     Law(
+        "forfeitures-pay-part-of-claims",
+        "what claims of state money were paid out of what members forfeited left that account as they were sent",
+        """
+        with booked as (
+          select m.claim_no, coalesce(sum(t.amount) filter (where d.kind = 'forfeitures' and k.kind = 'state-match-receivable'), 0) as minor
+            from match_claims m join transfers t on t.member_id = -m.tenant_id and t.event_id = m.decided_event
+            join chart d on d.code = t.debit join chart k on k.code = t.credit group by 1)
+        select format('claim %s', m.claim_no), m.forfeited::text, coalesce(b.minor, 0)::text
+          from match_claims m left join booked b using (claim_no)
+         where m.state in ('sent', 'settled') and m.forfeited <> coalesce(b.minor, 0)
+        """,
+    ),
+    Law(
         "claims-are-their-lines",
         "a claim comes to its lines, no line is given more than it asks, and a claim's members never have more than was paid for it",
         """
@@ -864,10 +877,10 @@ LAWS: tuple[Law, ...] = (
           select claim_no, count(*) as n, sum(minor) as total from match_claim_lines group by 1),
         shares as (
           select claim_no, sum(minor - uncovered) as net from match_shares group by 1)
-        select format('claim %s', m.claim_no), format('%s lines, %s, received %s', m.lines, m.total, m.received),
+        select format('claim %s', m.claim_no), format('%s lines, %s, received %s', m.lines, m.total + m.forfeited, m.received + m.forfeited),
                format('%s lines, %s, shared %s', coalesce(l.n, 0), coalesce(l.total, 0), coalesce(s.net, 0))
           from match_claims m left join lines l using (claim_no) left join shares s using (claim_no)
-         where m.lines <> coalesce(l.n, 0) or m.total <> coalesce(l.total, 0) or coalesce(s.net, 0) > m.received
+         where m.lines <> coalesce(l.n, 0) or m.total + m.forfeited <> coalesce(l.total, 0) or coalesce(s.net, 0) > m.received + m.forfeited
         union all
         select format('claim %s, member %s', l.claim_no, to_hex(l.member_id)), l.minor::text, s.minor::text
           from match_claim_lines l

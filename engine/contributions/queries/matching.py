@@ -16,7 +16,7 @@ from engine.tenancy.rules.books import Stretch
 
 @dataclass(frozen=True, slots=True)
 class MatchClaim:
-    """A claim, in smallest units: `total` is what its lines ask for (`asked`) less what they give back (`given_back`).
+    """A claim, in smallest units: `total` is what its lines ask for (`asked`) less what they give back (`given_back`) and was `forfeited`.
 
     `received` is what its funder paid so far, `shared` what of that, and of what was given back, members have.
     """
@@ -38,6 +38,7 @@ class MatchClaim:
     shared: int
     maker: str
     checker: str
+    forfeited: int = 0
 
     @property
     def rules(self) -> list[str]:
@@ -69,7 +70,7 @@ class Shared:
 
 _CLAIM = """
 select m.claim_no, m.product, m.funder, m.rule, m.year_from, m.year_until, m.prepared_on, m.state, m.digest, m.lines, m.total,
-       m.asked, m.given_back, m.received, m.shared, a.name as maker, coalesce(b.name, '') as checker
+       m.asked, m.given_back, m.received, m.shared, a.name as maker, coalesce(b.name, '') as checker, m.forfeited
   from match_claims m join actors a on a.tenant_id = m.tenant_id and a.actor_id = m.maker
   left join actors b on b.tenant_id = m.tenant_id and b.actor_id = m.checker
 """
@@ -242,6 +243,25 @@ async def sum_lines(session: AsyncSession, claim_no: int, digest: str) -> None:
                  where m.claim_no = :n"""),
         {"n": claim_no, "d": digest},
     )
+
+
+async def forfeit(session: AsyncSession, claim_no: int, forfeited: int, digest: str) -> None:
+    """Note how much of what members forfeited pays part of a claim: its funder pays so much less."""
+    await session.execute(
+        text("update match_claims set forfeited = :f, total = total - :f, digest = :d where claim_no = :n"),
+        {"f": forfeited, "d": digest, "n": claim_no},
+    )
+
+
+async def credit_balance(session: AsyncSession, code: int) -> int:
+    """Return the credit balance of a control account, now."""
+    found = await session.scalar(
+        text("""select coalesce(sum(credits - debits), 0)::bigint from (
+                  select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
+                 where b.code = :code"""),
+        {"code": code},
+    )
+    return int(found or 0)
 
 
 async def claim_lines(session: AsyncSession, claim_no: int) -> AsyncIterator[ClaimLine]:

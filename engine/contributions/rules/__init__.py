@@ -22,6 +22,7 @@ from engine.contributions.rules.matching import (
     apportion,
     decide_match,
     vested,
+    vested_on_leaving,
 )
 from engine.contributions.rules.owners import WORDS as SIGN_WORDS
 from engine.contributions.rules.owners import Likely, Sign, likely_owners, slips
@@ -269,4 +270,5 @@ __all__ = [
     "split_over_pots",
     "standing",
     "vested",
+    "vested_on_leaving",
 ]

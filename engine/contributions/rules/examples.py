@@ -18,6 +18,7 @@ from engine.contributions.rules.matching import (
     apportion,
     decide_match,
     vested,
+    vested_on_leaving,
 )
 from engine.contributions.rules.payers import (
     AgentCollectionRule,
@@ -361,7 +362,14 @@ def run_vesting(context: ScenarioContext) -> Outcome:
     for row, step in enumerate(rule.rule.steps, 1):
         if step.after_months:
             context.compare(rule, f"steps[{row}].after_months", months, step.after_months)
-    kept = vested(rule.rule, balance, months, early_exit=context.text("early_exit") == "true")
+    ground, age = context.text("ground"), context.text("age")
+    if age and rule.rule.vests_at_age is not None:
+        context.compare(rule, "vests_at_age", int(age), rule.rule.vests_at_age)
+    kept = (
+        vested_on_leaving(rule.rule, balance, months, ground=ground, age=int(age) if age else None)
+        if ground
+        else vested(rule.rule, balance, months, early_exit=context.text("early_exit") == "true")
+    )
     return {
         "vested": _fixed(kept),
         "forfeited": _fixed(balance - kept),

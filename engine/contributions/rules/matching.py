@@ -83,6 +83,9 @@ class VestingRule(Rule, tag="vesting", frozen=True, kw_only=True):
 
     `on_early_exit` overrides the steps: the unvested is forfeited whole, or by the steps. Its income goes with it or
     stays. State money is left out of the test for closing an account, or counts in it. APY, PM-SYM: forfeited on exit.
+
+    An exit or a death on one of the `grounds` pays what has vested of what it would pay else; on any other ground
+    all of it has vested, and so it has from the age `vests_at_age` on.
     """
 
     many: ClassVar[bool] = True
@@ -93,6 +96,8 @@ class VestingRule(Rule, tag="vesting", frozen=True, kw_only=True):
     forfeited_to: Literal["state", "fund", "employer", "scheme"]
     income_goes_along: bool
     counts_in_closure_test: bool
+    grounds: tuple[Code, ...] = ()
+    vests_at_age: Annotated[int, Meta(ge=0, le=120)] | None = None
     rounding: Rounding = "down"
 
     def __post_init__(self) -> None:
@@ -108,7 +113,8 @@ class MatchClaimRule(Rule, tag="match-claim", frozen=True, kw_only=True):
 
     A claim goes out `after_days` after the scheme year's end. Less than claimed is shared in proportion, or goes to the
     oldest claim first; the rest is claimed again or given up. What was paid for a false declaration is clawed back from
-    the member's state money, or from the operator.
+    the member's state money, or from the operator. What members forfeited to the role `forfeitures_of` pays part of the
+    next claim: its funder pays so much less.
     """
 
     may_apply_by: ClassVar[tuple[AppliesBy, ...]] = BY_YEAR
@@ -117,6 +123,7 @@ class MatchClaimRule(Rule, tag="match-claim", frozen=True, kw_only=True):
     short_receipt: Literal["pro-rata", "oldest-first"]
     unpaid_rest: Literal["claim-again", "give-up"]
     clawback_from: Literal["state-money", "operator"]
+    forfeitures_of: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +204,21 @@ def vested(rule: VestingRule, balance: Amount, months: int, *, early_exit: bool)
         return Amount(0, balance.asset)
     share = max((step.share_bp for step in rule.steps if step.after_months <= months), default=0)
     return Amount(rounded(Fraction(balance.units * share, WHOLE_BP), rule.rounding), balance.asset)
+
+
+def vested_on_leaving(rule: VestingRule, balance: Amount, months: int, *, ground: str, age: int | None) -> Amount:
+    """Return what of a balance is the member's who leaves on a ground, after so many completed months, at an age if it is known."""
+    if ground not in rule.grounds or (rule.vests_at_age is not None and age is not None and age >= rule.vests_at_age):
+        return balance
+    return vested(rule, balance, months, early_exit=True)
+
+
+def forfeited_in_claim(*, there: int, asked: int, given_back: int) -> int:
+    """Return how much of what members forfeited pays part of a claim, smallest units: never all of it.
+
+    A claim is settled by its funder's payment, so that one unit stays to be paid; the rest pays part of the next.
+    """
+    return max(min(there, asked - given_back - 1), 0)
 
 
 def apportion(rule: MatchClaimRule, claimed: Sequence[Amount], received: Amount) -> tuple[Amount, ...]:

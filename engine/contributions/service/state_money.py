@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -29,7 +29,7 @@ from engine.contributions.errors import (
 from engine.contributions.queries import matching as queries
 from engine.contributions.queries.matching import ClaimLine, MatchClaim, Shared, Sharing, Split
 from engine.contributions.rules import SplitRule
-from engine.contributions.rules.matching import MatchClaimRule, MatchRule, MatchScale, match_scale
+from engine.contributions.rules.matching import MatchClaimRule, MatchRule, MatchScale, forfeited_in_claim, match_scale
 from engine.contributions.service.rules_of import rule_of
 from engine.funds import service as funds
 from engine.funds.rules import FundsRule
@@ -73,6 +73,7 @@ async def prepare_claim(
     """Prepare the claim of the scheme year that `on` lies in: what it earned, less what was claimed for it before.
 
     A claim that was sent is never edited: payments that came late, reversals and classes that changed are lines of the next.
+    What members forfeited to its funder since pays part of it, where the rule says so and the product is not in funds.
 
     Returns:
         The claim; or NothingToClaim, as all was claimed before, which is on record with why each member has nothing.
@@ -138,7 +139,17 @@ async def prepare_claim(
     if not lines:
         await queries.end_empty(session, number)
         return NothingToClaim(decision=str(decision))
-    await queries.sum_lines(session, number, await _digest(queries.claim_lines(session, number)))
+    digest = await _digest(queries.claim_lines(session, number))
+    await queries.sum_lines(session, number, digest)
+    claim = await find_claim(session, number)
+    role = claiming.rule.forfeitures_of
+    if role is None or tenant.rule(FundsRule, product=product, dates=Dates(on=today, joined_on=today)) is not None:
+        return claim
+    there = await queries.credit_balance(session, (await _forfeitures(session, tenant, product, role))[0])
+    forfeited = forfeited_in_claim(there=there, asked=claim.asked, given_back=claim.given_back)
+    if forfeited:
+        told = hashlib.sha256(f"{claim.digest},{forfeited}".encode()).hexdigest()
+        await queries.forfeit(session, number, forfeited, told)
     return await find_claim(session, number)
 
 
@@ -194,6 +205,8 @@ async def unsent_claims(session: AsyncSession, funder: str, since: date) -> list
 async def send_claim(session: AsyncSession, tenant: Tenant, claim_no: int, digest: str, *, actor: str) -> MatchClaim:
     """Let a claim go to its funder, as a second person who has read the lines that `digest` is of.
 
+    What was forfeited to its funder pays part of it: Dr forfeitures / Cr state-match-receivable.
+
     Raises:
         UnknownClaim, ClaimDecided, ClaimChanged: there is none, it was decided on before, or its lines are others.
         SamePerson: `actor` prepared it.
@@ -238,6 +251,8 @@ async def claim_file(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, 
         if len(waiting) == _PEOPLE_AT_ONCE:
             await write()
     await write()
+    if claim.forfeited:
+        writer.writerow(["forfeited", "", "", "", "", f"-{_major(tenant, claim.forfeited)}"])
     writer.writerow(["total", number, claim.year_from.isoformat(), claim.digest, "", _major(tenant, claim.total)])
     return out.getvalue().encode()
 
@@ -338,7 +353,7 @@ async def share_match(session: AsyncSession, tenant: Tenant, claim_no: int, *, a
         session,
         claim,
         receipt,
-        amount,
+        amount + claim.forfeited,
         Sharing(
             product=claim.product,
             splits=tuple(
@@ -398,7 +413,15 @@ async def _decide(
     checked_by_other(maker=claim.maker, checker=actor)
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     facts = {"claim": claim_no, "digest": digest, "lines": claim.lines, "total": str(claim.total)}
-    event_id = await _note(session, tenant, kind, today, actor, tuple(claim.rule.split(_SEPARATOR)), facts)
+    transfers = []
+    if state == "sent" and claim.forfeited:
+        role = _claiming(tenant, claim.product, claim.year_from).rule.forfeitures_of or claim.funder
+        source, due = await _forfeitures(session, tenant, claim.product, role, claim.funder)
+        if await queries.credit_balance(session, source) < claim.forfeited:
+            raise ClaimChanged
+        facts["forfeited"] = str(claim.forfeited)
+        transfers = [Transfer(claim.forfeited, source, due)]
+    event_id = await _note(session, tenant, kind, today, actor, tuple(claim.rule.split(_SEPARATOR)), facts, transfers)
     checker = await ledger.actor_id(session, actor)
     await queries.decide_claim(session, claim_no, state=state, checker=checker, event_id=event_id)
     return await find_claim(session, claim_no)
@@ -460,6 +483,7 @@ async def _note(
     actor: str,
     rules: tuple[str, ...],
     facts: Mapping[str, object],
+    transfers: Sequence[Transfer] = (),
 ) -> int:
     (posted,) = await ledger.post(
         session,
@@ -472,10 +496,22 @@ async def _note(
                 pack=tenant.pack_id,
                 decision=await ledger.decision_id(session, {"rules": list(rules)}),
                 body=facts,
+                transfers=transfers,
             )
         ],
     )
     return posted.event_id
+
+
+async def _forfeitures(
+    session: AsyncSession, tenant: Tenant, product: str, role: str, funder: str = ""
+) -> tuple[int, int]:
+    """Return the codes of what members forfeited to a role, and of what is due from a funder."""
+    symbol = tenant.asset.symbol
+    lost = Account("forfeitures", symbol, product, party=role)
+    due = Account("state-match-receivable", symbol, product, party=funder or role)
+    codes = await ledger.account_codes(session, {lost, due})
+    return codes[lost], codes[due]
 
 
 async def _digest(lines: AsyncIterator[ClaimLine]) -> str:

@@ -144,6 +144,8 @@ WHAT: Mapping[str, str] = {
     "payout-returned": N_("Payout came back"),
     "payout-settled": N_("Payout made"),
     "payouts-filed": N_("Payouts sent to a bank"),
+    "overpayment-kept": N_("Kept of heirs’ shares for what was paid too much"),
+    "overpayment-owed-again": N_("What was kept is owed again"),
     "payroll-approved": N_("Payroll approved"),
     "payroll-proposed": N_("Payroll counted"),
     "payroll-rejected": N_("Payroll rejected"),

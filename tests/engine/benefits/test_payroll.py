@@ -302,6 +302,32 @@ async def test_a_fixed_pension_is_paid_by_the_pot_then_the_pools(maandhan: Pensi
     assert not await maandhan.scheme.broken()
 
 
+async def test_a_pension_whose_pot_is_empty_is_paid_by_the_fund_and_then_claimed_by_nobody_twice(
+    maandhan: Pensions,
+) -> None:
+    """Of the first pension of 3,000 rupees the pot pays 2,000; from April on the pot is empty and the fund pays whole pensions.
+
+    Three who carry the payroll on at once pay each pension once; what the fund lacks the state pays.
+    """
+    member, claim = await maandhan.retire(2_000_00, pot="pension", born=date(1976, 1, 20), rule="pension-for-life")
+    await maandhan.fund("scheme", 6_000_00)
+    await maandhan.fund("state", 2_000_00)
+    await maandhan.scheme.clock("2036-03-02T08:00:00")
+    first = await maandhan.pay(date(2036, 3, 1))
+    assert (first.totals.taken, first.totals.pooled, first.totals.lacking) == (2_000_00, 1_000_00, 0)
+    assert await maandhan.scheme.holds(member) == {}
+    await maandhan.scheme.clock("2036-05-02T08:00:00")
+    payroll = await maandhan.approve(await maandhan.propose(date(2036, 5, 1)))
+    await asyncio.gather(*(maandhan.carry_on() for _ in range(3)))
+    assert (payroll.totals.pensions, payroll.totals.taken, payroll.totals.pooled) == (2, 0, 6_000_00)
+    assert [row[2:6] for row in await maandhan.dues(claim)][1:] == [(3_000_00, 0, 3_000_00, 0)] * 2
+    assert await maandhan.scheme.control("pension-pool") == 1_000_00, (
+        "the state's: the fund had 5,000 left and gave them"
+    )
+    assert await maandhan.scheme.control("payouts-in-transit") == 9_000_00
+    assert not await maandhan.scheme.broken()
+
+
 async def test_what_failed_is_paid_by_the_next_payroll(ejoheza: Pensions) -> None:
     _, claim = await ejoheza.retire(120_000, rule="own-instalments", years=1)
     await ejoheza.pay(FEBRUARY)

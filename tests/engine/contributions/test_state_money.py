@@ -456,6 +456,7 @@ async def test_every_member_is_claimed_for_what_the_rule_of_one_member_says(
 DAMAGE = {
     "state-money-is-what-was-shared": "update match_shares set minor = minor + 1",
     "claims-are-their-lines": "update match_claims set lines = lines + 1",
+    "forfeitures-pay-part-of-claims": "update match_claims set forfeited = 1, total = total - 1",
 }
 
 
