@@ -313,6 +313,12 @@ class World:
 
         return await self.attempt("approve price", one())
 
+    async def reject_price(self, fund: str, actor: str) -> object:
+        return await self.within(
+            "reject price",
+            lambda session: funds.reject_price(session, self.tenant, fund, self.now.date(), actor=actor),
+        )
+
     async def managers_pay(self) -> int:
         """The managers' money of all sales comes to the bank; return how many sales."""
         async with self.unit() as session:
@@ -330,6 +336,7 @@ class World:
         await benefits.carry_on_fees(self.db, self.tenant)
         await funds.carry_on_switches(self.db, self.tenant)
         await funds.carry_on_corrections(self.db, self.tenant)
+        await funds.carry_on_actions(self.db, self.tenant)
         await benefits.take_transfers_in(self.db, self.keys, self.tenant)
         await benefits.follow_merged(self.db, self.tenant)
         await benefits.take_repayments(self.db, self.keys, self.tenant)
