@@ -102,6 +102,13 @@ class World:
         added = {country.product: country.rules} if country.rules else {}
         added |= {day if "/" in day else f"{country.product}/{day}": rules for day, rules in country.later.items()}
         tenant = await serve(db, folder, country.pack, start=country.opens, rules=added, scenarios=not country.later)
+        return cls.on(db, folder, tenant, country, counts)
+
+    @classmethod
+    def on(
+        cls, db: Database, folder: Path, tenant: Tenant, country: Country, counts: Counter[tuple[str, str]]
+    ) -> "World":
+        """The world of a tenant that is served."""
         keys = FileKeyStore(folder / "keys.toml")
         bank = SimulatedBank(
             site=DropSite(folder / "bank"),
