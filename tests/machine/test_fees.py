@@ -98,7 +98,7 @@ class Fees(Months, weight=3):
             ),
         )
         for answer in answers:
-            if run.state in ("done", "rejected"):
+            if run.state in ("done", "rejected", "empty"):
                 assert isinstance(answer, FeeRunDecided), answer
             elif self.second_person(answer, by, is_exact=is_exact, differs=FeeRunChanged):
                 # Of several at once the first may have finished it.

@@ -65,7 +65,7 @@ class UnitisedScheme(AnyScheme):
         self.run(world.to(day))
         self.settle()
         self.run(world.to(day, at=_EVENING))
-        self.run(world.deal())
+        self.deal()
         self.run(world.to(self.next_day()))
         for place, (fund, before) in enumerate(world.prices.items()):
             world.prices[fund] = max(before * (10_000 + move_bp // (place + 1)) // 10_000, 1_000)
@@ -75,9 +75,12 @@ class UnitisedScheme(AnyScheme):
             assert isinstance(self.run(world.approve_price(one.fund, MAKER)), SamePerson)
             self.run(world.approve_price(one.fund, CHECKER))
         self.priced |= {(fund, world.now.date()): Decimal(price) / 10_000 for fund, price in world.prices.items()}
-        self.run(world.deal())
+        self.deal()
         self.run(world.managers_pay())
         self.settle()
+
+    def deal(self) -> None:
+        self.run(self.world.deal())
 
     def turn_to_money(self) -> None:
         """Sell at a price that moved by a thousandth."""

@@ -102,6 +102,13 @@ class World:
         added = {country.product: country.rules} if country.rules else {}
         added |= {day if "/" in day else f"{country.product}/{day}": rules for day, rules in country.later.items()}
         tenant = await serve(db, folder, country.pack, start=country.opens, rules=added, scenarios=not country.later)
+        return cls.on(db, folder, tenant, country, counts)
+
+    @classmethod
+    def on(
+        cls, db: Database, folder: Path, tenant: Tenant, country: Country, counts: Counter[tuple[str, str]]
+    ) -> "World":
+        """The world of a tenant that is served."""
         keys = FileKeyStore(folder / "keys.toml")
         bank = SimulatedBank(
             site=DropSite(folder / "bank"),
@@ -313,6 +320,12 @@ class World:
 
         return await self.attempt("approve price", one())
 
+    async def reject_price(self, fund: str, actor: str) -> object:
+        return await self.within(
+            "reject price",
+            lambda session: funds.reject_price(session, self.tenant, fund, self.now.date(), actor=actor),
+        )
+
     async def managers_pay(self) -> int:
         """The managers' money of all sales comes to the bank; return how many sales."""
         async with self.unit() as session:
@@ -330,6 +343,7 @@ class World:
         await benefits.carry_on_fees(self.db, self.tenant)
         await funds.carry_on_switches(self.db, self.tenant)
         await funds.carry_on_corrections(self.db, self.tenant)
+        await funds.carry_on_actions(self.db, self.tenant)
         await benefits.take_transfers_in(self.db, self.keys, self.tenant)
         await benefits.follow_merged(self.db, self.tenant)
         await benefits.take_repayments(self.db, self.keys, self.tenant)

@@ -18,7 +18,6 @@ from engine.kernel.prices import value_of
 from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind, Outcome, Transfer
-from engine.runtime.jobs import promise
 from engine.tenancy.service import Tenant, trace
 
 SWITCH = "switch"
@@ -275,7 +274,10 @@ async def unsettled_sales(session: AsyncSession) -> list[UnsettledSale]:
 
 
 async def settle_sales(session: AsyncSession, tenant: Tenant, come: Sequence[Proceeds], *, actor: str) -> list[int]:
-    """Book the money of orders and of income that has come, each whole and once; return the events. It is booked as of the day it came."""
+    """Book the money of orders and of income that has come, each whole and once; return the events. It is booked as of the day it came.
+
+    Members get their income by `carry_on_actions`.
+    """
     money = tenant.asset.symbol
     pairs = [
         (
@@ -323,7 +325,6 @@ async def settle_sales(session: AsyncSession, tenant: Tenant, come: Sequence[Pro
     income = [(one.order.action, event) for one, event in zip(come, events, strict=True) if one.order.action]
     if income:
         await queries.settle_income(session, income)
-        await promise(session, "funds.carry_on_actions", tenant_id=tenant.tenant_id)
     return events
 
 

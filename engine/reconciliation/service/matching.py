@@ -13,7 +13,8 @@ from engine.reconciliation.queries.matching import OtherLine
 from engine.reconciliation.service.booking import book_picked
 from engine.reconciliation.service.grouping import GroupMatched, apply_rule, match_by_rules
 from engine.reconciliation.service.telling import fixed
-from engine.runtime.database import Database, Role, retry_transaction
+from engine.runtime.database import Database, Role, put_role_down, retry_transaction
+from engine.runtime.jobs import promise
 from engine.runtime.logging import get_logger
 from engine.tenancy.service import Tenant
 
@@ -226,6 +227,9 @@ async def _match_proceeds(db: Database, tenant: Tenant, actor: str) -> int:
             (line.statement_id, line.line_no, event) for (line, _), event in zip(found.values(), events, strict=True)
         ]
         await queries.settle_lines(session, settled, how="proceeds")
+        if any(order.action for _, order in found.values()):
+            await put_role_down(session)  # taken to settle lines; what is promised is the application's
+            await promise(session, "funds.carry_on_actions", tenant_id=tenant.tenant_id)
         return len(settled)
 
 

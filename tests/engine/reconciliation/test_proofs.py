@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.contributions import service as contributions
+from engine.funds import service as funds
 from engine.kernel.amounts import Asset
 from engine.kernel.files import FileRefused
 from engine.kernel.fund_orders import Holding, HoldingsFile
@@ -17,7 +18,8 @@ from engine.kernel.statements import Side, Statement, StatementFile, StatementKi
 from engine.reconciliation import service
 from engine.reconciliation.errors import UnreadableHoldings, UnreadableStatement
 from engine.reconciliation.service import AccountProof, DayProof
-from tests.engine.funds.conftest import Scheme
+from tests.engine.funds.conftest import PRODUCT, Scheme
+from tests.engine.funds.test_acting import FUND, cash, paying
 from tests.engine.funds.test_selling import progress, sell
 
 INR = Asset.currency("INR")
@@ -182,6 +184,33 @@ async def test_an_order_is_paid_by_the_line_that_bears_its_reference(scheme: Sch
     assert items(proof) == {"out-not-booked": (1, report.breaks[0].amount)}
     assert proof.unexplained == "0.00"
     assert not await scheme.broken()
+
+
+async def test_income_of_a_fund_comes_by_the_line_that_bears_its_reference(scheme: Scheme) -> None:
+    """3.3333 units at 0.37 are 1.23: members have it once the bank has it."""
+    (member,) = await scheme.members(["first"])
+    paying(scheme, "cash")
+    await scheme.receive([(member, {"retirement": 10_000}, "R1")])
+    await take(scheme, "a", statement(line(10_000, "R1")))
+    await scheme.deal("2023-04-03")
+    await scheme.clock("2023-04-05T04:30:00")
+    await scheme.price("2023-04-05", {FUND: "30"})
+    await scheme.deal("2023-04-05")
+    await scheme.clock("2023-04-06T04:30:00")
+    income = await funds.propose_distribution(
+        scheme.db, scheme.tenant, FUND, PRODUCT, date(2023, 4, 5),
+        per_unit="0.37", price="", stated="1.23", reference="INC-1", actor="staff:1",
+    )  # fmt: skip
+    await funds.approve_action(scheme.db, scheme.tenant, income.number, income.digest, actor="staff:2")
+
+    report = await take(scheme, "b", statement(line(123, e2e="INC-1", day=date(2023, 4, 6)), opening=10_000, number=7))
+
+    assert (report.matched, report.unmatched) == (1, 0)
+    assert await funds.carry_on_actions(scheme.db, scheme.tenant) == 1
+    assert await cash(scheme, member) == 123
+    assert await scheme.rows(
+        "select 1 from procrastinate_jobs where task_name = 'funds.carry_on_actions' and status = 'todo' limit 1"
+    )
 
 
 async def test_money_of_sold_units_comes_by_the_line_that_bears_its_reference(scheme: Scheme) -> None:
