@@ -99,6 +99,7 @@ from engine.funds.api import (
 from engine.funds.service import OrderDesk
 from engine.kernel.permissions import Permission
 from engine.laws import LAWS
+from engine.mergers.api import MergerController
 from engine.notices.api import MessageController
 from engine.opening.api import OpeningController
 from engine.outside import NoTransport, Outside
@@ -295,6 +296,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             OrderFileController,
             SettingAsideController,
             OpeningController,
+            MergerController,
             ClosingController,
             ReconciliationController,
             StatementController,

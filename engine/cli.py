@@ -83,6 +83,7 @@ COMMANDS = {
     "recounts": ("cli_recounts:recounts", "What changed rules and figures change of what was posted."),
     "files": ("cli_files:files", "Files that the worker leaves for counterparties and takes from them."),
     "opening": ("cli_openings:openings", "Opening balances: schemes that were kept elsewhere."),
+    "mergers": ("cli_mergers:group", "Mergers: a scheme goes into another."),
     "quarantine": ("cli_closing:quarantined", "What background work has put aside for a person."),
     "audit": ("cli_audit:audit_log", "The tamper-evident log."),
     "pack": ("cli_packs:packs", "Packs: schemes as data."),

@@ -12,6 +12,7 @@ from engine.funds.queries.laws import LAWS as FUND_LAWS
 from engine.identity import queries as identity_queries
 from engine.ledger import queries as ledger_queries
 from engine.ledger.rules import Law
+from engine.mergers import queries as merger_queries
 from engine.notices import queries as notice_queries
 from engine.opening import queries as opening_queries
 from engine.places.queries import LAWS as PLACE_LAWS
@@ -29,6 +30,7 @@ LAWS: Sequence[Law] = (
     *DEBIT_LAWS,
     *WEBHOOK_LAWS,
     *opening_queries.LAWS,
+    *merger_queries.LAWS,
     *reconciliation_queries.LAWS,
     *benefit_queries.LAWS,
     *notice_queries.LAWS,

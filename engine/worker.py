@@ -17,6 +17,7 @@ from engine.file_places import turn_places
 from engine.funds.jobs import JOBS as FUND_JOBS
 from engine.identity.jobs import JOBS as IDENTITY_JOBS
 from engine.ledger import service as ledger
+from engine.mergers.jobs import JOBS as MERGER_JOBS
 from engine.opening.jobs import JOBS as OPENING_JOBS
 from engine.outside import Outside, OutsideWork, calling, read_and_post
 from engine.reconciliation.jobs import JOBS as RECONCILIATION_JOBS
@@ -35,6 +36,7 @@ JOBS: Jobs = {
     **CONTRIBUTION_JOBS,
     **BENEFIT_JOBS,
     **OPENING_JOBS,
+    **MERGER_JOBS,
     **CLOSING_JOBS,
 }
 """Every job by name; each is called as `job(db, keys, tenants, **arguments)`."""
@@ -55,6 +57,7 @@ SCHEDULED = (
     "benefits.lapse_covers",
     "benefits.take_transfers_in",
     "benefits.settle_payouts",
+    "mergers.carry_on",
     "closing.close_business",
 )
 """Jobs that come round for every tenant; a waiting one is not queued again."""

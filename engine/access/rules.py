@@ -81,6 +81,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.MATCH_CLAIM,
             Permission.REVERSALS_PROPOSE,
             Permission.BREAKS_PROPOSE,
+            Permission.MERGERS_PROPOSE,
         },
         Role.RECONCILIATION_OFFICER: frozenset(
             {
@@ -92,6 +93,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.BREAKS_PROPOSE,
                 Permission.BREAKS_APPROVE,
                 Permission.OPENINGS_APPROVE,
+                Permission.MERGERS_APPROVE,
                 Permission.DAYS_APPROVE,
                 Permission.OPERATIONS_READ,
             }

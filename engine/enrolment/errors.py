@@ -174,6 +174,13 @@ class AlreadyMember(Refused):
     message = N_("This person is already a member of {product}.")
 
 
+class NumberTaken(Refused):
+    """A number that a member had elsewhere leads to somebody else here."""
+
+    code = "enrolment.number-taken"
+    message = N_("A number that this member had elsewhere leads to somebody else here.")
+
+
 class KeyReused(Invalid):
     """The idempotency key was used for another enrolment."""
 

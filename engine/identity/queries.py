@@ -286,6 +286,15 @@ async def merge(
         )  # fmt: skip
 
 
+async def hand_over(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Note active members as gone to another scheme."""
+    connection = await driver(session)
+    await connection.execute(
+        "update members set status = 'handed-over' where member_id = any(%b::bigint[]) and status = 'active'",
+        (list(member_ids),),
+    )
+
+
 async def erase(session: AsyncSession, member_id: int) -> bool:
     """Destroy a member's key, document and indexes, and what is sealed of them elsewhere (by triggers on `members`).
 

@@ -273,6 +273,11 @@ async def merge_people(
     )
 
 
+async def note_handed_over(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Note that active members went to another scheme: they can be found and read of, and take no part any more."""
+    await queries.hand_over(session, member_ids)
+
+
 async def is_merged(session: AsyncSession, member_id: int) -> bool:
     """Return whether a record was merged into another one."""
     known = (await members_by_id(session, [member_id])).get(member_id)

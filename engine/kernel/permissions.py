@@ -27,6 +27,8 @@ class Permission(StrEnum):
     STATEMENTS_READ = "statements:read"
     STATEMENTS_IMPORT = "statements:import"
     OPENINGS_APPROVE = "openings:approve"
+    MERGERS_PROPOSE = "mergers:propose"
+    MERGERS_APPROVE = "mergers:approve"
     DAYS_REOPEN = "days:reopen"
     DAYS_APPROVE = "days:approve"
     QUARANTINE_RELEASE = "quarantine:release"

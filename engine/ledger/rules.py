@@ -29,6 +29,7 @@ CREDIT_KINDS = (
             "price-correction",
             "income-due",
             "merging",
+            "handed-over",
             "annuity-purchases",
             "transfers-in-transit",
         }
@@ -247,6 +248,15 @@ class EventKind(IntEnum):
     NUMBER_CHANGE_REJECTED = 324
     PROMISE_KEPT = 325
     PROMISE_LAPSED = 326
+    MERGER_PROPOSED = 337
+    MERGER_APPROVED = 338
+    MERGER_REJECTED = 339
+    MEMBERS_HANDED_OVER = 340
+    HAND_OVER_CLOSED = 341
+    HAND_OVER_FILED = 342
+    HAND_OVER_TAKEN_IN = 343
+    PAYMENT_FORWARDED = 344
+    LATE_ROUND_BEGUN = 345
     INTEREST_AT_EXIT = 346
     POOL_INCOME_PROPOSED = 347
     POOL_INCOME_APPROVED = 348

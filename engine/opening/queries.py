@@ -37,7 +37,7 @@ class OpeningRow:
 
 @dataclass(frozen=True, slots=True)
 class StagedMember:
-    """A member to be enrolled, as `opening_members` keeps them."""
+    """A member to be enrolled, or to be credited as `known_as`, as `opening_members` keeps them."""
 
     member_id: int
     range_no: int
@@ -49,6 +49,7 @@ class StagedMember:
     file: str
     product: str
     document: bytes
+    known_as: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,9 @@ async def add_members(session: AsyncSession, opening_no: int, members: Sequence[
     connection = await driver(session)
     await connection.execute(
         """insert into opening_members (tenant_id, opening_no, member_id, range_no, row_no, joined_on, first_contribution_on,
-                                        last_withdrawal_on, number_index, file, product, document)
+                                        last_withdrawal_on, number_index, file, product, document, known_as)
            select %s, %s, * from unnest(%b::bigint[], %b::int[], %b::int[], %b::date[], %b::date[], %b::date[], %b::uuid[],
-                                        %b::text[], %b::text[], %b::bytea[])""",
+                                        %b::text[], %b::text[], %b::bytea[], %b::bigint[])""",
         (
             session.info["tenant_id"],
             opening_no,
@@ -272,8 +273,10 @@ async def decide_opening(
 
 
 async def members_of(session: AsyncSession, opening_no: int) -> list[int]:
-    """Return the members of an opening."""
-    rows = await session.execute(text("select member_id from opening_members where opening_no = :n"), {"n": opening_no})
+    """Return the members of an opening who are to be enrolled."""
+    rows = await session.execute(
+        text("select member_id from opening_members where opening_no = :n and known_as = 0"), {"n": opening_no}
+    )
     return [row[0] for row in rows]
 
 
@@ -297,8 +300,8 @@ async def open_ranges(session: AsyncSession, opening_no: int) -> list[int]:
 
 async def hold_range(
     session: AsyncSession, opening_no: int, range_no: int
-) -> list[tuple[int, date, str, int, bytes]] | None:
-    """Return (member, joined on, file, row, document) of a range that is not done, which nobody else can do then; else None."""
+) -> list[tuple[int, date, int, bytes]] | None:
+    """Return (member, joined on, known as, document) of a range that is not done, which nobody else can do then; else None."""
     found = await session.scalar(
         text("select members from opening_ranges where opening_no = :n and range_no = :r and not is_done for update"),
         {"n": opening_no, "r": range_no},
@@ -307,17 +310,18 @@ async def hold_range(
         return None
     connection = await driver(session)
     cursor = await connection.execute(
-        """select member_id, joined_on, file, row_no, document from opening_members
+        """select member_id, joined_on, known_as, document from opening_members
             where opening_no = %s and range_no = %s order by member_id""",
         (opening_no, range_no),
         binary=True,
     )
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in await cursor.fetchall()]
+    return [(row[0], row[1], row[2], row[3]) for row in await cursor.fetchall()]
 
 
 _POST = """
 with held as materialized (
-  select h.member_id, h.code, h.amount, o.code as opening, row_number() over (order by h.member_id, h.code) as line
+  select case when m.known_as = 0 then m.member_id else m.known_as end as member_id, h.code, h.amount, o.code as opening,
+         row_number() over (order by h.member_id, h.code) as line
     from opening_members m join opening_holdings h on h.member_id = m.member_id
     join chart o on o.tenant_id = h.tenant_id and o.kind = 'opening' and o.code / 4096 = h.code / 4096
    where m.opening_no = %(n)s and m.range_no = %(r)s),
@@ -328,6 +332,11 @@ credited as (
   insert into balances as b (member_id, code, tenant_id, debits, credits)
   select member_id, code, %(t)s, 0, amount from held order by member_id, code
   on conflict (member_id, code) do update set credits = b.credits + excluded.credits),
+-- Of members who are here already what they paid in there counts as that of savings that came from another scheme.
+paid as (
+  insert into transfer_history (member_id, event_id, minor, tenant_id, paid_on, product, pot, origin)
+  select m.known_as, %(e)s, h.minor, %(t)s, h.paid_on, h.product, h.pot, h.origin from opening_members m
+    join opening_history h on h.member_id = m.member_id where m.opening_no = %(n)s and m.range_no = %(r)s and m.known_as <> 0),
 deltas as (
   insert into control_deltas (tenant_id, batch_id, code, debits, credits)
   select %(t)s, %(e)s, opening, sum(amount)::bigint, 0 from held group by opening)
@@ -342,8 +351,9 @@ async def post_range(
     connection = await driver(session)
     cursor = await connection.execute(
         """select next_batch_id() where exists (
-             select from opening_members m join opening_holdings h on h.member_id = m.member_id
-              where m.opening_no = %s and m.range_no = %s)""",
+             select from opening_members m where m.opening_no = %s and m.range_no = %s
+                and (exists (select from opening_holdings h where h.member_id = m.member_id)
+                     or m.known_as <> 0 and exists (select from opening_history h where h.member_id = m.member_id)))""",
         (opening_no, range_no),
     )
     row = await cursor.fetchone()
@@ -361,6 +371,16 @@ async def post_range(
         {"n": opening_no, "r": range_no, "e": event},
     )
     return event
+
+
+async def agreed_texts(session: AsyncSession, opening_no: int) -> frozenset[tuple[str, str]]:
+    """Return (consent, version) of the texts that the manifest of an opening lets stand."""
+    rows = await session.execute(
+        text("""select t ->> 'consent', t ->> 'version' from openings o
+                 cross join jsonb_array_elements(coalesce(o.manifest -> 'texts', '[]')) t where o.opening_no = :n"""),
+        {"n": opening_no},
+    )
+    return frozenset((row[0], row[1]) for row in rows)
 
 
 async def with_cash(session: AsyncSession, event_id: int) -> list[int]:
@@ -389,7 +409,7 @@ LAWS: tuple[Law, ...] = (
         with posted as (
           select r.event_id, r.opening_no, r.range_no from opening_ranges r where r.is_done),
         due as (
-          select m.member_id, h.code, h.amount, p.event_id from posted p
+          select case when m.known_as = 0 then m.member_id else m.known_as end as member_id, h.code, h.amount, p.event_id from posted p
             join opening_members m on m.opening_no = p.opening_no and m.range_no = p.range_no
             join opening_holdings h on h.member_id = m.member_id),
         booked as (
@@ -425,7 +445,7 @@ LAWS: tuple[Law, ...] = (
         union all
         select format('member %s', to_hex(m.member_id)), 'enrolled', 'not' from opening_members m
           join opening_ranges r on r.opening_no = m.opening_no and r.range_no = m.range_no and r.is_done
-         where not exists (select from members e where e.member_id = m.member_id)
+         where not exists (select from members e where e.member_id = case when m.known_as = 0 then m.member_id else m.known_as end)
         """,
     ),
 )

@@ -3,7 +3,8 @@
 `manifest.toml` names the files and says what they must come to; nothing is taken that does not agree with it. Amounts are in
 major units, units to their fund's decimals, days ISO 8601.
 
-- members: the columns of an enrolment file, and old_number, joined_on, first_contribution_on, last_withdrawal_on.
+- members: the columns of an enrolment file, and old_number, joined_on, first_contribution_on, last_withdrawal_on; or, in a file that
+  ends in .jsonl, one JSON object a line with those and `application`, as the API takes it, and `earlier_numbers`.
 - holdings: old_number, product, pot, origin, fund (blank: money), amount, cost (what the units were bought for; blank for money).
 - history: old_number, product, pot, origin, paid_on, amount, payments: what was paid in, by payment, or summed with its last day.
 """
@@ -21,11 +22,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from engine.enrolment.rules import MOST_BYTES, MOST_ROWS, RowProblem
+from engine.enrolment.rules import MOST_BYTES, MOST_ROWS, Application, MembersRow, RowProblem, plain_words
 from engine.kernel.amounts import Amount, Asset, NotWholeUnits
 from engine.opening.errors import UnreadableOpening
 
 MANIFEST = "manifest.toml"
+LINES = ".jsonl"
 LEGACY_COLUMNS = ("old_number", "joined_on", "first_contribution_on", "last_withdrawal_on")
 HOLDING_COLUMNS = ("old_number", "product", "pot", "origin", "fund", "amount", "cost")
 HISTORY_COLUMNS = ("old_number", "product", "pot", "origin", "paid_on", "amount", "payments")
@@ -81,8 +83,18 @@ class FundHolding(Struct, frozen=True, forbid_unknown_fields=True):
     residue: Figure = "0"
 
 
+class AgreedText(Struct, frozen=True, forbid_unknown_fields=True):
+    """A text of the old scheme that its members agreed to, and that is let stand for the consent of that name here."""
+
+    consent: Code
+    version: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the files must come to. `as_of` is the last day of the old books; balances open on the next."""
+    """What the files must come to. `as_of` is the last day of the old books; balances open on the next.
+
+    With `joins_known`, whoever is a member of the product here already, by a document, is credited as that member, not refused.
+    """
 
     scheme: Code
     source: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -95,6 +107,13 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     paid: tuple[PaidTotal, ...] = ()
     cash: Cash | None = None
     funds: tuple[FundHolding, ...] = ()
+    texts: tuple[AgreedText, ...] = ()
+    joins_known: bool = False
+
+    @property
+    def agreed(self) -> frozenset[tuple[str, str]]:
+        """Return (consent, version) of the old scheme's texts that are let stand."""
+        return frozenset((one.consent, one.version) for one in self.texts)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -182,6 +201,48 @@ def _row(header: Sequence[str], cells: Sequence[str], file: str, row: int) -> Ro
     if not _OLD_NUMBER.fullmatch(given["old_number"]):
         return RowProblem(file, row, "old_number", OLD_NUMBER_ALLOWED)
     return Row(row, given)
+
+
+class MemberLine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A member in a file of JSON lines."""
+
+    old_number: Annotated[str, Meta(max_length=40)]
+    earlier_numbers: Annotated[tuple[Annotated[str, Meta(max_length=40)], ...], Meta(max_length=20)] = ()
+    joined_on: date
+    first_contribution_on: date | None = None
+    last_withdrawal_on: date | None = None
+    application: Application
+
+
+def read_member_lines(raw: bytes, file: str) -> tuple[list[MembersRow], list[RowProblem]]:
+    """Read a file of members in JSON lines; return those that can be read, and those that cannot.
+
+    Raises:
+        UnreadableOpening: it is too large.
+    """
+    lines = [line for line in raw.split(b"\n") if line.strip()]
+    if len(raw) > MOST_BYTES or len(lines) > MOST_ROWS:
+        raise UnreadableOpening(file=file, reason=f"it is larger than {MOST_BYTES} bytes or {MOST_ROWS} rows; split it")
+    rows, problems = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            one = msgspec.json.decode(line, type=MemberLine)
+        except msgspec.ValidationError as error:
+            problems.append(RowProblem(file, number, *plain_words(error)))
+        except msgspec.DecodeError:
+            problems.append(RowProblem(file, number, "row", "it is no JSON object"))
+        else:
+            days = {
+                name: "" if day is None else day.isoformat()
+                for name, day in (
+                    ("joined_on", one.joined_on),
+                    ("first_contribution_on", one.first_contribution_on),
+                    ("last_withdrawal_on", one.last_withdrawal_on),
+                )
+            }
+            beside = {**days, "old_number": one.old_number}
+            rows.append(MembersRow(number, str(number), one.application, beside, one.earlier_numbers))
+    return rows, problems
 
 
 OLD_NUMBER_ALLOWED = "allowed: 1 to 40 letters of a to z, digits, blanks and / . _ -, the first a letter or digit"

@@ -21,13 +21,23 @@ _KNOWN = """(cast(:size as bigint) is null or exists (
 _RECORDS = f"""(select cast(:member as bigint) union all
   select g.member_id from merged_records g where g.into_id = :member and {_KNOWN.format(event="g.into_event")})"""
 
+# What units are worth at their fund's last price by a day, rounded down.
+_WORTH = """div({units}::numeric * p.digits * 10::numeric ^ greatest(m.scale - f.unit_scale - p.scale, 0), 10::numeric ^ greatest(f.unit_scale + p.scale - m.scale, 0))::bigint"""
+_LAST_PRICE = """funds f join assets m on m.tenant_id = f.tenant_id and m.asset_id = 1 cross join lateral (
+  select digits, scale from prices p where p.tenant_id = f.tenant_id and p.fund_id = f.fund_id and p.state = 'accepted' and p.price_on <= {day}
+   order by p.price_on desc, p.file_id desc limit 1) p"""
+
 _MOVEMENTS = f"""
 select t.member_id as record, t.event_id, t.line, s.side * t.amount as amount, s.code, e.business_date, e.kind, c.pot, c.origin,
        case when c.kind = 'payable' and c.party <> '' then 'cash' else c.kind end as account,   -- raised for fees, and not due to the member
        coalesce(nullif(c.fund, ''), o.fund, '') as fund, a.scale, e.body ->> 'dealing' as dealing,
        e.body ->> 'price' as price, e.body ->> 'price_on' as price_on, e.body ->> 'resolves' as resolves,
        o.kind as against,
-       coalesce((select h.cost from opening_holdings h where o.kind = 'opening' and h.member_id = t.member_id and h.code = s.code), 0) as cost
+       coalesce((select h.cost from opened_as(t.member_id) a join opening_members m on m.member_id = a.member_id
+                    join opening_ranges g on g.tenant_id = m.tenant_id and g.opening_no = m.opening_no and g.range_no = m.range_no and g.event_id = t.event_id
+                    join opening_holdings h on h.member_id = m.member_id and h.code = s.code where o.kind = 'opening'),
+                (select {_WORTH.format(units="t.amount")} from {_LAST_PRICE.format(day="e.business_date")}
+                  where f.code = c.fund and o.kind = 'handed-over'), 0) as cost
   from transfers t
   join events e on e.event_id = t.event_id and e.member_id in (t.member_id, :house)
   cross join lateral (values (t.credit, 1, t.debit), (t.debit, -1, t.credit)) s(code, side, other)
@@ -193,12 +203,20 @@ async def flows(
                     and o.kind not in ('merging', 'cash', 'payable', 'orders-in-transit', 'proceeds-due') and {_KNOWN.format(event="t.event_id")}
                   group by 1, 2, s.sign
                  union all
-                 select 'opening', c.origin, sum(h.cost)::bigint from opening_holdings h
+                 select 'opening', c.origin, sum(h.cost)::bigint from {_RECORDS} w(id) cross join lateral opened_as(w.id) a
+                   join opening_holdings h on h.member_id = a.member_id
                    join chart c on c.tenant_id = h.tenant_id and c.code = h.code and c.kind = 'units' and c.product = any(:products)
                    join opening_members m on m.member_id = h.member_id
                    join opening_ranges r on r.tenant_id = m.tenant_id and r.opening_no = m.opening_no and r.range_no = m.range_no and r.is_done
                    join events e on e.member_id = :house and e.event_id = r.event_id and e.business_date between :since and :as_of
-                  where h.member_id in {_RECORDS} and {_KNOWN.format(event="e.event_id")} group by 1, 2"""),
+                  where {_KNOWN.format(event="e.event_id")} group by 1, 2
+                 union all
+                 select 'handed-over', c.origin, -sum(coalesce(w.minor, 0))::bigint from transfers t
+                   join chart o on o.tenant_id = t.tenant_id and o.code = t.credit and o.kind = 'handed-over'
+                   join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'units' and c.product = any(:products)
+                   join events e on e.member_id = :house and e.event_id = t.event_id and e.business_date between :since and :as_of
+                   left join lateral (select {_WORTH.format(units="t.amount")} as minor from {_LAST_PRICE.format(day="e.business_date")} where f.code = c.fund) w on true
+                  where t.member_id in {_RECORDS} and {_KNOWN.format(event="t.event_id")} group by 1, 2"""),
         {
             **_parameters(session, log_size),
             "member": member_id,

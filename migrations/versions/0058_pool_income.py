@@ -11,7 +11,7 @@ from alembic import op
 from migrations.walls import append_only, grant, wall
 
 revision: str = "0058_pool_income"
-down_revision: str | None = "0056_moves_closed"
+down_revision: str | None = "0057_mergers"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -120,6 +120,8 @@ def filled(path: str) -> str:
         request_id="2f1d7c38-4ad3-4a53-a06f-16fbdd3ee1bc",
         payroll="1",
         merge="1",
+        merger="1",
+        round_no="1",
         split="1",
         opening="1",
         day="2023-04-03",

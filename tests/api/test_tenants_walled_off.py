@@ -881,6 +881,46 @@ ASKED: dict[str, Ask] = {
         Permission.IDENTITY_DECIDE,
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
+    "ListMergers": Ask("GET", lambda _: "/v1/mergers", Permission.OPERATIONS_READ, 200),
+    "GetMerger": Ask("GET", lambda _: "/v1/mergers/1", Permission.OPERATIONS_READ),
+    "ReportMerger": Ask("GET", lambda _: "/v1/mergers/1/report", Permission.OPERATIONS_READ),
+    "ProposeMerger": Ask(
+        "POST",
+        lambda _: "/v1/mergers",
+        Permission.MERGERS_PROPOSE,
+        422,
+        request=lambda _ids, _site: {
+            "json": {
+                "into_scheme": "xx-none",
+                "source": "Another",
+                "effective_on": "2023-04-05",
+                "products": [{"product": "none", "into": "none", "pots": {"a": "b"}}],
+                "channel": "upi",
+                "owed_to": "operator",
+            }
+        },
+    ),
+    "ApproveMerger": Ask(
+        "POST",
+        lambda _: "/v1/mergers/1/approval",
+        Permission.MERGERS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectMerger": Ask(
+        "POST",
+        lambda _: "/v1/mergers/1/rejection",
+        Permission.MERGERS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "BeginLateRound": Ask("POST", lambda _: "/v1/mergers/1/late-rounds", Permission.MERGERS_PROPOSE),
+    "AcknowledgeHandOver": Ask(
+        "POST",
+        lambda _: "/v1/mergers/1/rounds/1/receipt",
+        Permission.MERGERS_APPROVE,
+        request=lambda _ids, _site: {
+            "json": {"version": 1, "scheme": "xx-none", "opening": 1, "digest": "0" * 64, "members": 0, "lines": []}
+        },
+    ),
     "ProposeMove": Ask(
         "POST",
         lambda ids: f"/v1/members/{ids.member}/moves",

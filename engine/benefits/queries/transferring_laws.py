@@ -90,7 +90,8 @@ TRANSFER_LAWS: tuple[Law, ...] = (
          where i.state = 'posted' and r.resolved_event is distinct from i.posted_event
         union all
         select format('history by event %s of %s', event_id, paid_on), coalesce(h.minor, 0)::text, coalesce(k.minor, 0)::text
-          from history h full join transfer_history k using (member_id, event_id, paid_on, pot, origin) where h.minor is distinct from k.minor
+          from history h full join (select k.* from transfer_history k where not exists (
+                 select from opening_ranges o where o.tenant_id = k.tenant_id and o.event_id = k.event_id)) k using (member_id, event_id, paid_on, pot, origin) where h.minor is distinct from k.minor
         """,
     ),
 )

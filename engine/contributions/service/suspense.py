@@ -90,16 +90,26 @@ async def payments_to_loans(
     return found
 
 
+async def payments_of(
+    session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipts: Sequence[int]
+) -> dict[int, Payment]:
+    """Return suspended payments as they came, resolved or not, by receipt."""
+    return {
+        row.event_id: msgspec.json.decode(
+            unseal(keys, tenant.tenant_id, "suspense", row.event_id, row.document), type=Payment
+        )
+        for row in await queries.find_suspended(session, receipts)
+    }
+
+
 async def references_in_suspense(
     session: AsyncSession, keys: FileKeyStore, tenant: Tenant, receipts: Sequence[int]
 ) -> dict[int, frozenset[str]]:
     """Return what suspended payments are called, in lower case: by their payer, and by who brought them."""
     found = {}
-    for row in await queries.find_suspended(session, receipts):
-        raw = unseal(keys, tenant.tenant_id, "suspense", row.event_id, row.document)
-        payment = msgspec.json.decode(raw, type=Payment)
+    for receipt, payment in (await payments_of(session, keys, tenant, receipts)).items():
         names = (name.strip().casefold() for name in (payment.member, payment.reference))
-        found[row.event_id] = frozenset(name for name in names if name)
+        found[receipt] = frozenset(name for name in names if name)
     return found
 
 

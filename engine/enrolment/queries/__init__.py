@@ -58,12 +58,13 @@ class Membership:
 
 
 async def memberships(session: AsyncSession, member_ids: Sequence[int]) -> dict[int, tuple[Membership, ...]]:
-    """Return the products each of those members is in, by joining date and code."""
+    """Return the products each of those members is in, by joining date and code; of who went to another scheme, those they were in last."""
     connection = await driver(session)
     cursor = await connection.execute(
         """select s.member_id, s.product, s.joined_on, s.from_on, s.group_code, s.entry_age, s.completes_on, s.person_class, s.level
              from unnest(%b::bigint[]) w(member_id) join memberships s on s.member_id = w.member_id
-            where s.moved_to = '' order by s.member_id, s.joined_on, s.product""",
+            where s.moved_to = '' or s.moved_to = s.product and exists (select from handed_members h where h.member_id = s.member_id)
+            order by s.member_id, s.joined_on, s.product""",
         (list(member_ids),),
     )
     found: dict[int, tuple[Membership, ...]] = {}
@@ -129,6 +130,16 @@ async def antedate(session: AsyncSession, member_id: int, product: str, joined_o
     await connection.execute(
         "update memberships set joined_on = %s where member_id = %s and product = %s and joined_on > %s",
         (joined_on, member_id, product, joined_on),
+    )
+
+
+async def antedate_many(session: AsyncSession, joined: Sequence[tuple[int, str, date]]) -> None:
+    """Let each (member, product) have joined on a day, where they joined later."""
+    connection = await driver(session)
+    await connection.execute(
+        """update memberships s set joined_on = w.joined_on from unnest(%b::bigint[], %b::text[], %b::date[]) w(member_id, product, joined_on)
+            where s.member_id = w.member_id and s.product = w.product and s.joined_on > w.joined_on""",
+        ([row[0] for row in joined], [row[1] for row in joined], [row[2] for row in joined]),
     )
 
 
@@ -250,6 +261,15 @@ async def merge_memberships(session: AsyncSession, *, goes: int, stays: int, eve
         await connection.execute(statement, {"goes": goes, "stays": stays, "event": event_id, "on": on})
 
 
+async def end_memberships(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """End all places of members who go to another scheme, each in its own product."""
+    connection = await driver(session)
+    await connection.execute(
+        "update memberships set moved_to = product where member_id = any(%b::bigint[]) and moved_to = ''",
+        (list(member_ids),),
+    )
+
+
 async def add_attributes(
     session: AsyncSession, rows: Sequence[tuple[int, int, date, date | None, str, str, str]]
 ) -> None:
@@ -299,9 +319,10 @@ LAWS: tuple[Law, ...] = (
     *undertakings.LAWS,
     Law(
         "memberships-are-whole",
-        "every member is in a product since the event that says so, who moved on is in the product they moved to, and a merged record in none",
+        "every member is in a product since the event that says so, who moved on is in the product they moved to, and a merged record, and who went to another scheme, in none",
         """select m.member_id::text, 'a product'::text, 'none'::text from members m
             where not exists (select from merged_records g where g.member_id = m.member_id)
+              and not exists (select from handed_members h where h.member_id = m.member_id)
               and not exists (select from memberships s where s.member_id = m.member_id and s.moved_to = '')
            union all
            select s.member_id::text, s.moved_to, 'not in it' from memberships s
@@ -312,8 +333,9 @@ LAWS: tuple[Law, ...] = (
              left join events e on e.member_id = s.member_id and e.event_id = s.since_event
             where e.kind is null or e.kind not in (1, 5, 6, 270)
            union all
-           select s.member_id::text, 'no product', s.product from memberships s join merged_records g on g.member_id = s.member_id
-            where s.moved_to = ''""",
+           select s.member_id::text, 'no product', s.product from memberships s
+            where s.moved_to = '' and (exists (select from merged_records g where g.member_id = s.member_id)
+                                       or exists (select from handed_members h where h.member_id = s.member_id))""",
     ),
     Law(
         "who-moved-on-holds-nothing-there",

@@ -59,12 +59,13 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class MembersRow:
-    """A row that can be read: its place in the file (the header is row 1), its key, the application, and cells beside it."""
+    """A row that can be read: its place in the file (the header is row 1), its key, the application, cells and numbers beside it."""
 
     row: int
     key: str
     application: Application
     beside: Mapping[str, str] = field(default_factory=dict)
+    earlier_numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,14 @@ from engine.enrolment.service.joining import (
     find_member,
     import_members,
 )
-from engine.enrolment.service.legacy import Legacy, admit_legacy, check_legacy, reserve_legacy
+from engine.enrolment.service.legacy import (
+    Legacy,
+    admit_legacy,
+    check_legacy,
+    credit_known,
+    known_legacy,
+    reserve_legacy,
+)
 from engine.enrolment.service.memberships import (
     KEPT,
     MOST_MOVED,
@@ -64,6 +71,7 @@ from engine.enrolment.service.memberships import (
     codes_to_move,
     in_their_products,
     join_product,
+    leave_scheme,
     memberships_of,
     merge_memberships,
     move_members,
@@ -165,6 +173,7 @@ __all__ = [
     "check_legacy",
     "class_operation",
     "codes_to_move",
+    "credit_known",
     "decide_death",
     "decide_doubt",
     "documents_of_number",
@@ -181,6 +190,8 @@ __all__ = [
     "join_product",
     "known_again",
     "known_death",
+    "known_legacy",
+    "leave_scheme",
     "list_batches",
     "list_deaths",
     "list_doubts",

@@ -87,7 +87,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An enrolment of a chunk that has not been answered yet; `earlier_number` is by what the member was known elsewhere."""
+    """An enrolment of a chunk that has not been answered yet; `earlier_numbers` are by what the member was known elsewhere."""
 
     index: int
     claim: UUID
@@ -95,7 +95,7 @@ class Item:
     member_id: int
     checked: Accepted
     joined_on: date
-    earlier_number: str = ""
+    earlier_numbers: tuple[str, ...] = ()
 
 
 async def enrol(
@@ -356,7 +356,7 @@ async def take_in(
                     person=one.checked.person,
                     nominees=one.checked.nominees,
                     guardian=one.checked.guardian,
-                    earlier_numbers=(one.earlier_number,) if one.earlier_number else (),
+                    earlier_numbers=one.earlier_numbers,
                 ),
             )
             for one in taken

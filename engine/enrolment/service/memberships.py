@@ -66,6 +66,12 @@ async def antedate(session: AsyncSession, member_id: int, product: str, *, joine
     await queries.antedate(session, member_id, product, joined_on)
 
 
+async def leave_scheme(session: AsyncSession, member_ids: Sequence[int]) -> None:
+    """Let members who are handed over to another scheme be in no product here any more; they are found as before."""
+    await queries.end_memberships(session, member_ids)
+    await identity.note_handed_over(session, member_ids)
+
+
 async def in_their_products(
     session: AsyncSession, members: Mapping[Reference, MemberRef], *, product: str = ""
 ) -> dict[Reference, MemberRef]:

@@ -15,7 +15,7 @@ _MONEY_OF_CODE = "join assets m on m.tenant_id = a.tenant_id and m.asset_id = a.
 LAWS: tuple[Law, ...] = (
     Law(
         "units-are-confirmed-units",
-        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed, old books opened with, corrected prices, splits and income added, less what was sold",
+        "in every fund, members' units, also those being sold, and residue are the units issued, and those are what managers confirmed, old books opened with, corrected prices, splits and income added, less what was sold or went to another scheme",
         """
         with moved as (
           select c.fund, c.kind, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
@@ -36,7 +36,7 @@ LAWS: tuple[Law, ...] = (
         waiting as (
           select a.symbol as fund, sum(case when t.credit = c.code then t.amount else -t.amount end) as units
             from chart c join assets a on a.tenant_id = c.tenant_id and a.asset_id = c.code / 4096
-            join transfers t on c.code in (t.debit, t.credit) where c.kind = 'opening' group by 1),
+            join transfers t on c.code in (t.debit, t.credit) where c.kind in ('opening', 'handed-over') group by 1),
         corrected as (
           select c.fund, sum(r.issued - r.taken) as units
             from (select units_code, issued, taken from correction_results union all select units_code, issued, taken from correction_switch_results) r
@@ -52,13 +52,16 @@ LAWS: tuple[Law, ...] = (
         opened as (
           select c.fund, sum(k.amount) as units from openings o join opening_controls k on k.tenant_id = o.tenant_id and k.opening_no = o.opening_no
             join chart c on c.tenant_id = k.tenant_id and c.code = k.code and c.kind = 'units-issued'
-           where o.state in ('approved', 'finished') group by 1)
-        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) + coalesce(y.units, 0) - coalesce(s.units, 0))::text,
+           where o.state in ('approved', 'finished') group by 1),
+        gone as (
+          select c.fund, sum(l.amount) as units from hand_over_lines l join hand_overs r on r.merger_no = l.merger_no and r.round_no = l.round_no and r.state <> 'open'
+            join chart c on c.code = l.code and c.kind = 'units' group by 1)
+        select format('fund %s', fund), (coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) + coalesce(y.units, 0) - coalesce(s.units, 0) - coalesce(g.units, 0))::text,
                format('held %s, issued %s', coalesce(h.held, 0), coalesce(h.issued, 0))
           from held h full join confirmed c using (fund) full join sold s using (fund) full join opened n using (fund)
-          left join waiting w using (fund) left join corrected x using (fund) left join acted y using (fund)
+          left join waiting w using (fund) left join corrected x using (fund) left join acted y using (fund) left join gone g using (fund)
          where coalesce(h.held, 0) + coalesce(w.units, 0) <> coalesce(h.issued, 0)
-            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) + coalesce(y.units, 0) - coalesce(s.units, 0)
+            or coalesce(h.issued, 0) <> coalesce(c.units, 0) + coalesce(n.units, 0) + coalesce(x.units, 0) + coalesce(y.units, 0) - coalesce(s.units, 0) - coalesce(g.units, 0)
         """,
     ),
     Law(

@@ -53,6 +53,7 @@ class MemberStatus(StrEnum):
     ACTIVE = "active"
     ERASED = "erased"
     MERGED = "merged"
+    HANDED_OVER = "handed-over"
 
 
 class Purpose(StrEnum):

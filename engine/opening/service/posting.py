@@ -6,6 +6,7 @@ from datetime import date
 from functools import partial
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.access.rules import checked_by_other
@@ -36,6 +37,14 @@ SEALED = "opening_members"
 
 _MOST_OPENINGS = 1_000
 _OF_THE_BALANCES = frozenset({EventKind.OPENING_APPROVED, EventKind.OPENING_POSTED})
+
+
+class Personal(Struct, frozen=True, array_like=True):
+    """What is sealed of a staged member."""
+
+    old_number: str
+    application: Application
+    earlier_numbers: tuple[str, ...] = ()
 
 
 async def list_openings(session: AsyncSession, *, most: int = 100) -> list[OpeningRow]:
@@ -185,14 +194,21 @@ async def _post_range(
         rows = await queries.hold_range(session, found.opening_no, number)
         if rows is None:
             return
-        members = await asyncio.to_thread(lambda: [_unsealed(keys, tenant, *row) for row in rows])
-        checked = await enrolment.check_legacy(tenant, figures, members)
+        members = await asyncio.to_thread(
+            lambda: [_unsealed(keys, tenant, member, joined, document) for member, joined, _, document in rows]
+        )
+        known = {member: known_as for member, _, known_as, _ in rows if known_as}
+        new = [one for one in members if one.member_id not in known]
+        texts = await queries.agreed_texts(session, found.opening_no)
+        checked = await enrolment.check_legacy(tenant, figures, new, texts=texts)
         accepted = []
-        for member, one in zip(members, checked, strict=True):
+        for member, one in zip(new, checked, strict=True):
             if isinstance(one, EngineError):
                 raise one
             accepted.append((member, one))
         await enrolment.admit_legacy(session, tenant, keys, accepted, actor=actor)
+        credited = [(known[one.member_id], one) for one in members if one.member_id in known]
+        await enrolment.credit_known(session, keys, credited)
         await queries.forget(session, found.opening_no, number)
         entry = await _entry(session, tenant, EventKind.OPENING_POSTED, found, actor)
         event = await queries.post_range(session, found.opening_no, number, entry, {**entry.body, "range": number})
@@ -221,9 +237,7 @@ async def _finish(db: Database, tenant: Tenant, found: OpeningRow, actor: str) -
         return await find_opening(session, found.opening_no)
 
 
-def _unsealed(
-    keys: FileKeyStore, tenant: Tenant, member_id: int, joined_on: date, _file: str, _row: int, document: bytes
-) -> Legacy:
+def _unsealed(keys: FileKeyStore, tenant: Tenant, member_id: int, joined_on: date, document: bytes) -> Legacy:
     raw = unseal(keys, tenant.tenant_id, SEALED, member_id, document)
-    number, application = msgspec.json.decode(raw, type=tuple[str, Application])
-    return Legacy(member_id, number, joined_on, application)
+    known = msgspec.json.decode(raw, type=Personal)
+    return Legacy(member_id, known.old_number, joined_on, known.application, known.earlier_numbers)

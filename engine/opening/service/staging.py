@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.enrolment import service as enrolment
 from engine.enrolment.errors import UnreadableFile
-from engine.enrolment.rules import MembersRow, RowProblem, read_members_csv
+from engine.enrolment.rules import Accepted, MembersRow, RowProblem, read_members_csv
 from engine.enrolment.service import CHUNK, Legacy
 from engine.funds import service as funds
 from engine.identity import service as identity
@@ -36,6 +36,7 @@ from engine.opening.rules import (
     HISTORY_COLUMNS,
     HOLDING_COLUMNS,
     LEGACY_COLUMNS,
+    LINES,
     MANIFEST,
     Manifest,
     Row,
@@ -48,11 +49,12 @@ from engine.opening.rules import (
     opens_on,
     positive,
     read_manifest,
+    read_member_lines,
     read_rows,
     whole,
 )
 from engine.opening.service.comparing import Compared, compare, dealt_in
-from engine.opening.service.posting import SEALED, find_opening, note
+from engine.opening.service.posting import SEALED, Personal, find_opening, note
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.sealing import seal
@@ -64,6 +66,8 @@ MOST_LISTED = 1_000
 
 _ROWS_AT_ONCE = 5_000
 _Item = TypeVar("_Item")
+Files = Callable[[str], bytes]
+"""Returns the bytes of a file by its name; raises FileNotFoundError."""
 
 
 class Refusal(Struct, frozen=True):
@@ -79,7 +83,7 @@ class OpeningReport(Struct, kw_only=True):
     """What became of the files of another scheme.
 
     `state`: "refused" (nothing was kept), "agrees" (a dry run: they could be staged), "staged", or what became of the same
-    files before, since `staged_at`. `refused_rows` counts what `refused` lists the first of.
+    files before, since `staged_at`. Of the `members`, `known` are members here already. `refused_rows` counts what `refused` lists the first of.
     """
 
     source: str
@@ -89,6 +93,7 @@ class OpeningReport(Struct, kw_only=True):
     opening: int | None = None
     staged_at: datetime | None = None
     members: int = 0
+    known: int = 0
     refused_rows: int = 0
     refused: list[Refusal] = []
     compared: list[Compared] = []
@@ -104,6 +109,8 @@ class OpeningReport(Struct, kw_only=True):
         if self.staged_at is not None and self.state != "staged":
             head = f"{self.source}: the same files came at {self.staged_at.isoformat()}; opening {self.opening} is {self.state}"
         found = [head, f"digest {self.digest}"]
+        if self.known:
+            found.append(f"{self.known} of {self.members} members are members here already, and are credited as such")
         found += [f"{one.file}, row {one.row}, {one.field}: {one.reason}" for one in self.refused]
         if self.refused_rows > len(self.refused):
             found.append(f"and {self.refused_rows - len(self.refused)} rows more")
@@ -124,45 +131,51 @@ async def stage_opening(
     db: Database,
     keys: FileKeyStore,
     tenant: Tenant,
-    folder: Path,
+    files: Path | Files,
     *,
     actor: str,
     dry_run: bool = False,
     progress: Callable[[int], None] = lambda _: None,
+    digest: str = "",
 ) -> OpeningReport:
-    """Check the files in `folder` and, where every row can be taken and every total agrees, keep them for a second person.
+    """Check files and, where every row can be taken and every total agrees, keep them for a second person.
 
     Args:
         db: the application's database; all happens in one transaction.
         keys: where the scheme's keys are.
         tenant: the scheme that takes over.
-        folder: holds the manifest and the files that it names.
+        files: the folder that holds the manifest and the files that it names, or what returns one by its name.
         actor: who stages.
         dry_run: only report; nothing is kept.
         progress: told how many more rows were read.
+        digest: what the files must be of, if the one who sent them said so.
 
     Raises:
         UnreadableOpening, UnreadableFile: a file is no such file at all.
         FileNotFoundError: a file is missing.
     """
-    raw = await asyncio.to_thread((folder / MANIFEST).read_bytes)
+    read = (lambda name: (files / name).read_bytes()) if isinstance(files, Path) else files
+    raw = await asyncio.to_thread(read, MANIFEST)
     manifest = read_manifest(raw)
     if manifest.scheme != tenant.code:
         raise UnreadableOpening(file=MANIFEST, reason=f"it is of the scheme {manifest.scheme}, not {tenant.code}")
     digests = {MANIFEST: hashlib.sha256(raw).hexdigest()}
     for name in manifest.files:
-        digests[name] = hashlib.sha256(await asyncio.to_thread((folder / name).read_bytes)).hexdigest()
+        digests[name] = hashlib.sha256(await asyncio.to_thread(read, name)).hexdigest()
     report = OpeningReport(
         source=manifest.source, as_of=manifest.as_of, digest=opening_digest(digests), state="refused"
     )
 
+    if digest and digest != report.digest:
+        raise UnreadableOpening(file=MANIFEST, reason="the files are not those that their digest is of")
+
     async def run() -> OpeningReport:
         report.refused.clear()
         report.compared.clear()
-        report.refused_rows = report.members = 0
+        report.refused_rows = report.members = report.known = 0
         try:
             async with db.unit_of_work(tenant.tenant_id) as session:
-                staging = _Staging(session, keys, tenant, manifest, folder, digests, report, progress)
+                staging = _Staging(session, keys, tenant, manifest, read, digests, report, progress)
                 return await staging.run(actor, dry_run=dry_run)
         except _NotKept:
             return report
@@ -181,12 +194,13 @@ class _Staging:
     keys: FileKeyStore
     tenant: Tenant
     manifest: Manifest
-    folder: Path
+    read: Files
     digests: Mapping[str, str]
     report: OpeningReport
     progress: Callable[[int], None]
     codes: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    seen: set[int | UUID] = field(default_factory=set)
 
     async def run(self, actor: str, *, dry_run: bool) -> OpeningReport:
         """Stage the files; raises _NotKept, with the report told why, where they are not kept."""
@@ -211,7 +225,7 @@ class _Staging:
             manifest=self.manifest,
         )
         await self._open_accounts()
-        await self._members(number)
+        await self._members(number, actor)
         await self._holdings(number)
         await self._history(number)
         self.report.compared[:] = await compare(
@@ -230,7 +244,7 @@ class _Staging:
         return self.report
 
     async def _bytes(self, name: str) -> bytes:
-        raw = await asyncio.to_thread((self.folder / name).read_bytes)
+        raw = await asyncio.to_thread(self.read, name)
         if hashlib.sha256(raw).hexdigest() != self.digests[name]:
             raise UnreadableOpening(file=name, reason="it was changed while it was read")
         return raw
@@ -262,52 +276,61 @@ class _Staging:
 
     # members
 
-    async def _members(self, number: int) -> None:
+    async def _members(self, number: int, actor: str) -> None:
         figures = await tenancy.figures_for(self.session, self.tenant)
         place = 0
         for name in self.manifest.members:
-            try:
-                read = read_members_csv(await self._bytes(name), name, beside=LEGACY_COLUMNS)
-            except UnreadableFile as error:
-                raise UnreadableOpening(file=name, reason=str(error.details["reason"])) from None
-            for problem in read.problems:
+            rows, problems = _members_of(await self._bytes(name), name)
+            for problem in problems:
                 self._refuse(name, problem.row, problem.field, problem.reason)
-            self._count("members", len(read.rows) + len(read.problems))
-            for chunk in _chunks(read.rows, CHUNK):
+            self._count("members", len(rows) + len(problems))
+            for chunk in _chunks(rows, CHUNK):
                 place += 1
-                await self._member_chunk(number, place, name, chunk, figures)
+                await self._member_chunk(number, place, name, chunk, figures, actor)
                 self.progress(len(chunk))
 
     async def _member_chunk(
-        self, number: int, place: int, name: str, rows: Sequence[MembersRow], figures: Figures
+        self, number: int, place: int, name: str, rows: Sequence[MembersRow], figures: Figures, actor: str
     ) -> None:
         read: list[tuple[MembersRow, Legacy, date | None, date | None]] = []
         for row in rows:
             try:
                 joined = day_by(row.beside, "joined_on", self.manifest.as_of)
-                one = Legacy(new_member_id(), old_number(row.beside["old_number"]), joined, row.application)
+                further = tuple(old_number(one) for one in row.earlier_numbers)
+                one = Legacy(new_member_id(), old_number(row.beside["old_number"]), joined, row.application, further)
                 first = day_until(row.beside, "first_contribution_on", self.manifest.as_of)
                 last = day_until(row.beside, "last_withdrawal_on", self.manifest.as_of)
             except Wrong as wrong:
                 self._refuse(name, row.row, wrong.field, wrong.reason)
             else:
                 read.append((row, one, first, last))
-        checked = await enrolment.check_legacy(self.tenant, figures, [one for _, one, _, _ in read])
+        checked = await enrolment.check_legacy(
+            self.tenant, figures, [one for _, one, _, _ in read], texts=self.manifest.agreed
+        )
         accepted = []
         for (row, one, _, _), found in zip(read, checked, strict=True):
             if isinstance(found, EngineError):
                 self._refuse(name, row.row, str(found.details.get("field", "row")), str(found))
             else:
                 accepted.append((one, found))
-        indexes, taken = await enrolment.reserve_legacy(self.session, self.keys, accepted)
+        known = await self._known(accepted, actor)
+        indexes, taken = await enrolment.reserve_legacy(
+            self.session, self.keys, [pair for pair in accepted if pair[0].member_id not in known]
+        )
         staged = []
         for row, one, first, last in read:
-            if one.member_id in taken:
+            if one.member_id in known and not known[one.member_id][1]:
+                indexes[one.member_id] = identity.number_index(self.session, self.keys, one.old_number)
+                staged.append((row, one, first, last))
+            elif one.member_id in known:
+                self._refuse(name, row.row, known[one.member_id][1], "somebody else is known by the document, or left")
+            elif one.member_id in taken:
                 reason = "somebody is known by it already, here or in another row"
                 self._refuse(name, row.row, taken[one.member_id], reason)
             elif one.member_id in indexes:
                 staged.append((row, one, first, last))
         self.report.members += len(staged)
+        self.report.known += sum(1 for _, one, _, _ in staged if one.member_id in known)
         documents = await asyncio.to_thread(lambda: [self._sealed(one) for _, one, _, _ in staged])
         await queries.add_members(
             self.session,
@@ -315,14 +338,29 @@ class _Staging:
             [
                 StagedMember(
                     one.member_id, place, row.row, one.joined_on, first, last, indexes[one.member_id], name,
-                    one.application.product, document,
+                    one.application.product, document, known.get(one.member_id, (0, ""))[0],
                 )
                 for (row, one, first, last), document in zip(staged, documents, strict=True)
             ],
         )  # fmt: skip
 
+    async def _known(self, accepted: Sequence[tuple[Legacy, Accepted]], actor: str) -> dict[int, tuple[int, str]]:
+        """Return who is a member here already, and so is credited; a second row of one person, or of a number, is refused."""
+        if not self.manifest.joins_known:
+            return {}
+        found = await enrolment.known_legacy(self.session, self.keys, accepted, actor=actor)
+        for one, _ in accepted:
+            if one.member_id not in found:
+                continue
+            member, field = found[one.member_id]
+            marks: set[int | UUID] = {member, identity.number_index(self.session, self.keys, one.old_number)}
+            if marks & self.seen:
+                found[one.member_id] = (member, field or "old_number")
+            self.seen |= marks
+        return found
+
     def _sealed(self, one: Legacy) -> bytes:
-        raw = msgspec.json.encode((one.old_number, one.application))
+        raw = msgspec.json.encode(Personal(one.old_number, one.application, one.further_numbers))
         return seal(self.keys, self.tenant.tenant_id, SEALED, one.member_id, raw)
 
     # holdings and history
@@ -399,6 +437,17 @@ class _Staging:
 
     def _count(self, kind: str, rows: int) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + rows
+
+
+def _members_of(raw: bytes, name: str) -> tuple[Sequence[MembersRow], Sequence[RowProblem]]:
+    """Return the members of a file that can be read, and the rows that cannot."""
+    if name.endswith(LINES):
+        return read_member_lines(raw, name)
+    try:
+        read = read_members_csv(raw, name, beside=LEGACY_COLUMNS)
+    except UnreadableFile as error:
+        raise UnreadableOpening(file=name, reason=str(error.details["reason"])) from None
+    return read.rows, read.problems
 
 
 def _chunks(rows: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -211,7 +211,9 @@ class Flow:
 TRANSIT = "transfers-in-transit"
 PROMISED = "promises-receivable"
 """The kind of account against which a promise becomes the member's money."""
-_TRANSFERS = (TRANSIT, "opening")
+HANDED_OVER = "handed-over"
+"""The kind of account against which everything goes to the scheme that this one went into."""
+_TRANSFERS = (TRANSIT, "opening", HANDED_OVER)
 """Kinds of accounts against which savings come from other schemes, and go there."""
 
 

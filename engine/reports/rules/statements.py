@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from engine.benefits.rules import Promised
 from engine.kernel.prices import Price, value_of
-from engine.reports.rules.contents import FEES, PAID_OUT, PROMISED, TRANSIT
+from engine.reports.rules.contents import FEES, HANDED_OVER, PAID_OUT, PROMISED, TRANSIT
 from engine.tenancy.rules.assuming import Assumption
 
 SHORTEST_RETURN_DAYS = 30
@@ -348,7 +348,17 @@ def contributed_by_origin(account: Account) -> dict[str, int]:
 
 def paid_out_of(account: Account) -> int:
     """Return what was paid out, and to other schemes, net of what came back, with the taxes withheld."""
-    return -sum(move.amount for move in _payouts(account))
+    return -sum(move.amount for move in _payouts(account)) - sum(_worth(move) for move in _handed(account))
+
+
+def _handed(account: Account) -> list[Movement]:
+    """Return the money and units that went to the scheme that this one went into."""
+    return [move for move in account.movements if move.against == HANDED_OVER]
+
+
+def _worth(move: Movement) -> int:
+    """Return what went to another scheme, below zero; units at their last price by the day."""
+    return move.amount if move.account == "cash" else -move.cost
 
 
 def _payouts(account: Account) -> list[Movement]:
@@ -368,6 +378,8 @@ def flows_of(account: Account) -> tuple[tuple[date, int], ...]:
         by_day[move.business_date] = by_day.get(move.business_date, 0) + move.amount
     for move in _opened(account):
         by_day[move.business_date] = by_day.get(move.business_date, 0) + move.cost
+    for move in _handed(account):
+        by_day[move.business_date] = by_day.get(move.business_date, 0) + _worth(move)
     return tuple(sorted((day, amount) for day, amount in by_day.items() if amount))
 
 
