@@ -147,7 +147,7 @@ async def movable(session: AsyncSession, receipts: Sequence[int], *, holder: int
         NothingToMove: `to` is that member.
         MemberClosed: the record of `to` takes no payments.
         ReversalDecided: one is taken back or moved already, or a proposal to waits.
-        AlreadyResolved: one paid a loan back.
+        AlreadyResolved: one paid a loan back, or belongs to savings that came from another scheme, or back from one.
     """
     if to.member_id == holder:
         raise NothingToMove
@@ -159,7 +159,7 @@ async def movable(session: AsyncSession, receipts: Sequence[int], *, holder: int
         if came.holder is None or came.bearer != holder:
             raise UnknownContribution
         holding = await ledger.stored_events(session, [(came.holder, came.holder_event)])
-        if holding[came.holder_event].kind == EventKind.LOAN_REPAID:
+        if holding[came.holder_event].kind in _NOT_TAKEN_BACK:
             raise AlreadyResolved
         row = await queries.hold_reversal(session, came.event_id)
         if row is not None and row.state != "rejected":

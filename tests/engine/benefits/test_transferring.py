@@ -456,6 +456,12 @@ async def test_savings_come_by_an_advice_and_its_payment_with_their_days(going: 
         await going.approve_advice(row)
     with pytest.raises(AlreadyResolved):
         await going.take(row, receipt)
+    other = await scheme.member(date(2023, 1, 10), FORTY)
+    with pytest.raises(AlreadyResolved):  # as whole savings they cannot be taken back, so no split moves them either
+        async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+            await service.propose_split(
+                session, scheme.tenant, member=member, to=other, receipts=[receipt], actor=MAKER
+            )
     assert not await going.broken()
 
 
