@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.machine.machine import live, under_hand, which
+from tests.machine.machine import FAMILY, live, under_hand, which
 from tests.machine.test_fees import RULES, Fees
 from tests.machine.test_switches import BONDS, IN_TWO_FUNDS, Switches
 from tests.machine.unitised import FUND, UnitisedScheme
@@ -131,4 +131,4 @@ def everything() -> None:
 def test_any_history_keeps_every_law(database_urls: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     Crashes.app_url = database_urls[0]
     with under_hand(Crashes, database_urls[0]):
-        live(Crashes, everything, MUST_HAPPEN, capsys, histories=1)
+        live(Crashes, everything, MUST_HAPPEN, capsys, histories=FAMILY)
