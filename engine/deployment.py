@@ -62,6 +62,7 @@ CHECKS: Sequence[PackCheck] = (
     contribution_rules.channel_problems,
     contribution_rules.price_problems,
     fund_rules.dealing_problems,
+    benefit_rules.clock_problems,
     benefit_rules.pension_problems,
     benefit_rules.promise_problems,
     layout_problems,

@@ -35,7 +35,6 @@ from engine.benefits.rules.claiming import (
     Taxed,
     access_case,
     available,
-    claim_due,
     decide_claim,
     missing_documents,
     promised_to,
@@ -43,7 +42,16 @@ from engine.benefits.rules.claiming import (
     tax_of,
     tranches_of,
 )
-from engine.benefits.rules.clocks import Deadline, Pause, TimeLimitRule, deadline, is_working, run_time_limit
+from engine.benefits.rules.clocks import (
+    Deadline,
+    Pause,
+    TimeLimitRule,
+    claim_due,
+    clock_problems,
+    deadline,
+    is_working,
+    run_time_limit,
+)
 from engine.benefits.rules.consuming import Consumed, ConsumptionOrder, Holding, consume, reachable, remaining
 from engine.benefits.rules.corpus import (
     CorpusPaid,
@@ -390,6 +398,7 @@ __all__ = [
     "check_release",
     "check_waited",
     "claim_due",
+    "clock_problems",
     "conditional_entitlement",
     "consume",
     "counted",

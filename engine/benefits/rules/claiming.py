@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -28,7 +28,7 @@ from engine.benefits.errors import (
 )
 from engine.benefits.rules.access import AccessCase, AccessRule, accessible, withdraw
 from engine.benefits.rules.ages import BenefitAgeRule, BenefitStart, benefit_start, check_benefit_age
-from engine.benefits.rules.clocks import Deadline, TimeLimitRule, deadline
+from engine.benefits.rules.clocks import TimeLimitRule
 from engine.benefits.rules.consuming import Consumed, Holding, consume, reachable, remaining
 from engine.benefits.rules.cover import CoverCase, CoverRule, WaitingPeriodRule, check_waited, cover_on, months_waited
 from engine.benefits.rules.exits import EarlyExitRule, OriginMoney, exit_rule, leave
@@ -47,7 +47,6 @@ from engine.benefits.rules.vesting import Leaving, as_vested
 from engine.contributions.rules import VestingRule
 from engine.funds.rules import GuaranteeCase, GuaranteeRule, Movement, guaranteed_minor
 from engine.kernel.amounts import Amount, Asset
-from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.errors import EngineError
 from engine.kernel.months import whole_months
 from engine.kernel.rules import Dates, Rule
@@ -78,8 +77,6 @@ class ClaimState(StrEnum):
     """After a death the spouse pays in on: nothing is paid."""
 
 
-CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
-"""The acts of `time-limit` rules whose clock a complete claim starts."""
 RETIREMENT = "retirement"
 """The ground of a benefit at its age, and the occasion of what is guaranteed then."""
 STATE_MATCH = "state-match"
@@ -92,7 +89,6 @@ INSURER = "insurer"
 WITHDRAWAL = "withdrawal"
 """The ground on which what is taken before retirement is taxed."""
 _UNITS = Asset("", 0)
-_LONGEST_CLOCK = timedelta(days=800)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -665,19 +661,6 @@ def tranches_of(member: Claimant, pots: Sequence[str], minor_held: int, *, is_pr
         Tranche(one.on, contribution, income, is_pre_tax)
         for one, contribution, income in zip(paid, contributions, incomes, strict=True)
     )
-
-
-def claim_due(
-    terms: ClaimTerms, completed_at: datetime, *, zone: str, calendar: BusinessCalendar
-) -> tuple[Deadline, InForce[TimeLimitRule]] | None:
-    """Return by when a complete claim must be paid, and the rule that says so; None where none does."""
-    for found in terms.limits:
-        if found.rule.act in CLAIM_ACTS:
-            first = completed_at.date()
-            days = (first + timedelta(days=n) for n in range(_LONGEST_CLOCK.days))
-            holidays = frozenset(day for day in days if not calendar.is_open(day))
-            return deadline(found, completed_at, zone=zone, holidays=holidays), found
-    return None
 
 
 def _access(

@@ -9,16 +9,26 @@ from zoneinfo import ZoneInfo
 from engine.benefits.errors import NoSuchRule
 from engine.benefits.rules.parameters import Count
 from engine.funds.rules import Benchmark, Given, Movement, benchmark_interest, in_major
+from engine.kernel.calendars import BusinessCalendar
 from engine.kernel.months import months_after
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figures
+from engine.tenancy.errors import PackProblem
 from engine.tenancy.rules.books import InForce
 from engine.tenancy.rules.manifest import Code
+from engine.tenancy.rules.packs import Pack
 from engine.tenancy.rules.proving import ScenarioContext
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAY = timedelta(days=1)
+CLAIM_ACTS = ("pay-withdrawal", "withdrawal-request")
+"""The acts whose clock a claim of a benefit starts."""
+REQUEST, COMPLETE = "request", "claim-complete"
+"""What starts such a clock: that the claim was opened, or that its last document was there."""
+DOCUMENT_ASKED = "document-asked"
+"""The pause of such a clock for as long as documents are missing."""
+_LONGEST_CLOCK = timedelta(days=800)
 
 
 class TimeLimitRule(Rule, tag="time-limit", frozen=True, kw_only=True):
@@ -26,7 +36,7 @@ class TimeLimitRule(Rule, tag="time-limit", frozen=True, kw_only=True):
 
     NPS-Lite (change of details within T+5 working days), Nigeria (the custodian's notice within 24 hours; a draft's two
     working days for a withdrawal) and SmartLife (an answer within three days) need it. The clock starts with the event
-    `starts`; the day of the start counts or not. Whole days during which one of `pauses` lasts do not count; hours do not
+    `starts`: for the acts of claims, the request or the complete claim. The day of the start counts or not. Whole days during which one of `pauses` lasts do not count; hours do not
     pause. "working-days" leaves out `rest_days` and the scheme's holidays; a last calendar day or month end on one of those
     stays or moves on to the next working day. If the deadline passes, the matter is reported, taken as granted or as
     refused, or `interest` is owed from the day after it.
@@ -104,6 +114,57 @@ def deadline(
     stops = [one for one in pauses if one.reason in rule.pauses]
     last = _last_day(rule, local.date(), stops, holidays)
     return Deadline(last, None, rule.consequence, (found.ref,))
+
+
+def claim_due(
+    limits: Sequence[InForce[TimeLimitRule]],
+    *,
+    opened_on: date,
+    completed_at: datetime,
+    zone: str,
+    calendar: BusinessCalendar,
+) -> tuple[Deadline, InForce[TimeLimitRule]] | None:
+    """Return by when a complete claim must be paid, and the rule that says so; None where none does.
+
+    A clock that the request starts runs from the beginning of that day, or from the claim's completion on it; where the rule
+    pauses for documents, the days on which they were missing do not count.
+
+    Args:
+        limits: the time limits in force.
+        opened_on: the day on which the claim was opened.
+        completed_at: when nothing was missing any more, aware.
+        zone: the scheme's time zone.
+        calendar: its business days.
+
+    """
+    found = next((one for one in limits if one.rule.act in CLAIM_ACTS), None)
+    if found is None:
+        return None
+    completed_on = completed_at.astimezone(ZoneInfo(zone)).date()
+    started_at, pauses = completed_at, list[Pause]()
+    if found.rule.starts == REQUEST and opened_on < completed_on:
+        started_at = datetime.combine(opened_on, time(), ZoneInfo(zone))
+        pauses.append(Pause(DOCUMENT_ASKED, opened_on, completed_on))
+    first = started_at.astimezone(ZoneInfo(zone)).date()
+    days = (first + timedelta(days=n) for n in range(_LONGEST_CLOCK.days))
+    holidays = frozenset(day for day in days if not calendar.is_open(day))
+    return deadline(found, started_at, zone=zone, pauses=pauses, holidays=holidays), found
+
+
+def clock_problems(pack: Pack) -> list[PackProblem]:
+    """Return each time limit of claims whose clock nothing starts."""
+    return [
+        PackProblem(
+            f"{product}/rules/{version.page or version.effective_from.isoformat()}.toml",
+            f"{rule.id}.starts",
+            f'{rule.starts} starts no clock of {rule.act}: say "{REQUEST}" or "{COMPLETE}"',
+        )
+        for product, book in pack.books.items()
+        for version in book.versions()
+        if isinstance(rule := version.rule, TimeLimitRule)
+        and rule.act in CLAIM_ACTS
+        and rule.starts not in (REQUEST, COMPLETE)
+    ]
 
 
 def late_interest(found: InForce[TimeLimitRule], minor: int, due: Deadline, paid_on: date, figures: Figures) -> int:

@@ -747,7 +747,13 @@ async def grant(
         later = taxed_of(granted.minor + rest).tax_minor - taxed.tax_minor
         schedule = msgspec.structs.replace(granted.schedule, tax=max(later, 0), taxed=rest)
         facts = msgspec.structs.replace(facts, schedule=schedule)
-    clock = claim_due(stands.terms, now, zone=tenant.time_zone, calendar=tenant.pack.business_calendar)
+    clock = claim_due(
+        stands.terms.limits,
+        opened_on=row.opened_on,
+        completed_at=now,
+        zone=tenant.time_zone,
+        calendar=tenant.pack.business_calendar,
+    )
     rules = (*granted.rules, *taxed.rules, *(() if clock is None else (clock[1].ref,)))
     due_on = None if clock is None else clock[0].last_day
     row = replace(
