@@ -101,9 +101,19 @@ class Partner:
 
     def post(self, path: str, body: object, *, key: str = "") -> Answer:
         """Send JSON."""
-        extra = {"Idempotency_Key": key} if key else {}
+        return self._send("POST", path, body, **({"Idempotency_Key": key} if key else {}))
+
+    def put(self, path: str, body: object) -> Answer:
+        """Send JSON that is to stand at `path`."""
+        return self._send("PUT", path, body)
+
+    def delete(self, path: str) -> Answer:
+        """Have what stands at `path` removed."""
+        return self._site.ask("DELETE", path, Authorization=f"Bearer {self._current_token()}")
+
+    def _send(self, method: str, path: str, body: object, **extra: str) -> Answer:
         return self._site.ask(
-            "POST",
+            method,
             path,
             json.dumps(body, separators=(",", ":")).encode(),
             Authorization=f"Bearer {self._current_token()}",

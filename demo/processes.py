@@ -159,15 +159,15 @@ class Machine:
             if child.poll() is not None:
                 raise DemoFailed(f"the {name} ended with {child.returncode}{self._tail(name)}")
 
-    def stop(self) -> None:
-        """Stop what was started, the last first: ask, wait, insist."""
-        for child in reversed(self._children.values()):
+    def stop(self, *names: str) -> None:
+        """Stop what was started, all if none is named, the last first: ask, wait, insist."""
+        for name in [one for one in reversed(self._children) if not names or one in names]:
+            child = self._children.pop(name)
             for way, patience in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
                 if child.poll() is None:
                     child.send_signal(way)
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         child.wait(patience)
-        self._children.clear()
 
     def _tail(self, name: str) -> str:
         try:

@@ -10,9 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.client import Credentials, Site
+from demo.payroll import PayrollPaid
 from demo.plan import Plan
 from demo.proof import Proof
 from demo.retiring import Retired
+from demo.telephones import Telephoned
+from demo.telling import Told
+from demo.trading import Traded
 from demo.year import Tally
 from demo.year_end import YearEnded
 
@@ -101,10 +105,15 @@ def _rows(
     row("invested", lambda t, _, currency: _money(t.invested, currency) if t.orders else "")
     row("units allotted", lambda t, *_: f"{t.units:,.4f}" if t.orders else "")
     row("units of residue", lambda t, *_: f"{t.residue_units:,.4f}" if t.orders else "")
+    row("orders to the manager, confirmed, its files", lambda t, *_: _traded(t.traded))
+    row("told to the partner, attempts in vain", lambda t, *_: _told(t.told))
+    row("screens of the menu, messages", lambda t, *_: _telephoned(t.telephoned))
     row("interest credited", lambda t, _, currency: _interest(t.year_end, currency))
     row("state money shared", lambda t, _, currency: _state_money(t.year_end, currency))
     row("retired and paid out", lambda t, _, currency: _retired(t.retired, currency))
     row("payouts failed, refused, paid again", lambda t, *_: _not_at_once(t.retired))
+    row("pensions of a month", lambda t, _, currency: _payroll(t.payroll, currency))
+    row("of them failed, paid by the next payroll", lambda t, _, currency: _failed(t.payroll, currency))
     row("events, transfers", lambda _, p, __: f"{p.events:,}, {p.transfers:,}")
     row("last checkpoint", lambda _, p, __: f"{p.log_size:,} entries")
     row("akiba check", lambda _, p, __: "no law broken" if not p.laws_broken else f"{p.laws_broken} broken")
@@ -116,6 +125,20 @@ def _rows(
 
 def _misbehaved(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values()):,} times in {len(counts)} ways"
+
+
+def _traded(traded: Traded | None) -> str:
+    return f"{traded.orders:,}, {traded.confirmed:,}, {traded.files:,}" if traded else ""
+
+
+def _told(told: Told | None) -> str:
+    return f"{sum(told.taken.values()):,}, {told.turned_down:,}" if told else ""
+
+
+def _telephoned(found: Telephoned | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.screens:,}, {', '.join(f'{times:,} {state}' for state, times in found.messages.items())}"
 
 
 def _interest(ended: YearEnded | None, currency: str) -> str:
@@ -132,6 +155,14 @@ def _retired(ended: Retired | None, currency: str) -> str:
 
 def _not_at_once(ended: Retired | None) -> str:
     return f"{ended.failed}, {ended.refused}, {ended.failed + ended.refused}" if ended else ""
+
+
+def _payroll(paid: PayrollPaid | None, currency: str) -> str:
+    return f"{paid.pensioners:,}: {_money(paid.due, currency)}" if paid else ""
+
+
+def _failed(paid: PayrollPaid | None, currency: str) -> str:
+    return f"{paid.failed}, {paid.paid_later}: {_money(paid.failed_amount, currency)}" if paid else ""
 
 
 def _money(amount: Decimal, currency: str) -> str:

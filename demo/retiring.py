@@ -36,12 +36,12 @@ class Retired:
 
 
 @dataclass(frozen=True, slots=True)
-class _Due:
-    """A member's approved claim, and the wallet that it shall go to."""
+class Due:
+    """A member who retires, and the claim once it is approved."""
 
     person: Person
     number: str
-    claim: Mapping[str, Any]
+    claim: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RetiringRound:
@@ -53,17 +53,20 @@ class RetiringRound:
         self._pack, self._wanted, self._sandbox, self._partner = pack, wanted, sandbox, partner
         self._staff = cache(staff)
 
-    def run(self, people: Sequence[Person], numbers: Mapping[int, str], day: date) -> Retired:
-        """Let everybody old enough claim, and pay them; return what became of it.
+    def run(self, people: Sequence[Due]) -> Retired:
+        """Let everybody claim all at once, and pay them; return what became of it.
+
+        Args:
+            people: who retires, each with no claim yet.
 
         Raises:
             DemoFailed: a claim was refused, or a payout ended otherwise than the operator's own books say, or not at all.
         """
-        old = [one for one in people if one.index in numbers and _age(one.born_on, day) >= self._wanted.from_age]
         # Each signs in once, before many work at once.
         for role in ("claims-officer", "claims-checker", "payout-maker", "payout-checker"):
             self._staff(role)
-        due = self._partner.together(lambda one: self._claim(one, numbers[one.index]), old)
+        asked = {"rule": self._wanted.rule}
+        due = self._partner.together(lambda one: claim_retirement(self._pack, self._staff, one, asked), people)
         before = {channel: len(self._sandbox.look(channel, "movements")) for channel in self._sandbox.urls}
         counted = {channel: dict(self._sandbox.look(channel, "counts")) for channel in self._sandbox.urls}
         ended = Retired(members=len(due))
@@ -85,31 +88,14 @@ class RetiringRound:
                 raise DemoFailed(f"{self._pack.code}: payouts are not found on the statements that show them")
             time.sleep(_LOOK_SECONDS)
 
-    def _claim(self, person: Person, number: str) -> _Due:
-        asked = {"member": number, "kind": "retirement", "product": self._pack.scenario.product}
-        asked |= {"rule": self._wanted.rule, "ground": "retirement"}
-        officer = self._staff("claims-officer")
-        claim = officer.post("/v1/claims", asked, status=201, key=f"retire-{number}")
-        if claim["missing"]:
-            documents = {one: hashlib.sha256(f"{number}:{one}".encode()).hexdigest() for one in claim["missing"]}
-            claim = officer.post(f"/v1/claims/{claim['claim']}/documents", {"documents": documents})
-        if claim["state"] != "decided":
-            raise DemoFailed(f"{self._pack.code}: a claim of retirement is {claim['state']}: {claim}")
-        approved = self._staff("claims-checker").post(
-            f"/v1/claims/{claim['claim']}/approval", {"digest": claim["digest"]}
-        )
-        if approved["state"] != "payable":
-            raise DemoFailed(f"{self._pack.code}: an approved claim is {approved['state']}: {approved}")
-        return _Due(person, number, approved)
-
     def _misbehave(self) -> None:
         for channel in self._sandbox.urls:
             for how in MISBEHAVIOURS:
                 self._sandbox.tell(channel, "misbehave", {"how": how, "times": self._wanted.misbehaving})
 
-    def _pay(self, due: Sequence[_Due], ended: Retired) -> None:
+    def _pay(self, due: Sequence[Due], ended: Retired) -> None:
         """Pay everybody; to some a wallet is written down that cannot be paid, or that is somebody else's."""
-        by_channel: dict[str, list[_Due]] = defaultdict(list)
+        by_channel: dict[str, list[Due]] = defaultdict(list)
         for one in due:
             by_channel[one.person.channel].append(one)
         wrong: dict[str, str] = {}
@@ -117,7 +103,7 @@ class RetiringRound:
             wrong |= {one.number: wallet for one, wallet in zip(by_channel[channel], unpayable, strict=False)}
         strangers = {one.number for own in by_channel.values() for one in own[-1:]} - wrong.keys()
         for channel, own in by_channel.items():
-            holders = {one.person.phone: _as_written(one.person) for one in own}
+            holders = {one.person.phone: as_written(one.person) for one in own}
             holders |= {one.person.phone: "Somebody Quite Other" for one in own if one.number in strangers}
             holders |= {wrong[one.number]: one.person.full_name for one in own if one.number in wrong}
             self._sandbox.tell(channel, "holders", holders)
@@ -149,7 +135,7 @@ class RetiringRound:
             raise DemoFailed(f"{self._pack.code}: {len(paid)} of {len(due)} are paid")
         ended.amount = sum((Decimal(one["amount"]) for one in paid), Decimal(0))
 
-    def _instruct(self, one: _Due, wallet: str) -> Mapping[str, Any]:
+    def _instruct(self, one: Due, wallet: str) -> Mapping[str, Any]:
         asked = {
             "member": one.number,
             "product": self._pack.scenario.product,
@@ -184,7 +170,7 @@ class RetiringRound:
 
     def _hold_against_operators(
         self,
-        due: Sequence[_Due],
+        due: Sequence[Due],
         before: Mapping[str, int],
         counted: Mapping[str, Mapping[str, int]],
         ended: Retired,
@@ -201,11 +187,38 @@ class RetiringRound:
                 ended.misbehaved[how] = ended.misbehaved.get(how, 0) + times - counted[channel].get(how, 0)
 
 
+def of_age(people: Sequence[Person], numbers: Mapping[int, str], from_age: int, day: date) -> list[Due]:
+    """Return the members who are old enough on a day."""
+    return [
+        Due(one, numbers[one.index]) for one in people if one.index in numbers and _age(one.born_on, day) >= from_age
+    ]
+
+
+def claim_retirement(pack: Pack, staff: Callable[[str], Operator], one: Due, asked: Mapping[str, object]) -> Due:
+    """Let a member claim by what is `asked`, with every document, and another person approve it.
+
+    Raises:
+        DemoFailed: the claim was refused.
+    """
+    body = {"member": one.number, "kind": "retirement", "product": pack.scenario.product, "ground": "retirement"}
+    officer = staff("claims-officer")
+    claim = officer.post("/v1/claims", {**body, **asked}, status=201, key=f"retire-{one.number}")
+    if claim["missing"]:
+        documents = {kind: hashlib.sha256(f"{one.number}:{kind}".encode()).hexdigest() for kind in claim["missing"]}
+        claim = officer.post(f"/v1/claims/{claim['claim']}/documents", {"documents": documents})
+    if claim["state"] != "decided":
+        raise DemoFailed(f"{pack.code}: a claim of retirement is {claim['state']}: {claim}")
+    approved = staff("claims-checker").post(f"/v1/claims/{claim['claim']}/approval", {"digest": claim["digest"]})
+    if approved["state"] not in ("payable", "paid"):
+        raise DemoFailed(f"{pack.code}: an approved claim is {approved['state']}: {approved}")
+    return Due(one.person, one.number, approved)
+
+
 def _age(born_on: date, day: date) -> int:
     return day.year - born_on.year - ((day.month, day.day) < (born_on.month, born_on.day))
 
 
-def _as_written(person: Person) -> str:
+def as_written(person: Person) -> str:
     """Return the name as the operator wrote it down: of every other person the family name first."""
     given, _, family = person.full_name.partition(" ")
     return f"{family} {given}" if person.index % 2 else person.full_name

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import TypeVar
 
 import msgspec
+import tomli_w
 from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -25,8 +27,11 @@ from demo.plan import Plan, make_plan
 from demo.processes import Machine, free_port, is_free
 from demo.proof import Proof, prove
 from demo.scenario import DemoInvalid, Pack, load_packs
+from demo.telephones import TelephoneRound, gateway
+from demo.trading import JoinedManager
 from demo.year import Tally, Year, published_prices
 from engine.runtime.embedded_postgres import EmbeddedServer, ServerError, provision
+from engine.runtime.private_files import write_private
 from engine.runtime.settings import Settings
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -90,6 +95,11 @@ class _Demo:
         self._settings, self._words, self._as_json = settings, words, as_json
         self._folder = settings.data_dir / "demo"
         self._plans = [make_plan(pack, sorted(published_prices(pack))) for pack in packs]
+        self._managers = {
+            pack.code: JoinedManager(pack, pack.scenario.trading, self._folder / "manager" / pack.code)
+            for pack in packs
+            if pack.scenario.trading is not None
+        }
         self._seconds: dict[str, float] = {}
         self._stop = threading.Event()
 
@@ -183,8 +193,11 @@ class _Demo:
                 for plan, way_in, task in zip(self._plans, ways_in, tasks, strict=True)
             ]
             self._all(years, lambda one: one[0].run())
-            for _, partner in years:
-                partner.close()
+        with self._phase("telephones"):
+            for year, _ in years:
+                self._telephone(machine, year, sites[year.plan.pack.code])
+        for _, partner in years:
+            partner.close()
         machine.check()
         state = State(is_complete=True)
         for (year, _), way_in in zip(years, ways_in, strict=True):
@@ -195,6 +208,24 @@ class _Demo:
             )
         self._keep(state)
         return state
+
+    def _telephone(self, machine: Machine, year: Year, site: Site) -> None:
+        """Let members use the menu and be written to, where the scheme's demo says so."""
+        pack, wanted = year.plan.pack, year.plan.pack.scenario.telephones
+        if wanted is None:
+            return
+
+        def restart() -> None:
+            machine.stop("worker", "server")
+            self._start(machine)
+            machine.await_ready()
+
+        with gateway(machine, pack.code, wanted, self._counterparties, restart) as there:
+            operator = Operator(site, _link(machine, year.plan, site))
+            members = [(one, year.numbers[one.index]) for one in year.plan.people if one.index in year.numbers]
+            year.tally.telephoned = TelephoneRound(pack, wanted, there, year.partner, operator).run(
+                members[: wanted.members]
+            )
 
     def _year(
         self,
@@ -215,6 +246,7 @@ class _Demo:
             staff=lambda role: Operator(site, _link(machine, plan, site, role)),
             files=self._folder / "files" / plan.pack.code,
             counterparties=self._counterparties,
+            manager=self._managers.get(plan.pack.code),
             progress=lambda done: progress.advance(task, done),
             is_stopped=self._stop.is_set,
         )
@@ -231,8 +263,16 @@ class _Demo:
 
     def _start(self, machine: Machine) -> None:
         machine.await_file("sandbox", self._counterparties)
+        self._join_managers()
         machine.start("server", "serve")
         machine.start("worker", "work")
+
+    def _join_managers(self) -> None:
+        """Add the fund managers' tables to the secrets file, which processes read when they start."""
+        tables = tomllib.loads(self._counterparties.read_text(encoding="utf-8"))
+        for code, manager in self._managers.items():
+            tables.setdefault(code, {})["manager"] = manager.table()
+        write_private(self._counterparties, tomli_w.dumps(tables).encode())
 
     def _each(self, do: Callable[[Plan], Result]) -> list[Result]:
         """Do something for every tenant, all at once."""

@@ -127,6 +127,35 @@ class Retiring(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     misbehaving: Annotated[int, Meta(ge=0)] = 0
 
 
+class Pensions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of those who retire, all but every `every`th take instalments over `years` by the option `rule`, from the month's payroll on.
+
+    `unpayable` and `misbehaving` are as those of `retiring`.
+    """
+
+    every: Annotated[int, Meta(ge=2)]
+    rule: str
+    years: Annotated[int, Meta(ge=1, le=60)]
+    unpayable: Mapping[str, tuple[str, ...]] = {}
+    misbehaving: Annotated[int, Meta(ge=0)] = 0
+
+
+class Telephones(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """At the end `members` dial `service_code`, and a gateway that misbehaves `misbehaving` times in every way carries their messages."""
+
+    members: Annotated[int, Meta(ge=1)]
+    service_code: str
+    misbehaving: Annotated[int, Meta(ge=0)] = 0
+
+
+class Trading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """From the day `since` a simulated manager deals for the manager `deals_for` of the prices, in our `account` there."""
+
+    deals_for: str
+    account: str
+    since: date
+
+
 class Saver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person whose account is calculated by hand: the same one however large the demo is.
 
@@ -164,6 +193,9 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     collecting: Collecting | None = None
     year_end: YearEnd | None = None
     retiring: Retiring | None = None
+    pensions: Pensions | None = None
+    telephones: Telephones | None = None
+    trading: Trading | None = None
     saver: tuple[Saver, ...] = ()
 
     def __post_init__(self) -> None:
@@ -172,6 +204,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("first_day, last_payment and last_day must follow each other")
         if (self.prices is None) != (self.schemes is None):
             raise ValueError("prices and schemes go together")
+        if self.pensions is not None and self.retiring is None:
+            raise ValueError("pensions are of those who retire: retiring is missing")
         missing = {way for way in self.sending.ways if way not in self.sending.channels}
         if missing:
             raise ValueError(f"sending.channels lacks {', '.join(sorted(missing))}")

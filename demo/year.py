@@ -19,11 +19,15 @@ from typing import Any
 
 from demo.client import DemoFailed, Operator, Partner, chunks, expect
 from demo.collecting import Round, Sandbox
+from demo.payroll import PayrollPaid, PayrollRound
 from demo.people import Person
 from demo.plan import Payment, Plan
 from demo.processes import Machine
-from demo.retiring import Retired, RetiringRound
+from demo.retiring import Retired, RetiringRound, of_age
 from demo.scenario import Pack, Way
+from demo.telephones import Telephoned
+from demo.telling import Told, listening
+from demo.trading import JoinedManager, Traded
 from demo.year_end import YearEnded, YearEnding
 from engine.kernel.price_files import PublishedPrice
 from integrations.fund_managers.cra_files.adapter import CraFiles
@@ -50,6 +54,9 @@ class Tally:
     not_paid: int = 0
     left_unknown: int = 0
     misbehaved: dict[str, int] = field(default_factory=dict)
+    traded: Traded | None = None
+    told: Told | None = None
+    telephoned: Telephoned | None = None
     files: int = 0
     days: int = 0
     statement_lines: int = 0
@@ -65,6 +72,7 @@ class Tally:
     residue_units: Decimal = Decimal(0)
     year_end: YearEnded | None = None
     retired: Retired | None = None
+    payroll: PayrollPaid | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -98,6 +106,7 @@ class Year:
         staff: Callable[[str], Operator],
         files: Path,
         counterparties: Path,
+        manager: JoinedManager | None,
         progress: Callable[[int], None],
         is_stopped: Callable[[], bool],
     ) -> None:
@@ -105,14 +114,15 @@ class Year:
         self.tally = Tally()
         self.numbers: dict[int, str] = {}
         self._pack: Pack = plan.pack
-        self._machine, self._partner, self._operator = machine, partner, operator
+        self._machine, self.partner, self._operator = machine, partner, operator
         self._files, self._progress, self._is_stopped = files, progress, is_stopped
-        self._counterparties, self._staff = counterparties, staff
+        self._counterparties, self._staff, self._manager = counterparties, staff, manager
         self._consents: dict[str, list[dict[str, str]]] = {}
         self._sent_files: list[Path] = []
         self._lock = Lock()
         self._bank: dict[str, _BankAccount] = defaultdict(_BankAccount)
         self._held: dict[str, Decimal] = defaultdict(Decimal)
+        self._ordered: dict[str, tuple[str, Decimal]] = {}
 
     def run(self) -> None:
         """Live through all days.
@@ -141,6 +151,9 @@ class Year:
         self._reconcile(self.plan.days[-1], (), last=True)
         self._retire(self.plan.days[-1])
         self._tell_holdings(self.plan.days[-1])
+        if self._manager is not None:
+            self._manager.count_confirmed(self._machine)
+            self.tally.traded = self._manager.traded
 
     def _advance(self, day: date, at: str) -> None:
         with self._timed("clock"):
@@ -159,7 +172,7 @@ class Year:
                     }
                     for person in chunk
                 ]
-                answer = expect(self._partner.post("/v1/members/batch", {"items": items}), 200, "enrolment").json
+                answer = expect(self.partner.post("/v1/members/batch", {"items": items}), 200, "enrolment").json
                 for person, item in zip(chunk, answer["items"], strict=True):
                     if item["status"] != 201:
                         raise DemoFailed(f"person {person.index} was not enrolled: {item}")
@@ -170,7 +183,7 @@ class Year:
         """Return the consents that joining needs, in the person's language, as the partner's page showed them."""
         if person.language not in self._consents:
             path = f"/v1/enrolment-terms/{self._pack.scenario.product}"
-            shown = self._partner.get(path, language=person.language)["consents"]
+            shown = self.partner.get(path, language=person.language)["consents"]
             self._consents[person.language] = [
                 {name: one[name] for name in ("consent", "language", "version")} | {"channel": "partner"}
                 for one in shown
@@ -183,7 +196,7 @@ class Year:
         taken: list[_Paid] = []
         with self._timed("payments one by one"):
             singles = [one for one in payments if one.way == "single"]
-            taken += self._partner.together(self._send_one, singles)
+            taken += self.partner.together(self._send_one, singles)
         with self._timed("payments in batches"):
             batch = [one for one in payments if one.way == "batch"]
             for chunk in chunks(batch, MOST_ITEMS):
@@ -220,13 +233,11 @@ class Year:
 
     def _send_one(self, payment: Payment) -> _Paid:
         body, key = self._body(payment), f"key-{payment.reference}"
-        answer = self._partner.post("/v1/contributions", body, key=key)
+        answer = self.partner.post("/v1/contributions", body, key=key)
         status = 202 if payment.mishap else 201
         receipt = expect(answer, status, f"payment {payment.reference}").json
         if payment.sent_again:
-            again = expect(
-                self._partner.post("/v1/contributions", body, key=key), status, "the same payment again"
-            ).json
+            again = expect(self.partner.post("/v1/contributions", body, key=key), status, "the same payment again").json
             self._same(payment, receipt, again)
         return _Paid(payment, receipt["state"])
 
@@ -242,7 +253,7 @@ class Year:
         return [_Paid(one, item["receipt"]["state"]) for one, item in zip(payments, answers, strict=True)]
 
     def _batch(self, items: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-        answer = expect(self._partner.post("/v1/contributions/batch", {"items": items}), 200, "a batch of payments")
+        answer = expect(self.partner.post("/v1/contributions/batch", {"items": items}), 200, "a batch of payments")
         found: list[dict[str, Any]] = answer.json["items"]
         for item, sent in zip(found, items, strict=True):
             if "receipt" not in item:
@@ -297,10 +308,12 @@ class Year:
         for person in self.plan.people:
             if person.index in self.numbers and not person.saver:
                 members[person.channel].append(self.numbers[person.index])
-        with self._timed("payment requests"):
-            sandbox = Sandbox(self._counterparties, self._pack.code)
-            ends = Round(self._pack, wanted, sandbox, self._partner, self._machine).run(members)
         tally = self.tally
+        with self._timed("payment requests"), listening(self.partner, turning_down=wanted.misbehaving) as endpoint:
+            sandbox = Sandbox(self._counterparties, self._pack.code)
+            ends = Round(self._pack, wanted, sandbox, self.partner, self._machine).run(members)
+            failed, received = (sum(getattr(one, name) for one in ends.values()) for name in ("not_paid", "received"))
+            tally.told = endpoint.await_told({"contribution.received": received, "collection.failed": failed})
         for channel, end in ends.items():
             tally.asked += end.asked
             tally.collected += end.received
@@ -334,21 +347,35 @@ class Year:
 
     def _retire(self, day: date) -> None:
         """Let those who are old enough take what they saved, and find each payout on the operators' statements."""
-        wanted = self._pack.scenario.retiring
+        wanted, pensions = self._pack.scenario.retiring, self._pack.scenario.pensions
         if wanted is None:
             return
+        sandbox = Sandbox(self._counterparties, self._pack.code)
+        old = of_age(self.plan.people, self.numbers, wanted.from_age, day)
+        retiring = RetiringRound(self._pack, wanted, sandbox, self.partner, self._staff)
         with self._timed("retirement"):
-            sandbox = Sandbox(self._counterparties, self._pack.code)
-            retiring = RetiringRound(self._pack, wanted, sandbox, self._partner, self._staff)
-            self.tally.retired = ended = retiring.run(self.plan.people, self.numbers, day)
-            for how, times in ended.misbehaved.items():
-                self.tally.misbehaved[how] = self.tally.misbehaved.get(how, 0) + times
-            for channel, movements in ended.movements.items():
-                lines = self._bank_lines(channel, movements, day)
-                raw = _csv(("date", "reference", "amount", "currency", "balance"), lines)
-                name = f"{channel}-payouts-{day.isoformat()}.csv"
-                self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
+            self.tally.retired = ended = retiring.run(old[:: pensions.every] if pensions else old)
+            self._show_payouts("payouts", day, ended.movements, ended.misbehaved)
             retiring.await_settled()
+        if pensions is not None:
+            with self._timed("payroll"):
+                payroll = PayrollRound(self._pack, pensions, sandbox, self.partner, self._staff)
+                pensioners = [one for place, one in enumerate(old) if place % pensions.every]
+                self.tally.payroll = paid = payroll.run(pensioners, day)
+                self._show_payouts("pensions", day, paid.movements, paid.misbehaved)
+                retiring.await_settled()
+
+    def _show_payouts(
+        self, what: str, day: date, moved: Mapping[str, Sequence[tuple[str, str]]], misbehaved: Mapping[str, int]
+    ) -> None:
+        """Import the operators' statements of what they paid out, and count how they misbehaved."""
+        for how, times in misbehaved.items():
+            self.tally.misbehaved[how] = self.tally.misbehaved.get(how, 0) + times
+        for channel, movements in ((channel, own) for channel, own in moved.items() if own):
+            lines = self._bank_lines(channel, movements, day)
+            raw = _csv(("date", "reference", "amount", "currency", "balance"), lines)
+            name = f"{channel}-{what}-{day.isoformat()}.csv"
+            self._operator.upload("/v1/operations/statements", raw, account=channel, name=name)
 
     # -- the evening
 
@@ -403,6 +430,13 @@ class Year:
         published = self.prices.get(day)
         if not published:
             return
+        joined = self._manager if self._manager is not None and self._manager.trades(day) else None
+        if joined is not None:
+            with self._timed("manager"):
+                own = {one.fund_code: one.price for one in published if one.manager_code == self._wanted_manager}
+                joined.deal(day, own, self._held, self._ordered.values(), lambda fund: self._is_priced(fund, day))
+                published = [one for one in published if one.fund_code not in own]
+                self.tally.prices += len(own)
         with self._timed("prices"):
             raw = CraFiles().write(published, day)
             report = self._operator.upload("/v1/operations/prices", raw, name=f"NAV_File_{day:%d%m%Y}.out")
@@ -410,7 +444,17 @@ class Year:
                 raise DemoFailed(f"the prices of {day} were not all accepted: {report}")
             self.tally.prices += len(published)
         with self._timed("dealing"):
-            self._read_dealing(day, self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()}))
+            report = self._operator.post("/v1/operations/dealing-days", {"date": day.isoformat()})
+            self._read_dealing(day, report)
+        if joined is not None:
+            with self._timed("manager"):
+                ours = {one.fund_code for one in self.prices[day] if one.manager_code == self._wanted_manager}
+                closed = [one for one in report["orders"] if one["cut_off_on"] == day.isoformat()]
+                joined.take_orders(sum(one["fund"] in ours for one in closed))
+
+    def _is_priced(self, fund: str, day: date) -> bool:
+        found = self._operator.get(f"/v1/prices?fund={fund}&from={day}&until={day}")
+        return any(one["state"] == "accepted" for one in found["items"])
 
     def _read_dealing(self, day: date, report: Mapping[str, Any]) -> None:
         tally = self.tally
@@ -419,16 +463,24 @@ class Year:
             if order["cut_off_on"] == day.isoformat():
                 tally.orders += 1
                 tally.ordered += Decimal(order["amount"])
+                self._ordered[order["reference"]] = order["fund"], Decimal(order["amount"])
                 for channel, part in order["taken_from"].items():
                     self._bank[channel].orders.append((order["reference"], Decimal(part)))
             elif order["waiting"]:
                 raise DemoFailed(f"an order waits, and its price came: {order}")
             else:
                 tally.orders_priced += 1
+                del self._ordered[order["reference"]]
                 tally.invested += Decimal(order["amount"])
                 tally.units += Decimal(order["units"])
                 self._held[order["fund"]] += Decimal(order["units"]) + Decimal(order["residue"])
                 tally.residue_units += Decimal(order["residue"])
+
+    @property
+    def _wanted_manager(self) -> str:
+        """Return the manager whose funds the simulated one deals in."""
+        trading = self._pack.scenario.trading
+        return trading.deals_for if trading else ""
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -188,8 +188,13 @@ def _reduced(pack: Pack) -> dict[str, Any]:
     if "collecting" in whole:
         left = dict.fromkeys(whole["collecting"]["left_unknown"], 1)
         whole["collecting"] |= {"requests": 20, "misbehaving": 1, "left_unknown": left}
+    if "trading" in whole:
+        whole["trading"] |= {"since": date(2023, 5, 8)}
     if "retiring" in whole:
         whole["retiring"] |= {"misbehaving": 1}
+        whole["pensions"] |= {"misbehaving": 1}
+        # Enough who are old, and none whose number the simulated operators refuse by what it ends in.
+        whole["people"] |= {"ages": [51, 62]}
     return whole
 
 

@@ -96,6 +96,40 @@ def test_who_retires_is_paid_also_where_a_wallet_fails_or_is_a_strangers(loaded:
     assert retired["misbehaved"]
 
 
+def test_a_months_payroll_is_paid_and_what_failed_is_paid_by_the_next(loaded: dict[str, Any]) -> None:
+    payroll = loaded["tenants"]["rw-ejoheza"]["payroll"]
+
+    assert loaded["tenants"]["in-nps-lite"]["payroll"] is None
+    assert payroll["pensioners"] > 2 * loaded["tenants"]["rw-ejoheza"]["retired"]["members"]
+    assert (payroll["failed"], payroll["paid_later"]) == (1, 1)
+    assert 0 < int(payroll["failed_amount"]) < int(payroll["due"])
+    movements = [amount for moved in payroll["movements"].values() for _, amount in moved]
+    assert len(movements) == payroll["pensioners"]
+    assert -sum(map(int, movements)) == int(payroll["due"])
+
+
+def test_a_fund_manager_dealt_by_messages(loaded: dict[str, Any]) -> None:
+    traded = loaded["tenants"]["in-nps-lite"]["traded"]
+
+    assert loaded["tenants"]["rw-ejoheza"]["traded"] is None
+    assert 0 < traded["confirmed"] <= traded["orders"] <= traded["confirmed"] + 1, (
+        "the last may still wait for its price"
+    )
+    assert traded["files"] >= 3 * traded["confirmed"], "prices, confirmations and holdings of each day"
+
+
+def test_a_partner_was_told_and_members_were_written_to(loaded: dict[str, Any]) -> None:
+    rwanda = loaded["tenants"]["rw-ejoheza"]
+    told, telephoned = rwanda["told"], rwanda["telephoned"]
+
+    assert told["taken"]["contribution.received"] >= rwanda["collected"]
+    assert told["taken"]["collection.failed"] == rwanda["not_paid"]
+    assert told["turned_down"] >= 1
+    assert telephoned["members"] == 20
+    assert telephoned["messages"] == {"delivered": 18, "unknown": 2}, "what may have gone out is not sent again"
+    assert set(telephoned["misbehaved"]) >= {"503", "late", "report-twice"}
+
+
 def test_units_were_bought_where_there_are_funds(loaded: dict[str, Any]) -> None:
     india, rwanda = loaded["tenants"]["in-nps-lite"], loaded["tenants"]["rw-ejoheza"]
 
