@@ -463,7 +463,9 @@ async def test_a_partner_asks_over_http_to_be_told_once_more(told: Told) -> None
     told.partner.answers = [WireResponse(status=410)]
     await told.tell()
     since = {"since": (SystemClock().now() - timedelta(days=1)).isoformat()}
-    async with routes(told.tenant, told.db, WebhookController, partner_id=told.partner_id) as client:
+    async with routes(
+        told.tenant, told.db, WebhookController, partner_id=told.partner_id, keys=told.keys, settings=None
+    ) as client:
         gone = await client.post("/v1/webhooks/replay", json=since)
         assert (gone.status_code, gone.json()["code"]) == (404, "webhooks.unknown")
         await told.set()
