@@ -93,6 +93,7 @@ from engine.funds.api import (
     OrderFileController,
     PoolIncomeController,
     PriceController,
+    SentOrderController,
     SettingAsideController,
     SwitchController,
 )
@@ -294,6 +295,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             SwitchController,
             DealingController,
             OrderFileController,
+            SentOrderController,
             SettingAsideController,
             OpeningController,
             MergerController,

@@ -64,6 +64,7 @@ COMMANDS = {
     "pools": ("cli_pools:pools", "What the pools of declared interest earned."),
     "orders": ("cli_orders:orders", "Orders to fund managers."),
     "prices": ("cli_prices:prices", "Prices that were wrong."),
+    "funds": ("cli_funds:funds", "Splits of funds and the income that they pay."),
     "identity": ("cli_identity:identity", "Who members are, where a person must look."),
     "members": ("cli_members:members", "Payments to a wrong member, two records of one person, one record of two."),
     "products": ("cli_products:products", "Products that members are in, join, and move between."),

@@ -36,7 +36,7 @@ def files_out(context: typer.Context, tenant: TenantOption, most: MostOption = 1
 
 @files.command("in")
 def files_in(context: typer.Context, tenant: TenantOption, most: MostOption = 100) -> None:
-    """List files that came, the newest first: kept, taken once they are read, refused and why."""
+    """List files that came, the newest first: kept, taken once they are read, refused or put aside and why."""
 
     async def use(deployment: Deployment) -> list[IncomingFile]:
         served = deployment.tenants.by_code(tenant)

@@ -15,7 +15,11 @@ from engine.enrolment import service as enrolment
 from engine.enrolment.queries.batches import BatchRow
 from engine.enrolment.rules import DocumentGiven
 from engine.enrolment.service import BatchAnswers, NumberChange, NumberChangeSeen, NumberHeld, Verification, Verifiers
+from engine.identity import service as members
+from engine.identity.errors import UnknownMember
+from engine.kernel.clock import business_date
 from engine.kernel.files import NamedFile
+from engine.ledger import service as ledger
 from engine.outside import NoTransport, Outside
 from engine.runtime.counterparty_file import CounterpartyFile
 from engine.runtime.private_files import write_private
@@ -46,6 +50,30 @@ def _line(one: NumberChange) -> str:
     check = f", agency: {one.check}" if one.check else ""
     finding = f", {one.finding}" if one.finding else ""
     return f"{one.change} member {one.member}, {one.document} {one.act} from {one.from_on}: {one.state}{other}{finding}{check}"
+
+
+@identity.command("erase")
+def identity_erase(
+    context: typer.Context,
+    member: MemberArgument,
+    tenant: TenantOption,
+    again: Annotated[str, typer.Option("--again", help="The member's number once more: it cannot be undone.")],
+) -> None:
+    """Erase a person for good: what names them is gone, the books keep their amounts under a number that leads to nobody."""
+    if again.strip() != member.strip():
+        raise typer.BadParameter("The two numbers differ.", param_hint="--again")
+
+    async def use(deployment: Deployment) -> None:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            found = await members.members_by_number(session, deployment.keys, [member])
+            if member not in found:
+                raise UnknownMember
+            today = business_date(await ledger.scheme_now(session), served.time_zone)
+            await members.erase(session, found[member].member_id, actor=ACTOR, business_date=today, pack=served.pack_id)
+
+    run(context, use)
+    show(context, {"erased": True}, lambda: typer.echo("The member is erased."))
 
 
 @numbers.command("show")

@@ -10,7 +10,7 @@ from engine.deployment import Deployment, adapter
 from engine.funds import service as funds
 from engine.funds.queries.ordering import OrderFileRow
 from engine.funds.rules.confirming import ConfirmationState
-from engine.funds.service import Confirmation, ConfirmationImport, OrderDesk
+from engine.funds.service import Confirmation, ConfirmationImport, OrderDesk, SentOrderItem
 from engine.outside import NoTransport, Outside
 from engine.runtime.counterparty_file import CounterpartyFile
 from engine.tenancy.service import Tenant
@@ -46,6 +46,30 @@ def orders_list(
                 f"{one.cut_off_on}  {one.counterparty}  {one.name}  {one.side}  {one.orders} orders, "
                 f"{one.confirmed} confirmed  {one.state}"
             )
+
+    show(context, found, lines)
+
+
+@orders.command("sent")
+def orders_sent(
+    context: typer.Context,
+    tenant: TenantOption,
+    most: Annotated[int, typer.Option("--most", min=1, max=1000)] = 100,
+) -> None:
+    """List orders at fund managers, the newest file first, and how far their managers say they are."""
+
+    async def use(deployment: Deployment) -> list[SentOrderItem]:
+        served = deployment.tenants.by_code(tenant)
+        async with deployment.db.unit_of_work(served.tenant_id) as session:
+            return await funds.list_sent_orders(session, served, most=most)
+
+    found = run(context, use)
+
+    def lines() -> None:
+        for one in found:
+            how_much = one.amount or f"{one.units} units"
+            code = f" ({one.code})" if one.code else ""
+            typer.echo(f"{one.cut_off_on}  {one.manager}  {one.reference}  {one.fund}  {how_much}  {one.state}{code}")
 
     show(context, found, lines)
 

@@ -130,7 +130,8 @@ class PlaceJoiner:
             managers[name] = JoinedManager(name, table, self.installed("DealingManager", table.speaks), drop)
             operation = funds.order_operation(RecordedDelivery(drop, self.db, self.keys), tenant)
             pace = self.file.pace(tenant.code, name)
-            counterparties[name] = Counterparty(name, {funds.FUND_ORDERS: operation}, pace)
+            files = places.file_operation(RecordedDelivery(drop, self.db, self.keys), tenant)
+            counterparties[name] = Counterparty(name, {funds.FUND_ORDERS: operation, places.FILES: files}, pace)
         banks = {
             name: self._bank(tenant, name, rail, counterparties)
             for name, rail in rails.items()
@@ -184,6 +185,7 @@ async def turn_places(
     if not joined:
         return 0
     done = await funds.file_orders(db, tenant, OrderDesk(exchanges, joined.managers))
+    done += await funds.stage_cancellations(db, tenant, exchanges, joined.managers)
     takes: dict[str, Callable[[], Awaitable[int]]] = {
         name: partial(take_manager_files, db, keys, tenant, manager) for name, manager in joined.managers.items()
     }

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from engine.funds import service as funds
+from engine.funds.ports import CancellingManager
 from engine.funds.service import JoinedManager
 from engine.kernel.files import FileRefused, NamedFile, Sequence
 from engine.places import service as places
@@ -25,10 +27,11 @@ class _Kind(StrEnum):
     CONFIRMATIONS = "confirmations"
     PRICES = "prices"
     HOLDINGS = "holdings"
+    STATUSES = "statuses"
 
 
 async def take_manager_files(db: Database, keys: KeyStore, tenant: Tenant, manager: JoinedManager) -> int:
-    """Take in every file that a manager left: confirmations, prices, holdings; return how many there were.
+    """Take in every file that a manager left: confirmations, prices, holdings, how far orders are; return how many there were.
 
     One that is none of them is kept as a refused file of confirmations.
 
@@ -53,6 +56,8 @@ async def _read(db: Database, tenant: Tenant, manager: JoinedManager, file: Name
             await reconciliation.import_holdings(db, tenant, manager.adapter, file.raw, file.name, _ACTOR)
         except UnreadableHoldings as refused:
             refusal = str(refused)
+    elif kind is _Kind.STATUSES:
+        refusal = await funds.take_statuses(db, tenant, manager, file.raw, file.name)
     else:
         refusal = (await funds.import_confirmations(db, tenant, manager, file.raw, file.name, _ACTOR)).refusal
     if refusal:
@@ -70,6 +75,8 @@ def look(manager: JoinedManager, file: NamedFile) -> tuple[_Kind, Sequence | Non
         _Kind.PRICES: lambda: manager.adapter.read(file.raw, file.name, None),
         _Kind.HOLDINGS: lambda: manager.adapter.read_holdings(file.raw, file.name),
     }
+    if isinstance(manager.adapter, CancellingManager):
+        readers[_Kind.STATUSES] = partial(manager.adapter.read_statuses, file.raw, file.name)
     for kind, read in readers.items():
         try:
             return kind, read().sequence

@@ -110,6 +110,16 @@ class ContributionRequest(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    batch: (
+        Annotated[
+            Word,
+            Meta(
+                description="The reference by which the bank's statement will show it in one line together with others; "
+                "it is no part of what tells a retry from another payment.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class BatchItem(ContributionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -168,6 +178,7 @@ def _payment(request: ContributionRequest, caller: Caller, key: str | None) -> P
         payer=request.payer or "",
         paid_from=request.paid_from or "",
         collected=request.collected,
+        batch=request.batch or "",
     )
 
 

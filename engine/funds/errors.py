@@ -387,3 +387,52 @@ class SettingAsideDiffers(Refused):
 
     code = "funds.setting-aside-differs"
     message = N_("What you confirm is not what was proposed. Look at it again.")
+
+
+class UnknownSentOrder(NotFound):
+    """No fund manager has an order of that name."""
+
+    code = "funds.unknown-sent-order"
+    message = N_("No fund manager has such an order of ours.")
+
+
+class UnknownCancellation(NotFound):
+    """Nobody asked such an order back."""
+
+    code = "funds.unknown-cancellation"
+    message = N_("There is no such proposal.")
+
+
+class CancellationDecided(Refused):
+    """Somebody has decided it already, or one waits or is under way."""
+
+    code = "funds.cancellation-decided"
+    message = N_("The proposal is {state} already.")
+
+
+class CancellationDiffers(Refused):
+    """What is approved is not what was proposed."""
+
+    code = "funds.cancellation-differs"
+    message = N_("What you confirm is not what was proposed. Look at it again.")
+
+
+class NoCancelling(Refused):
+    """A fund manager takes no cancellations, by what was agreed with it or by the files it speaks."""
+
+    code = "funds.no-cancelling"
+    message = N_("{manager} takes no cancellations.")
+
+
+class CancelTooLate(Refused):
+    """The manager takes cancellations until an hour of the dealing's day, and it has passed."""
+
+    code = "funds.cancel-too-late"
+    message = N_("{manager} took cancellations of this order until {until}.")
+
+
+class OrderDone(Refused):
+    """An order was carried out or paid for, as far as anybody said."""
+
+    code = "funds.order-done"
+    message = N_("The order is carried out or paid for already.")

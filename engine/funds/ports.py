@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from engine.kernel.files import NamedFile
-from engine.kernel.fund_orders import ConfirmationFile, HoldingsFile, OrderFile
+from engine.kernel.fund_orders import CancellationFile, ConfirmationFile, HoldingsFile, OrderFile, StatusFile
 from engine.kernel.price_files import PriceFile
 
 
@@ -47,4 +47,17 @@ class DealingManager(FundManager, Protocol):
 
     def read_holdings(self, raw: bytes, name: str) -> HoldingsFile:
         """Return what the manager says it holds for us; raises as `read_confirmations`."""
+        ...
+
+
+@runtime_checkable
+class CancellingManager(DealingManager, Protocol):
+    """A fund manager that also says how far orders are, and may be asked to cancel one. Does no I/O."""
+
+    def write_cancellation(self, file: CancellationFile) -> NamedFile:
+        """Return the file that asks for an order to be cancelled; the same request gives the same bytes."""
+        ...
+
+    def read_statuses(self, raw: bytes, name: str) -> StatusFile:
+        """Return how far the manager says orders are; raises as `read_confirmations`."""
         ...

@@ -1,7 +1,7 @@
 """Places where files change hands: a folder, an SFTP server, an HTTP service. Files arrive and leave whole, each once."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -163,7 +163,11 @@ class TakenIn:
 
 
 async def take_in(
-    drop: FileDrop, *, is_known: Callable[[str], Awaitable[bool]], keep: Callable[[NamedFile], Awaitable[None]]
+    drop: FileDrop,
+    *,
+    is_known: Callable[[str], Awaitable[bool]],
+    keep: Callable[[NamedFile], Awaitable[None]],
+    leave: Container[str] = frozenset(),
 ) -> TakenIn:
     """Take in every file that waits, each once by its bytes.
 
@@ -174,6 +178,7 @@ async def take_in(
         drop: where they wait.
         is_known: whether bytes with this SHA-256, in hexadecimal, were kept before.
         keep: keeps a file for good before it returns.
+        leave: names of files that are not fetched.
 
     Raises:
         Unreachable, Untrusted, Unanswered: as of the drop; what was taken in until then is.
@@ -182,6 +187,8 @@ async def take_in(
     new = []
     refused = []
     for name in await drop.waiting():
+        if name in leave:
+            continue
         try:
             file = await drop.fetch(name)
         except KeyError:

@@ -88,6 +88,57 @@ class ConfirmationFile:
     sequence: Sequence | None = None
 
 
+class OrderStatus(StrEnum):
+    """What a manager says an order is; OTHER where its code is none that this engine acts on."""
+
+    RECEIVED = "received"
+    ACCEPTED = "accepted"
+    PASSED_ON = "passed-on"
+    CONDITIONAL = "conditional"
+    SUSPENDED = "suspended"
+    IN_REPAIR = "in-repair"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    DONE = "done"
+    SETTLED = "settled"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSaid:
+    """What a manager says of an order: ours by `reference`, or of every order of our message `of_message`.
+
+    `code` is the manager's own word for it, "" where it gives none. `row` is the line of the file.
+    """
+
+    row: int
+    status: OrderStatus
+    reference: str = ""
+    of_message: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFile:
+    """A file that says how far orders are, read whole. `sequence` is the sender's number for it, None where it has none."""
+
+    name: str
+    sha256: str
+    message_ref: str
+    orders: tuple[OrderSaid, ...]
+    sequence: Sequence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancellationFile:
+    """A message that asks a manager to cancel one order of ours, by the reference it was sent under."""
+
+    message_ref: str
+    created_at: datetime
+    side: OrderSide
+    reference: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
     """Units of one fund that the manager or custodian keeps for us."""

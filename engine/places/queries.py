@@ -52,7 +52,7 @@ class OutgoingFile:
 
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
-    """A file that came and what became of it; `size` in bytes."""
+    """A file that came and what became of it; `size` in bytes. `put-aside`: it could not be read, and waits for a person."""
 
     file_id: int
     place: str
@@ -66,7 +66,6 @@ class IncomingFile:
 
 
 _OUTGOING = "place, kind, about, attempt, name, sha256, size, state, staged_at"
-_INCOMING = "file_id, place, name, sha256, size, kind, state, reason, fetched_at"
 
 
 # -- out
@@ -180,15 +179,24 @@ async def add_incoming(
     )
 
 
-async def next_kept(session: AsyncSession, place: str, *, after: int) -> tuple[int, str, str, bytes] | None:
-    """Return the first file of a place above a number that waits to be taken in: number, name, SHA-256, sealed bytes."""
+async def kept(session: AsyncSession, place: str) -> list[int]:
+    """Return the numbers of a place's files that wait to be taken in, the first to come first."""
     connection = await driver(session)
     cursor = await connection.execute(
-        """select file_id, name, sha256, document from incoming_files
-            where tenant_id = %s and place = %s and state = 'kept' and file_id > %s order by file_id limit 1""",
-        (session.info["tenant_id"], place, after),
+        "select file_id from incoming_files where tenant_id = %s and place = %s and state = 'kept' order by file_id",
+        (session.info["tenant_id"], place),
     )
-    row: tuple[int, str, str, bytes] | None = await cursor.fetchone()
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def find_kept(session: AsyncSession, file_id: int) -> tuple[str, str, bytes] | None:
+    """Return a file's name, SHA-256 and sealed bytes, or None if it does not wait to be taken in any more."""
+    connection = await driver(session)
+    cursor = await connection.execute(
+        "select name, sha256, document from incoming_files where tenant_id = %s and file_id = %s and state = 'kept'",
+        (session.info["tenant_id"], file_id),
+    )
+    row: tuple[str, str, bytes] | None = await cursor.fetchone()
     return row
 
 
@@ -240,11 +248,16 @@ async def missing_files(session: AsyncSession, *, most: int) -> list[MissingFile
     return [MissingFile(*row) for row in await cursor.fetchall()]
 
 
-async def list_incoming(session: AsyncSession, *, most: int) -> list[IncomingFile]:
-    """Return files that came, the newest first."""
+async def list_incoming(session: AsyncSession, task: str, *, most: int) -> list[IncomingFile]:
+    """Return files that came, the newest first; `task` is what puts aside the ones that cannot be read."""
     connection = await driver(session)
     cursor = await connection.execute(
-        f"select {_INCOMING} from incoming_files where tenant_id = %s order by file_id desc limit %s",
-        (session.info["tenant_id"], most),
+        """select f.file_id, f.place, f.name, f.sha256, f.size, f.kind, case when q.subject is null then f.state else 'put-aside' end,
+                  coalesce(q.reason, f.reason), f.fetched_at
+             from incoming_files f
+             left join quarantine q on q.tenant_id = f.tenant_id and q.task = %s and q.subject = f.file_id::text
+                                   and q.released_at is null and f.state = 'kept'
+            where f.tenant_id = %s order by f.file_id desc limit %s""",
+        (task, session.info["tenant_id"], most),
     )
     return [IncomingFile(*row) for row in await cursor.fetchall()]

@@ -19,6 +19,7 @@ from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.places import queries
 from engine.places.queries import IncomingFile, MissingFile, OutgoingFile
+from engine.runtime import quarantine
 from engine.runtime.database import Database, retry_transaction
 from engine.runtime.exchanges.engine import Exchanges, Operation, Settled
 from engine.runtime.logging import get_logger
@@ -34,6 +35,14 @@ ATTEMPTS_MAX = 5
 
 REASON_MAX = 500
 """How many characters of why a file was refused are kept."""
+
+READING = "places.read_files"
+"""The work that reads a file that is kept, by its number; what it fails on is put aside for `OWNER`."""
+
+FETCHING = "places.fetch_files"
+"""The work that fetches a file, by place and name; one that is not as it was agreed is put aside for `OWNER`, and stays there."""
+
+OWNER = "operator"
 
 _ACTOR = "system:files"
 _TABLE = "incoming_files"
@@ -189,7 +198,8 @@ async def take_files(
     """Take in every file that waits in a place, and every one that was kept and not read yet; return how many were read.
 
     A file is kept, sealed, before it is put away, and read after: a crash brings it again, and `read`, called once more with
-    the same bytes, changes nothing twice. One that `read` stumbles over stays kept, and keeps none of the others waiting.
+    the same bytes, changes nothing twice. One that `read` stumbles over stays kept and is put aside, with the reason, for a
+    person to release; so is one that cannot be fetched as it should be. Neither keeps the others waiting or is tried again.
 
     Args:
         db: where files are kept.
@@ -214,32 +224,39 @@ async def take_files(
                 session, place=name, name=file.name, sha256=file.sha256, size=len(file.raw), document=sealed
             )
 
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        put_aside = await quarantine.aside(session, FETCHING)
+    start = f"{name}/"
+    leave = {one.removeprefix(start) for one in put_aside if one.startswith(start)}
     try:
-        refused = (await take_in(drop, is_known=is_known, keep=keep)).refused
+        refused = (await take_in(drop, is_known=is_known, keep=keep, leave=leave)).refused
     finally:
         done = await _read_kept(db, keys, tenant, name, read)
+    house = house_member(tenant.tenant_id)
     for one in refused:
-        _log.warning("a file stays where it is", tenant=tenant.code, adapter=name, kind=one.reason)
+        _log.error("put into quarantine", tenant=tenant.code, adapter=name, task=FETCHING, kind=one.reason)
+        async with db.unit_of_work(tenant.tenant_id) as session:
+            await quarantine.put_aside(
+                session, house, task=FETCHING, subject=start + one.file, reason=one.reason, owner=OWNER
+            )
     return done
 
 
 async def _read_kept(
     db: Database, keys: KeyStore, tenant: Tenant, place: str, read: Callable[[NamedFile], Awaitable[Taken]]
 ) -> int:
-    done = last = 0
-    while True:
+    async def run(file_id: int) -> bool:
         async with db.unit_of_work(tenant.tenant_id) as session:
-            found = await queries.next_kept(session, place, after=last)
+            found = await queries.find_kept(session, file_id)
         if found is None:
-            return done
-        last, name, sha256, sealed = found
+            return False
+        name, sha256, sealed = found
         file = NamedFile(name, unseal(keys, tenant.tenant_id, _TABLE, f"{place}/{sha256}", sealed))
-        try:
-            taken = await read(file)
-        except Exception:  # noqa: BLE001 - whatever it was, the file is read again at the next turn
-            _log.exception("a file could not be read and is tried again", tenant=tenant.code, adapter=place)
-            continue
-        done += await _decide(db, tenant, last, place, file, taken)
+        return await _decide(db, tenant, file_id, place, file, await read(file))
+
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        waiting = [(house_member(tenant.tenant_id), file_id) for file_id in await queries.kept(session, place)]
+    return await quarantine.each(db, tenant.tenant_id, waiting, run, task=READING, owner=OWNER)
 
 
 async def _decide(db: Database, tenant: Tenant, file_id: int, place: str, file: NamedFile, taken: Taken) -> bool:
@@ -270,7 +287,7 @@ async def _decide(db: Database, tenant: Tenant, file_id: int, place: str, file: 
 
 async def list_incoming(session: AsyncSession, *, most: int = 100) -> list[IncomingFile]:
     """Return files that came, the newest first."""
-    return await queries.list_incoming(session, most=most)
+    return await queries.list_incoming(session, READING, most=most)
 
 
 async def list_missing(session: AsyncSession, *, most: int = 100) -> list[MissingFile]:

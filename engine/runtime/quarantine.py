@@ -42,6 +42,14 @@ async def waiting(session: AsyncSession, *, most: int = 1000) -> list[Quarantine
     return [Quarantined(*row) for row in rows]
 
 
+async def aside(session: AsyncSession, task: str) -> set[str]:
+    """Return the subjects of a piece of work that are put aside."""
+    rows = await session.execute(
+        text("select subject from quarantine where task = :task and released_at is null"), {"task": task}
+    )
+    return {row[0] for row in rows}
+
+
 async def release(session: AsyncSession, number: int, actor: str) -> bool:
     """Let the work try a piece again; return whether it was put aside."""
     found = await session.execute(
@@ -74,13 +82,10 @@ async def each(
         owner: the role of whoever looks at what it fails on.
     """
     async with db.unit_of_work(tenant_id) as session:
-        rows = await session.execute(
-            text("select subject from quarantine where task = :task and released_at is null"), {"task": task}
-        )
-        aside = {row[0] for row in rows}
+        left_alone = await aside(session, task)
     done = 0
     for member_id, subject in subjects:
-        if str(subject) in aside:
+        if str(subject) in left_alone:
             continue
         try:
             done += await run(subject)

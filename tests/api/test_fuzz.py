@@ -137,6 +137,7 @@ def filled(path: str) -> str:
         action="1",
         income="1",
         transfer="1",
+        cancellation="1",
     )
 
 

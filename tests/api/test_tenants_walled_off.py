@@ -520,6 +520,26 @@ ASKED: dict[str, Ask] = {
         Permission.BREAKS_APPROVE,
         request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
     ),
+    "ListSentOrders": Ask("GET", lambda _: "/v1/sent-orders", Permission.OPERATIONS_READ, 200),
+    "ListCancellations": Ask("GET", lambda _: "/v1/order-cancellations", Permission.OPERATIONS_READ, 200),
+    "ProposeCancellation": Ask(
+        "POST",
+        lambda _: "/v1/order-cancellations",
+        Permission.BREAKS_PROPOSE,
+        request=lambda _ids, _site: {"json": {"order": "xx-1-FUND", "reason": "wrong-details"}},
+    ),
+    "ApproveCancellation": Ask(
+        "POST",
+        lambda _: "/v1/order-cancellations/1/approve",
+        Permission.BREAKS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
+    "RejectCancellation": Ask(
+        "POST",
+        lambda _: "/v1/order-cancellations/1/reject",
+        Permission.BREAKS_APPROVE,
+        request=lambda _ids, _site: {"json": {"digest": "0" * 64}},
+    ),
     "PrepareDebits": Ask(
         "POST",
         lambda _: "/v1/debit-files",

@@ -11,6 +11,7 @@ from engine.funds.ports import DealingManager
 from engine.funds.service import JoinedManager, ManagerTable, OrderDesk
 from engine.kernel.file_drops import StagedDrop
 from engine.manager_files import take_manager_files
+from engine.places import service as places
 from engine.runtime.exchanges.engine import Counterparty, Exchanges
 from engine.runtime.exchanges.pacing import Pace
 from engine.runtime.exchanges.recording import RecordedDelivery
@@ -43,7 +44,10 @@ class Trading:
         """The exchanges of one process; `drop` may be one that dies."""
         scheme = self.scheme
         delivery = RecordedDelivery(drop or self.drop, scheme.db, scheme.keys)
-        operations = {funds.FUND_ORDERS: funds.order_operation(delivery, scheme.tenant)}
+        operations = {
+            funds.FUND_ORDERS: funds.order_operation(delivery, scheme.tenant),
+            places.FILES: places.file_operation(delivery, scheme.tenant),
+        }
         counterparties = {self.joined.name: Counterparty(self.joined.name, operations, BRISK)}
         exchanges = Exchanges(scheme.db, scheme.keys, counterparties, lambda *_: "https://scheme.example/callback")
         return OrderDesk(exchanges, {self.joined.name: self.joined})
@@ -52,6 +56,7 @@ class Trading:
         """Put orders into files and leave them; return how many files were made."""
         desk = self.desk()
         made = await funds.file_orders(self.scheme.db, self.scheme.tenant, desk)
+        made += await funds.stage_cancellations(self.scheme.db, self.scheme.tenant, desk.exchanges, desk.managers)
         await desk.exchanges.work(self.scheme.tenant.tenant_id)
         return made
 
@@ -88,6 +93,12 @@ def trading_of(scheme: Any, folder: Path, speaks: str) -> Trading:
     manager = SimulatedManager(site=site, currency=scheme.tenant.asset, layout=layout)
     drop = FolderDrop(site.for_us, site.from_us, site.taken)
     table = ManagerTable(
-        deals_for=MANAGER, speaks=speaks, account="OMNIBUS-7", sender="AKIBA", since=date(2023, 4, 1), place={}
+        deals_for=MANAGER,
+        speaks=speaks,
+        account="OMNIBUS-7",
+        sender="AKIBA",
+        since=date(2023, 4, 1),
+        cancels_until="20:00",
+        place={},
     )
     return Trading(scheme, manager, JoinedManager("pfm-one", table, SPEAKING[speaks], drop), drop)

@@ -28,9 +28,18 @@ class Mark:
 
 async def add_marks(session: AsyncSession, marks: Sequence[Mark]) -> None:
     """Keep what payments can be recognised by."""
+    await _add(session, "payment_marks", marks)
+
+
+async def add_batched(session: AsyncSession, marks: Sequence[Mark]) -> None:
+    """Keep by which references banks pay payments together."""
+    await _add(session, "batch_receipts", marks)
+
+
+async def _add(session: AsyncSession, table: str, marks: Sequence[Mark]) -> None:
     connection = await driver(session)
     await connection.execute(
-        """insert into payment_marks (digest, event_id, member_id, tenant_id)
+        f"""insert into {table} (digest, event_id, member_id, tenant_id)
            select digest, event_id, member_id, %s::int from unnest(%b, %b::bigint[], %b::bigint[]) w(digest, event_id, member_id)""",
         (
             session.info["tenant_id"],

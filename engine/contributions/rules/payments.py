@@ -44,8 +44,9 @@ class Payment(Struct, frozen=True, kw_only=True):
     `is_held`: it is known to lie in the scheme's own account, so what the member's terms do not take is suspended.
     `product` is what it is for; "" is the first that the member joined. `collection` is the reference of the request that
     it answers, "" where nobody asked for it. `payer` is the kind of who pays; "" is the member. `paid_from` is whom the channel
-    had it from, a telephone number or an account; it is no part of what tells a retry from another payment. `collected` is
-    what an agent took for the member, of which this is the deposit.
+    had it from, a telephone number or an account; `batch` the reference by which the bank pays it together with others.
+    Neither is part of what tells a retry from another payment. `collected` is what an agent took for the member, of which this
+    is the deposit.
     """
 
     member: str
@@ -62,6 +63,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     payer: PayerKind | Literal[""] = ""
     paid_from: str = ""
     collected: AgentCollected | None = None
+    batch: str = ""
 
     def digest(self) -> int:
         """Return what tells a retry from another payment: what was paid to whom, when and by which transaction."""
@@ -82,6 +84,10 @@ class Payment(Struct, frozen=True, kw_only=True):
             *payer,
             *agent,
         )
+
+    def batch_digest(self, tenant_id: int) -> UUID:
+        """Return what a statement's line that pays the payment's batch is known by, as it is by a payment's reference."""
+        return claim_digest(tenant_id, f"provider:{self.channel}", self.batch)
 
     def claims(self, tenant_id: int) -> tuple[UUID, ...]:
         """Return what this payment claims for ever: its provider's transaction, its sender's key, and the agent's receipt."""
@@ -270,7 +276,7 @@ class BadRow:
 
 
 NEEDED: Sequence[str] = ("member", "amount", "currency", "channel", "reference")
-COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product", "payer", "paid_from")
+COLUMNS: Sequence[str] = (*NEEDED, "paid_on", "product", "payer", "paid_from", "batch")
 
 
 class Suspended(Struct, frozen=True):

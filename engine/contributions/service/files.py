@@ -164,8 +164,9 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
             raise ValueError(column, "it is empty")
         if len(values[column]) > 64:
             raise ValueError(column, "it is longer than 64 characters")
-    if len(values["paid_from"]) > 64:
-        raise ValueError("paid_from", "it is longer than 64 characters")
+    for column in ("paid_from", "batch"):
+        if len(values[column]) > 64:
+            raise ValueError(column, "it is longer than 64 characters")
     try:
         paid_on = date.fromisoformat(values["paid_on"]) if values["paid_on"] else None
     except ValueError as error:
@@ -181,6 +182,7 @@ def _payment_of(row: Mapping[str | None, str | None], sent_by: str) -> Payment:
         product=values["product"],
         payer=_payer(values["payer"]),
         paid_from=values["paid_from"],
+        batch=values["batch"],
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from engine.contributions import queries
 from engine.contributions.errors import KeyReused, MemberNotActive, PayerNotTaken
 from engine.contributions.queries import ToSuspend
-from engine.contributions.queries.suspense import Mark, add_marks
+from engine.contributions.queries.suspense import Mark, add_batched, add_marks
 from engine.contributions.rules import (
     ABOVE_CAP,
     ABOVE_DUE,
@@ -140,6 +140,7 @@ class _Batch:
         await self._keep_suspense(decided, fates)
         await self._keep_over(decided, fates, today)
         await self._keep_marks(decided, fates)
+        await self._keep_batches(decided, fates)
         await self._answer_retries(decided, fates)
         for item, fate in zip(decided, fates, strict=True):
             if fate.outcome is Outcome.POSTED:
@@ -601,6 +602,21 @@ class _Batch:
         ]
         if marks:
             await add_marks(self._session, marks)
+
+    async def _keep_batches(self, decided: Sequence[Incoming], fates: Sequence[Posted]) -> None:
+        """Keep by which reference the bank pays payments together, where their sender says it."""
+        house, tenant_id = house_member(self._tenant.tenant_id), self._tenant.tenant_id
+        batched = [
+            Mark(
+                self._payments[item.index].batch_digest(tenant_id),
+                fate.event_id,
+                item.member.member_id if item.member else house,
+            )
+            for item, fate in zip(decided, fates, strict=True)
+            if fate.outcome is Outcome.POSTED and self._payments[item.index].batch
+        ]
+        if batched:
+            await add_batched(self._session, batched)
 
     def _to_suspend(self, item: Incoming, event_id: int, amount: Amount, reason: str) -> ToSuspend:
         payment = self._payments[item.index]

@@ -1,6 +1,7 @@
 """What the funds answer over HTTP: prices and dealings, orders and confirmations, corrected prices, splits, income, switches, choices."""
 
 from engine.funds.api.acting import FundActionController
+from engine.funds.api.cancelling import SentOrderController
 from engine.funds.api.choosing import FundChoiceController
 from engine.funds.api.correcting import CorrectionController
 from engine.funds.api.dealing import DealingController, OrderFileController, PriceController
@@ -16,6 +17,7 @@ __all__ = [
     "OrderFileController",
     "PoolIncomeController",
     "PriceController",
+    "SentOrderController",
     "SettingAsideController",
     "SwitchController",
 ]

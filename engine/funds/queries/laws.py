@@ -1,6 +1,7 @@
 """The laws of dealing, each derived from the transfers and the prices by SQL of its own."""
 
 from engine.funds.queries.acting_laws import ACTION_LAWS
+from engine.funds.queries.cancelling import LAWS as CANCELLING_LAWS
 from engine.funds.queries.correcting_laws import CORRECTION_LAWS
 from engine.ledger.rules import Law
 
@@ -397,6 +398,7 @@ LAWS: tuple[Law, ...] = (
     ),
     *CORRECTION_LAWS,
     *ACTION_LAWS,
+    *CANCELLING_LAWS,
     Law(
         "switches-buy-with-what-they-sold",
         "what lies in members' accounts of switches is what their sales brought that has not bought yet, and all that bought is in dealings",

@@ -18,7 +18,10 @@ async def hold_order_files(session: AsyncSession) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """An order of a closed dealing that has not left: `amount` of money for a subscription, of units for a redemption."""
+    """An order of a closed dealing that has not left: `amount` of money for a subscription, of units for a redemption.
+
+    `cancelled` says how often its manager gave it back.
+    """
 
     dealing_id: int
     product: str
@@ -29,6 +32,7 @@ class Unsent:
     side: str
     amount: int
     reference: str
+    cancelled: int = 0
 
 
 async def unsent_orders(session: AsyncSession, since: date) -> list[Unsent]:
@@ -39,7 +43,9 @@ async def unsent_orders(session: AsyncSession, since: date) -> list[Unsent]:
              select tenant_id, dealing_id, fund_id, 'subscribe' as side, amount, reference from orders
              union all
              select tenant_id, dealing_id, fund_id, 'redeem', units, reference from sale_orders)
-           select d.dealing_id, d.product, d.cut_off_on, f.fund_id, f.code, f.unit_scale, o.side, o.amount, o.reference
+           select d.dealing_id, d.product, d.cut_off_on, f.fund_id, f.code, f.unit_scale, o.side, o.amount, o.reference,
+                  (select count(*)::int from order_cancellations c where c.tenant_id = o.tenant_id and c.dealing_id = o.dealing_id
+                      and c.fund_id = o.fund_id and c.side = o.side and c.state = 'cancelled')
              from placed o join dealings d using (tenant_id, dealing_id) join funds f using (tenant_id, fund_id)
             where d.cut_off_on >= %s and not exists (
                   select from order_sendings s where s.tenant_id = o.tenant_id and s.dealing_id = o.dealing_id

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
-from typing import Protocol
+from typing import Annotated, Protocol
 from uuid import uuid4
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from engine.funds.errors import UnknownManager
@@ -42,6 +42,8 @@ class ManagerTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     `deals_for` is its code in the scheme's rules, `speaks` the adapter of its files, `account` ours in its books, `sender` how
     it knows us. Orders of dealings closed before `since` left otherwise. `by` is the adapter of the place `place`.
+    `cancels_until`, HH:MM in the scheme's time zone, is until when on the dealing's day it takes cancellations; without it, it
+    takes none.
     """
 
     deals_for: Given
@@ -50,6 +52,7 @@ class ManagerTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     sender: Given
     since: date
     by: Given = "folder"
+    cancels_until: Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = ""
     place: dict[str, object]
 
     def __repr__(self) -> str:
@@ -191,11 +194,15 @@ async def _make_file(
 
 
 def _wire_reference(order: Unsent) -> str:
-    """Return the name that the manager knows an order by: the order's own, or one made of it where that is too long."""
-    if len(order.reference) <= REFERENCE_MAX:
-        return order.reference
-    tail = hashlib.sha256(order.reference.encode()).hexdigest()[:16]
-    return f"{order.reference[: REFERENCE_MAX - len(tail) - 1]}-{tail}"
+    """Return the name that the manager knows an order by: the order's own, or one made of it where that is too long.
+
+    One that was cancelled before leaves by another name each time: the manager knows it by its first as one that is gone.
+    """
+    name = f"{order.reference}-{order.cancelled + 1}" if order.cancelled else order.reference
+    if len(name) <= REFERENCE_MAX:
+        return name
+    tail = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: REFERENCE_MAX - len(tail) - 1]}-{tail}"
 
 
 def _pooled(tenant: Tenant, order: Unsent, side: OrderSide, reference: str) -> PooledOrder:

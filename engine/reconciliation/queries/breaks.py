@@ -209,6 +209,59 @@ async def day_totals(session: AsyncSession, account: str, *, days: int, within: 
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class BatchTotal:
+    """Lines that bear a batch's reference beside its receipts that no line shows; their sums in smallest units."""
+
+    lines: tuple[tuple[int, int], ...]
+    receipts: tuple[int, ...]
+    amount: int
+    total: int
+
+
+async def batch_totals(session: AsyncSession, account: str, *, days: int, within: int) -> list[BatchTotal]:
+    """Return batches whose lines come near what is not shown of them yet, and are of a day at most `days` after each receipt's.
+
+    Several lines come near only if they agree to the cent: nobody could tell which of them differs. A line that bears a
+    receipt's reference, or those of two batches, is left alone.
+    """
+    connection = await driver(session)
+    cursor = await connection.execute(
+        f"""with waiting as materialized (
+             select l.statement_id, l.line_no, l.amount, l.value_date, min(b.digest::text)::uuid as digest
+               from unmatched_lines u
+               join statement_lines l using (tenant_id, statement_id, line_no) join statements s using (tenant_id, statement_id)
+              cross join lateral unnest(array[l.reference_digest, l.other_digest]) r(digest)
+              cross join lateral (select b.digest from batch_receipts b where b.digest = r.digest limit 1) b
+              where s.account = %(account)s and l.amount > 0
+                and not exists (select from claims k where k.digest in (l.reference_digest, l.other_digest))
+              group by 1, 2, 3, 4 having count(distinct b.digest) = 1),
+           shown as materialized (
+             select digest, array_agg(array[statement_id, line_no] order by statement_id, line_no) as lines, count(*) as n,
+                    sum(amount)::bigint as amount, min(value_date) as first, max(value_date) as last
+               from waiting group by 1),
+           unshown as materialized (
+             select b.digest, e.event_id, e.business_date as day, sum(t.amount)::bigint as amount
+               from shown h join batch_receipts b on b.digest = h.digest
+               join events e on e.tenant_id = b.tenant_id and e.member_id = b.member_id and e.event_id = b.event_id
+               join transfers t on t.tenant_id = e.tenant_id and t.member_id = e.member_id and t.event_id = e.event_id
+               join chart c on c.tenant_id = t.tenant_id and c.code = t.debit and c.kind = 'collections' and c.party = %(account)s
+              where not exists (select from matches m where m.member_id = e.member_id and m.event_id = e.event_id) and {_STANDS}
+              group by 1, 2, 3)
+           select h.lines, array_agg(u.event_id order by u.event_id), h.amount, sum(u.amount)::bigint
+             from shown h join unshown u using (digest)
+            group by h.digest, h.lines, h.amount, h.n, h.first, h.last
+           having h.last - min(u.day) <= %(days)s and h.first >= max(u.day)
+              and (h.amount = sum(u.amount) or (h.n = 1 and abs(h.amount - sum(u.amount)) <= %(within)s))
+            order by 1""",
+        {"account": account, "days": days, "within": within},
+    )
+    return [
+        BatchTotal(tuple((int(one), int(other)) for one, other in lines), tuple(receipts), amount, total)
+        for lines, receipts, amount, total in await cursor.fetchall()
+    ]
+
+
 async def proposed_before(session: AsyncSession, keys: Sequence[tuple[int, int]], *, by: str) -> set[tuple[int, int]]:
     """Return those of the lines, as (statement, line), that somebody has proposed something for, or `by` has ever."""
     connection = await driver(session)

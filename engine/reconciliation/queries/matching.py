@@ -33,7 +33,7 @@ class OpenLine:
     """A line without receipt, beside the receipt that claims its reference, if there is one.
 
     `received` is what that receipt booked into the account of the statement; `collected` is that account's code. Money
-    that went out is negative. A withdrawn line is matched already, and a later version of its statement lacks it.
+    that went out is negative. A withdrawn line is matched already, and a later version of its statement lacks it. One that is of a batch bears a batch's reference.
     """
 
     statement_id: int
@@ -54,6 +54,7 @@ class OpenLine:
     held_for: str | None = None
     held_until: date | None = None
     proposals: int = 0
+    is_of_batch: bool = False
 
 
 _COLUMNS = """
@@ -63,7 +64,7 @@ select l.statement_id, l.line_no, coalesce(l.row, l.line_no), l.code, s.account,
 
 # In the order of the key, so that a page never reads more than itself.
 _TRIED = (
-    _COLUMNS.format(withdrawn="false", staged="null, null, 0")
+    _COLUMNS.format(withdrawn="false", staged="null, null, 0, false")
     + """
   from unmatched_lines u
   join statement_lines l using (tenant_id, statement_id, line_no)
@@ -74,7 +75,9 @@ _TRIED = (
 )
 
 _OPEN = (
-    _COLUMNS.format(withdrawn="u.is_withdrawn", staged="h.waits_for, h.until, coalesce(p.proposals, 0)")
+    _COLUMNS.format(
+        withdrawn="u.is_withdrawn", staged="h.waits_for, h.until, coalesce(p.proposals, 0), b.digest is not null"
+    )
     + """
   from (select tenant_id, statement_id, line_no, false as is_withdrawn from unmatched_lines
          union all
@@ -87,6 +90,8 @@ _OPEN = (
           and b.action = 'hold' and b.state = 'confirmed' order by b.proposal_id desc limit 1) h on true
   left join lateral (select count(*)::int as proposals from break_proposals b
         where (b.tenant_id, b.statement_id, b.line_no) = (u.tenant_id, u.statement_id, u.line_no) and b.state = 'proposed') p on true
+  left join lateral (select r.digest from batch_receipts r
+        where r.tenant_id = u.tenant_id and r.digest in (l.reference_digest, l.other_digest) limit 1) b on true
  where (u.statement_id, u.line_no) > (%(statement)s, %(line)s) and (%(ids)s::bigint[] is null or u.statement_id = any(%(ids)s))
  order by u.statement_id, u.line_no limit %(most)s
 """
@@ -156,7 +161,7 @@ async def open_lines(
     found = []
     for number, line_no, row, code, account, value_date, amount, is_withdrawn, *staged, first, second in lines:
         digests = (first, second)
-        held_for, held_until, proposals = staged
+        held_for, held_until, proposals, is_of_batch = staged
         event = event_of(digests)
         member, kind = receipts.get(event, (None, 0))
         collected, received, is_reversed, is_matched = facts.get((event, account), (None, None, False, False))
@@ -180,6 +185,7 @@ async def open_lines(
                 held_for=held_for,
                 held_until=held_until,
                 proposals=proposals,
+                is_of_batch=is_of_batch,
             )
         )
     return found

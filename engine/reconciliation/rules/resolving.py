@@ -13,6 +13,7 @@ class BreakReason(StrEnum):
 
     NO_RECEIPT = "no-receipt"
     AMOUNT_DIFFERS = "amount-differs"
+    BATCH_DIFFERS = "batch-differs"
     ALREADY_MATCHED = "already-matched"
     MONEY_OUT = "money-out"
     WITHDRAWN = "withdrawn"
@@ -41,6 +42,7 @@ def turn_of(
         return held_for
     theirs = {
         BreakReason.AMOUNT_DIFFERS,
+        BreakReason.BATCH_DIFFERS,
         BreakReason.ALREADY_MATCHED,
         BreakReason.WITHDRAWN,
         BreakReason.NOT_SHOWN,

@@ -1,4 +1,4 @@
-"""Matching the many by the rules of a channel: several lines of one receipt, one line of a day's receipts.
+"""Matching the many by the rules of a channel: several lines of one receipt, one line of a day's or a batch's receipts.
 
 What agrees to the cent is matched; what differs by no more than the rule allows is proposed for the rule's cause, once,
 and a person confirms it.
@@ -128,6 +128,9 @@ async def _groups(session: AsyncSession, channel: Channel, rule: MatchingRule) -
     if rule.by == "day-total":
         found = await breaks.day_totals(session, channel.code, days=rule.days, within=rule.within)
         return [Group(((one.statement_id, one.line_no),), one.receipts, one.amount - one.total) for one in found]
+    if rule.by == "batch-reference":
+        batches = await breaks.batch_totals(session, channel.code, days=rule.days, within=rule.within)
+        return [Group(one.lines, one.receipts, one.amount - one.total) for one in batches]
     lines = await _differing(session, channel.code)
     members = await matching.receipts_in(session, channel.code, [line.receipt for line in lines])
     days = await breaks.receipt_days(session, [(found[0], event) for event, found in members.items()])

@@ -21,7 +21,7 @@ from engine.tenancy.service import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A statement's line that is no receipt's: "no-receipt", "amount-differs", "already-matched"; "new" if not tried.
+    """A statement's line that is no receipt's: "no-receipt", "amount-differs", "batch-differs", "already-matched"; "new" if not tried.
 
     "money-out" is money that left the account (a negative amount), "withdrawn" a receipt that a later version of its
     statement has no longer. `line` tells it from the others of its statement, `row` is where it stands in the file;
@@ -49,6 +49,8 @@ def reason_of(line: OpenLine) -> BreakReason | None:
     """Return why a line is no receipt's, or None if it is."""
     if line.is_withdrawn:
         return BreakReason.WITHDRAWN
+    if line.is_of_batch and line.received is None and line.amount > 0:
+        return BreakReason.BATCH_DIFFERS
     return break_reason(received=line.received, amount=line.amount, is_matched=line.is_matched)
 
 

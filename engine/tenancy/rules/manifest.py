@@ -97,12 +97,13 @@ class MatchingRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """How lines of a channel's statements and receipts belong together where one line is not one receipt.
 
     "reference": a line of a receipt's reference whose amount differs by at most `within`. "same-reference": several lines
-    of one reference are its receipt. "day-total": one line is the sum of all receipts of a day that no line shows. The
+    of one reference are its receipt. "batch-reference": the lines that bear the reference of a batch are the receipts whose
+    sender named it, all that no other line shows. "day-total": one line is the sum of all receipts of a day that no line shows. The
     line's day is at most `days` after the receipt's (of several lines, each). What agrees to the cent is matched; what
     differs by at most `within` smallest units is proposed for `cause`, and a person confirms it.
     """
 
-    by: Literal["reference", "same-reference", "day-total"]
+    by: Literal["reference", "same-reference", "batch-reference", "day-total"]
     days: Annotated[int, Meta(ge=0, le=31)]
     within: Annotated[int, Meta(ge=0)] = 0
     cause: Code | Literal[""] = ""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from engine.kernel.files import NamedFile
-from engine.kernel.fund_orders import ConfirmationFile, HoldingsFile, OrderFile
+from engine.kernel.fund_orders import CancellationFile, ConfirmationFile, HoldingsFile, OrderFile, StatusFile
 from engine.kernel.price_files import PriceFile
-from integrations.fund_managers.iso_20022 import confirmations, holdings, orders, prices
+from integrations.fund_managers.iso_20022 import confirmations, holdings, orders, prices, statuses
 
 
 class Iso20022Manager:
@@ -31,3 +31,11 @@ class Iso20022Manager:
     def read_holdings(self, raw: bytes, name: str) -> HoldingsFile:
         """Return what is held for us; FileRefused if the report is refused."""
         return holdings.read_holdings(raw, name)
+
+    def write_cancellation(self, file: CancellationFile) -> NamedFile:
+        """Return the message that asks for an order to be cancelled."""
+        return orders.write_cancellation(file)
+
+    def read_statuses(self, raw: bytes, name: str) -> StatusFile:
+        """Return how far the manager says orders are; FileRefused if the report is refused."""
+        return statuses.read_statuses(raw, name)

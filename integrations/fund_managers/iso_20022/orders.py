@@ -1,13 +1,13 @@
-"""setr.010.001.04 and setr.004.001.04, built. Pure: values in, bytes out, the same values always the same bytes.
+"""setr.010.001.04, setr.004.001.04 and the requests to cancel them, setr.011.001.04 and setr.005.001.04, built. Pure: values in, bytes out, the same values always the same bytes.
 
 Source: the message schemas of the ISO 20022 catalogue; only what they ask for, and the day of the dealing.
 """
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 
 from engine.kernel.files import NamedFile
-from engine.kernel.fund_orders import OrderFile, OrderSide, PooledOrder
+from engine.kernel.fund_orders import CancellationFile, OrderFile, OrderSide, PooledOrder
 from engine.kernel.xml_documents import Builder, document_bytes
 from integrations.fund_managers.iso_20022.instruments import PREFIX, Element, identification
 
@@ -15,6 +15,10 @@ from integrations.fund_managers.iso_20022.instruments import PREFIX, Element, id
 _MESSAGES = {
     OrderSide.SUBSCRIBE: ("setr.010.001.04", "SbcptOrdr", "AmtOrUnits"),
     OrderSide.REDEEM: ("setr.004.001.04", "RedOrdr", "AmtOrUnitsOrPctg"),
+}
+_CANCELLATIONS = {
+    OrderSide.SUBSCRIBE: ("setr.011.001.04", "SbcptOrdrCxlReq"),
+    OrderSide.REDEEM: ("setr.005.001.04", "RedOrdrCxlReq"),
 }
 
 
@@ -45,11 +49,7 @@ def _message(file: OrderFile, side: OrderSide, orders: Sequence[PooledOrder], me
             "Document",
             make(
                 root,
-                make(
-                    "MsgId",
-                    make("Id", message_ref),
-                    make("CreDtTm", file.created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
-                ),
+                _header(make, message_ref, file.created_at),
                 make(
                     "MltplOrdrDtls",
                     make("ReqdFutrTradDt", file.dealing_on.isoformat()),
@@ -59,6 +59,20 @@ def _message(file: OrderFile, side: OrderSide, orders: Sequence[PooledOrder], me
             ),
         )
     )
+
+
+def write_cancellation(file: CancellationFile) -> NamedFile:
+    """Return the message that asks for one order to be cancelled; its own reference is the cancellation's."""
+    message, root = _CANCELLATIONS[file.side]
+    make = Builder(PREFIX + message)
+    asked = make("OrdrRefs", make("OrdrRef", file.reference), make("CxlRef", file.message_ref))
+    document = make("Document", make(root, _header(make, file.message_ref, file.created_at), asked))
+    return NamedFile(f"{message}-{file.message_ref}.xml", document_bytes(document))
+
+
+def _header(make: Builder, message_ref: str, at: datetime) -> Element:
+    created = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return make("MsgId", make("Id", message_ref), make("CreDtTm", created))
 
 
 def _order(make: Builder, order: PooledOrder, quantity: str) -> Element:

@@ -10,7 +10,7 @@ from stdnum import isin
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.file_values import currency_of, decimal_of, minor_units
 from engine.kernel.files import Wrong
-from engine.kernel.fund_orders import OrderConfirmation, OrderSide, PooledOrder
+from engine.kernel.fund_orders import OrderConfirmation, OrderSide, OrderStatus, PooledOrder
 from engine.kernel.xml_documents import Builder, Node, document_bytes, namespace_of, read_document
 from integrations.fund_managers.simulation.books import FundPrice
 
@@ -24,6 +24,13 @@ _ORDERS = {
 _CONFIRMATIONS = {
     OrderSide.SUBSCRIBE: (f"{_PREFIX}setr.012.001.05", "SbcptOrdrConf"),
     OrderSide.REDEEM: (f"{_PREFIX}setr.006.001.05", "RedOrdrConf"),
+}
+_CANCELLATIONS = {f"{_PREFIX}setr.011.001.04": "SbcptOrdrCxlReq", f"{_PREFIX}setr.005.001.04": "RedOrdrCxlReq"}
+_STATUSES = {
+    OrderStatus.ACCEPTED: "PACK",
+    OrderStatus.RECEIVED: "RECE",
+    OrderStatus.DONE: "DONE",
+    OrderStatus.SETTLED: "SETT",
 }
 Element = etree._Element  # noqa: SLF001 - the only name that lxml gives the type
 
@@ -50,6 +57,32 @@ def read_orders(raw: bytes) -> tuple[str, list[PooledOrder]]:
             )
         )
     return details.need_text("InvstmtAcctDtls/AcctId"), orders
+
+
+def read_cancellations(raw: bytes) -> list[str]:
+    """Return the references of the orders that a setr.011 or setr.005 asks to cancel; Wrong if it is neither."""
+    document = read_document(raw)
+    root = _CANCELLATIONS.get(namespace_of(document))
+    if root is None:
+        raise Wrong("Document", "unknown-message")
+    return [one.need_text("OrdrRef") for one in Node(document).need(root).all("OrdrRefs")]
+
+
+def write_statuses(message_ref: str, day: date, said: Mapping[str, tuple[OrderStatus, str]]) -> bytes:
+    """Return a setr.016 that says of each order, by reference, what it is and, of one refused or cancelled, the reason's code."""
+    make = Builder(f"{_PREFIX}setr.016.001.04")
+
+    def status(what: OrderStatus, reason: str) -> Element:
+        if what in _STATUSES:
+            return make.path("OrdrSts/Sts", _STATUSES[what])
+        return make.path(
+            "OrdrSts/" + {OrderStatus.CANCELLED: "Canc", OrderStatus.REJECTED: "Rjctd"}[what],
+            make.path("Rsn/Cd", reason),
+        )
+
+    orders = [make("IndvOrdrDtlsRpt", make("OrdrRef", one), status(*what)) for one, what in said.items()]
+    report = make("OrdrInstrStsRpt", _header(make, message_ref, day), make("StsRpt", *orders))
+    return document_bytes(make("Document", report))
 
 
 def _amount(node: Node) -> Amount:

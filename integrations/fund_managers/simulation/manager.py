@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.files import NamedFile, Succession, Wrong, succession
-from engine.kernel.fund_orders import OrderConfirmation, OrderSide, PooledOrder
+from engine.kernel.fund_orders import OrderConfirmation, OrderSide, OrderStatus, PooledOrder
 from integrations.banking.file_drops.sending import Sender
 from integrations.banking.file_drops.simulator import DropSite
 from integrations.fund_managers.csv_files.layouts import ManagerLayout
@@ -19,17 +19,24 @@ from integrations.fund_managers.simulation.books import Books, FundPrice
 
 @dataclass
 class SimulatedManager:
-    """A manager with one account of ours. With a `layout` it speaks CSV by it, without one ISO 20022."""
+    """A manager with one account of ours. With a `layout` it speaks CSV by it, without one ISO 20022.
+
+    By ISO 20022 it cancels orders that it has not dealt in, says how far orders are when it is asked to cancel, refuses those
+    of `refuses` by a code, and if it `acknowledges`, says that it took the others.
+    """
 
     site: DropSite
     currency: Asset
     name: str = "MGR"
     layout: ManagerLayout | None = None
     account: str = ""
+    acknowledges: bool = False
+    refuses: dict[str, str] = field(default_factory=dict)
     refused_files: list[str] = field(default_factory=list)
     out_of_sequence: list[tuple[str, Succession]] = field(default_factory=list)
     _read: set[str] = field(default_factory=set)
     _open: dict[str, PooledOrder] = field(default_factory=dict)
+    _cancelled: set[str] = field(default_factory=set)
     _last_sequence: int | None = None
     _sent: Counter[str] = field(default_factory=Counter)
 
@@ -45,15 +52,45 @@ class SimulatedManager:
                 continue
             self._read.add(file.sha256 + file.name)
             try:
-                orders = self._orders(file)
+                new += self._take(file)
             except Wrong:
                 self.refused_files.append(file.name)
-                continue
-            for order in orders:
-                if self.books.take(order):
-                    self._open[order.reference] = order
-                    new += 1
         return new
+
+    def _take(self, file: NamedFile) -> int:
+        if self.layout is None:
+            try:
+                asked = iso_messages.read_cancellations(file.raw)
+            except Wrong:
+                pass
+            else:
+                self._send_statuses({one: self._cancel(one) for one in asked})
+                return 0
+        said: dict[str, tuple[OrderStatus, str]] = {}
+        new = 0
+        for order in self._orders(file):
+            if order.fund_code in self.refuses:
+                said[order.reference] = OrderStatus.REJECTED, self.refuses[order.fund_code]
+            elif self.books.take(order):
+                self._open[order.reference] = order
+                new += 1
+                if self.acknowledges:
+                    said[order.reference] = OrderStatus.ACCEPTED, ""
+        if said and self.layout is None:
+            self._send_statuses(said)
+        return new
+
+    def _cancel(self, reference: str) -> tuple[OrderStatus, str]:
+        if self._open.pop(reference, None) is not None:
+            self._cancelled.add(reference)
+        if reference in self._cancelled:
+            return OrderStatus.CANCELLED, "CANO"
+        return (OrderStatus.DONE, "") if reference in self.books.taken else (OrderStatus.REJECTED, "ORRF")
+
+    def _send_statuses(self, said: Mapping[str, tuple[OrderStatus, str]]) -> None:
+        number = self._number("statuses")
+        raw = iso_messages.write_statuses(f"{self.name}-S{number}", datetime.now(UTC).date(), said)
+        self.sender.send(f"statuses-{number:04}.xml", raw)
 
     def deal(self, day: date, prices: Mapping[str, Decimal]) -> list[OrderConfirmation]:
         """Publish the prices of `day`, carry out the open orders in these funds, and write what there is to say of them."""

@@ -1,6 +1,7 @@
 """Members verified by files: those that an authority signed and they hand over, and those of an agency without an API."""
 
 import asyncio
+import base64
 import csv
 import io
 import secrets
@@ -14,6 +15,7 @@ import pytest
 
 from engine.app import LAWS
 from engine.enrolment import service
+from engine.enrolment.api.numbers import NumberController
 from engine.enrolment.errors import BatchFileRefused, CannotVerify, ProofRefused, ProofUsed, UnknownBatch
 from engine.enrolment.rules import Judged, VerificationState, judge_number
 from engine.enrolment.service import BatchAnswers, Enrolled, Enrolment, Verification, Verifiers, batches, verifying
@@ -28,6 +30,7 @@ from engine.tenancy.service import Tenant
 from integrations.identity.aadhaar_offline.adapter import AadhaarOffline
 from integrations.identity.aadhaar_offline.simulator import AadhaarSimulator
 from integrations.identity.csv_files.adapter import Agency, CsvVerifier
+from tests.factories.routes import routes
 from tests.factories.schemes import application, serve
 
 RULES = """
@@ -157,6 +160,24 @@ async def test_a_signed_file_verifies_its_member_once_and_is_kept_sealed(at: Pla
     assert number not in events[0][1]
     assert offences == []
     assert await at.select("select document from offline_documents") == [(None,)]
+
+
+async def test_a_signed_file_is_handed_over_http(at: Place) -> None:
+    member, number = await at.enrol()
+    raw = at.issue(number, "Invented Meera")
+    given = {"document": "aadhaar", "file": base64.b64encode(raw).decode(), "share_code": CODE}
+    path = f"/v1/members/{member.number}/offline-documents"
+    async with routes(at.tenant, at.db, NumberController, keys=at.keys, verifiers=at.verifiers) as client:
+        done = await client.post(path, json=given)
+        assert (done.status_code, done.json()["state"], done.json()["score_bp"]) == (200, "verified", 10_000), done.text
+        assert number not in done.text
+        assert (await client.post(path, json=given)).json() == done.json()
+        wrong = await client.post(path, json=given | {"share_code": "0000"})
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "enrolment.proof-refused")
+        nobody = await client.post("/v1/members/100000000000/offline-documents", json=given)
+        assert nobody.status_code == 404
+    assert [kind for (kind,) in await at.select("select kind::int from events where kind between 110 and 112")] == [110]
+    assert await at.offences() == []
 
 
 async def test_another_ones_file_proves_nothing_of_a_member(at: Place) -> None:

@@ -59,13 +59,13 @@ async def test_members_are_verified_and_their_numbers_changed_by_commands(
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
 
-    async def akiba(*words: str) -> Any:
+    async def akiba(*words: str, code: int = 0) -> Any:
         command = [*_AKIBA, "--json", "identity", *words, "--tenant", tenant.code]
         done = await asyncio.to_thread(
             subprocess.run, command, check=False, env=environment, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout) if done.stdout else done.stderr
 
     (tmp_path / "out").mkdir()
     made = await akiba("batch", "make", "--out", str(tmp_path / "out"))
@@ -89,6 +89,12 @@ async def test_members_are_verified_and_their_numbers_changed_by_commands(
     assert (waiting["number"], waiting["name"]) == (number, "Asha Example")
     (held,) = await akiba("numbers", "show", member.number)
     assert (held["document"], held["verified_by"]) == ("aadhaar", "identity-agency")
+
+    assert "differ" in await akiba("erase", member.number, "--again", "100000000000", code=2)
+    assert await akiba("numbers", "show", member.number) == [held]
+    assert await akiba("erase", member.number, "--again", member.number) == {"erased": True}
+    assert "unknown-member" in await akiba("erase", member.number, "--again", member.number, code=1)
+    assert "unknown-member" in await akiba("numbers", "show", member.number, code=1)
 
 
 def answered(file: Path) -> NamedFile:

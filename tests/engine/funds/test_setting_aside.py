@@ -10,10 +10,12 @@ import sqlalchemy.exc
 from engine.access.errors import SamePerson
 from engine.funds import errors
 from engine.funds import service as funds
+from engine.funds.api import SettingAsideController
 from engine.kernel.amounts import Amount
 from tests.engine.funds.conftest import UNMATCHED
 from tests.engine.funds.test_confirming import INR, books, confirmation, file_of, ordered, outcomes, priced
 from tests.engine.funds.test_ordering import small
+from tests.factories.routes import routes
 from tests.factories.trading import Trading
 
 __all__ = ["small"]
@@ -116,3 +118,30 @@ async def test_a_break_that_the_manager_ended_meanwhile_is_not_set_aside(small: 
     await decide(small, proposed, funds.reject_setting_aside)
     with pytest.raises(sqlalchemy.exc.ProgrammingError, match="permission denied"):
         await small.scheme.rows("update confirmation_proposals set cause = 'sent-in-error'")
+
+
+async def test_a_break_is_proposed_and_set_aside_over_http(small: Trading) -> None:
+    found = await broken(small)
+    path, second = "/v1/confirmation-proposals", {"X-Actor": "staff:2"}
+    wanted = {"file": found.file, "place": found.place, "cause": "sent-in-error"}
+    async with routes(small.scheme.tenant, small.scheme.db, SettingAsideController) as client:
+        made = await client.post(path, json=wanted)
+        assert (made.status_code, made.json()["maker"]) == (201, "staff:1")
+        twice = await client.post(path, json=wanted)
+        assert (twice.status_code, twice.json()["code"]) == (409, "funds.setting-aside-decided")
+        assert (await client.post(path, json=wanted | {"place": 99})).status_code == 404
+        number, seen = made.json()["proposal"], {"digest": made.json()["digest"]}
+        own = await client.post(f"{path}/{number}/approve", json=seen)
+        assert (own.status_code, own.json()["code"]) == (403, "access.same-person")
+        other = await client.post(f"{path}/{number}/approve", json={"digest": "0" * 64}, headers=second)
+        assert (other.status_code, other.json()["code"]) == (409, "funds.setting-aside-differs")
+        left = await client.post(f"{path}/{number}/reject", json=seen, headers=second)
+        assert (left.status_code, left.json()["state"]) == (200, "rejected")
+        again = (await client.post(path, json=wanted)).json()
+        seen = {"digest": again["digest"]}
+        done = await client.post(f"{path}/{again['proposal']}/approve", json=seen, headers=second)
+        assert (done.status_code, done.json()["state"], done.json()["checker"]) == (200, "approved", "staff:2")
+        assert (await client.post(f"{path}/99/approve", json=seen, headers=second)).status_code == 404
+        assert [one["state"] for one in (await client.get(path)).json()] == ["approved", "rejected"]
+    assert await outcomes(small) == [("set-aside", "")]
+    assert not await small.scheme.broken(but=UNMATCHED)

@@ -21,6 +21,7 @@ from engine.ledger import service as ledger
 from engine.places import service
 from engine.places.queries import LAWS
 from engine.places.service import Leaving, Place, Taken
+from engine.runtime import quarantine
 from engine.runtime.database import Database, driver
 from engine.runtime.exchanges import queries as exchange_queries
 from engine.runtime.exchanges.engine import Counterparty, Exchanges
@@ -89,6 +90,14 @@ class Carrier:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
             found = await service.list_incoming(session)
         return [(one.name, one.state, one.reason) for one in reversed(found)]
+
+    async def aside(self) -> list[tuple[str, str, str, int]]:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            return [(one.task, one.reason, one.owner, one.number) for one in await quarantine.waiting(session)]
+
+    async def release(self, number: int) -> None:
+        async with self.db.unit_of_work(self.tenant.tenant_id) as session:
+            assert await quarantine.release(session, number, "operator:test")
 
     async def events(self) -> list[int]:
         async with self.db.unit_of_work(self.tenant.tenant_id) as session:
@@ -349,22 +358,63 @@ async def test_what_is_kept_is_sealed(by_folder: Carrier) -> None:
     assert b"Asha" not in document
 
 
-async def test_a_file_whose_reading_fails_is_read_again_and_holds_up_no_other(by_folder: Carrier) -> None:
+async def test_a_file_that_cannot_be_read_is_put_aside_once_and_holds_up_no_other(by_folder: Carrier) -> None:
     by_folder.site.put("a.xml", b"one")
     by_folder.site.put("b.xml", b"two")
+    tries = 0
 
     async def stumble(file: NamedFile) -> Taken:
+        nonlocal tries
         if file.name == "a.xml":
+            tries += 1
             raise RuntimeError
         by_folder.read.append(file)
         return Taken("statement")
 
     assert await by_folder.take(stumble) == 1
-    assert await by_folder.came() == [("a.xml", "kept", ""), ("b.xml", "taken", "")]
+    assert await by_folder.take(stumble) == 0
+    assert tries == 1
+    assert await by_folder.came() == [("a.xml", "put-aside", "RuntimeError"), ("b.xml", "taken", "")]
     assert list(by_folder.site.for_us.iterdir()) == []
+    ((piece, reason, owner, number),) = await by_folder.aside()
+    assert (piece, reason, owner) == (service.READING, "RuntimeError", "operator")
+    assert await by_folder.take() == 0
+
+    await by_folder.release(number)
     assert await by_folder.take() == 1
+    assert await by_folder.aside() == []
     assert [one.name for one in by_folder.read] == ["b.xml", "a.xml"]
     assert await by_folder.events() == [313, 313]
+
+
+async def test_a_file_that_is_not_as_agreed_stays_and_is_not_fetched_again_until_a_person_lets_it(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("folder", "sftp", "http"):
+        monkeypatch.setattr(f"integrations.banking.file_drops.{module}.BYTES_MAX", 1000)
+    fetched = []
+    fetch = type(carrier.drop).fetch
+
+    async def counted(drop: Any, name: str) -> NamedFile:
+        fetched.append(name)
+        found: NamedFile = await fetch(drop, name)
+        return found
+
+    monkeypatch.setattr(type(carrier.drop), "fetch", counted)
+    carrier.site.put("large.xml", b"1" * 1001)
+    carrier.site.put("small.xml", b"1")
+    assert await carrier.take() == 1
+    assert await carrier.take() == 0
+    assert fetched == ["large.xml", "small.xml"]
+    ((piece, reason, owner, number),) = await carrier.aside()
+    assert (piece, reason, owner) == (service.FETCHING, "too-large", "operator")
+    assert [path.name for path in carrier.site.for_us.iterdir()] == ["large.xml"]
+
+    (carrier.site.for_us / "large.xml").write_bytes(b"1" * 999)
+    await carrier.release(number)
+    assert await carrier.take() == 1
+    assert await carrier.aside() == []
+    assert await carrier.came() == [("small.xml", "taken", ""), ("large.xml", "taken", "")]
 
 
 async def test_a_refused_file_changes_nothing_and_its_bytes_may_come_again(by_folder: Carrier) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.contributions import service as contributions
+from engine.contributions.rules import Payment, Receipt, lane_of
 from engine.reconciliation import service
 from engine.reconciliation.rules.grouping import Differing, Group, by_reference, by_same_reference
 from engine.tenancy.rules.manifest import LineCause, MatchingRule, manifest_problems
@@ -106,6 +108,84 @@ async def test_a_difference_is_proposed_once_and_a_person_confirms_it(scheme: Sc
     assert await due(scheme) == {"operator": -40}
     assert await history(scheme, near) == [("match", "confirmed", "staff:2")]
     assert not await scheme.broken()
+
+
+async def send_batch(scheme: Scheme, *payments: tuple[str, str], batch: str = "PAYROLL-7") -> None:
+    sent = [
+        Payment(
+            member="999", amount=amount, currency="INR", channel="upi", reference=one, sent_by="partner:1", batch=batch
+        )
+        for amount, one in payments
+    ]
+    answers = await contributions.receive(scheme.db, scheme.keys, scheme.tenant, sent, lane=lane_of("999"))
+    assert all(isinstance(one, Receipt) for one in answers), answers
+
+
+async def test_a_line_that_pays_a_batch_is_all_its_receipts(scheme: Scheme) -> None:
+    rules(scheme, MatchingRule(by="batch-reference", days=2))
+    await send_batch(scheme, ("60.00", "A"), ("40.00", "B"), ("60.00", "A"))
+    await send_batch(scheme, ("5.00", "C"), batch="PAYROLL-8")
+    await send_batch(scheme, ("7.00", "D"), batch="")
+    await take(scheme, "a", statement(line(10000, "PAYROLL-7"), line(700, "PAYROLL-9", row=3)))
+    assert [(one.amount, one.reason) for one in await breaks(scheme)] == [("7.00", "no-receipt")]
+    assert await scheme.rows("select line_no, count(*) from matches group by 1") == [(2, 2)]
+    assert (await service.match_statements(scheme.db, scheme.tenant)).grouped == 0
+    assert not await scheme.broken()
+
+
+async def test_lines_that_pay_parts_of_a_batch_wait_until_all_of_it_is_there(scheme: Scheme) -> None:
+    rules(scheme, MatchingRule(by="batch-reference", days=2))
+    await send_batch(scheme, ("60.00", "A"), ("40.00", "B"), ("10.00", "C"))
+    await take(scheme, "a", statement(line(1000, "C"), line(7000, "PAYROLL-7", row=3)))
+    assert [(one.amount, one.reason, one.turn) for one in await breaks(scheme)] == [("70.00", "batch-differs", "bank")]
+    before = await snapshot(scheme)
+    await service.match_statements(scheme.db, scheme.tenant)
+    assert await snapshot(scheme) == before
+
+    later = date(2023, 4, 4)
+    await scheme.clock("2023-04-04T04:30:00")
+    await take(scheme, "b", statement(line(3000, "PAYROLL-7", day=later), opening=8000, day=later))
+    assert await breaks(scheme) == []
+    proof = await upi(scheme, later)
+    assert (items(proof), proof.unexplained) == ({}, "0.00")
+    assert not await scheme.broken()
+
+
+async def test_a_batch_of_which_a_receipt_lacks_is_proposed_within_the_rule_and_no_more(scheme: Scheme) -> None:
+    rules(scheme, MatchingRule(by="batch-reference", days=2, within=50, cause="short-paid"))
+    await send_batch(scheme, ("60.00", "A"), ("40.00", "B"))
+    await send_batch(scheme, ("60.00", "E"), ("40.00", "F"), batch="PAYROLL-8")
+    await take(scheme, "a", statement(line(9960, "PAYROLL-7"), line(9949, "PAYROLL-8", row=3)))
+    near, far = await breaks(scheme)
+    assert (near.proposals, far.proposals, far.reason) == (1, 0, "batch-differs")
+    async with scheme.db.unit_of_work(scheme.tenant.tenant_id) as session:
+        (made,) = await service.list_proposals(session, scheme.tenant, near.statement, near.line)
+    assert (made.proposed_by, made.difference, len(made.receipts)) == ("system:matching", "-0.40", 2)
+    await confirm(scheme, made)
+    assert await due(scheme) == {"operator": -40}
+    assert [one.reason for one in await breaks(scheme)] == ["batch-differs"]
+    assert not await scheme.broken()
+
+
+@pytest.mark.parametrize(("days", "late", "matched"), [(1, 1, True), (0, 1, False)])
+async def test_a_batchs_line_of_another_day_is_another_matter(
+    scheme: Scheme, days: int, late: int, *, matched: bool
+) -> None:
+    rules(scheme, MatchingRule(by="batch-reference", days=days))
+    await send_batch(scheme, ("60.00", "A"))
+    day = date(2023, 4, 3 + late)
+    await scheme.clock(f"{day}T04:30:00")
+    await take(scheme, "a", statement(line(6000, "PAYROLL-7", day=day), day=day))
+    assert (await breaks(scheme) == []) is matched
+
+
+async def test_a_line_with_the_references_of_two_batches_is_left_alone(scheme: Scheme) -> None:
+    rules(scheme, MatchingRule(by="batch-reference", days=2))
+    await send_batch(scheme, ("60.00", "A"))
+    await send_batch(scheme, ("60.00", "B"), batch="PAYROLL-8")
+    both = replace(line(6000, "PAYROLL-7"), end_to_end_id="PAYROLL-8")
+    await take(scheme, "a", statement(both))
+    assert [one.reason for one in await breaks(scheme)] == ["batch-differs"]
 
 
 def test_a_receipt_with_two_lines_is_left_alone_by_reference() -> None:

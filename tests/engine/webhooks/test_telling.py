@@ -28,12 +28,14 @@ from engine.runtime.key_file import FileKeyStore
 from engine.runtime.public_transport import open_public_transport
 from engine.tenancy.service import Tenant
 from engine.webhooks import queries, service
+from engine.webhooks.api import WebhookController
 from engine.webhooks.errors import UnknownWebhook, UrlNotAllowed
 from engine.webhooks.ports import WebhookAnswer, WebhookMessage
 from engine.webhooks.service import Webhook
 from integrations.messaging.simulating import Fault
 from integrations.messaging.standard_webhooks.adapter import StandardWebhooks
 from integrations.messaging.standard_webhooks.simulator import PartnerSimulator
+from tests.factories.routes import routes
 from tests.factories.schemes import enrol, serve
 from tests.factories.suspense import give
 
@@ -454,6 +456,30 @@ async def test_what_was_missed_is_told_once_more_when_a_partner_asks(told: Told)
     assert await offences(told) == []
     with pytest.raises(Invalid):
         await replayed(told, days=31)
+
+
+async def test_a_partner_asks_over_http_to_be_told_once_more(told: Told) -> None:
+    receipt = await told.pay()
+    told.partner.answers = [WireResponse(status=410)]
+    await told.tell()
+    since = {"since": (SystemClock().now() - timedelta(days=1)).isoformat()}
+    async with routes(
+        told.tenant, told.db, WebhookController, partner_id=told.partner_id, keys=told.keys, settings=None
+    ) as client:
+        gone = await client.post("/v1/webhooks/replay", json=since)
+        assert (gone.status_code, gone.json()["code"]) == (404, "webhooks.unknown")
+        await told.set()
+        done = await client.post("/v1/webhooks/replay", json=since)
+        assert done.status_code == 200, done.text
+        await told.tell()
+        assert [one["data"]["receipt"] for one in told.partner.taken.values()] == [receipt.receipt]
+        assert (await client.post("/v1/webhooks/replay", json=since)).json()["waiting"] == 0
+        again = await client.post("/v1/webhooks/replay", json=since | {"again": True})
+        assert again.json()["waiting"] == 1
+        long_ago = {"since": (SystemClock().now() - timedelta(days=31)).isoformat()}
+        assert (await client.post("/v1/webhooks/replay", json=long_ago)).status_code == 422
+        assert (await client.post("/v1/webhooks/replay", json={"since": "yesterday"})).status_code in (400, 422)
+    assert await offences(told) == []
 
 
 async def test_the_laws_notice_what_was_not_told_and_what_did_not_happen(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -11,7 +11,14 @@ from lxml import etree
 
 from engine.kernel.amounts import Amount, Asset
 from engine.kernel.files import FileRefused, Sequence, Succession, succession
-from engine.kernel.fund_orders import CONFIRMATION_BREAKS, OrderSide, PooledOrder, confirmation_break
+from engine.kernel.fund_orders import (
+    CONFIRMATION_BREAKS,
+    CancellationFile,
+    OrderSide,
+    OrderStatus,
+    PooledOrder,
+    confirmation_break,
+)
 from engine.kernel.price_files import PriceFileRefused
 from integrations.fund_managers.csv_files.adapter import CsvManager
 from integrations.fund_managers.csv_files.layouts import PLAIN, layout_of
@@ -50,6 +57,93 @@ def test_our_orders_are_valid(schema_valid: Validate) -> None:
         schema_valid(file.raw)
 
 
+ASKED_BACK = CancellationFile(
+    message_ref="OC7-1",
+    created_at=datetime(2026, 4, 1, 9, tzinfo=UTC),
+    side=OrderSide.SUBSCRIBE,
+    reference="xx-scheme-12-SM1",
+)
+SAID = {
+    "A-1": (OrderStatus.ACCEPTED, ""),
+    "A-2": (OrderStatus.CANCELLED, "CANO"),
+    "A-3": (OrderStatus.REJECTED, "ORRF"),
+}
+
+
+@pytest.mark.artefact("ISO 20022 funds")
+def test_our_requests_to_cancel_and_the_simulated_managers_statuses_are_valid(schema_valid: Validate) -> None:
+    schema_valid(ISO.write_cancellation(ASKED_BACK).raw)
+    schema_valid(iso_messages.write_statuses("S-1", DAY, SAID))
+
+
+def test_a_request_to_cancel_is_of_its_side_and_the_manager_reads_which_order() -> None:
+    for side, message in ((OrderSide.SUBSCRIBE, "setr.011"), (OrderSide.REDEEM, "setr.005")):
+        made = ISO.write_cancellation(replace(ASKED_BACK, side=side))
+        assert made.name.startswith(message)
+        assert message.encode() in made.raw
+        assert iso_messages.read_cancellations(made.raw) == [ASKED_BACK.reference]
+        assert ISO.write_cancellation(replace(ASKED_BACK, side=side)) == made
+
+
+def test_statuses_are_read_as_they_were_said() -> None:
+    read = ISO.read_statuses(iso_messages.write_statuses("S-1", DAY, SAID), "s.xml")
+    assert [(one.reference, one.status, one.code) for one in read.orders] == [
+        ("A-1", OrderStatus.ACCEPTED, "PACK"),
+        ("A-2", OrderStatus.CANCELLED, "CANO"),
+        ("A-3", OrderStatus.REJECTED, "ORRF"),
+    ]
+    assert read.message_ref == "S-1"
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "code"),
+    [
+        (b"<OrdrSts><Sts>IACO</Sts></OrdrSts>", OrderStatus.OTHER, "IACO"),
+        (b"<OrdrSts><Canc/></OrdrSts>", OrderStatus.CANCELLED, ""),
+        (b"<OrdrSts><Sspd><NoSpcfdRsn>NORE</NoSpcfdRsn></Sspd></OrdrSts>", OrderStatus.SUSPENDED, "NORE"),
+        (
+            b"<OrdrSts><InRpr><RsnDtls><Rsn><Cd>COMA</Cd></Rsn></RsnDtls></InRpr></OrdrSts>",
+            OrderStatus.IN_REPAIR,
+            "COMA",
+        ),
+    ],
+)
+def test_a_report_of_a_whole_message_is_of_every_order_in_it(
+    schema_valid: Validate, report: bytes, status: OrderStatus, code: str
+) -> None:
+    orders = b"<OrdrDtlsRpt>%s</OrdrDtlsRpt>" % report
+    if status is OrderStatus.IN_REPAIR:  # the schema has it of single orders alone
+        orders = b"<IndvOrdrDtlsRpt><OrdrRef>A-1</OrdrRef>%s</IndvOrdrDtlsRpt>" % report
+    raw = (
+        b'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:setr.016.001.04"><OrdrInstrStsRpt>'
+        b"<MsgId><Id>S-1</Id><CreDtTm>2026-04-01T09:00:00Z</CreDtTm></MsgId>"
+        b"<Ref><RltdRef><Ref>OR7-1-S</Ref></RltdRef></Ref><StsRpt>%s</StsRpt></OrdrInstrStsRpt></Document>" % orders
+    )
+    (said,) = ISO.read_statuses(raw, "s.xml").orders
+    assert (said.status, said.code) == (status, code)
+    assert (said.of_message, said.reference) == (("", "A-1") if status is OrderStatus.IN_REPAIR else ("OR7-1-S", ""))
+    schema_valid(raw)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"setr.016.001.04", b"setr.016.001.09", "unknown-message"),
+        (b"<OrdrSts>", b"<OtherSts>", "missing"),
+        (b"<OrdrRef>A-1<", b"<OrdrRef><", "missing"),
+        (b"<Sts>PACK</Sts>", b"<Nothing/>", "malformed"),
+        (b"<OrdrRef>A-1<", b"<OrdrRef>" + b"A" * 36 + b"<", "malformed"),
+    ],
+)
+def test_statuses_that_cannot_be_read_whole_are_refused(old: bytes, new: bytes, reason: str) -> None:
+    raw = iso_messages.write_statuses("S-1", DAY, SAID)
+    assert old in raw
+    changed = raw.replace(old, new).replace(old.replace(b"<", b"</", 1), new.replace(b"<", b"</", 1))
+    with pytest.raises(FileRefused) as refused:
+        ISO.read_statuses(changed, "s.xml")
+    assert refused.value.reason == reason
+
+
 @pytest.mark.artefact("ISO 20022 funds")
 def test_the_simulated_managers_messages_are_valid(schema_valid: Validate) -> None:
     with_fees = [replace(one, fees=1250, is_partial=True) for one in deals()]
@@ -66,6 +160,8 @@ def test_a_schema_fails_when_one_field_is_broken(schema_valid: Validate) -> None
     messages = {
         iso_messages.write_prices(list(PRICES.values()), KES, "P", namespace=iso_messages.REDA_SWIFT): b"<Tp>NAVL<",
         iso_messages.write_holdings("OMNIBUS-7", DAY, {ISIN: Decimal(1)}): b"<ShrtLngInd>LONG<",
+        ISO.write_cancellation(ASKED_BACK).raw: b"<CreDtTm>2026-04-01T09:00:00Z<",
+        iso_messages.write_statuses("S-1", DAY, SAID): b"<Sts>PACK<",
         **{file.raw: b"<PhysDlvryInd>false<" for file in ISO.write_orders(FILE)},
     }
     for raw, field in messages.items():
