@@ -106,6 +106,8 @@ class PoolIncomeController(Controller):
             raise Invalid(field="amount", reason="whole smallest units") from error
         if not amount.units:
             raise Invalid(field="amount", reason="not zero")
+        if not date.min.year < data.on.year < date.max.year:
+            raise Invalid(field="on", reason="a day of a scheme year")
         async with db.unit_of_work(tenant.tenant_id) as session:
             one = await service.propose_income(
                 session, tenant, data.product, data.on, amount, reference=data.reference, actor=caller.actor
