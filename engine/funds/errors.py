@@ -74,6 +74,13 @@ class NoPool(Refused):
     message = N_("No rule of {product} says for the year from {day} that interest is paid from the income of a pool.")
 
 
+class PoolIncomeNotWhole(Invalid):
+    """What a pool earned is finer than the smallest unit of money."""
+
+    code = "funds.pool-income-not-whole"
+    message = N_("The amount must be a number with at most {scale} decimals.")
+
+
 class UnknownPoolIncome(NotFound):
     """No income of a pool has the number."""
 

@@ -15,7 +15,6 @@ from engine.funds import errors, service
 from engine.funds.api.correcting import Digest
 from engine.funds.service import PoolIncome
 from engine.kernel.amounts import Amount, NotWholeUnits
-from engine.kernel.errors import Invalid
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
@@ -23,7 +22,7 @@ from engine.tenancy.errors import UnknownProduct
 from engine.tenancy.rules.manifest import Code
 from engine.tenancy.service import Tenant
 
-Earned = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", examples=["125000.00"])]
+Earned = Annotated[str, Meta(pattern=r"^-?(?!0+(\.0+)?$)[0-9]{1,15}(\.[0-9]{1,8})?$", examples=["125000.00"])]
 Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,34}$", examples=["POOL-2023"])]
 
 
@@ -90,7 +89,7 @@ class PoolIncomeController(Controller):
     @post(
         operation_id="ProposePoolIncome",
         opt={"permission": Permission.DEALING_RUN},
-        responses=refuses(UnknownProduct, errors.NoPool, errors.PoolReferenceUsed),
+        responses=refuses(UnknownProduct, errors.PoolIncomeNotWhole, errors.NoPool, errors.PoolReferenceUsed),
     )
     async def propose(
         self,
@@ -103,11 +102,7 @@ class PoolIncomeController(Controller):
         try:
             amount = Amount.parse(data.amount, tenant.asset)
         except NotWholeUnits as error:
-            raise Invalid(field="amount", reason="whole smallest units") from error
-        if not amount.units:
-            raise Invalid(field="amount", reason="not zero")
-        if not date.min.year < data.on.year < date.max.year:
-            raise Invalid(field="on", reason="a day of a scheme year")
+            raise errors.PoolIncomeNotWhole(field="amount", scale=tenant.asset.scale) from error
         async with db.unit_of_work(tenant.tenant_id) as session:
             one = await service.propose_income(
                 session, tenant, data.product, data.on, amount, reference=data.reference, actor=caller.actor

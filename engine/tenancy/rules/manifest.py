@@ -188,12 +188,11 @@ class Product(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return tuple(pot.code for pot in self.pots)
 
     def scheme_year(self, day: date) -> tuple[date, date]:
-        """Return the scheme year that `day` lies in: its first day, and the first day of the next."""
+        """Return the scheme year that `day` lies in: its first day, and the first day of the next; cut where dates end."""
         month, first = (int(part) for part in self.scheme_year_start.split("-"))
-        start = date(day.year, month, first)
-        if day < start:
-            start = date(day.year - 1, month, first)
-        return start, date(start.year + 1, month, first)
+        year = day.year if day >= date(day.year, month, first) else day.year - 1
+        start = date(year, month, first) if year >= date.min.year else date.min
+        return start, date(year + 1, month, first) if year < date.max.year else date.max
 
 
 class OwnDay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
