@@ -36,12 +36,15 @@ def demo_life(
 
 def bench(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="One benchmark; all if absent.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all but lives if absent.")] = None,
     scale: Annotated[float, typer.Option("--scale", help="1 is the full size.")] = 1.0,
+    years: Annotated[int, typer.Option("--years", help="Of lives.", min=1, max=60)] = 40,
 ) -> None:
     """Measure speed as ratios in one run; prints JSON."""
     from benchmarks.run import run  # noqa: PLC0415 - the benchmarks are no part of the engine
 
     typer.echo(
-        msgspec.json.format(msgspec.json.encode(run(context.obj.settings, name=name, scale=scale)), indent=2).decode()
+        msgspec.json.format(
+            msgspec.json.encode(run(context.obj.settings, name=name, scale=scale, years=years)), indent=2
+        ).decode()
     )
