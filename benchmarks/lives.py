@@ -18,11 +18,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ from engine.ledger import service as ledger
 from engine.reconciliation import service as reconciliation
 from engine.runtime.database import Database, Role
 from engine.runtime.exchanges.engine import Exchanges
+from engine.runtime.ranges import beside_each_other
 from engine.runtime.settings import Settings
 from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant, Tenants
@@ -56,8 +56,6 @@ FIRST_YEAR, AGE = 2019, 55
 YEARS = 40
 JOINED_ON = date(2018, 12, 20)
 FILE_ROWS = 5_000
-AT_ONCE = 4
-"""Claims that are worked on at the same time."""
 
 _OFFICER, _CHECKER = "staff:1", "staff:2"
 _CLASSES = ("ubudehe-1", "ubudehe-2", "ubudehe-3", "ubudehe-4")
@@ -388,22 +386,23 @@ class _Scheme:
         """Let whoever is old enough claim: most all at once, every fourth in instalments of five years."""
         for _, numbers in self._files():
             due = [
-                partial(self._claim, index, number)
+                (index, number)
                 for index, number in numbers
                 if Life(index).retires_in == year and Life(index).dies_in >= year
             ]
             with self._round.timed("retirements"):
-                await _few_at_once(due)
+                await beside_each_other(self._db, due, self._claim)
             self.retired += len(due)
 
-    async def _claim(self, index: int, number: str) -> None:
+    async def _claim(self, member: tuple[int, str]) -> None:
+        index, number = member
         wanted = [("own-instalments", None, 5), ("all-at-once", None, None)]
         for rule, lump_bp, years in (*wanted[index % 4 > 0 :], ("quarter-and-instalments", 2_500, 20)):
             request = Request(rule=rule, ground="retirement", lump_bp=lump_bp, years=years)
             async with self._db.unit_of_work(self._tenant.tenant_id) as session:
-                member = await enrolment.find_member(session, self._keys, number)
+                found = await enrolment.find_member(session, self._keys, number)
                 claim = await benefits.open_claim(
-                    session, self._keys, self._tenant, member,
+                    session, self._keys, self._tenant, found,
                     kind="retirement", request=request, minor=None, key=f"{number}-{rule}", actor=_OFFICER,
                 )  # fmt: skip
             if claim.state == "decided":
@@ -438,7 +437,7 @@ class _Scheme:
                     claims = await benefits.list_claims(session, state="decided", most=1_000)
                 if not claims:
                     break
-                await _few_at_once([partial(self._approve, claim) for claim in claims])
+                await beside_each_other(self._db, claims, self._approve)
 
     # -- beside
 
@@ -470,16 +469,6 @@ class _Scheme:
             async with self._db.unit_of_work(self._tenant.tenant_id) as session:
                 found += [str(one) for one in await ledger.check(session, [law])]
         return found, time.perf_counter() - began
-
-
-async def _few_at_once(due: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    waiting = iter(due)
-
-    async def work() -> None:
-        for one in waiting:
-            await one()
-
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
 
 
 def _vacuum(where: Stage) -> None:

@@ -18,6 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 
 _Result = TypeVar("_Result")
 
+MOST_AT_ONCE = 2
+"""Transactions that one piece of bulk work has open at most: the rest of a pool is for who waits for an answer."""
+
 _RETRIED = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _UNIQUE_VIOLATION = "23505"
 _FIRST_WAIT_SECONDS = 0.005
@@ -45,6 +48,7 @@ class Database:
             pool_timeout_seconds: how long a session waits for one.
 
         """
+        self.at_once = min(MOST_AT_ONCE, max(pool_size // 4, 1))
         self._engine = create_async_engine(
             driver_url(url),
             pool_size=pool_size,

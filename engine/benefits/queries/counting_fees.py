@@ -88,7 +88,7 @@ select a.member_id, a.joined_on, c.net
 _OF_PRODUCT = """(r.product = %(product)s or exists (select from memberships w where w.member_id = {member} and w.product = r.product
                                                         and w.moved_to = %(product)s))"""
 _OF_LINE, _OF_CHARGE = _OF_PRODUCT.format(member="l.member_id"), _OF_PRODUCT.format(member="c.member_id")
-# A run charged a period on a day of it or later. Where no run left anything owing, no member's charges are read for it.
+# A run charged a period on a day of it or later: as an array, since where there was none no line is read. Where no run left anything owing, no member's charges are read for it.
 _COUNTED = """
 insert into {lines} (member_id, net, vat, arrears, tenant_id, run_no, period_from, fee)
 select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fee)s
@@ -96,7 +96,8 @@ select member_id, net, ({vat})::bigint, arrears, %(t)s, %(run)s, %(since)s, %(fe
     select m.member_id, least(greatest(coalesce(m.net, 0) - coalesce(b.net, 0), 0){rooms})::bigint as net, coalesce(o.owed, 0) as arrears
       from ({charged}) m
       left join (select l.member_id, sum(l.net)::bigint as net from fee_lines l join fee_runs r on r.tenant_id = l.tenant_id and r.run_no = l.run_no and r.state = 'done'
-                  where l.fee = %(fee)s and l.period_from = %(since)s and r.charged_on >= %(since)s and l.member_id between %(first)s and %(last)s
+                  where l.fee = %(fee)s and l.period_from = %(since)s and l.run_no = any(array(
+                          select run_no from fee_runs where state = 'done' and charged_on >= %(since)s)) and l.member_id between %(first)s and %(last)s
                     and {of_line}
                   group by 1) b using (member_id)
       left join (select c.member_id, sum(c.net + c.vat - c.taken)::bigint as owed from fee_charges c

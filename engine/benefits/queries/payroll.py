@@ -178,6 +178,13 @@ _DEAD = """exists (select from death_notices d where d.member_id = s.member_id a
 # A survivor's pension runs as long as the death is certain; of one that a death has ended, what fell due before is still counted.
 _PAYS = f"""case when s.heir_no <> 0 then exists (select from death_notices d where d.member_id = s.member_id and d.state = 'confirmed')
               when s.stops_on is null then s.is_running and not {_DEAD} else true end"""
+
+
+def _total(amounts: str) -> str:
+    """Return the sum of a list: of most pensions it is one amount, for which no function need be called."""
+    return f"case cardinality({amounts}) when 0 then 0 when 1 then ({amounts})[1] else amount_total({amounts}) end"
+
+
 _LIVE = f"""
 create temporary table payroll_live on commit drop as
 select s.*, coalesce(i.number, 0) as done, coalesce(i.reckoned, 0) as reckoned,
@@ -186,9 +193,12 @@ select s.*, coalesce(i.number, 0) as done, coalesce(i.reckoned, 0) as reckoned,
           where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted'), 0) else 0 end::bigint as outstanding,
        case when s.after_claim <> 0 then (
          select amount_total(p.overpaid) from pension_schedules p where p.member_id = s.member_id and p.claim_id = s.after_claim) end as owing,
-       array(select case when s.pooled_with = '' then coalesce(b.credits - b.debits, 0) else 0 end from unnest(s.cash) with ordinality c(code, place)
-               left join balances b on b.member_id = s.member_id and b.code = c.code order by c.place) as held
+       case when s.pooled_with <> '' then array_fill(0::bigint, array[cardinality(s.cash)])
+            when cardinality(s.cash) = 1 then array[coalesce(a.credits - a.debits, 0)]
+            else array(select coalesce(b.credits - b.debits, 0) from unnest(s.cash) with ordinality c(code, place)
+                         left join balances b on b.member_id = s.member_id and b.code = c.code order by c.place) end as held
   from pension_schedules s
+  left join balances a on a.member_id = s.member_id and a.code = s.cash[1] and a.member_id between %(first)s and %(last)s
   left join lateral (
     select k.number, k.reckoned from pension_instalments k
      where k.member_id = s.member_id and k.claim_id = s.claim_id and k.state = 'posted' order by k.number desc limit 1) i on true
@@ -211,18 +221,18 @@ create temporary table payroll_rates (decision int not null, number int not null
 """
 # One pensioner's payments follow each other: what one takes, the next does not find. The first takes up what earlier ones lacked.
 # OFFSET 0 has each expression worked out once, however often it is used.
-_DUES = """
+_DUES = f"""
 create temporary table payroll_dues on commit drop as
 with recursive steps as (
   select l.member_id, l.claim_id, l.done as number, null::date as due_on, 0::bigint as due, 0::bigint as arrears, l.reckoned,
-         l.held, '{}'::bigint[] as taken, l.outstanding as next_arrears
+         l.held, '{{}}'::bigint[] as taken, l.outstanding as next_arrears
     from payroll_live l
   union all
-  select l.member_id, l.claim_id, r.number, y.due_on, x.due, s.next_arrears, y.reckoned, amounts_less(s.held, z.taken), z.taken, 0::bigint
+  select l.member_id, l.claim_id, r.number, y.due_on, x.due, s.next_arrears, y.reckoned, case cardinality(s.held) when 1 then array[s.held[1] - z.taken[1]] else amounts_less(s.held, z.taken) end, z.taken, 0::bigint
     from steps s
     join payroll_live l on l.member_id = s.member_id and l.claim_id = s.claim_id
     join payroll_rates r on r.decision = l.decision and r.started_on = l.started_on and r.keys = l.keys and r.number = s.number + 1
-   cross join lateral (select amount_total(s.held) as pot offset 0) p
+   cross join lateral (select {_total("s.held")} as pot offset 0) p
    cross join lateral (
      select pension_due_on(l.started_on, l.lead_months, l.every_months, r.number, l.pay_day) as due_on,
             case when (r.number - 1) * l.every_months %% 12 = 0 then p.pot else s.reckoned end as reckoned offset 0) y
@@ -234,49 +244,54 @@ with recursive steps as (
                               else rounded_ratio(p.pot::numeric, l.instalments - r.number + 1, l.rounding) end
        when 'drawdown' then rounded_ratio(y.reckoned * r.num, r.den, l.rounding)
        when 'pension' then rounded_ratio(r.num, r.den, l.rounding) end as due offset 0) x
-   cross join lateral (select amounts_consumed(x.due + s.next_arrears, s.held, l.origins, l.pots_by, l.origins_by) as taken offset 0) z
+   cross join lateral (select case cardinality(s.held) when 1 then array[least(x.due + s.next_arrears, s.held[1])]
+                                else amounts_consumed(x.due + s.next_arrears, s.held, l.origins, l.pots_by, l.origins_by) end as taken offset 0) z
    where y.due_on < least(%(until)s, l.stops_on) and (l.instalments = 0 or r.number <= l.instalments))
 select * from steps where due_on is not null
 """
 # Pools pay in order of members, each as far as it has money: `bounds` is how much the first, the first two, … have.
-_NOTE_DUES = """
+_NOTE_DUES = f"""
 insert into pension_instalments (member_id, claim_id, due, arrears, lacking, tax, recovered, reckoned, tenant_id, number, run_no, due_on, taken, pooled, net)
-select member_id, claim_id, due, arrears, short - amount_total(pooled), tax, recovered, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
+select member_id, claim_id, due, arrears, short - {_total("pooled")}, tax, recovered, reckoned, %(t)s, number, %(run)s, due_on, taken, pooled,
        case when tax + recovered = 0 then gross else amounts_less(gross, amounts_shared(tax + recovered, gross, 'in-order')) end
   from (select h.*, case when owing is null then 0
                          else greatest(0, least(most, owing - coalesce(sum(most) over (
                                 partition by member_id, claim_id order by number rows between unbounded preceding and 1 preceding), 0)))::bigint end as recovered
-          from (select g.*, case when owing is null then 0 when due_on < arrears_until then amount_total(gross) - tax
-                                 else div((amount_total(gross) - tax)::numeric * set_off_bp, 10000)::bigint end as most
-          from (select g.*, case when taxed = 0 then 0 else div(amount_total(gross)::numeric * part, taxed)::bigint end as tax
+          from (select g.*, case when owing is null then 0 when due_on < arrears_until then {_total("gross")} - tax
+                                 else div(({_total("gross")} - tax)::numeric * set_off_bp, 10000)::bigint end as most
+          from (select g.*, case when taxed = 0 then 0 else div({_total("gross")}::numeric * part, taxed)::bigint end as tax
           from (select d.*, l.tax as part, l.taxed, l.owing, l.arrears_until, l.set_off_bp,
-                       case when d.pooled = '{}' then d.taken
-                            else array(select x + case when o = 1 then amount_total(d.pooled) else 0 end
+                       case when d.pooled = '{{}}' then d.taken
+                            else array(select x + case when o = 1 then {_total("d.pooled")} else 0 end
                                          from unnest(d.taken) with ordinality u(x, o) order by o) end as gross
-                  from (select d.*, case when %(bounds)s::bigint[] = '{}' then '{}' else (
+                  from (select d.*, case when %(bounds)s::bigint[] = '{{}}' then '{{}}' else (
                                  select array_agg(greatest(0, least(d.until, b.upper) - greatest(d.until - d.short, b.lower))::bigint order by b.place)
                                    from (select place, upper, coalesce(lag(upper) over (order by place), 0) as lower
                                            from unnest(%(bounds)s::bigint[]) with ordinality v(upper, place)) b) end as pooled
                           from (select p.*, %(pooled)s + sum(short) over (order by member_id, claim_id, number) as until
-                                  from (select *, due + arrears - amount_total(taken) as short from payroll_dues offset 0) p) d offset 0) d
+                                  from (select *, due + arrears - {_total("taken")} as short from payroll_dues offset 0) p) d offset 0) d
                   join payroll_live l using (member_id, claim_id) offset 0) g offset 0) g) h) t
 """
 _OWED = f"""
 create temporary table payroll_owed on commit drop as
-select s.member_id, s.claim_id, s.accounts, amount_total(o.parts) as owed, o.parts,
+with moved as materialized (
+  select i.member_id, i.claim_id, i.net as parts from pension_instalments i
+   where i.member_id between %(first)s and %(last)s and (i.state = 'posted' or (i.state = 'proposed' and i.run_no = %(run)s))
+  union all
+  select s.member_id, s.claim_id, s.brought from pension_schedules s
+   where s.product = %(product)s and s.member_id between %(first)s and %(last)s and s.brought is not null
+  union all
+  select y.member_id, y.claim_id, array(select -x from unnest(y.parts) with ordinality u(x, place) order by place) from payroll_payments y
+    left join payouts p on p.tenant_id = y.tenant_id and p.payout_id = y.payout_id
+   where y.member_id between %(first)s and %(last)s and y.state = 'made' and p.state not in ('refused', 'failed', 'returned'))
+select s.member_id, s.claim_id, s.accounts, o.owed, o.parts,
        case when s.heir_no = 0 and {_DEAD} then 'deceased' when s.stops_on is null and s.life_until < %(on)s then 'suspended' else '' end as held_back
   from pension_schedules s
- cross join lateral (
-   select amounts_total(parts) as parts from (
-     select i.net as parts from pension_instalments i
-      where i.member_id = s.member_id and i.claim_id = s.claim_id and (i.state = 'posted' or (i.state = 'proposed' and i.run_no = %(run)s))
-     union all
-     select s.brought where s.brought is not null
-     union all
-     select array(select -x from unnest(y.parts) with ordinality u(x, place) order by place) from payroll_payments y
-       left join payouts p on p.tenant_id = y.tenant_id and p.payout_id = y.payout_id
-      where y.member_id = s.member_id and y.claim_id = s.claim_id and y.state = 'made' and p.state not in ('refused', 'failed', 'returned')) m) o
- where s.product = %(product)s and s.member_id between %(first)s and %(last)s and amount_total(o.parts) > 0
+  join (select member_id, claim_id, parts, {_total("parts")} as owed
+          from (select member_id, claim_id, case max(cardinality(parts)) when 1 then array[sum(parts[1])::bigint]
+                                            else amounts_total(parts) filter (where cardinality(parts) > 1) end as parts
+                  from moved group by 1, 2 offset 0) p) o using (member_id, claim_id)
+ where s.product = %(product)s and s.member_id between %(first)s and %(last)s and o.owed > 0
 """
 _NOTE_PAYMENTS = """
 insert into payroll_payments (member_id, claim_id, owed, amount, account_digest, tenant_id, run_no, state, rail, rule, reason, parts)
@@ -299,12 +314,12 @@ select member_id, claim_id, owed, amount, account, %(t)s, %(run)s, case when amo
             on o.accounts <> '[]' and r.rail in (a.rail, '') and (r."from" is null or o.owed >= r."from") and (r.below is null or o.owed < r.below)
          order by r.rank, r.rule, a.place limit 1) w on true) x
 """
-_COUNTED = """
+_COUNTED = f"""
 update payroll_ranges g set is_counted = true, pensions = i.n, due = i.due, taken = i.taken, pooled = i.pooled, lacking = i.lacking,
        taxed = i.tax, recovered = i.recovered, payments = p.n, paying = p.paying, owed = p.owed, suspended = s.n,
        waits = %(waits)s::jsonb, digest = encode(sha256(convert_to(concat(i.said, '|', p.said), 'UTF8')), 'hex')
-  from (select count(*)::int as n, coalesce(sum(due + arrears), 0)::bigint as due, coalesce(sum(amount_total(taken)), 0)::bigint as taken,
-               coalesce(sum(amount_total(pooled)), 0)::bigint as pooled, coalesce(sum(lacking), 0)::bigint as lacking,
+  from (select count(*)::int as n, coalesce(sum(due + arrears), 0)::bigint as due, coalesce(sum({_total("taken")}), 0)::bigint as taken,
+               coalesce(sum({_total("pooled")}), 0)::bigint as pooled, coalesce(sum(lacking), 0)::bigint as lacking,
                coalesce(sum(tax), 0)::bigint as tax, coalesce(sum(recovered), 0)::bigint as recovered,
                string_agg(concat_ws(',', member_id, claim_id, number, due_on, due, arrears, taken, pooled, lacking, tax, recovered, net), ';'
                           order by member_id, claim_id, number) as said

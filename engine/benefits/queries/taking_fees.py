@@ -15,9 +15,13 @@ from engine.runtime.database import driver
 _COHORT = """(%(all_joined)s or exists (select from memberships joined where joined.member_id = {member} and joined.product = %(product)s
   and joined.joined_on between %(joined_from)s::date and %(joined_until)s::date))"""
 
-# The members that a run charges; `is true` lets them be looked up in a hash: of lines that were written a moment ago the planner
-# thinks that there are few, and would seek each member's balances by themselves.
-_CHARGED = """((b.member_id in (select member_id from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s)) is true)"""
+# The members that a run charges; `is true` lets them be looked up in a hash, beside one scan of the range's balances.
+_CHARGED = "((b.member_id in (select member_id from fee_due)) is true)"
+# What a run asks of a range, gathered once: of lines that were written a moment ago the planner thinks that there is one.
+_DUE = """
+create temporary table fee_due on commit drop as
+select member_id, net, vat, arrears, period_from, fee from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s
+"""
 # What a member has for fees, held until the session ends. Same order as everywhere: member, then code.
 _HELD = f"""
 create temporary table fee_held on commit drop as
@@ -47,8 +51,8 @@ select count(*) from (
    order by b.member_id, b.code for no key update of b) held
 """
 _CREDIT_LESS = f"""
-update fee_held h set free = greatest(h.free - l.net - l.vat - l.arrears, 0) from fee_lines l
- where h.is_credit and l.run_no = %(run)s and l.fee = %(fee)s and {_COHORT.format(member="l.member_id")}
+update fee_held h set free = greatest(h.free - l.net - l.vat - l.arrears, 0) from fee_due l
+ where h.is_credit and l.fee = %(fee)s and {_COHORT.format(member="l.member_id")}
    and l.member_id = h.member_id and h.pot = any(%(pots)s) and h.origin = any(%(origins)s)
 """
 _UP_OF = """
@@ -82,8 +86,7 @@ with held as materialized (
     join unnest(%(origins)s::text[]) with ordinality o(origin, n) using (origin) where h.free > 0),
 wanted as materialized (
   select w.member_id, greatest(case when h.room >= w.due then w.due when %(takes)s then h.room else 0 end - h.credit, 0) as minor, h.free, h.accounts, h.code
-    from (select member_id, net + vat + arrears as due from fee_lines
-           where run_no = %(run)s and fee = %(fee)s and member_id between %(first)s and %(last)s and {cohort}) w
+    from (select member_id, net + vat + arrears as due from fee_due where fee = %(fee)s and {cohort}) w
     join (select member_id, coalesce(sum(free) filter (where not is_credit), 0)::bigint as free, coalesce(sum(free) filter (where is_credit), 0)::bigint as credit,
                  greatest(sum(free) - %(keeps)s, 0)::bigint as room, count(*) filter (where not is_credit) as accounts,
                  min(code) filter (where not is_credit) as code
@@ -121,11 +124,10 @@ select member_id, charged_net, case when is_whole then vat else g - charged_net 
   from (select *, case when is_whole then net else div(g::numeric * %(vat_denominator)s, %(vat_denominator)s::numeric + %(vat_numerator)s)::bigint end as charged_net
           from (select l.*, t.taken, least(t.taken, l.arrears) as paid, t.taken - least(t.taken, l.arrears) as g,
                        t.taken - least(t.taken, l.arrears) = l.net + l.vat or %(owes)s as is_whole
-                  from fee_lines l
+                  from fee_due l
                   left join (select member_id, sum(minor)::bigint as minor from fee_parts where fee = %(fee)s group by 1) p using (member_id)
                   cross join lateral (select coalesce(p.minor, 0) as taken) t
-                 where l.run_no = %(run)s and l.fee = %(fee)s and l.member_id between %(first)s and %(last)s
-                   and {_COHORT.format(member="l.member_id")}) s) x
+                 where l.fee = %(fee)s and {_COHORT.format(member="l.member_id")}) s) x
 """
 # An account pays what was owed before first, then the fee, then the tax on it: where these stretches of money meet its parts,
 # there is a transfer. What is owed now is booked by the house, one transfer a fee.
@@ -152,7 +154,7 @@ deltas as (
   select %(t)s, %(event)s, code, sum(debits)::bigint, sum(credits)::bigint
     from (select debit as code, amount as debits, 0::bigint as credits from rows where member_id = %(house)s
           union all select credit, 0, amount from rows) x group by code)
-select count(distinct member_id) filter (where member_id <> %(house)s)::int from rows
+select count(*)::int from (select distinct member_id from fee_parts where minor > 0) paid
 """
 _NOTE = """
 insert into fee_charges (member_id, net, vat, arrears, taken, owed, tenant_id, run_no, year_from, period_from, fee)
@@ -217,6 +219,7 @@ async def put_up_range(
         "unit_codes": list(codes.units), "selling_codes": list(codes.selling),
         "numbered": list(codes.funds), "numbers": list(codes.funds.values()), **prices.given(),
     }  # fmt: skip
+    await _gather(connection, given)
     for step in (_HELD_IN_UNITS, _PARTS_OF):
         await connection.execute(step, given)
     await connection.execute("analyze fee_held")
@@ -266,11 +269,10 @@ async def take_range(
         "vat": posting.codes.vat, "fees": [one.fee for one in run.terms], "payables": [posting.codes.payable[one.payee] for one in run.terms],
         "froms": [joined_between(one)["joined_from"] for one in run.terms], "untils": [joined_between(one)["joined_until"] for one in run.terms],
     }  # fmt: skip
+    await _gather(connection, given)
     if run.corrects:
         await connection.execute(_HOLD, given)
-        moves = (
-            "select exists (select from fee_lines where run_no = %(run)s and member_id between %(first)s and %(last)s)"
-        )
+        moves = "select exists (select from fee_due)"
     else:
         await connection.execute(_HELD, given)
         await connection.execute(_PARTS_OF)
@@ -278,8 +280,9 @@ async def take_range(
         await connection.execute("analyze fee_held")
         for one in run.terms:
             own = await _consume(connection, one, given, is_last=one is run.terms[-1])
+            await connection.execute("analyze fee_parts (member_id, fee)")
             await connection.execute(_SETTLED, {**own, "payable": posting.codes.payable[one.payee]})
-        await connection.execute("analyze fee_parts, fee_settled")
+        await connection.execute("analyze fee_settled (member_id, fee, taken)")
         moves = "select exists (select from fee_settled where taken > 0 or net + vat > 0)"
     cursor = await connection.execute(f"select next_batch_id() where ({moves})", given)
     row = await cursor.fetchone()
@@ -312,6 +315,11 @@ async def take_range(
     return paid
 
 
+async def _gather(connection: AsyncConnection, given: Mapping[str, object]) -> None:
+    await connection.execute(_DUE, given)
+    await connection.execute("analyze fee_due")
+
+
 async def _consume(
     connection: AsyncConnection, one: FeeTerms, given: Mapping[str, object], *, is_last: bool
 ) -> Mapping[str, object]:
@@ -329,7 +337,7 @@ async def _consume(
             shared=shared[one.pots_by],
             shared_within=shared[one.origins_by],
             pro_rata=_PRO_RATA,
-            cohort=_COHORT.format(member="fee_lines.member_id"),
+            cohort=_COHORT.format(member="fee_due.member_id"),
         )
         await connection.execute(parts, own)
         if not is_last:

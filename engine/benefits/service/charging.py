@@ -45,6 +45,7 @@ from engine.kernel.series import Figures
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
+from engine.runtime.ranges import beside_each_other
 from engine.tenancy.rules.books import OnDates
 from engine.tenancy.rules.decided import RunDecided
 from engine.tenancy.rules.packs import Pack
@@ -357,6 +358,9 @@ async def _found(session: AsyncSession, run_no: int, *, hold: bool = False) -> F
 
 
 async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress: Progress) -> FeeRun:
+    async def count(number: int) -> None:
+        progress(await retry_transaction(partial(once, number)))
+
     async def once(number: int) -> int:
         async with db.unit_of_work(tenant.tenant_id) as session:
             members = await queries.hold_range(session, run.run_no, number, "planned")
@@ -367,8 +371,7 @@ async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress
 
     async with db.unit_of_work(tenant.tenant_id) as session:
         ranges = await queries.ranges_in(session, run.run_no, "planned")
-    for number in ranges:
-        progress(await retry_transaction(partial(once, number)))
+    await beside_each_other(db, ranges, count)
     async with db.unit_of_work(tenant.tenant_id) as session:
         found = await _found(session, run.run_no, hold=True)
         if found.state != "counting":
@@ -383,6 +386,10 @@ async def _count(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress
 async def _carry_on(db: Database, tenant: Tenant, run: FeeRun, actor: str, progress: Progress) -> FeeRun:
     """Do what can be done of an approved run: put units up, take ranges that wait for nothing, and finish it."""
     sells = _sells(run)
+
+    async def take(number: int) -> None:
+        progress(await retry_transaction(partial(_take, db, tenant, run, number, actor)))
+
     async with db.unit_of_work(tenant.tenant_id) as session:
         ranges = await queries.ranges_in(session, run.run_no, "counted")
     if sells:
@@ -390,8 +397,7 @@ async def _carry_on(db: Database, tenant: Tenant, run: FeeRun, actor: str, progr
             await retry_transaction(partial(_put_up, db, tenant, run, number, actor))
         async with db.unit_of_work(tenant.tenant_id) as session:
             ranges = await queries.sold_ranges(session, run.run_no)
-    for number in ranges:
-        progress(await retry_transaction(partial(_take, db, tenant, run, number, actor)))
+    await beside_each_other(db, ranges, take)
     async with db.unit_of_work(tenant.tenant_id) as session:
         await queries.finish_run(session, run.run_no)
         return await _found(session, run.run_no)

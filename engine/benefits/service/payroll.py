@@ -27,6 +27,7 @@ from engine.kernel.tables import TableValueMissing
 from engine.ledger import service as ledger
 from engine.ledger.rules import Account, Entry, EventKind
 from engine.runtime.database import Database, retry_transaction
+from engine.runtime.ranges import beside_each_other
 from engine.tenancy import service as tenancy
 from engine.tenancy.service import Tenant
 
@@ -85,9 +86,16 @@ async def propose_payroll(
         figures = await tenancy.figures_for(session, tenant)
         ranges = await queries.ranges_left(session, run.run_no, posting=False)
     routes = _routes(tenant, run, figures)
-    for number in ranges:
+
+    async def count(number: int) -> None:
         await _count_range(db, tenant, run, number, until, figures, routes)
         progress(1)
+
+    if run.pools:  # what a range takes of a pool, the next ones do not find
+        for number in ranges:
+            await count(number)
+    else:
+        await beside_each_other(db, ranges, count)
     return await _propose(db, tenant, run, actor)
 
 
@@ -234,9 +242,11 @@ async def post_payroll(
             return 0
         ranges = await queries.ranges_left(session, run_no, posting=True)
     done = 0
-    for number in ranges:
 
-        async def once(run: PayrollRow = run, number: int = number) -> int:
+    async def post(number: int) -> None:
+        nonlocal done
+
+        async def once() -> int:
             async with db.unit_of_work(tenant.tenant_id) as session:
                 members = await queries.hold_range(session, run.run_no, number, posting=True)
                 if members is None:
@@ -257,8 +267,11 @@ async def post_payroll(
                 )
                 return await queries.post_range(session, run, members, number, posting)
 
-        done += await retry_transaction(once)
+        posted = await retry_transaction(once)
+        done += posted
         progress(1)
+
+    await beside_each_other(db, ranges, post)
     return done
 
 

@@ -53,6 +53,8 @@ create temporary table if not exists staged_cash (
 on commit drop
 """
 
+# Each receipt's transfers are sought by its key, whatever the planner thinks of tables that grew since they were analysed; where
+# receipts lie in the log tells which months' tables are asked.
 _CASH_OF_STAGED = """
 insert into staged_cash (member_id, event_id, amount, collected, code, joined_on, product, group_code, age, chosen)
 select r.member_id, r.event_id, sum(t.amount)::bigint, r.collected, t.credit,
@@ -60,8 +62,11 @@ select r.member_id, r.event_id, sum(t.amount)::bigint, r.collected, t.credit,
        coalesce(m.entry_age + completed_years(m.joined_on, y.until), -1),
        case when c.product = any(%(by_choice)s::text[]) then coalesce((
          select h.shares::text from fund_choices h where h.member_id = r.member_id and h.product = c.product), '') else '' end
-  from staged_receipts r
-  join transfers t on t.member_id = r.member_id and t.event_id = r.event_id
+  from (select min(event_id) as first, max(event_id) as last from staged_receipts) b
+ cross join staged_receipts r
+ cross join lateral (
+   select x.tenant_id, x.amount, x.credit from transfers x
+    where x.member_id = r.member_id and x.event_id = r.event_id and x.event_id between b.first and b.last offset 0) t
   join chart c on c.tenant_id = t.tenant_id and c.code = t.credit and c.kind = 'cash'
   join memberships m on m.member_id = r.member_id and m.product = c.product
   left join unnest(%(by_age)s::text[], %(until)s::date[]) y(product, until) on y.product = c.product
