@@ -23,6 +23,7 @@ UNITS = "(select code from chart where kind = 'units' limit 1)"
 DAMAGE = {
     "units-are-confirmed-units": "update orders set units_confirmed = units_confirmed + 1, residue_units = residue_units + 1",
     "confirmed-orders-are-what-managers-said": "update order_sendings set confirmed_event = 1",
+    "cancelled-orders-are-released": "update order_sendings set is_released = true",
     "orders-are-their-allocations": "delete from allocations where ctid = (select min(ctid) from allocations where tenant_id = {t})",
     "in-transit-is-unpriced": "update allotments set amount = amount - 1 where range_no = 1",
     "orders-move-their-cash": "update transfers set amount = amount + 1 where event_id = (select max(event_id) from orders where tenant_id = {t})",
