@@ -61,6 +61,7 @@ from engine.contributions.api import (
     StateMoneyController,
     SuspenseController,
 )
+from engine.contributions.api.declared import DeclaredIncomeController
 from engine.contributions.service import Collectors, Intake
 from engine.debits.api import DebitFileController
 from engine.deployment import (
@@ -250,6 +251,7 @@ def create_app(deployment: Deployment, urls: DatabaseURLs, *, intake: type[Intak
             MemberController,
             ProductsController,
             UndertakingController,
+            DeclaredIncomeController,
             VerificationController,
             NumberController,
             DeathController,

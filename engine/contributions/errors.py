@@ -158,6 +158,20 @@ class NotTheInstalment(Refused):
     message = N_("The instalment is {instalment}.")
 
 
+class NoDeclaredIncome(Refused):
+    """The product's contributions are no share of a declared income, or the member declared none."""
+
+    code = "contributions.no-declared-income"
+    message = N_("No income is declared in {product}.")
+
+
+class DeclaredFrom(Invalid):
+    """The income would count before today or before the one declared last, or from too late a day."""
+
+    code = "contributions.declared-from"
+    message = N_("An income declared now may count from {first} to {last}.")
+
+
 class NotWhatIsDue(Refused):
     """The payment is none of the amounts that pay instalments the member undertook, each late one with its charge."""
 

@@ -160,6 +160,13 @@ ASKED: dict[str, Ask] = {
         Permission.MEMBERS_ENROL,
         request=lambda _ids, _site: {"json": {"frequency": "monthly", "slab": "1000"}},
     ),
+    "GetDeclaredIncome": Ask("GET", lambda ids: f"/v1/members/{ids.member}/declared-income", Permission.MEMBERS_READ),
+    "DeclareIncome": Ask(
+        "POST",
+        lambda ids: f"/v1/members/{ids.member}/declared-income",
+        Permission.MEMBERS_ENROL,
+        request=lambda _ids, _site: {"json": {"income": "1000"}},
+    ),
     "ListProductsOfMember": Ask("GET", lambda ids: f"/v1/members/{ids.member}/products", Permission.MEMBERS_READ),
     "JoinProduct": Ask(
         "POST",

@@ -23,7 +23,7 @@ def test_nothing_acts_by_a_kind_that_is_not_carried_out(kind: type[Rule]) -> Non
 
 
 def test_the_check_names_the_rules_that_nothing_acts_by() -> None:
-    report = check_pack(ROOT / "tests/packs/xx-contributions", KINDS, RUNNERS, checks=CHECKS)
+    report = check_pack(ROOT / "tests/packs/xx-enrolment", KINDS, RUNNERS, checks=CHECKS)
 
     assert report.not_carried_out
     tags = {kind.__struct_config__.tag for kind in SILENT}

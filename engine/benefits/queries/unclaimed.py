@@ -28,6 +28,7 @@ ACTIVITY = (
     EventKind.IDENTITY_VERIFIED,
     EventKind.UNDERTAKING_GIVEN,
     EventKind.UNDERTAKING_CHANGED,
+    EventKind.INCOME_DECLARED,
     EventKind.MENU_PIN_SET,
     EventKind.MENU_REQUEST_MADE,
     EventKind.MESSAGE_WANTED,

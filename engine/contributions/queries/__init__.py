@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from engine.contributions.queries.declared import LAWS as DECLARED_LAWS
 from engine.contributions.queries.suspense import LAWS as SUSPENSE_LAWS
 from engine.ledger.rules import BATCH_MASK, EventKind, Law
 from engine.runtime.database import driver
@@ -740,6 +741,7 @@ async def add_recomputations(session: AsyncSession, done: Sequence[tuple[int, in
 
 LAWS: tuple[Law, ...] = (
     *SUSPENSE_LAWS,
+    *DECLARED_LAWS,
     Law(
         "suspense-is-kept",
         "every suspended payment's document is kept, and the suspense accounts hold what is not resolved",

@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from engine.contributions.rules.amounts import (
     AmountLimits,
     AmountRule,
+    DeclaredIncome,
     DeclaredIncomeRule,
+    Declaring,
     check_instalment,
     declared_contribution,
+    income_on,
+    income_that_counts,
 )
 from engine.contributions.rules.envelopes import TRAILER, Envelope, read_trailer
 from engine.contributions.rules.examples import RUNNERS
@@ -184,7 +188,9 @@ __all__ = [
     "ContributionTerms",
     "ContributorsRule",
     "Credited",
+    "DeclaredIncome",
     "DeclaredIncomeRule",
+    "Declaring",
     "Deducted",
     "DeductionRule",
     "Due",
@@ -252,6 +258,8 @@ __all__ = [
     "formula_instalment",
     "goes_back",
     "goods_value",
+    "income_on",
+    "income_that_counts",
     "instalment_terms",
     "lane_of",
     "late_charge",

@@ -1,17 +1,29 @@
 """What one contribution may be: free within limits, one of several tiers, whole instalments, or a share of an income."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from msgspec import Meta
 
-from engine.contributions.errors import AboveMaximum, BelowMinimum, NotAMultiple, NotATier, NotTheInstalment
+from engine.contributions.errors import (
+    AboveMaximum,
+    BelowMinimum,
+    DeclaredFrom,
+    NotAMultiple,
+    NotATier,
+    NotTheInstalment,
+)
+from engine.enrolment.errors import ChangedTooOften
 from engine.kernel.amounts import Amount
 from engine.kernel.rounding import Rounding, rounded
 from engine.kernel.rules import Rule
 from engine.kernel.series import Figure, Figures
+
+MOST_DAYS_AHEAD = 366
+"""How many days after today a declared income may begin to count."""
 
 
 class AmountRule(Rule, tag="contribution-amount", frozen=True, kw_only=True):
@@ -29,10 +41,10 @@ class AmountRule(Rule, tag="contribution-amount", frozen=True, kw_only=True):
 class DeclaredIncomeRule(Rule, tag="declared-income", frozen=True, kw_only=True):
     """Contributions as a share of an income that the member declares, changed at most so often a scheme year (E9).
 
-    Ghana's SEED: 13.5 % of a declared monthly income, adjustable once a year.
+    Ghana's SEED: 13.5 % of a declared monthly income, paid for one month or several at once, adjustable once a year.
+    `minimum` and `maximum` are the least and the most of an income that counts. What the member pays is one share, or
+    whole ones; what others pay for them is not bound by it, and who declared nothing pays as the other rules let them.
     """
-
-    is_carried_out: ClassVar[bool] = False
 
     share_bp: Annotated[int, Meta(ge=1, le=10_000)]
     changes_a_year: Annotated[int, Meta(ge=0, le=12)]
@@ -92,6 +104,61 @@ def check_instalment(paid: Amount, instalment: Amount, takes: str) -> int:
     return whole
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredIncome:
+    """A monthly income that a member declared on a day, and from which day on it counts; smallest units."""
+
+    income: int
+    from_on: date
+    declared_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Declaring:
+    """An income that somebody declares, for whom nothing or other incomes were declared before, oldest first."""
+
+    income: Amount
+    from_on: date
+    today: date
+    before: Sequence[DeclaredIncome]
+
+    def check(self, rule: DeclaredIncomeRule, scheme_year: tuple[date, date]) -> None:
+        """Refuse what the rule does not let one declare; the first declaration is no change.
+
+        Args:
+            rule: in force on `from_on`.
+            scheme_year: that `from_on` lies in: its first day, and the first of the next.
+
+        Raises:
+            DeclaredFrom: it would count before today, before the last one, or more than a year ahead.
+            ChangedTooOften: the income was changed as often as it may be in the year.
+
+        """
+        first = max([self.today, *(one.from_on for one in self.before)])
+        last = self.today + timedelta(days=MOST_DAYS_AHEAD)
+        if not first <= self.from_on <= last:
+            raise DeclaredFrom(field="from_on", first=first.isoformat(), last=last.isoformat())
+        begins, ends = scheme_year
+        changes = sum(begins <= one.from_on < ends for one in self.before[1:])
+        if self.before and changes >= rule.changes_a_year:
+            raise ChangedTooOften(times=rule.changes_a_year)
+
+
+def income_on(declared: Sequence[DeclaredIncome], on: date) -> DeclaredIncome | None:
+    """Return which of the declared incomes counts on a day, given oldest first; None where none does yet."""
+    return next((one for one in reversed(declared) if one.from_on <= on), None)
+
+
+def income_that_counts(rule: DeclaredIncomeRule, income: Amount, figures: Figures, on: date) -> Amount:
+    """Return an income within the least and the most that count on a day.
+
+    Raises:
+        SeriesValueMissing: a limit is a multiple of a series without a value then.
+    """
+    counted = max(income, figures.amount(rule.minimum, on))
+    return counted if rule.maximum is None else min(counted, figures.amount(rule.maximum, on))
+
+
 def declared_contribution(rule: DeclaredIncomeRule, income: Amount) -> Amount:
-    """Return the contribution due on a declared income."""
+    """Return the contribution that a month of an income makes due: the share of it, rounded as the rule says."""
     return Amount(rounded(Fraction(income.units * rule.share_bp, 10_000), rule.rounding), income.asset)

@@ -9,6 +9,7 @@ from engine.contributions.rules.amounts import (
     DeclaredIncomeRule,
     check_instalment,
     declared_contribution,
+    income_that_counts,
 )
 from engine.contributions.rules.matching import (
     MatchClaimRule,
@@ -178,10 +179,15 @@ def run_instalment(context: ScenarioContext) -> Outcome:
         income = _amount(context, "income")
         least = context.figures.amount(declared.rule.minimum, context.on)
         context.compare(declared, "minimum", income.units, least.units)
+        if declared.rule.maximum is not None:
+            context.compare(
+                declared, "maximum", income.units, context.figures.amount(declared.rule.maximum, context.on).units
+            )
+        counted = income_that_counts(declared.rule, income, context.figures, context.on)
         changes = int(context.text("changes_this_year") or 0)
         context.compare(declared, "changes_a_year", changes, declared.rule.changes_a_year)
         return {
-            "instalment": _fixed(declared_contribution(declared.rule, max(income, least))),
+            "instalment": _fixed(declared_contribution(declared.rule, counted)),
             "may_change": str(changes < declared.rule.changes_a_year).lower(),
         }
     chart = _needed(context, ChartRule)

@@ -12,6 +12,7 @@ from engine.contributions.service.collecting import (
     payments_in_operation,
     post_collected,
 )
+from engine.contributions.service.declared import Incomes, declare_income, show_declared
 from engine.contributions.service.files import ImportReport, import_file, read_rows
 from engine.contributions.service.giving import (
     OwnerProposal,
@@ -73,6 +74,7 @@ __all__ = [
     "Collectors",
     "Held",
     "ImportReport",
+    "Incomes",
     "Intake",
     "OwnerProposal",
     "Reason",
@@ -87,6 +89,7 @@ __all__ = [
     "confirm_owner",
     "confirm_reversal",
     "contributions_payable",
+    "declare_income",
     "end_in_suspense",
     "end_refund",
     "find_claim",
@@ -122,6 +125,7 @@ __all__ = [
     "seek_owners",
     "send_claim",
     "share_match",
+    "show_declared",
     "suspense_figures",
     "terms_for",
     "undertakings_of",

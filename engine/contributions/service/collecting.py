@@ -29,6 +29,7 @@ from engine.contributions.rules import (
     split_contribution,
 )
 from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
+from engine.contributions.service.declared import decide_by_income
 from engine.contributions.service.eligibility import Asked, refusal_of, unmet_of
 from engine.contributions.service.passing import Deducting, deduct_from, share_payment
 from engine.contributions.service.receiving import CHUNK, Answer, receive
@@ -183,6 +184,7 @@ async def _checked(session: AsyncSession, keys: FileKeyStore, tenant: Tenant, as
     contribution = share_payment(tenant, figures, member, ask.channel, today, amount).contribution
     split_contribution(contribution, terms_for(tenant, figures, member.product, today, member.joined_on))
     await decide_contribution(session, tenant, figures, member, today, contribution)
+    await decide_by_income(session, tenant, figures, member, today, contribution)
     counting = Counting(member, today, today, contribution)
     (cap,) = await cap_contributions(session, tenant, figures, [counting], today=today)
     whole_counts(cap)

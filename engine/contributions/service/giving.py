@@ -29,6 +29,7 @@ from engine.contributions.queries import suspense as owning
 from engine.contributions.queries.suspense import ProposalRow
 from engine.contributions.rules import Payment, Receipt, credit_matched, split_contribution, split_over_pots
 from engine.contributions.service.capping import Counting, cap_contributions, whole_counts
+from engine.contributions.service.declared import decide_by_income
 from engine.contributions.service.incoming import receipt_of
 from engine.contributions.service.passing import Deducting, deduct_from, passed_account, share_payment
 from engine.contributions.service.suspense import WRONG_MEMBER, end_in_suspense, fixed, goes_only_back, pool_of
@@ -292,6 +293,9 @@ async def _credit(
     shared = share_payment(tenant, figures, ref, row.channel, row.received_on, amount)
     parts = split_contribution(shared.contribution, terms)
     decided = await decide_contribution(session, tenant, figures, ref, row.received_on, shared.contribution)
+    by_income = await decide_by_income(
+        session, tenant, figures, ref, row.received_on, shared.contribution, origin=origin
+    )
     today = business_date(await ledger.scheme_now(session), tenant.time_zone)
     came_on = await queries.suspended_on(session, row.of[1] if row.of else row.event_id, zone=tenant.time_zone)
     counting = Counting(ref, row.received_on, came_on, shared.contribution)
@@ -320,6 +324,7 @@ async def _credit(
             *shared.rules,
             *(payer_rules(tenant, ref, row.received_on) if payment.payer else ()),
             *(decided.rules if decided else ()),
+            *(by_income.rules if by_income else ()),
             *(cap.rules if cap else ()),
             *(taken.rules if taken else ()),
             *([pool.ref] if pool else ()),
@@ -327,6 +332,7 @@ async def _credit(
         facts={
             **shared.facts,
             **(decided.facts if decided else {}),
+            **(by_income.facts if by_income else {}),
             **(taken.facts if taken else {}),
             **({"carried": str(carried)} if carried else {}),
         },

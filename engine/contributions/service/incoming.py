@@ -19,6 +19,7 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.capping import CappedNow
 from engine.contributions.service.converting import Converted
+from engine.contributions.service.declared import AsDeclared
 from engine.contributions.service.passing import Shared, Taken
 from engine.contributions.service.undertaken import Decided as AsUndertaken
 from engine.enrolment.rules import ContributionTests
@@ -43,6 +44,7 @@ class Incoming:
     tests: ContributionTests | None = None
     held_by: tuple[str, tuple[str, ...]] | None = None
     undertaken: AsUndertaken | None = None
+    declared: AsDeclared | None = None
     cap: CappedNow | None = None
     over: Amount | None = None
     over_for: str = ABOVE_CAP
@@ -61,7 +63,9 @@ class Incoming:
                 return self.held_by
             product, rules = self.held_by or (self.foreign.product, ())
             return product, (*rules, *rate)
-        further = [one.rules for one in (self.shared, self.undertaken, self.cap, self.taken) if one is not None]
+        further = [
+            one.rules for one in (self.shared, self.undertaken, self.declared, self.cap, self.taken) if one is not None
+        ]
         return self.member.product, (
             *self.terms.rules,
             *rate,
@@ -84,7 +88,7 @@ class Incoming:
     def facts(self) -> Mapping[str, object]:
         """Return what the event says of the payment besides what came; amounts in smallest units."""
         found: dict[str, object] = dict(self.shared.facts)
-        for one in (self.undertaken, self.taken):
+        for one in (self.undertaken, self.declared, self.taken):
             found |= one.facts if one is not None else {}
         if self.collected is not None:
             counted, _ = self.collected

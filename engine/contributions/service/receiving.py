@@ -31,6 +31,7 @@ from engine.contributions.rules import (
 )
 from engine.contributions.service.capping import Counting, cap_contributions, capped_products
 from engine.contributions.service.converting import convert_payment, paid_as
+from engine.contributions.service.declared import decide_declared, declared_by, declared_products
 from engine.contributions.service.eligibility import LEVEL_TEST, Asked, refusal_of, unmet_of
 from engine.contributions.service.incoming import Incoming, receipt_of
 from engine.contributions.service.marks import marks_of
@@ -131,6 +132,7 @@ class _Batch:
         await self._hold(decided)
         decided = await self._still_eligible(decided, figures)
         decided = await self._as_undertaken(decided, figures)
+        decided = await self._as_declared(decided, figures)
         decided = await self._as_capped(decided, figures, today)
         decided = await self._as_deducted(decided, figures)
         await self._answer_refused_retries()
@@ -171,6 +173,7 @@ class _Batch:
         Whether what is to be decided so was posted before is asked then, for all that follows.
         """
         counting = capped_products(self._tenant) | charted_products(self._tenant) | deducting_products(self._tenant)
+        counting |= declared_products(self._tenant)
         await identity.hold_members(
             self._session,
             [
@@ -265,6 +268,24 @@ class _Batch:
                 item.parts = split_over_pots(item.counted, item.terms)
         return self._not_answered(decided)
 
+    async def _as_declared(self, decided: list[Incoming], figures: Figures) -> list[Incoming]:
+        """Hold what members who declared an income pay against the share of it; return what is still to be posted."""
+        bound = [
+            (item, member)
+            for item, member in self._bound(decided, declared_products(self._tenant))
+            if item.origin == OWN
+        ]
+        if not bound:
+            return decided
+        known = await declared_by(self._session, self._tenant, [member for _, member in bound])
+        paying = [Paying(member, item.business_date, item.counted) for item, member in bound]
+        found = decide_declared(self._tenant, figures, known, paying)
+        for (item, member), one in zip(bound, found, strict=True):
+            item.declared = one
+            if one is not None and isinstance(one.answer, EngineError):
+                self._turn_away(item, member, one.answer, (*(item.terms.rules if item.terms else ()), *one.rules))
+        return self._not_answered(decided)
+
     async def _as_capped(self, decided: list[Incoming], figures: Figures, today: date) -> list[Incoming]:
         """Hold payments against the most of their scheme year; return what is still to be posted.
 
@@ -287,7 +308,9 @@ class _Batch:
             rules = (*(item.terms.rules if item.terms else ()), *one.rules)
             if isinstance(one.answer, EngineError):
                 self._turn_away(item, member, one.answer, rules)
-            elif one.answer.refunded.units and (item.undertaken is not None or not one.answer.counted.units):
+            elif one.answer.refunded.units and (
+                item.undertaken is not None or item.declared is not None or not one.answer.counted.units
+            ):
                 item.suspend(ABOVE_CAP, rules)
             elif one.answer.refunded.units:
                 assert item.terms is not None

@@ -14,6 +14,7 @@ from engine.contributions.rules import (
     CollectionCounted,
     ContributionTerms,
     ContributorsRule,
+    DeclaredIncomeRule,
     DeductionRule,
     ForeignMoneyRule,
     PayeesRule,
@@ -37,6 +38,7 @@ _MOST_TERMS = 10_000
 _DECIDE: tuple[type[Rule], ...] = (
     AmountRule,
     AnnualCapRule,
+    DeclaredIncomeRule,
     DeductionRule,
     ForeignMoneyRule,
     PayeesRule,
