@@ -18,7 +18,7 @@ from engine.tenancy import errors, service
 from engine.tenancy.queries import Proposal, StoredPoint
 from engine.tenancy.service import Tenant
 
-_DECISIONS = (errors.UnknownFigure, errors.FigureDecided, SamePerson)
+DECISIONS = (errors.UnknownFigure, errors.FigureDecided, SamePerson)
 _VERSIONS = (errors.UnknownProposal, errors.PackDecided, errors.PackInForceTooEarly, SamePerson)
 
 
@@ -58,7 +58,8 @@ class VersionSeen(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _figure(point: StoredPoint) -> FigureItem:
+def figure_item(point: StoredPoint) -> FigureItem:
+    """Return a point as it is shown."""
     return FigureItem(
         figure=point.point_id,
         series=point.series,
@@ -85,7 +86,7 @@ class FigureController(Controller):
     async def list(self, tenant: NamedDependency[Tenant], db: NamedDependency[Database]) -> list[FigureItem]:
         """List the points of reference series that came after the pack."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return [_figure(one) for one in await service.list_figures(session)]
+            return [figure_item(one) for one in await service.list_figures(session)]
 
     @post(
         "/{series:str}",
@@ -110,29 +111,11 @@ class FigureController(Controller):
         return FiguresAnswer(found.series, found.proposed, found.known)
 
     @post(
-        "/{figure:int}/accept",
-        operation_id="AcceptFigure",
-        opt={"permission": Permission.FIGURES_APPROVE},
-        status_code=200,
-        responses=refuses(*_DECISIONS),
-    )
-    async def accept(
-        self,
-        figure: FromPath[int],
-        caller: NamedDependency[Caller],
-        tenant: NamedDependency[Tenant],
-        db: NamedDependency[Database],
-    ) -> FigureItem:
-        """Let a figure count, as a second person."""
-        async with db.unit_of_work(tenant.tenant_id) as session:
-            return _figure(await service.accept_figure(session, tenant, figure, actor=caller.actor))
-
-    @post(
         "/{figure:int}/reject",
         operation_id="RejectFigure",
         opt={"permission": Permission.FIGURES_APPROVE},
         status_code=200,
-        responses=refuses(*_DECISIONS),
+        responses=refuses(*DECISIONS),
     )
     async def reject(
         self,
@@ -143,7 +126,7 @@ class FigureController(Controller):
     ) -> FigureItem:
         """Refuse a figure, as a second person."""
         async with db.unit_of_work(tenant.tenant_id) as session:
-            return _figure(await service.reject_figure(session, tenant, figure, actor=caller.actor))
+            return figure_item(await service.reject_figure(session, tenant, figure, actor=caller.actor))
 
 
 class PackVersionController(Controller):

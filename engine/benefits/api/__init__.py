@@ -13,7 +13,7 @@ from engine.benefits.api.passing_on import PassedOnController
 from engine.benefits.api.paying import PayoutController
 from engine.benefits.api.payroll import PayrollController
 from engine.benefits.api.pensions import PensionController
-from engine.benefits.api.recounting import RecountController
+from engine.benefits.api.recounting import FigureAcceptanceController, RecountController
 from engine.benefits.api.splitting import MemberSplitController, SplitController
 from engine.benefits.api.standing import StandingController
 from engine.benefits.api.transferring import TransferInController, TransferOutController
@@ -25,6 +25,7 @@ __all__ = [
     "ClaimController",
     "CoverFileController",
     "FeeRunController",
+    "FigureAcceptanceController",
     "HeirController",
     "LoanController",
     "MemberFeesController",

@@ -6,7 +6,7 @@ from datetime import date
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from engine.access.errors import SamePerson
 from engine.access.rules import Caller
@@ -15,6 +15,7 @@ from engine.benefits.api.charging import Digest
 from engine.kernel.permissions import Permission
 from engine.runtime.database import Database
 from engine.runtime.http import refuses
+from engine.tenancy.api import DECISIONS, FigureItem, figure_item
 from engine.tenancy.service import Tenant
 
 
@@ -36,6 +37,15 @@ class RecountAnswer(Struct, frozen=True):
     items: Sequence[RecountedItem]
 
 
+class FigureAnswer(FigureItem, frozen=True, kw_only=True):
+    """A figure that counts now, and what of what was posted would come out otherwise: recounts that wait or are carried out.
+
+    While one that was approved is carried out, nothing further is looked for.
+    """
+
+    recounts: Sequence[RecountAnswer]
+
+
 class RecountSeen(Struct, frozen=True, forbid_unknown_fields=True):
     """The digest of the list that you have read."""
 
@@ -45,6 +55,31 @@ class RecountSeen(Struct, frozen=True, forbid_unknown_fields=True):
 def _told(one: service.Recount) -> RecountAnswer:
     items = [RecountedItem(item.what, item.product, date.fromisoformat(item.day), item.run) for item in one.items]
     return RecountAnswer(one.recount_no, one.state, one.digest, items)
+
+
+class FigureAcceptanceController(Controller):
+    """Figures that count from now on."""
+
+    path = "/v1/figures/{figure:int}/accept"
+    tags = ("Rules",)
+
+    @post(
+        operation_id="AcceptFigure",
+        opt={"permission": Permission.FIGURES_APPROVE},
+        status_code=200,
+        responses=refuses(*DECISIONS),
+    )
+    async def accept(
+        self,
+        figure: FromPath[int],
+        caller: NamedDependency[Caller],
+        tenant: NamedDependency[Tenant],
+        db: NamedDependency[Database],
+    ) -> FigureAnswer:
+        """Let a figure count, as a second person; the answer lists what it changes of what was posted."""
+        found = await service.accept_figure(db, tenant, figure, actor=caller.actor)
+        told = [_told(one) for one in found.recounts]
+        return FigureAnswer(**structs.asdict(figure_item(found.point)), recounts=told)
 
 
 class RecountController(Controller):

@@ -124,6 +124,8 @@ from engine.benefits.service.payroll import (
     reject_payroll,
 )
 from engine.benefits.service.recounting import (
+    FigureAccepted,
+    accept_figure,
     approve_recount,
     carry_on_recounts,
     find_recount,
@@ -191,6 +193,7 @@ __all__ = [
     "BankRail",
     "FeeRun",
     "FeeTotal",
+    "FigureAccepted",
     "Guaranteed",
     "HeirNamed",
     "HeirPerson",
@@ -213,6 +216,7 @@ __all__ = [
     "Split",
     "Standing",
     "TransferOut",
+    "accept_figure",
     "account_before",
     "acknowledge_transfer",
     "add_documents",

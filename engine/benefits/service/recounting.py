@@ -6,6 +6,7 @@ back and proposed anew, and each of these waits for a second person of its own. 
 """
 
 import hashlib
+from dataclasses import dataclass
 from datetime import date
 
 import msgspec
@@ -25,9 +26,19 @@ from engine.kernel.ids import house_member
 from engine.ledger import service as ledger
 from engine.ledger.rules import Entry, EventKind
 from engine.runtime.database import Database
+from engine.tenancy import service as tenancy
+from engine.tenancy.queries import StoredPoint
 from engine.tenancy.service import Tenant, figures_for
 
 _ACTOR = "system:rules"
+
+
+@dataclass(frozen=True, slots=True)
+class FigureAccepted:
+    """A figure that counts now, and what of what was posted would come out otherwise: the recounts that wait or are carried out."""
+
+    point: StoredPoint
+    recounts: tuple[Recount, ...]
 
 
 async def find_recount(db: Database, tenant: Tenant) -> Recount | None:
@@ -68,6 +79,23 @@ async def find_recount(db: Database, tenant: Tenant) -> Recount | None:
 
 def _year(what: str, product: str, day: date) -> RecountItem:
     return RecountItem(what=what, product=product, day=day.isoformat())
+
+
+async def accept_figure(db: Database, tenant: Tenant, point_id: int, *, actor: str) -> FigureAccepted:
+    """Let a proposed figure count, as a second person, and look at once for what it changes of what was posted.
+
+    While a recount that was approved is carried out, nothing further is looked for; `find_recount` tells it afterwards.
+
+    Raises:
+        UnknownFigure, FigureDecided: there is none of that number, or it was decided before.
+        SamePerson: `actor` proposed it.
+    """
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        point = await tenancy.accept_figure(session, tenant, point_id, actor=actor)
+    await find_recount(db, tenant)
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        found = await queries.recounts(session)
+    return FigureAccepted(point, tuple(one for one in found if one.state in ("proposed", "approved")))
 
 
 async def list_recounts(session: AsyncSession) -> list[Recount]:

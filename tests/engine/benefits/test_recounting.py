@@ -9,19 +9,27 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.testing import AsyncTestClient
 from sqlalchemy import text
 
 from engine.access.errors import SamePerson
+from engine.access.rules import Caller
 from engine.app import KINDS
 from engine.benefits import service
+from engine.benefits.api import FigureAcceptanceController
 from engine.benefits.errors import RecountChanged
 from engine.benefits.queries.recounting import Recount
 from engine.contributions import service as contributions
 from engine.contributions.queries.matching import MatchClaim
 from engine.funds.rules.interest import Movement
 from engine.funds.service import credit_interest
+from engine.kernel.permissions import Permission
 from engine.ledger import service as ledger
-from engine.tenancy.service import accept_figure, load_pack, propose_figures
+from engine.runtime.http import exception_handlers
+from engine.tenancy.errors import FigureDecided
+from engine.tenancy.service import load_pack, propose_figures
 from tests.engine.benefits.test_charging import END, ROOT, approve, broken, cap, charge, fee, holds, pay_in, with_rules
 from tests.engine.benefits.test_charging import scheme as charged
 from tests.engine.funds.conftest import PRODUCT, Scheme
@@ -202,11 +210,15 @@ async def test_a_revised_figure_is_found_and_lists_what_it_affects(rwandan: Rwan
             await propose_figures(session, rwandan.tenant, "declared-interest", raw, name="f.csv", actor="staff:1")
         ).proposed
     assert await service.find_recount(rwandan.db, rwandan.tenant) is None, "a proposed figure counts for nothing"
-    async with rwandan.db.unit_of_work(rwandan.tenant.tenant_id) as session:
-        await accept_figure(session, rwandan.tenant, number, actor="staff:2")
-    one = await service.find_recount(rwandan.db, rwandan.tenant)
-    assert one is not None
+    with pytest.raises(SamePerson):
+        await service.accept_figure(rwandan.db, rwandan.tenant, number, actor="staff:1")
+    accepted = await service.accept_figure(rwandan.db, rwandan.tenant, number, actor="staff:2")
+    with pytest.raises(FigureDecided):
+        await service.accept_figure(rwandan.db, rwandan.tenant, number, actor="staff:3")
+    (one,) = accepted.recounts
+    assert (accepted.point.point_id, accepted.point.state, one.state) == (number, "accepted", "proposed")
     assert items(one) == [("interest", "2023-01-01")]
+    assert await service.find_recount(rwandan.db, rwandan.tenant) is None, "the acceptance has looked for it"
     assert await minor() == by_last_year, "nothing is posted before another person agrees"
     done = await let(rwandan, one)
     assert done.state == "done"
@@ -236,3 +248,27 @@ async def test_two_changes_of_one_date_are_one_recount_and_the_later_page_decide
     assert newest.net == run.net
     assert newest.rules == ["monthly@2023-06-01-b"]
     assert newest.vat > run.vat
+
+
+async def test_a_figure_that_changes_nothing_posted_is_accepted_with_an_empty_list(rwandan: Rwandan) -> None:
+    caller = Caller(rwandan.tenant.tenant_id, "staff:2", frozenset(Permission), "staff")
+    raw = b"effective_from,published_on,value,source,confidence\n2023-01-01,2023-04-01,6,declared,high\n"
+    async with rwandan.db.unit_of_work(rwandan.tenant.tenant_id) as session:
+        (number,) = (
+            await propose_figures(session, rwandan.tenant, "declared-interest", raw, name="f.csv", actor="staff:1")
+        ).proposed
+    app = Litestar(
+        [FigureAcceptanceController],
+        dependencies={
+            "caller": Provide(lambda: caller, sync_to_thread=False),
+            "tenant": Provide(lambda: rwandan.tenant, sync_to_thread=False),
+            "db": Provide(lambda: rwandan.db, sync_to_thread=False),
+        },
+        exception_handlers=exception_handlers(lambda _request, message: message),
+    )
+    async with AsyncTestClient(app) as client:
+        answer = await client.post(f"/v1/figures/{number}/accept")
+        again = await client.post(f"/v1/figures/{number}/accept")
+    assert (answer.status_code, again.status_code) == (200, 409)
+    told = answer.json()
+    assert (told["figure"], told["state"], told["recounts"]) == (number, "accepted", [])
