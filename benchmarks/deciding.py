@@ -1,7 +1,8 @@
 """Deciding 1,000 contributions under each pack, against posting 1,000 contributions on one connection.
 
 Deciding is what `contributions.service.receive` does before it writes: the payment's checks, the terms in force for the
-member's product, day and joining date, who may pay, how it is shared among payees, and the split. Members joined on days drawn anew for every batch, so that terms are
+member's product, day and joining date, who may pay, how it is shared among payees, and the split; where instalments are read from a
+chart, every member undertook one, has paid all before, and pays the one that is due with its charge. Members joined on days drawn anew for every batch, so that terms are
 looked up in rule books as well as found again. Posting is `ledger.service.post` as `posting` measures it.
 """
 
@@ -10,6 +11,7 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,18 +19,40 @@ from typing import Any
 from benchmarks.posting import BATCH, entries
 from benchmarks.stage import Stage, stage
 from engine.app import KINDS
-from engine.contributions.rules import Payment, Scheme, check_payment, split_contribution
+from engine.contributions.rules import (
+    Instalments,
+    Payment,
+    Scheme,
+    Towards,
+    Undertook,
+    check_payment,
+    instalment_terms,
+    split_contribution,
+)
 from engine.contributions.service.passing import share_payment
 from engine.contributions.service.terms import origin_for, terms_for, tests_for
+from engine.contributions.service.undertaken import Paying, charted_products, decide_instalments
+from engine.enrolment.rules import Undertaken, undertaking_terms_of
 from engine.identity.rules import MemberRef, MemberStatus
+from engine.kernel.rules import Dates
 from engine.ledger import service as ledger
 from engine.runtime.database import Database
 from engine.runtime.settings import Settings
+from engine.tenancy.rules.books import OnDates
 from engine.tenancy.rules.packs import Pack
 from engine.tenancy.service import Tenant, load_pack, pack_folders
 
 TODAY = date(2026, 6, 15)
 JOINED_WITHIN = 1000  # days
+
+
+@dataclass(frozen=True, slots=True)
+class _Paying:
+    """A member as they joined, what they undertook, and what they pay."""
+
+    member: MemberRef
+    amount: str
+    undertook: Undertook | None
 
 
 def measure(settings: Settings, scale: float) -> dict[str, Any]:
@@ -62,24 +86,54 @@ def _deciding(pack: Pack, batches: int) -> list[float]:
     product = pack.products[-1].code
     scheme = Scheme.of(pack)
     chosen, figures, spans = random.Random(7), pack.figures(), []
-    amount = _least(tenant, product)
+    least = _least(tenant, product)
     for _ in range(batches + 1):
-        joined = [TODAY - timedelta(days=chosen.randrange(JOINED_WITHIN)) for _ in range(BATCH)]
+        paying = [_joined(tenant, product, at, least, chosen) for at in range(BATCH)]
         payments = [
-            Payment(member="", amount=amount, currency=pack.currency, channel=pack.channels[0].code, reference=str(at),
+            Payment(member="", amount=one.amount, currency=pack.currency, channel=pack.channels[0].code, reference=str(at),
                     sent_by="partner:1")
-            for at in range(BATCH)
+            for at, one in enumerate(paying)
         ]  # fmt: skip
+        known = {(one.member.member_id, product): one.undertook for one in paying if one.undertook is not None}
+        towards = []
         start = time.perf_counter()
-        for payment, joined_on in zip(payments, joined, strict=True):
+        for payment, one in zip(payments, paying, strict=True):
+            member, joined_on = one.member, one.member.joined_on
             paid, day = check_payment(payment, scheme, today=TODAY)
             origin_for(tenant, product, day, joined_on, payment.payer)
-            member = MemberRef(1, product, joined_on, "", MemberStatus.ACTIVE)
             shared = share_payment(tenant, figures, member, payment.channel, day, paid)
             split_contribution(shared.contribution, terms_for(tenant, figures, product, day, joined_on))
             tests_for(tenant, product, day, joined_on)
+            towards.append(Paying(member, day, shared.contribution))
+        decided = decide_instalments(tenant, figures, known, towards) if known else []
         spans.append(time.perf_counter() - start)
+        assert all(one is not None and isinstance(one.answer, Towards) for one in decided), pack.code
     return spans[1:]
+
+
+def _joined(tenant: Tenant, product: str, at: int, least: str, chosen: random.Random) -> _Paying:
+    """Return a member who joined on some day; in a product with a chart, of some entry age, slab and frequency of it."""
+    joined_on = TODAY - timedelta(days=chosen.randrange(JOINED_WITHIN))
+    member = MemberRef(at + 1, product, joined_on, "", MemberStatus.ACTIVE)
+    terms = undertaking_terms_of(tenant.pack, product, joined_on, joined_on)
+    # Not by `terms_of_instalments`, which would know the terms then before they are timed.
+    year_from = tenant.product(product).scheme_year(TODAY)[0]
+    dates = Dates(on=TODAY, joined_on=joined_on, tranche_on=TODAY, scheme_year_from=year_from)
+    paid_by = instalment_terms(product, OnDates(tenant.book(product), dates))
+    if product not in charted_products(tenant) or terms is None or paid_by is None:
+        return _Paying(member, least, None)
+    undertaken = Undertaken(
+        chosen.choice(terms.chart.rule.slabs or ("",)), chosen.choice(terms.frequencies), joined_on, joined_on
+    )
+    entry_age, figures = chosen.randrange(18, 36), tenant.pack.figures()
+    instalment = terms.instalment(
+        tenant.pack.tables, undertaken.slab, undertaken.frequency, entry_age=entry_age, figures=figures, on=TODAY
+    )
+    nothing = Undertook(given=(undertaken,), entry_age=entry_age, joined_on=joined_on, paid=0)
+    owed = Instalments(paid_by, nothing, tenant.pack.tables, figures, TODAY).owed()
+    undertook = replace(nothing, paid=max(owed.units - instalment.units, 0))
+    due = Instalments(paid_by, undertook, tenant.pack.tables, figures, TODAY).collectable(instalment + instalment)
+    return _Paying(member, str((due if due.units else instalment).decimal()), undertook)
 
 
 def _least(tenant: Tenant, product: str) -> str:
