@@ -170,6 +170,16 @@ async def test_it_changes_as_often_as_the_rule_says_and_all_of_it_is_kept(
     assert "“declared-income”" in await explained(db, keys, tenant, kept[0][0])
 
 
+async def test_money_that_is_here_already_and_is_no_share_waits(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    (member,) = await enrol(db, keys, tenant, ["sahyog"])
+    await declare(db, keys, tenant, member, "10000.00")
+    (held,) = await send(db, keys, tenant, pays(member, "777.00", is_held=True))
+    assert isinstance(held, Receipt)
+    assert (held.state, held.reason) == ("suspended", "not-taken")
+
+
 async def test_two_changes_at_once_are_one(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
     (member,) = await enrol(db, keys, tenant, ["sahyog"])
     await declare(db, keys, tenant, member, "10000.00")
