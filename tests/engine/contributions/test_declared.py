@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from engine.access.rules import Caller
 from engine.contributions import errors, service
 from engine.contributions.api.declared import DeclaredIncomeController
+from engine.contributions.queries import LAWS
 from engine.contributions.rules import Receipt
 from engine.contributions.service import Incomes
 from engine.enrolment import service as enrolment
@@ -23,6 +24,7 @@ from engine.enrolment.errors import ChangedTooOften
 from engine.enrolment.service import Enrolled
 from engine.kernel.errors import EngineError
 from engine.kernel.permissions import Permission
+from engine.ledger import service as ledger
 from engine.reports import service as reports
 from engine.runtime.database import Database
 from engine.runtime.http import exception_handlers
@@ -195,6 +197,23 @@ async def test_what_was_declared_cannot_be_written_over(db: Database, keys: File
     with pytest.raises((DBAPIError, psycopg.Error)):
         async with db.unit_of_work(tenant.tenant_id) as session:
             await session.execute(text("update declared_incomes set income = 1"))
+
+
+async def test_a_declaration_that_no_event_says_breaks_the_law(
+    db: Database, keys: FileKeyStore, tenant: Tenant
+) -> None:
+    (member,) = await enrol(db, keys, tenant, ["sahyog"])
+    await declare(db, keys, tenant, member, "10000.00")
+    async with db.unit_of_work(tenant.tenant_id) as session:
+        assert await ledger.check(session, LAWS) == []
+        await session.execute(
+            text("""insert into declared_incomes (tenant_id, member_id, event_id, product, income, contribution, from_on, declared_on)
+                    values (:t, :m, 1, 'nps-lite', 1, 1, '2023-04-03', '2023-04-03')"""),
+            {"t": tenant.tenant_id, "m": member.member_id},
+        )
+        (broken,) = await ledger.check(session, LAWS)
+        assert "declared-incomes-are-decided" in str(broken)
+        await session.rollback()
 
 
 async def test_the_routes_declare_and_show(db: Database, keys: FileKeyStore, tenant: Tenant) -> None:
