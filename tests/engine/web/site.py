@@ -13,6 +13,7 @@ from engine.access.api import StaffController, authorize, provide_caller
 from engine.access.rules import Caller, Role
 from engine.access.service import Gate, Tokens
 from engine.benefits.service import BankRail, Payers
+from engine.funds.service import OrderDesk
 from engine.kernel.clock import SystemClock
 from engine.reports.api import StatementController
 from engine.runtime.exchanges.engine import Exchanges
@@ -60,6 +61,7 @@ def make_app(*schemes: Scheme) -> Litestar:
             "keys": given(keys),
             "tenants": given(tenants),
             "settings": given(Settings()),
+            "order_desk": given(OrderDesk(Exchanges(db, keys, {}, lambda *_: ""))),
             "payers": given(Payers(Exchanges(db, keys, {}, lambda *_: ""), banks={BANK: _bank()})),
         },
         state=State({"gate": gate, "tenants": tenants}),
