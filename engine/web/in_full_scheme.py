@@ -109,6 +109,13 @@ async def tell_opening(page: Reading) -> InFull:
         (say(N_("From the scheme")), found.source),
         (say(N_("Balances of")), page.frame.day(found.as_of)),
         (say(N_("Members")), page.frame.number(found.members)),
+        *(
+            (
+                one.account.name,
+                page.frame.units(one.amount, one.scale) if one.account.fund else page.frame.money(one.amount),
+            )
+            for one in await opening.list_controls(page.session, found.opening_no)
+        ),
     ]
     return InFull(found.digest, facts)
 

@@ -37,8 +37,8 @@ def served(*schemes: Scheme) -> Tenants:
     return tenants
 
 
-def make_app(*schemes: Scheme) -> Litestar:
-    """Return an application that serves the schemes' pages and statements."""
+def make_app(*schemes: Scheme, desk: OrderDesk | None = None) -> Litestar:
+    """Return an application that serves the schemes' pages and statements; orders go through `desk`."""
     tenants = served(*schemes)
     db, keys = schemes[0].db, schemes[0].keys
     gate = Gate(db, Tokens(Ed25519PrivateKey.generate(), issuer="http://akiba.example"), SystemClock(), home="/staff")
@@ -61,7 +61,7 @@ def make_app(*schemes: Scheme) -> Litestar:
             "keys": given(keys),
             "tenants": given(tenants),
             "settings": given(Settings()),
-            "order_desk": given(OrderDesk(Exchanges(db, keys, {}, lambda *_: ""))),
+            "order_desk": given(desk or OrderDesk(Exchanges(db, keys, {}, lambda *_: ""))),
             "payers": given(Payers(Exchanges(db, keys, {}, lambda *_: ""), banks={BANK: _bank()})),
         },
         state=State({"gate": gate, "tenants": tenants}),

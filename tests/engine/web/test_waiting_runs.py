@@ -10,12 +10,13 @@ from engine.benefits import service as benefits
 from engine.funds import service as funds
 from engine.identity import service as identity
 from engine.ledger import service as ledger
-from engine.ledger.rules import Entry, EventKind
+from engine.ledger.rules import Account, Entry, EventKind
 from engine.tenancy.service import propose_pack
 from tests.engine.reports.scheme import Scheme
 from tests.engine.web.markup import every, rows_of, tree, words
 from tests.engine.web.site import Client, make_app, signed_in
 from tests.engine.web.test_corrections import FUND, dealt_in, wrong_price
+from tests.factories.trading import Trading, trading_of
 
 DAY = date(2023, 6, 15)
 CHECKERS = (Role.OPERATOR, Role.CLAIMS_CHECKER, Role.PRICE_CHECKER, Role.RULES_CHECKER, Role.RECONCILIATION_OFFICER)
@@ -30,8 +31,9 @@ RUNS = {
                    values (:t, 1, :event, 99, 0, :maker, 'proposed', :digest, '[{"what": "fees", "product": "nps-lite", "day": "2023-03-31", "run": 7}]')""",
     "figures": """insert into series_points (tenant_id, value, proposed_at, proposed_by, effective_from, published_on, series, source, confidence)
                   values (:t, 7.25, now(), :maker, date '2023-06-01', date '2023-06-02', 'savings-rate', 'the gazette', 'high') returning point_id""",
-    "openings": """insert into openings (tenant_id, opening_no, staged_at, members, staged_by, pack, as_of, state, digest, source, manifest)
-                   values (:t, 1, now(), 3, :maker, :pack, date '2023-05-31', 'staged', :digest, 'old-books', '{}')""",
+    "openings": """with o as (insert into openings (tenant_id, opening_no, staged_at, members, staged_by, pack, as_of, state, digest, source, manifest)
+                   values (:t, 1, now(), 3, :maker, :pack, date '2023-05-31', 'staged', :digest, 'old-books', '{}'))
+                   insert into opening_controls (tenant_id, opening_no, code, opening_code, amount) values (:t, 1, :collections, :opening, 90050)""",
     "transfers-in": """insert into transfers_in (tenant_id, member_id, advice_id, amount, maker, advised_on, joined_there, joined_on, product, sender,
                          reference, digest, sha256, rule, brought)
                        values (:t, :member, :event, 5000, :maker, date '2023-06-15', date '2020-01-01', date '2020-01-01', 'nps-lite', 'other-fund',
@@ -69,6 +71,7 @@ STATES = {
     "reopenings": ("reopenings", "reopening_no"),
     "pool-incomes": ("pool_incomes", "income_no"),
     "mergers": ("mergers", "merger_no"),
+    "order-cancellations": ("order_cancellations", "cancellation_no"),
 }
 SHOWN = {
     "fees": ("Fees of a product", "₹10.00", "annual · operator"),
@@ -78,7 +81,7 @@ SHOWN = {
     "fund-actions": ("Split or income of a fund", "–", "2 : 1"),
     "figures": ("Figure of a series", "–", "7.25"),
     "pack-versions": ("New version of the rules", "–", "20 Jun 2023"),
-    "openings": ("Opening balances", "–", "old-books"),
+    "openings": ("Opening balances", "–", "collections:bank₹900.50"),
     "transfers-in": ("Savings from another scheme", "₹50.00", "retirement · own"),
     "premiums": ("Premiums of a product", "₹12.00", "life · "),
     "hand-overs": ("Unclaimed money to be handed over", "₹7.00", "30 Jun 2023"),
@@ -86,18 +89,20 @@ SHOWN = {
     "reopenings": ("Closed days to be opened again", "–", "late statement"),
     "pool-incomes": ("Income of a pool", "₹900.00", "POOL-1"),
     "mergers": ("Scheme that goes into another", "–", "all · retirement → savings"),
+    "order-cancellations": ("Order to be asked back", "–", "wrong details"),
 }
 FIRST_PRICE = "20"
 DIGEST = "ab" * 32
+MAKER, PRICE_MAKER = "staff:2000000077", "staff:2000000078"  # nobody who signs in here
 
 
 async def split_of_fund(india: Scheme) -> str:
     """A fund that is dealt in, two new units of which stand for each old one from a Monday on; the first price waits."""
     await dealt_in(india)
     on = date(2023, 6, 19)
-    one = await funds.propose_split(india.db, india.tenant, FUND, on, new=2, old=1, actor="staff:77")
+    one = await funds.propose_split(india.db, india.tenant, FUND, on, new=2, old=1, actor=MAKER)
     await india.advance(on)
-    await india.prices(on, {FUND: FIRST_PRICE}, actor="staff:78")
+    await india.prices(on, {FUND: FIRST_PRICE}, actor=PRICE_MAKER)
     return str(one.number)
 
 
@@ -110,16 +115,35 @@ async def wrong_record(india: Scheme) -> str:
         found = await identity.members_by_number(session, india.keys, numbers)
         one, other = (found[number] for number in numbers)
         split = await benefits.propose_split(
-            session, india.tenant, member=one, to=other, receipts=[int(receipt.receipt)], actor="staff:77"
+            session, india.tenant, member=one, to=other, receipts=[int(receipt.receipt)], actor=MAKER
         )
     return str(split.split_no)
+
+
+async def order_sent(india: Scheme) -> str:
+    """An order of a Thursday that its manager has."""
+    await india.advance(DAY)
+    await india.reconcile([await india.pay(await india.enrol(group="sahyog"), "500")])
+    await india.deal(DAY)
+    trading = desk_of(india)
+    assert await trading.send() == 1
+    async with india.db.unit_of_work(india.tenant.tenant_id) as session:
+        (sent,) = await funds.list_sent_orders(session, india.tenant)
+        one = await funds.propose_cancellation(
+            session, india.tenant, trading.desk(), sent.reference, reason="wrong-details", actor=MAKER
+        )
+    return str(one.cancellation)
+
+
+def desk_of(india: Scheme) -> Trading:
+    return trading_of(india, india.keys.path.parent / "desk", "iso-20022")
 
 
 async def new_version(india: Scheme) -> str:
     await india.advance(DAY)
     async with india.db.unit_of_work(india.tenant.tenant_id) as session:
         day = date(2023, 6, 20)
-        one = await propose_pack(session, india.tenant, india.tenant.pack, in_force_from=day, actor="staff:77")
+        one = await propose_pack(session, india.tenant, india.tenant.pack, in_force_from=day, actor=MAKER)
     return str(one.proposal_id)
 
 
@@ -131,6 +155,7 @@ MADE = {
     "price-corrections": corrected_price,
     "fund-actions": split_of_fund,
     "record-splits": wrong_record,
+    "order-cancellations": order_sent,
     "pack-versions": new_version,
 }
 
@@ -142,10 +167,13 @@ async def written(india: Scheme, kind: str) -> str:
         await india.enrol()
     async with india.db.unit_of_work(india.tenant.tenant_id) as session:
         t = india.tenant.tenant_id
-        maker = await ledger.actor_id(session, "staff:77")
+        maker = await ledger.actor_id(session, MAKER)
         said = Entry(member_id=-t, kind=EventKind.RECOUNT_PROPOSED, business_date=DAY, actor=maker)
         (posted,) = await ledger.post(session, [said])
+        sides = [Account("collections", "INR", party="bank"), Account("opening", "INR")]
+        codes = await ledger.account_codes(session, sides)
         given = {
+            "collections": codes[sides[0]], "opening": codes[sides[1]],
             "t": t, "maker": maker, "digest": DIGEST, "event": posted.event_id, "pack": india.tenant.pack_id,
             "member": await session.scalar(text("select min(member_id) from members")),
         }  # fmt: skip
@@ -158,7 +186,8 @@ async def written(india: Scheme, kind: str) -> str:
 async def waiting(india: Scheme, kind: str) -> tuple[Client, str]:
     """One that somebody else has proposed, and whoever may decide on it."""
     item = await MADE[kind](india) if kind in MADE else await written(india, kind)
-    return await signed_in(make_app(india), india, *CHECKERS, label="checker"), item
+    desk = desk_of(india).desk() if kind == "order-cancellations" else None
+    return await signed_in(make_app(india, desk=desk), india, *CHECKERS, label="checker"), item
 
 
 async def state(india: Scheme, kind: str, item: str) -> str:
