@@ -252,6 +252,17 @@ async def controls(session: AsyncSession, opening_no: int) -> list[tuple[int, in
     return [(row[0], row[1], row[2]) for row in rows]
 
 
+async def control_scales(session: AsyncSession, opening_no: int) -> list[tuple[int, int, int]]:
+    """Return (account code, decimals of what it counts, smallest units) of what `add_controls` kept."""
+    rows = await session.execute(
+        text("""select o.code, a.scale, o.amount from opening_controls o
+                  join assets a on a.tenant_id = o.tenant_id and a.asset_id = o.code >> 12
+                 where o.opening_no = :n order by o.code"""),
+        {"n": opening_no},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 async def add_ranges(session: AsyncSession, opening_no: int) -> None:
     """Lay out the ranges of the staged members."""
     await session.execute(

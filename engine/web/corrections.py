@@ -18,8 +18,8 @@ from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant
-from engine.web.frame import Frame, HTTPRequest
-from engine.web.staff import NONE, staff_page
+from engine.web.frame import NONE, Frame, HTTPRequest
+from engine.web.staff import staff_page
 
 MOST_LINES = 500
 STATES: Mapping[str, str] = {

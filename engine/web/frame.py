@@ -35,6 +35,7 @@ from engine.tenancy.service import Tenant
 
 HTTPRequest = Request[Any, Any, Any]
 
+NONE = "–"
 LANGUAGE_COOKIE = "akiba_language"
 _COOKIE_SECONDS = 365 * 24 * 3600
 CONTENT_SECURITY_POLICY = (

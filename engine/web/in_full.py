@@ -1,6 +1,6 @@
 """What waits for a second person, in full: every fact that is decided on, and the digest that stands for them."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Literal
@@ -20,8 +20,7 @@ from engine.reconciliation import service as reconciliation
 from engine.reports.service import Letterhead
 from engine.runtime.key_file import FileKeyStore
 from engine.tenancy.service import Tenant, explain_decision
-from engine.web.frame import Frame
-from engine.web.staff import NONE
+from engine.web.frame import NONE, Frame
 from engine.web.waiting import Waiting
 
 REASONS: Mapping[str, str] = {
@@ -72,6 +71,7 @@ class Verdict(Struct, frozen=True):
     decision: Literal["approve", "reject"]
     digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     name_seen: Literal["", "yes"] = ""
+    price: Annotated[str, Meta(pattern=r"^([0-9]{1,9}(\.[0-9]{1,8})?)?$")] = ""
     csrf_token: str = ""
 
 
@@ -79,12 +79,14 @@ class Verdict(Struct, frozen=True):
 class InFull:
     """All that is decided on: facts by label, and the digest that stands for them; `asks_name` where a name does not agree.
 
+    `asks_price` where whoever approves has to type the first price, as its publisher states it.
     `decision` is what can be explained of it, 0 for nothing.
     """
 
     digest: str
     facts: list[tuple[str, str]]
     asks_name: bool = False
+    asks_price: bool = False
     decision: int = 0
 
 
@@ -123,7 +125,8 @@ class Reading:
         return [(self.say(N_("What is assumed")), head.assumed(one.assumed)) for one in found]
 
 
-async def _reversal(page: Reading) -> InFull:
+async def tell_reversal(page: Reading) -> InFull:
+    """Tell of a payment that is to be taken back."""
     found = await contributions.find_reversal(page.session, page.tenant, int(page.one.item))
     say = page.say
     return InFull(
@@ -138,7 +141,8 @@ async def _reversal(page: Reading) -> InFull:
     )
 
 
-async def _claim(page: Reading) -> InFull:
+async def tell_claim(page: Reading) -> InFull:
+    """Tell of a claim of a benefit."""
     found = await benefits.find_claim(page.session, int(page.one.item))
     say, money = page.say, page.frame.money
     facts = [
@@ -173,7 +177,8 @@ async def _claim(page: Reading) -> InFull:
     )
 
 
-async def _payout(page: Reading) -> InFull:
+async def tell_payout(page: Reading) -> InFull:
+    """Tell of a payout."""
     found = await benefits.find_payout(page.session, page.keys, page.tenant, UUID(page.one.item), actor=page.actor)
     say = page.say
     facts = [
@@ -190,7 +195,8 @@ async def _payout(page: Reading) -> InFull:
     return InFull(found.digest, facts, asks_name=found.name_check in ("differs", "unknown"))
 
 
-async def _payroll(page: Reading) -> InFull:
+async def tell_payroll(page: Reading) -> InFull:
+    """Tell of a payroll of pensions."""
     found = await benefits.find_payroll(page.session, int(page.one.item))
     say, money, totals = page.say, page.frame.money, found.totals
     facts = [
@@ -207,7 +213,8 @@ async def _payroll(page: Reading) -> InFull:
     return InFull(found.row.digest, [*facts, *page.assumed(found.row.product, found.row.rules)])
 
 
-async def _break(page: Reading) -> InFull:
+async def tell_break(page: Reading) -> InFull:
+    """Tell of what is to become of a line of a statement."""
     of_line = await reconciliation.list_proposals(page.session, page.tenant, page.one.statement_id, page.one.line_no)
     found = next(one for one in of_line if one.proposal == int(page.one.item))
     say = page.say
@@ -227,7 +234,8 @@ async def _break(page: Reading) -> InFull:
     return InFull(found.digest, facts)
 
 
-async def _state_money(page: Reading) -> InFull:
+async def tell_state_money(page: Reading) -> InFull:
+    """Tell of a claim of state money."""
     found = await contributions.find_claim(page.session, int(page.one.item))
     say, money = page.say, page.frame.money
     facts = [
@@ -243,7 +251,8 @@ async def _state_money(page: Reading) -> InFull:
     return InFull(found.digest, [*facts, *page.assumed(found.product, found.rules)])
 
 
-async def _suspense(page: Reading) -> InFull:
+async def tell_suspense(page: Reading) -> InFull:
+    """Tell of the owner that a payment may have."""
     found = await contributions.find_owner_proposal(
         page.session, page.keys, page.tenant, int(page.one.item), actor=page.actor
     )
@@ -260,7 +269,8 @@ async def _suspense(page: Reading) -> InFull:
     return InFull(found.digest, facts)
 
 
-async def _fees(page: Reading) -> InFull:
+async def tell_fees(page: Reading) -> InFull:
+    """Tell of fees of a product."""
     found = await benefits.find_fee_run(page.session, int(page.one.item))
     say, money = page.say, page.frame.money
     facts = [
@@ -278,7 +288,8 @@ async def _fees(page: Reading) -> InFull:
     return InFull(found.digest, [*facts, *page.assumed(found.product, found.rules)])
 
 
-async def _move(page: Reading) -> InFull:
+async def tell_move(page: Reading) -> InFull:
+    """Tell of a move between products."""
     found = await benefits.find_move(page.session, int(page.one.item))
     say = page.say
     facts = [
@@ -294,7 +305,8 @@ async def _move(page: Reading) -> InFull:
     return InFull(found.digest, [*facts, *page.assumed(found.target, found.terms.rules)])
 
 
-async def _correction(page: Reading) -> InFull:
+async def tell_correction(page: Reading) -> InFull:
+    """Tell of the correction of a price."""
     found = await funds.find_correction(page.session, int(page.one.item))
     say = page.say
     facts = [
@@ -310,7 +322,8 @@ async def _correction(page: Reading) -> InFull:
     return InFull(found.digest, facts)
 
 
-async def _recount(page: Reading) -> InFull:
+async def tell_recount(page: Reading) -> InFull:
+    """Tell of what is to be counted again."""
     number = int(page.one.item)
     found = next((one for one in await benefits.list_recounts(page.session) if one.recount_no == number), None)
     if found is None:
@@ -343,7 +356,8 @@ async def _number(page: Reading, member_id: int) -> str:
     return people[member_id].member_number if member_id in people else NONE
 
 
-async def _merge(page: Reading) -> InFull:
+async def tell_merge(page: Reading) -> InFull:
+    """Tell of two records of one person."""
     found = await benefits.find_merge(page.session, int(page.one.item))
     people = await identity.read_people(
         page.session, page.keys, [found.goes, found.stays], actor=page.actor, reason="records-merged"
@@ -362,17 +376,39 @@ async def _merge(page: Reading) -> InFull:
     )
 
 
-READERS: Mapping[str, Callable[[Reading], Awaitable[InFull]]] = {
-    "suspense": _suspense,
-    "fees": _fees,
-    "moves": _move,
-    "price-corrections": _correction,
-    "recounts": _recount,
-    "merges": _merge,
-    "reversals": _reversal,
-    "claims": _claim,
-    "payouts": _payout,
-    "payrolls": _payroll,
-    "breaks": _break,
-    "state-money": _state_money,
-}
+async def tell_transfer(page: Reading) -> InFull:
+    """Tell of savings that another scheme advised for a member."""
+    found = await benefits.find_advice(page.session, int(page.one.item))
+    say, money = page.say, page.frame.money
+    facts = [
+        (say(N_("Member")), await _number(page, found.member_id)),
+        (say(N_("Product")), page.product(found.product)),
+        (say(N_("From the scheme")), found.sender),
+        (say(N_("Reference")), found.reference),
+        (say(N_("Amount")), money(found.amount)),
+        *((f"{one.pot} · {one.origin}", money(one.amount)) for one in found.brought.parts),
+        (say(N_("Payments")), page.frame.number(len(found.brought.payments))),
+        (say(N_("Joined there on")), page.frame.day(found.joined_there)),
+        (say(N_("Joined on")), page.frame.day(found.joined_on)),
+    ]
+    return InFull(found.digest, [*facts, *page.assumed(found.product, (found.rule,))])
+
+
+async def tell_split(page: Reading) -> InFull:
+    """Tell of payments in a record that are another person's."""
+    found = await benefits.find_split(page.session, int(page.one.item))
+    say = page.say
+    facts = [
+        (say(N_("From the record of")), await _person(page, found.member_id)),
+        (say(N_("To the record of")), await _person(page, found.to_id)),
+        (say(N_("Receipts")), ", ".join(map(str, found.receipts))),
+        (say(N_("Amount")), page.frame.money(found.total)),
+    ]
+    return InFull(found.digest, facts)
+
+
+async def _person(page: Reading, member_id: int) -> str:
+    """Return the number and name of a member; NONE of one who was erased."""
+    people = await identity.read_people(page.session, page.keys, [member_id], actor=page.actor, reason="second-person")
+    known = people.get(member_id)
+    return NONE if known is None else f"{known.member_number}, {known.person.full_name}"

@@ -37,12 +37,12 @@ from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant
 from engine.web import queries
 from engine.web.errors import PriceDiffers
-from engine.web.frame import Frame, HTTPRequest, Link
-from engine.web.waiting import count_waiting, readable
+from engine.web.frame import NONE, Frame, HTTPRequest, Link
+from engine.web.kinds import readable
+from engine.web.waiting import count_waiting
 
 PAGE = 50
 NEWEST = 100
-NONE = "–"
 REASONS: Mapping[str, str] = {
     "unknown-member": N_("no member has this number"),
     "bad-check-digit": N_("the number is mistyped"),

@@ -21,8 +21,8 @@ from engine.runtime.database import Database
 from engine.runtime.key_file import FileKeyStore
 from engine.runtime.settings import Settings
 from engine.tenancy.service import Tenant
-from engine.web.frame import Frame, HTTPRequest
-from engine.web.staff import NONE, PAGE, REASONS, After, channels_of, days_in_words, minor_of, staff_page
+from engine.web.frame import NONE, Frame, HTTPRequest
+from engine.web.staff import PAGE, REASONS, After, channels_of, days_in_words, minor_of, staff_page
 
 LAST = 2**63 - 1024
 STATES: Mapping[str, str] = {

@@ -1,45 +1,12 @@
-"""What waits for a second person, of every kind: who may decide on it, and one statement over the tables of the capabilities below."""
+"""What waits for a second person, of every kind: one statement over the tables of the capabilities below."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from engine.access.rules import Caller
-from engine.kernel.permissions import Permission
-from engine.kernel.text import N_
 from engine.ledger.rules import EventKind
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of thing that waits: what it is called, who may read it, who may decide on it."""
-
-    label: str
-    read: Permission
-    decide: Permission
-
-
-KINDS: Mapping[str, Kind] = {
-    "suspense": Kind(N_("Owner of a payment"), Permission.CONTRIBUTIONS_READ, Permission.SUSPENSE_APPROVE),
-    "reversals": Kind(N_("Payment to be taken back"), Permission.CONTRIBUTIONS_READ, Permission.REVERSALS_APPROVE),
-    "claims": Kind(N_("Claim of a benefit"), Permission.CLAIMS_READ, Permission.CLAIMS_APPROVE),
-    "payouts": Kind(N_("Payout"), Permission.PAYOUTS_READ, Permission.PAYOUTS_APPROVE),
-    "payrolls": Kind(N_("Payroll of pensions"), Permission.PAYOUTS_READ, Permission.PAYROLL_APPROVE),
-    "breaks": Kind(
-        N_("Line of a statement that matches nothing"), Permission.OPERATIONS_READ, Permission.BREAKS_APPROVE
-    ),
-    "state-money": Kind(N_("Claim of state money"), Permission.CONTRIBUTIONS_READ, Permission.MATCH_APPROVE),
-    "merges": Kind(N_("Records to be merged"), Permission.IDENTITY_DECIDE, Permission.IDENTITY_DECIDE),
-    "fees": Kind(N_("Fees of a product"), Permission.OPERATIONS_READ, Permission.FEES_APPROVE),
-    "moves": Kind(N_("Move between products"), Permission.CLAIMS_READ, Permission.CLAIMS_APPROVE),
-    "price-corrections": Kind(N_("Correction of a price"), Permission.OPERATIONS_READ, Permission.PRICES_APPROVE),
-    "recounts": Kind(
-        N_("What changed rules change of what was posted"), Permission.OPERATIONS_READ, Permission.PACKS_APPROVE
-    ),
-}
 
 # The newest event of a proposal is soon found from the end: what is proposed waits for days, not for years.
 _WAITING = """
@@ -89,7 +56,55 @@ with w(kind, id, amount, maker, since, statement_id, line_no) as (
   union all
   select 'recounts', n.recount_no::text, null, (select a.name from actors a where a.tenant_id = n.tenant_id and a.actor_id = n.maker),
          (select e.business_date from events e where e.member_id = -n.tenant_id and e.event_id = n.proposed_event), null, null
-    from recounts n where n.tenant_id = :t and n.state = 'proposed')
+    from recounts n where n.tenant_id = :t and n.state = 'proposed'
+  union all
+  select 'fund-actions', f.action_no::text, null, (select a.name from actors a where a.tenant_id = f.tenant_id and a.actor_id = f.maker),
+         coalesce((select e.business_date from events e where e.member_id = -f.tenant_id and e.event_id = f.proposed_event), f.on_date), null, null
+    from fund_actions f where f.tenant_id = :t and f.state = 'proposed'
+  union all
+  select 'figures', q.point_id::text, null, (select a.name from actors a where a.tenant_id = q.tenant_id and a.actor_id = q.proposed_by),
+         (q.proposed_at at time zone :zone)::date, null, null
+    from series_points q where q.tenant_id = :t and q.state = 'proposed'
+  union all
+  select 'pack-versions', v.proposal_id::text, null, (select a.name from actors a where a.tenant_id = v.tenant_id and a.actor_id = v.proposed_by),
+         (v.proposed_at at time zone :zone)::date, null, null
+    from pack_proposals v where v.tenant_id = :t and v.state = 'proposed'
+  union all
+  select 'openings', o.opening_no::text, null, (select a.name from actors a where a.tenant_id = o.tenant_id and a.actor_id = o.staged_by),
+         (o.staged_at at time zone :zone)::date, null, null
+    from openings o where o.tenant_id = :t and o.state = 'staged'
+  union all
+  select 'transfers-in', i.advice_id::text, i.amount, (select a.name from actors a where a.tenant_id = i.tenant_id and a.actor_id = i.maker),
+         i.advised_on, null, null
+    from transfers_in i where i.tenant_id = :t and i.state = 'staged'
+  union all
+  select 'premiums', p.run_no::text, p.due, (select a.name from actors a where a.tenant_id = p.tenant_id and a.actor_id = p.maker),
+         coalesce((select e.business_date from events e where e.member_id = -p.tenant_id and e.event_id = p.proposed_event), p.charged_on), null, null
+    from premium_runs p where p.tenant_id = :t and p.state = 'proposed'
+  union all
+  select 'hand-overs', h.run_no::text, h.total, (select a.name from actors a where a.tenant_id = h.tenant_id and a.actor_id = h.maker),
+         coalesce((select e.business_date from events e where e.member_id = -h.tenant_id and e.event_id = h.proposed_event), h.handed_over_on), null, null
+    from unclaimed_runs h where h.tenant_id = :t and h.state = 'proposed'
+  union all
+  select 'record-splits', x.split_no::text, x.total, (select a.name from actors a where a.tenant_id = x.tenant_id and a.actor_id = x.maker),
+         x.asked_on, null, null
+    from record_splits x where x.tenant_id = :t and x.state = 'proposed'
+  union all
+  select 'reopenings', d.reopening_no::text, null, (select a.name from actors a where a.tenant_id = d.tenant_id and a.actor_id = d.proposed_by),
+         (d.proposed_at at time zone :zone)::date, null, null
+    from reopenings d where d.tenant_id = :t and d.state = 'proposed'
+  union all
+  select 'pool-incomes', j.income_no::text, j.amount, (select a.name from actors a where a.tenant_id = j.tenant_id and a.actor_id = j.maker),
+         coalesce((select e.business_date from events e where e.member_id = -j.tenant_id and e.event_id = j.proposed_event), j.year_from), null, null
+    from pool_incomes j where j.tenant_id = :t and j.state = 'proposed'
+  union all
+  select 'mergers', g.merger_no::text, null, (select a.name from actors a where a.tenant_id = g.tenant_id and a.actor_id = g.maker),
+         coalesce((select e.business_date from events e where e.member_id = -g.tenant_id and e.event_id = g.proposed_event), g.effective_on), null, null
+    from mergers g where g.tenant_id = :t and g.state = 'proposed'
+  union all
+  select 'order-cancellations', k.cancellation_no::text, null, (select a.name from actors a where a.tenant_id = k.tenant_id and a.actor_id = k.maker),
+         (k.proposed_at at time zone :zone)::date, null, null
+    from order_cancellations k where k.tenant_id = :t and k.state = 'proposed')
 select w.kind, w.id, w.amount, w.maker, coalesce(s.label, w.maker), w.since, coalesce(w.statement_id, 0), coalesce(w.line_no, 0)
   from w left join staff s on s.tenant_id = :t and 'staff:' || s.staff_id = w.maker
 """
@@ -111,11 +126,6 @@ class Waiting:
     since: date
     statement_id: int
     line_no: int
-
-
-def readable(caller: Caller) -> list[str]:
-    """Return the kinds that a member of staff may read."""
-    return [kind for kind, one in KINDS.items() if caller.may(one.read)]
 
 
 async def list_waiting(session: AsyncSession, kinds: list[str], *, zone: str, most: int) -> list[Waiting]:

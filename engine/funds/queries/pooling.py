@@ -68,6 +68,13 @@ async def add_income(session: AsyncSession, one: PoolIncome, maker: int) -> int:
     return int(found or 0)
 
 
+async def note_proposed(session: AsyncSession, number: int, event_id: int) -> None:
+    """Note the event by which an income was told."""
+    await session.execute(
+        text("update pool_incomes set proposed_event = :e where income_no = :n"), {"e": event_id, "n": number}
+    )
+
+
 async def decide(session: AsyncSession, number: int, *, state: str, checker: int, event_id: int) -> None:
     """Note what a second person decided, and by which event."""
     await session.execute(

@@ -70,7 +70,8 @@ async def propose_income(
     one = PoolIncome(0, product, year[0], amount.units, pool.held_by, reference, "proposed", digest, actor, "")
     number = await queries.add_income(session, one, await ledger.actor_id(session, actor))
     found = await find_income(session, number)
-    await _note(session, tenant, EventKind.POOL_INCOME_PROPOSED, found, actor)
+    event = await _note(session, tenant, EventKind.POOL_INCOME_PROPOSED, found, actor)
+    await queries.note_proposed(session, number, event)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
@@ -20,7 +21,7 @@ from engine.kernel.errors import EngineError
 from engine.kernel.ids import house_member
 from engine.kernel.series import Figures
 from engine.ledger import service as ledger
-from engine.ledger.rules import Entry, EventKind, Transfer
+from engine.ledger.rules import Account, Entry, EventKind, Transfer
 from engine.opening import queries
 from engine.opening.errors import OpeningChanged, OpeningDecided, OpeningOutdated, UnknownOpening
 from engine.opening.queries import OpeningRow
@@ -62,6 +63,23 @@ async def find_opening(session: AsyncSession, opening_no: int) -> OpeningRow:
     if found is None:
         raise UnknownOpening
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What an account of the scheme's side begins with: smallest units, of which one has `scale` decimals."""
+
+    account: Account
+    scale: int
+    amount: int
+
+
+async def list_controls(session: AsyncSession, opening_no: int) -> list[Control]:
+    """Return what the scheme's side of an opening begins with, by account."""
+    chart = await ledger.accounts_by_code(session)
+    return [
+        Control(chart[code], scale, amount) for code, scale, amount in await queries.control_scales(session, opening_no)
+    ]
 
 
 async def approve_opening(db: Database, tenant: Tenant, opening_no: int, *, digest: str, actor: str) -> OpeningRow:

@@ -27,6 +27,7 @@ from engine.tenancy.service.tenants import (
     activate_pack,
     advance_clock,
     create_tenant,
+    stored_files,
     stored_pack,
 )
 from engine.tenancy.service.versions import (
@@ -70,6 +71,7 @@ __all__ = [
     "reject_figure",
     "reject_pack",
     "rules_behind",
+    "stored_files",
     "stored_pack",
     "tell_refusal",
     "trace",

@@ -13,6 +13,7 @@ from engine.access.api import StaffController, authorize, provide_caller
 from engine.access.rules import Caller, Role
 from engine.access.service import Gate, Tokens
 from engine.benefits.service import BankRail, Payers
+from engine.funds.service import OrderDesk
 from engine.kernel.clock import SystemClock
 from engine.reports.api import StatementController
 from engine.runtime.exchanges.engine import Exchanges
@@ -36,8 +37,8 @@ def served(*schemes: Scheme) -> Tenants:
     return tenants
 
 
-def make_app(*schemes: Scheme) -> Litestar:
-    """Return an application that serves the schemes' pages and statements."""
+def make_app(*schemes: Scheme, desk: OrderDesk | None = None) -> Litestar:
+    """Return an application that serves the schemes' pages and statements; orders go through `desk`."""
     tenants = served(*schemes)
     db, keys = schemes[0].db, schemes[0].keys
     gate = Gate(db, Tokens(Ed25519PrivateKey.generate(), issuer="http://akiba.example"), SystemClock(), home="/staff")
@@ -60,6 +61,7 @@ def make_app(*schemes: Scheme) -> Litestar:
             "keys": given(keys),
             "tenants": given(tenants),
             "settings": given(Settings()),
+            "order_desk": given(desk or OrderDesk(Exchanges(db, keys, {}, lambda *_: ""))),
             "payers": given(Payers(Exchanges(db, keys, {}, lambda *_: ""), banks={BANK: _bank()})),
         },
         state=State({"gate": gate, "tenants": tenants}),

@@ -23,8 +23,8 @@ FUND = "SM001009"
 DAY = date(2023, 6, 16)
 
 
-async def wrong_price(india: Scheme) -> tuple[str, funds.Correction]:
-    """A saver whose 500.00 bought at 40 in place of 32, and who says so."""
+async def dealt_in(india: Scheme) -> str:
+    """A saver whose 500.00 bought at 40."""
     await india.advance(date(2023, 6, 15))
     member = await india.enrol(group="sahyog")
     await india.reconcile([await india.pay(member, "500")])
@@ -32,6 +32,12 @@ async def wrong_price(india: Scheme) -> tuple[str, funds.Correction]:
     await india.advance(DAY)
     await india.prices(DAY, {FUND: "40"})
     await india.deal(DAY)
+    return member
+
+
+async def wrong_price(india: Scheme) -> tuple[str, funds.Correction]:
+    """A saver whose 500.00 bought at 40 in place of 32, and who says so."""
+    member = await dealt_in(india)
     said = {"price": "32", "party": "operator", "reason": "typed-wrong", "actor": "staff:1"}
     return member, await funds.propose_correction(india.db, india.tenant, FUND, DAY, **said)
 
