@@ -43,7 +43,7 @@ pictures: $(STAMP)  ## Take the pictures of docs/pictures anew.
 	AKIBA_PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/journeys/test_pictures.py
 
 postgres16: $(STAMP)
-	$(BIN)/python -m tests.second_server --numprocesses auto --dist loadfile tests/engine/ledger tests/engine/audit tests/engine/benefits tests/engine/notices tests/engine/webhooks tests/engine/channels tests/engine/closing tests/engine/debits tests/engine/opening tests/engine/places tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy tests/migrations
+	$(BIN)/python -m tests.second_server --numprocesses auto --dist loadfile tests/engine/ledger tests/engine/audit tests/engine/benefits tests/engine/notices tests/engine/webhooks tests/engine/channels tests/engine/closing tests/engine/debits tests/engine/mergers tests/engine/opening tests/engine/places tests/engine/contributions tests/engine/funds tests/engine/identity tests/engine/enrolment tests/engine/reconciliation tests/engine/access tests/engine/tenancy tests/migrations
 
 # Each third party lives in an environment of its own: they want different versions of one library.
 OTHERS := .akiba/conformance
