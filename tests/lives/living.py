@@ -284,7 +284,7 @@ class UnitLife(Life):
         done(await world.deal())
         await world.managers_pay()
         await world.take_from_bank()
-        await world.carry_on()
+        await world.carry_on_claims()  # a life does the rest in steps of its own
         price = world.prices[fund]
         await self.tell(on + DAY, "dealt", price=f"{price // 10_000}.{price % 10_000:04d}")
 

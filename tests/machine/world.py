@@ -335,11 +335,15 @@ class World:
             self.bank.credit(sale.amount, text=sale.reference, end_to_end_id=sale.reference)
         return len(waiting)
 
-    async def carry_on(self) -> None:
-        """What workers do by themselves."""
+    async def carry_on_claims(self) -> None:
+        """What workers do by themselves of claims, payments taken back and deaths."""
         await benefits.carry_on_claims(self.db, self.tenant)
         await contributions.carry_on_reversals(self.db, self.keys, self.tenant)
         await benefits.follow_deaths(self.db, self.keys, self.tenant)
+
+    async def carry_on(self) -> None:
+        """What workers do by themselves."""
+        await self.carry_on_claims()
         await benefits.carry_on_fees(self.db, self.tenant)
         await funds.carry_on_switches(self.db, self.tenant)
         await funds.carry_on_corrections(self.db, self.tenant)
