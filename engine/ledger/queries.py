@@ -287,6 +287,17 @@ async def control_balances(session: AsyncSession) -> dict[int, int]:
     return {row.code: row.balance for row in rows}
 
 
+async def credit_balance(session: AsyncSession, code: int) -> int:
+    """Return the credit balance of a control account, now."""
+    found = await session.scalar(
+        text("""select coalesce(sum(credits - debits), 0)::bigint from (
+                  select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
+                 where b.code = :code"""),
+        {"code": code},
+    )
+    return int(found or 0)
+
+
 LAWS: tuple[Law, ...] = (
     Law(
         "balances-equal-transfers",

@@ -86,6 +86,11 @@ async def transfers_of(session: AsyncSession, keys: Sequence[tuple[int, int]]) -
     return await queries.transfers_of(session, keys)
 
 
+async def credit_balance(session: AsyncSession, code: int) -> int:
+    """Return the credit balance of a control account, now; smallest units."""
+    return await queries.credit_balance(session, code)
+
+
 async def accounts_by_code(session: AsyncSession) -> dict[int, Account]:
     """Return the tenant's chart by code."""
     return {code: account for account, (code, _) in (await queries.chart(session)).items()}

@@ -253,17 +253,6 @@ async def forfeit(session: AsyncSession, claim_no: int, forfeited: int, digest: 
     )
 
 
-async def credit_balance(session: AsyncSession, code: int) -> int:
-    """Return the credit balance of a control account, now."""
-    found = await session.scalar(
-        text("""select coalesce(sum(credits - debits), 0)::bigint from (
-                  select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
-                 where b.code = :code"""),
-        {"code": code},
-    )
-    return int(found or 0)
-
-
 async def claim_lines(session: AsyncSession, claim_no: int) -> AsyncIterator[ClaimLine]:
     """Yield a claim's lines by member."""
     connection = await driver(session)

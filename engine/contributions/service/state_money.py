@@ -145,7 +145,7 @@ async def prepare_claim(
     role = claiming.rule.forfeitures_of
     if role is None or tenant.rule(FundsRule, product=product, dates=Dates(on=today, joined_on=today)) is not None:
         return claim
-    there = await queries.credit_balance(session, (await _forfeitures(session, tenant, product, role))[0])
+    there = await ledger.credit_balance(session, (await _forfeitures(session, tenant, product, role))[0])
     forfeited = forfeited_in_claim(there=there, asked=claim.asked, given_back=claim.given_back)
     if forfeited:
         told = hashlib.sha256(f"{claim.digest},{forfeited}".encode()).hexdigest()
@@ -417,7 +417,7 @@ async def _decide(
     if state == "sent" and claim.forfeited:
         role = _claiming(tenant, claim.product, claim.year_from).rule.forfeitures_of or claim.funder
         source, due = await _forfeitures(session, tenant, claim.product, role, claim.funder)
-        if await queries.credit_balance(session, source) < claim.forfeited:
+        if await ledger.credit_balance(session, source) < claim.forfeited:
             raise ClaimChanged
         facts["forfeited"] = str(claim.forfeited)
         transfers = [Transfer(claim.forfeited, source, due)]

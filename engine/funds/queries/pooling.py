@@ -111,14 +111,3 @@ async def topped_up(session: AsyncSession, product: str, year_from: date) -> int
         {"p": product, "y": year_from},
     )
     return int(found or 0)
-
-
-async def balance_of(session: AsyncSession, code: int) -> int:
-    """Return the credit balance of a control account, now."""
-    found = await session.scalar(
-        text("""select coalesce(sum(credits - debits), 0)::bigint from (
-                  select code, debits, credits from control_totals union all select code, debits, credits from control_deltas) b
-                 where b.code = :code"""),
-        {"code": code},
-    )
-    return int(found or 0)

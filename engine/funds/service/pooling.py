@@ -184,7 +184,7 @@ async def _reserve(session: AsyncSession, tenant: Tenant, run: Run) -> tuple[int
     """Return what is in the reserve of a run's product, and its code."""
     account = Account("interest-reserve", tenant.asset.symbol, run.product)
     code = (await ledger.account_codes(session, {account}))[account]
-    return await queries.balance_of(session, code), code
+    return await ledger.credit_balance(session, code), code
 
 
 def _pool_of(tenant: Tenant, product: str, year: tuple[date, date]) -> PoolTerms:
